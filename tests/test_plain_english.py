@@ -14,14 +14,11 @@ from typer.main import get_command
 from vld_tui.cli import app
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-UNCHECKED: Final = ("vld_tui/dashboard", "vld_tui/views")
-"""Folders whose texts are not checked yet."""
 ROOMS: Final = sorted(
-    name
+    path.relative_to(ROOT).as_posix()
     for package in ("engine", "vld_tui")
     for path in (ROOT / package).iterdir()
-    if (path.is_dir() or path.suffix == ".py")
-    and (name := path.relative_to(ROOT).as_posix()) not in UNCHECKED
+    if path.is_dir() or path.suffix == ".py"
 )
 """Modules and folders whose texts are checked."""
 WORDINGS: Final = {

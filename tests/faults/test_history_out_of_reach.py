@@ -214,7 +214,7 @@ def test_a_lost_database_is_named_until_it_is_rebuilt(home: Home) -> None:
         assert hint in listed.stderr
         assert len(listed.stdout.splitlines()) == 2
     source = HistorySource(home)
-    assert "4 run folders not in the history yet" in str(source.take(Interest()).problem)
+    assert "4 run folders not in the database" in str(source.take(Interest()).problem)
     source.close()
     assert vld("rebuild").exit_code == 0
     assert vld("ls").stderr == ""
@@ -228,7 +228,7 @@ def test_the_hint_goes_when_the_folders_go(home: Home) -> None:
     vld = Vld(home.path)
     assert "1 run folder in" in vld("ls").stderr
     shutil.rmtree(next(home.runs.iterdir()))
-    assert "not in the history" not in vld("ls").stderr
+    assert "not in the database" not in vld("ls").stderr
 
 
 def test_a_query_that_sqlite_refuses_is_no_damage(home: Home) -> None:

@@ -156,7 +156,7 @@ def test_a_job_that_never_starts_is_told_to(login: Login) -> None:
         login.cluster.run("scontrol", "update", "PartitionName=short", "MaxTime=1")
     run = login.run()
     login.cluster.run("scontrol", "release", run["job"])
-    words = "never starts: it asks for more time than its partition gives"
+    words = "will never start: it requests more time than its partition allows"
     login.wait(lambda: f"PartitionTimeLimit: {words}" in login.does("queue", "ls"))
     assert words in " ".join(login.does("show", run["run"]).split())
     login.does("stop", run["run"])

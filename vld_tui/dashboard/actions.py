@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from vld_tui.control.stop import Stopped
     from vld_tui.study.results.state import StudyState
 
-# What acts on runs, and so on a cluster, is imported by the actions: not for the first picture.
+# The control modules are imported by the actions: not needed for the first frame.
 
 
 class Actions:
     """Actions on the runs of a home, with processes on this machine.
 
-    Every method returns what was done, in words (empty: the screen shows it), or raises a
-    :class:`UserError` whose message says why not.
+    Every method returns a sentence about its result (empty if the screen shows it), or raises a
+    :class:`UserError` with the reason.
     """
 
     def __init__(self, home: Home) -> None:
         self._home = home
 
     def start(self, *specs: RunSpec) -> str:
-        """Make runs and start the first; the others are queued."""
+        """Create runs and start the first; the others are queued."""
         from vld_tui.control.start import begin, located
 
         first, *others = specs
@@ -48,7 +48,7 @@ class Actions:
         return f"{said}; {self.queue(*others)}" if others else said
 
     def queue(self, *specs: RunSpec) -> str:
-        """Make runs that wait for a free slot."""
+        """Create queued runs."""
         from vld_tui.control.queue import start_queued
         from vld_tui.control.start import located
 
@@ -59,7 +59,7 @@ class Actions:
         return f"{runs[0].name} is queued" if len(runs) == 1 else f"{len(runs):,} runs are queued"
 
     def resume(self, run_id: str) -> str:
-        """Resume a run that is over, where it was."""
+        """Resume an ended run, on this machine or on its cluster."""
         from vld_tui.control.resume import resume_here, submit_again
 
         with Store.open(self._home) as store:
@@ -71,7 +71,7 @@ class Actions:
         return f"{run.name} is resuming"
 
     def queue_again(self, run_id: str) -> str:
-        """Queue a run that is over, to resume it."""
+        """Queue an ended run, to resume it."""
         from vld_tui.control.resume import queue_again
 
         with Store.open(self._home) as store:
@@ -79,25 +79,25 @@ class Actions:
         return f"{queued.run.name} is queued"
 
     def take_out(self, run_id: str) -> str:
-        """Take a run out of the queue."""
+        """Remove a run from the queue."""
         from vld_tui.control.stop import dequeue
 
         with Store.open(self._home) as store:
-            return _told(dequeue(store, run_id))
+            return _stop_text(dequeue(store, run_id))
 
     def interrupt(self, run_id: str) -> str:
-        """Ask a run to save and stop, or take it out of the queue."""
+        """Save and stop a run, or remove it from the queue."""
         from vld_tui.control.stop import stop
 
         with Store.open(self._home) as store:
-            return _told(stop(store, run_id))
+            return _stop_text(stop(store, run_id))
 
     def kill(self, run_id: str) -> str:
-        """End a run's process at once."""
+        """Kill a run's process."""
         from vld_tui.control.stop import stop
 
         with Store.open(self._home) as store:
-            return _told(stop(store, run_id, kill=True, by="the dashboard"))
+            return _stop_text(stop(store, run_id, kill=True, by="the dashboard"))
 
     def hold(self, run_id: str, *, is_held: bool) -> str:
         """Hold a queued run, or release it."""
@@ -108,13 +108,13 @@ class Actions:
         return f"{run.name} was {'held' if is_held else 'released'}"
 
     def move(self, run_id: str, places: int) -> str:
-        """Let a run change places with the next queued one (1), or the one before (−1)."""
+        """Swap a run with the next (1) or previous (−1) queued one."""
         with Store.open(self._home) as store:
             store.queue.move(run_id, places)
         return ""
 
     def set_slots(self, count: int) -> str:
-        """Let so many runs run at once; 0: one for each GPU, else one."""
+        """Set the number of concurrent runs; 0: one per GPU, or one without GPUs."""
         from vld_tui.control.queue import set_slots
 
         with Store.open(self._home) as store:
@@ -122,7 +122,7 @@ class Actions:
         return ""
 
     def work_on_queue(self) -> str:
-        """Have queued runs started, unless a process does so already."""
+        """Start processing the queue, unless a process does so already."""
         from vld_tui.control.queue import work_on_queue
 
         with Store.open(self._home) as store:
@@ -130,8 +130,8 @@ class Actions:
         return ""
 
     def launch_study(self, name: str) -> str:
-        """Queue what is missing of a study, a kept one or a preset, and what broke off, or submit
-        it where it went to a cluster last."""
+        """Queue the missing and interrupted runs of a launched study or a preset, or submit
+        them if it last went to a cluster."""
         from vld_tui.control.study import launch_named
 
         with Store.open(self._home) as store:
@@ -148,14 +148,14 @@ class Actions:
         return f"{said}, on slurm as last time{left}"
 
     def export_study(self, state: StudyState, path: str) -> str:
-        """Write what a study's runs reached to a new file, ``.csv``."""
+        """Export the results of a study's runs to a new ``.csv`` file."""
         from vld_tui.control.export import export_table
 
         place = _place(path, ".csv", about="the table")
         return f"{plural(export_table(state, place), 'line')} in {place}"
 
     def export(self, query: Query, path: str) -> str:
-        """Write the runs that match to a new file, ``.csv`` or ``.json``."""
+        """Export the matching runs to a new ``.csv`` or ``.json`` file."""
         place = _place(path, ".csv", ".json", about="the runs")
         with Store.open(self._home) as store:
             count = export_runs(store, query, place)
@@ -166,14 +166,14 @@ class Actions:
         with Store.open(self._home) as store:
             for run_id in run_ids:
                 store.trash.move(run_id)
-        return f"{_runs(run_ids)} in the trash; z takes back"
+        return f"{_runs(run_ids)} in the trash; press z to undo"
 
     def restore(self, run_ids: Sequence[str]) -> str:
         """Take runs out of the trash."""
         with Store.open(self._home) as store:
             for run_id in run_ids:
                 store.trash.restore(run_id)
-        return f"{_runs(run_ids)} back"
+        return f"{_runs(run_ids)} restored"
 
     def change_tags(self, run_id: str, before: Sequence[str], after: Sequence[str]) -> str:
         """Add and remove the tags in which ``after`` differs from ``before``."""
@@ -188,15 +188,15 @@ class Actions:
         return "note saved"
 
     def change_preferences(self, changes: Mapping[str, object]) -> str:
-        """Remember some of how the user likes the dashboard."""
+        """Store changed preferences."""
         change = partial(msgspec.structs.replace, **changes)
         with Store.open(self._home) as store:
             store.settings.change(PREFERENCES_SETTING, Preferences, Preferences(), change)
         return ""
 
 
-def _told(done: Stopped) -> str:
-    """Return what became of a run that was to stop.
+def _stop_text(done: Stopped) -> str:
+    """Return the result of stopping a run.
 
     Raises:
         LaunchError: when it has no process.
@@ -211,10 +211,10 @@ def _told(done: Stopped) -> str:
 
 
 def _place(path: str, *endings: str, about: str) -> Path:
-    """Return the path that is typed.
+    """Return the typed path.
 
     Raises:
-        ExportError: when it ends otherwise.
+        ExportError: when it has another suffix.
     """
     place = Path(path).expanduser().absolute()
     if place.suffix not in endings:

@@ -52,13 +52,13 @@ from vld_tui.study.planner import LocalPlanner, Planner
 from vld_tui.words.text import plain_text
 
 AGEING_S: Final = 10.0
-"""What has not changed is shown anew after so long: how old runs are goes on."""
+"""Time after which an unchanged snapshot is shown again, since the age of runs changes."""
 LOAD_S: Final = 5.0
-"""How often to measure how busy the machine is."""
+"""Interval between measurements of the machine's load."""
 
 
 class Dashboard(Guarded, App[None]):
-    """Configures, launches, watches and remembers runs. Leaving it stops none of them."""
+    """Configures, launches and watches runs; quitting it stops none of them."""
 
     TITLE = "vld-tui"
     CSS_PATH = "app.tcss"
@@ -82,7 +82,7 @@ class Dashboard(Guarded, App[None]):
         error_log: ErrorLog | None = None,
     ) -> None:
         super().__init__()
-        self.animation_level = "none"  # nothing moves for its own sake, least of all over SSH
+        self.animation_level = "none"  # animations cost bandwidth over SSH
         self.preferences = preferences or Preferences()
         self._error_log = error_log
         self._source, self._actions, self._planner = source, actions, planner
@@ -97,11 +97,11 @@ class Dashboard(Guarded, App[None]):
         self._wake = threading.Event()
 
     def get_default_screen(self) -> HomeScreen:
-        """Return the home screen: nothing is below it."""
+        """Return the home screen, the bottom of the stack."""
         return self.home
 
     def on_mount(self) -> None:
-        """Begin to read history, as a person likes it."""
+        """Apply the preferences and start to read history."""
         if self.preferences.theme in self.available_themes:
             self.theme = self.preferences.theme
         self.theme_changed_signal.subscribe(self, self._keep_theme)
@@ -109,25 +109,25 @@ class Dashboard(Guarded, App[None]):
         self.read_history()
 
     def _begin(self) -> None:
-        """Do what could wait for the first picture."""
+        """Do what is not needed for the first frame."""
         gc.enable()
         self._put_keys_in_force()
-        self._act(self._actions.work_on_queue)  # that of a supervisor that was killed
+        self._act(self._actions.work_on_queue)  # in case its supervisor was killed
         self._load_run_screen()
 
     @work(thread=True)
     def _load_run_screen(self) -> None:
-        """Have at hand what the first ``enter`` needs."""
+        """Import what the first ``enter`` needs."""
         importlib.import_module("vld_tui.dashboard.screens.run")
 
     def on_key(self, event: Key) -> None:
-        """Hand on what was typed before the focus came to an input: it is text, and no action."""
+        """Forward keys typed before an input had the focus: they are text, not actions."""
         if isinstance(self.focused, Input) and event.is_printable:
             event.prevent_default()
             self.focused.post_message(Key(event.key, event.character))
 
     def on_interest_changed(self, message: InterestChanged) -> None:
-        """Have the worker read what is looked at now."""
+        """Set what the worker reads."""
         mine = self._interest
         self._look(
             replace(
@@ -141,11 +141,11 @@ class Dashboard(Guarded, App[None]):
         )
 
     def on_other_run_named(self, message: OtherRunNamed) -> None:
-        """Have the worker find the run that the opened one is compared with."""
+        """Set the run that the opened one is compared with."""
         self._look(replace(self._interest, other=message.reference))
 
     def on_preferences_changed(self, message: PreferencesChanged) -> None:
-        """Remember how a person likes the dashboard."""
+        """Store changed preferences."""
         self.preferences = msgspec.structs.replace(self.preferences, **message.changes)
         if "keys" in message.changes:
             self._put_keys_in_force()
@@ -157,13 +157,13 @@ class Dashboard(Guarded, App[None]):
             self.post_message(PreferencesChanged(theme=theme.name))
 
     def survive(self, error: Exception) -> bool:
-        """Tell an error and go on; without a log, as in tests, errors end the dashboard."""
+        """Report an error and continue; without a log, as in tests, errors end the dashboard."""
         if self._error_log is None:
             return False
         if self._error_log.is_new(error):
             said = plain_text(f"{type(error).__name__}: {error}")
             self.notify(
-                f"Something went wrong in the dashboard: {said}\n{self._error_log.path} has more.",
+                f"Dashboard error: {said}\nDetails: {self._error_log.path}",
                 severity="error",
                 markup=False,
                 timeout=15,
@@ -175,7 +175,7 @@ class Dashboard(Guarded, App[None]):
             super()._handle_exception(error)
 
     def _put_keys_in_force(self) -> None:
-        """Put the chosen keys in force, without those that clash: their actions keep the usual."""
+        """Apply the chosen keys; actions whose keys clash keep the defaults."""
         chosen = self.preferences.keys
         self.set_keymap(chosen)
         if not chosen:
@@ -186,13 +186,13 @@ class Dashboard(Guarded, App[None]):
         for action, clash in clashes.items():
             about = table.actions[action][0]
             said = (
-                f"The key chosen for “{about}”, {clash.key}, does “{clash.about}” as well: "
-                f"“{about}” keeps its usual one until the settings (,) say otherwise."
+                f"The key {clash.key} chosen for “{about}” is already used for “{clash.about}”. "
+                f"“{about}” keeps its default key; change it in the settings (,)."
             )
             self.notify(said, severity="warning", timeout=10, markup=False)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Yield all that can be done on this screen, with its key."""
+        """Yield every action of this screen, with its key."""
         yield from super().get_system_commands(screen)
         known: set[str] = set()
         for active in screen.active_bindings.values():
@@ -207,8 +207,10 @@ class Dashboard(Guarded, App[None]):
             )
 
     def action_open_settings(self) -> None:
-        """Show what can be set."""
-        from vld_tui.dashboard.screens.settings import SettingsScreen  # not for the first picture
+        """Open the settings."""
+        from vld_tui.dashboard.screens.settings import (
+            SettingsScreen,
+        )  # not needed for the first frame
 
         self.push_screen(SettingsScreen(self.preferences, self.key_table))
 
@@ -220,19 +222,19 @@ class Dashboard(Guarded, App[None]):
         return KeyTable(chains(self.BINDINGS))
 
     def on_unmount(self) -> None:
-        """Let the workers end at once."""
+        """Make the workers end immediately."""
         self._wake.set()
         self._planner.close()
 
     def action_show_help_panel(self) -> None:
-        """Show every key of this screen, in place of Textual's panel, which keys cannot scroll."""
-        from vld_tui.dashboard.screens.help import HelpScreen  # not for the first picture
+        """List the keys of this screen, instead of Textual's panel, which keys cannot scroll."""
+        from vld_tui.dashboard.screens.help import HelpScreen  # not needed for the first frame
 
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(self.screen.active_bindings))
 
     def on_action_asked(self, message: ActionAsked) -> None:
-        """Do something to runs without keeping the screen waiting, and say what came of it."""
+        """Run an action in a worker, and report its result."""
         self._act(message.action)
 
     @work(thread=True)
@@ -246,35 +248,35 @@ class Dashboard(Guarded, App[None]):
         self._wake.set()
 
     def on_run_opened(self, message: RunOpened) -> None:
-        """Show all of a run."""
+        """Open a run."""
         from vld_tui.dashboard.screens.run import RunScreen
 
-        if isinstance(self.screen, RunScreen):  # asked for twice before the first was there
+        if isinstance(self.screen, RunScreen):  # requested twice
             return
         self._look(replace(self._interest, opened=message.run_id))
         self.push_screen(RunScreen(self._actions, message.run_id, pane=message.pane))
 
     def action_clone(self) -> None:
-        """Configure a run from the one that is opened."""
+        """Configure a new run from the opened one."""
         from vld_tui.dashboard.screens.run import RunScreen
 
         if isinstance(self.screen, RunScreen) and self.screen.run is not None:
             self.home.clone(self.screen.run)
 
     def action_open_queue(self) -> None:
-        """Show what goes on and what waits."""
+        """Open the queue."""
         from vld_tui.dashboard.screens.queue import QueueScreen
 
         self._look(replace(self._interest, queue=True))
         self.push_screen(QueueScreen(self._actions))
 
     def action_close_queue(self) -> None:
-        """Go back to the list."""
+        """Return to the list."""
         self._look(replace(self._interest, queue=False))
         self.pop_screen()
 
     def action_open_studies(self) -> None:
-        """Show the studies that were launched, and those that can be."""
+        """Open the list of studies and presets."""
         from vld_tui.dashboard.screens.study.studies import StudiesScreen
 
         if not isinstance(self.screen, StudiesScreen):
@@ -282,32 +284,32 @@ class Dashboard(Guarded, App[None]):
             self.push_screen(StudiesScreen(self._actions, self._planner))
 
     def action_close_studies(self) -> None:
-        """Go back to the list."""
+        """Return to the list."""
         self._look(replace(self._interest, studies=False))
         self.pop_screen()
 
     def on_study_opened(self, message: StudyOpened) -> None:
-        """Show all of a study."""
+        """Open a study."""
         from vld_tui.dashboard.screens.study.screen import StudyScreen
 
-        if not isinstance(self.screen, StudyScreen):  # asked for twice
+        if not isinstance(self.screen, StudyScreen):  # requested twice
             self._look(replace(self._interest, studies=False, study=message.name))
             self.push_screen(StudyScreen(self._actions, message.name))
 
     def action_close_study(self) -> None:
-        """Go back to the studies."""
+        """Return to the list of studies."""
         self._look(replace(self._interest, studies=True, study=None))
         self.pop_screen()
 
     def on_runs_chosen(self, message: RunsChosen) -> None:
-        """Show several runs on the list."""
+        """List only some runs."""
         self._look(replace(self._interest, studies=False, study=None))
         while self.screen is not self.home:
             self.pop_screen()
         self.home.list_runs(message.name, message.run_ids)
 
     def action_close_run(self) -> None:
-        """Go back to the list."""
+        """Return to the list."""
         self._look(replace(self._interest, opened=None, other=None))
         self.pop_screen()
 
@@ -316,7 +318,7 @@ class Dashboard(Guarded, App[None]):
         self._wake.set()
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
-        """Hand a snapshot to the screens that can be seen."""
+        """Forward a snapshot to the visible screens."""
         snapshot = message.snapshot
         self._is_read_only = snapshot.is_read_only
         for screen in reversed(self.screen_stack):
@@ -324,14 +326,14 @@ class Dashboard(Guarded, App[None]):
             if not screen.is_modal:
                 break
 
-    def _tell_of_ends(self, ended: Sequence[Run]) -> None:
-        """Have the terminal ring or show a notice for the runs that ended."""
+    def _notify_of_ends(self, ended: Sequence[Run]) -> None:
+        """Ring the terminal or show a notification for runs that ended."""
         terminal = terminal_name()
-        told = dict.fromkeys(  # one bell for several runs
+        told = dict.fromkeys(  # one bell for all of them
             notice_for(run.name, run.status, self.preferences.notice, terminal=terminal)
             for run in ended
         )
-        if any(told) and self._driver is not None:  # Textual offers nothing public but the bell
+        if any(told) and self._driver is not None:  # Textual's public API has only the bell
             self._driver.write("".join(told))
             self._driver.flush()
 
@@ -341,23 +343,23 @@ class Dashboard(Guarded, App[None]):
 
     @work(thread=True, exit_on_error=False)
     def read_history(self) -> None:
-        """Take snapshots as long as the dashboard is open, at once when interest changes."""
+        """Take snapshots periodically, and immediately when the interest changes."""
         worker = get_current_worker()
         while not worker.is_cancelled:
             self._wake.clear()
             try:
                 self._look_again(worker)
-            except Exception as error:  # the worker's edge: told, and tried again
+            except Exception as error:  # the worker's edge: reported, and tried again
                 if not self.survive(error):
                     raise
             self._wake.wait(self.preferences.refresh_s)
         self._source.close()
 
     def _look_again(self, worker: Worker[None]) -> None:
-        """Take a snapshot, and show it where it is new; measure the machine now and then."""
+        """Take a snapshot and show it if it is new; measure the machine's load periodically."""
         snapshot, on = self._source.take(self._interest), self.screen
         if snapshot.ended and not worker.is_cancelled:  # a later snapshot may replace this one
-            self.call_from_thread(self._tell_of_ends, snapshot.ended)
+            self.call_from_thread(self._notify_of_ends, snapshot.ended)
         now = time.monotonic()
         shown, shown_on, shown_at = self._shown
         is_new = snapshot is not shown or on is not shown_on or now > shown_at + AGEING_S
@@ -374,10 +376,13 @@ class Dashboard(Guarded, App[None]):
 
 
 def make_dashboard(home: Home) -> Dashboard:
-    """Return the dashboard of a home, as a person likes it."""
+    """Return the dashboard of a home, with its preferences."""
     preferences = Preferences()
-    if home.database.exists():  # a new home is made after the first picture
-        with contextlib.suppress(StoreError), Store.open(home) as store:  # the screen says why
+    if home.database.exists():  # a new home is created after the first frame
+        with (
+            contextlib.suppress(StoreError),
+            Store.open(home) as store,
+        ):  # shown on screen
             preferences = store.settings.get(PREFERENCES_SETTING, Preferences, preferences)
     return Dashboard(
         HistorySource(home),

@@ -1,6 +1,6 @@
-"""What the dashboard shows, read from history as unchanging snapshots.
+"""What the dashboard shows: immutable snapshots of the history.
 
-A source is asked by a worker, never by a widget: it reads files and the database.
+Only workers use a source, never widgets: it reads files and the database.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
 
-if TYPE_CHECKING:  # numpy takes a moment, and the list of runs does not need it
+if TYPE_CHECKING:  # numpy is slow to import, and the list of runs does not need it
     from vld_tui.launch.slurm.watch import JobWatch
     from vld_tui.runs.curves import Curves
     from vld_tui.study.reader import StudyReader
     from vld_tui.study.results.state import StudyProgress, StudyState
 
 LOG_BYTES: Final = 16_384
-"""Of the events and the log of a run whose curves are drawn: the last stand below them."""
+"""Events and log lines shown below the curves of a run."""
 MOST_POINTS: Final = 2_000
 EVERY_RUN: Final = Query()
 
 
 @dataclass(frozen=True)
 class Interest:
-    """What a person looks at: a page of the runs that match, and runs whose curves are drawn.
+    """What the user looks at: a page of the matching runs, and runs whose curves are drawn.
 
     ``other`` refers to the run that the opened one is compared with.
-    With ``grouping`` the page is of groups, in the order of ``sort``, and so is the plane.
-    ``study`` names the study that is looked at, ``studies``: how far each is.
+    With ``grouping``, page and plane show groups, sorted by ``sort``.
+    ``study`` is the opened study; ``studies``: read the progress of every study.
     """
 
     query: Query = EVERY_RUN
@@ -61,19 +61,19 @@ class Interest:
 class RunCurves:
     """A run and its metrics.
 
-    ``told`` is what the run told last, ``log`` the end of what its process wrote besides.
-    The source hands out the same object while nothing happened, so that is what equal means.
+    ``reported`` are the run's last events as text, ``log`` the end of its process output.
+    The source returns the same object while nothing changed, so equality is identity.
     """
 
     run: Run
     curves: Curves
     log: tuple[str, ...] = ()
-    told: tuple[str, ...] = ()
+    reported: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class RunDetail:
-    """Everything known of the run that was opened; ``told_is_cut``: it told earlier lines too."""
+    """Everything known of the opened run; ``reported_is_cut``: earlier lines were left out."""
 
     curves: RunCurves
     progress: Progress
@@ -81,13 +81,13 @@ class RunDetail:
     checkpoints: tuple[CheckpointInfo, ...]
     folder: str
     contents: FolderContents = field(default_factory=FolderContents)
-    told: tuple[str, ...] = ()
-    told_is_cut: bool = False
+    reported: tuple[str, ...] = ()
+    reported_is_cut: bool = False
 
 
 @dataclass(frozen=True)
 class OtherRun:
-    """The run that ``reference`` means, or why it means none."""
+    """The run that ``reference`` names, or why there is none."""
 
     reference: str
     run: Run | None
@@ -96,8 +96,7 @@ class OtherRun:
 
 @dataclass(frozen=True)
 class QueueState:
-    """What goes on here, what waits in which order, what there is room for, and what a cluster
-    was given."""
+    """Running runs, queued runs in order, slots, and the runs of a cluster."""
 
     live: tuple[Run, ...] = ()
     waiting: tuple[Run, ...] = ()
@@ -107,11 +106,11 @@ class QueueState:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """History at one moment, as far as it is of interest; ``problem``: why it is not newer.
+    """The history of interest at one moment; ``problem``: why it is out of date.
 
-    ``count`` is the number of rows in all, ``runs`` that of the runs that match, ``unmatched`` why
-    there is none; ``ended`` are the runs that were live in the snapshot before. ``points`` are
-    those of the ID–OOD plane, in which ``without_ood`` runs have no place.
+    ``count`` is the number of rows, ``runs`` the number of matching runs, ``unmatched`` why
+    none match; ``ended`` are the runs that have ended since the previous snapshot. ``points``
+    are those of the ID–OOD plane, which leaves out ``without_ood`` runs.
     """
 
     interest: Interest = field(default_factory=Interest)
@@ -137,10 +136,10 @@ class Source(Protocol):
     """Where snapshots come from; used by one thread at a time."""
 
     def take(self, interest: Interest) -> Snapshot:
-        """Return how things stand now, the same object while nothing changed; may block."""
+        """Return the present state, the same object while nothing changed; may block."""
 
     def close(self) -> None:
-        """Let go of files."""
+        """Close files."""
 
 
 class HistorySource:
@@ -159,11 +158,11 @@ class HistorySource:
         self._looked_at: tuple[int, int] | None = None
 
     def take(self, interest: Interest) -> Snapshot:
-        """Return how things stand now, or how they stood with the problem that came up."""
+        """Return the present state, or the previous one with the problem that occurred."""
         try:
             self._last = self._read(interest)
         except StoreError as error:
-            self.close()  # what comes next may be another file
+            self.close()  # the next one may be another file
             return replace(
                 self._last, interest=interest, ended=(), problem=str(error).splitlines()[0]
             )
@@ -182,12 +181,12 @@ class HistorySource:
         if self._store is not None and (
             self._store.database.is_replaced or self._store.database.is_read_only
         ):
-            self.close()  # one that is only read is not told of what others write
+            self.close()  # a read-only connection does not notice other writers
         if self._store is None:
             self._store = Store.open(self._home)
         store = self._store
         problem = _refresh(store) or self._problem_with_jobs(store) or _unread(store)
-        watched = tuple(self._watch(store, interest))  # looks into folders: history may change
+        watched = tuple(self._watch(store, interest))  # reads run folders: the history may change
         now = replace(
             self._list(store, interest),
             interest=interest,
@@ -203,17 +202,17 @@ class HistorySource:
         return self._last if now == self._last else now
 
     def _problem_with_jobs(self, store: Store) -> str | None:
-        """Have the cluster's jobs looked at, if there are any; return what came up."""
+        """Refresh the states of the cluster's jobs, if there are any; return any problem."""
         if not store.jobs.open():
             return None
         if self._jobs is None:
-            from vld_tui.launch.slurm.watch import JobWatch  # many do without a cluster
+            from vld_tui.launch.slurm.watch import JobWatch  # most homes have no cluster
 
             self._jobs = JobWatch(self._home)
         return self._jobs.look()
 
     def _list(self, store: Store, interest: Interest) -> Snapshot:
-        """Return what the list of runs shows; the same as before while history is the same."""
+        """Return what the list of runs shows, the same object while the history is unchanged."""
         looked_at = replace(
             interest, watched=(), opened=None, other=None, queue=False, studies=False, study=None
         )
@@ -235,15 +234,15 @@ class HistorySource:
 
     @property
     def _reader(self) -> StudyReader:
-        """Return what reads studies, made when one is first asked for."""
+        """Return the reader of studies, created on first use."""
         if self._studies is None:
-            from vld_tui.study.reader import StudyReader  # not for the first picture
+            from vld_tui.study.reader import StudyReader  # not needed for the first frame
 
             self._studies = StudyReader(self._home)
         return self._studies
 
     def _read_ended(self, store: Store) -> tuple[Run, ...]:
-        """Return the runs that were live at the last look and are over now."""
+        """Return the runs that have ended since the previous snapshot."""
         if (version := store.database.version()) == self._looked_at:
             return ()
         self._looked_at = version
@@ -253,14 +252,14 @@ class HistorySource:
         for run_id in sorted(gone):
             try:
                 run = store.runs.get(run_id)
-            except StoreError:  # deleted meanwhile
+            except StoreError:  # deleted in the meantime
                 continue
             if not run.is_live and run.status != QUEUED:
                 ended.append(run)
         return tuple(ended)
 
     def _open(self, store: Store, run_id: str) -> RunDetail | None:
-        """Return everything known of a run; the same as before while nothing happened."""
+        """Return everything known of a run, the same object while nothing changed."""
         curves = self._curves.get(run_id)
         if curves is None:
             return None
@@ -270,13 +269,13 @@ class HistorySource:
         return self._opened.read(store, curves[1])
 
     def _watch(self, store: Store, interest: Interest) -> list[RunCurves]:
-        """Return the curves of the watched runs, read anew where something happened."""
+        """Return the curves of the watched runs, reading only those that changed."""
         found: dict[str, tuple[object, RunCurves]] = {}
         opened = (interest.opened,) if interest.opened else ()
         for run_id in dict.fromkeys((*interest.watched, *opened)):
             try:
                 run = store.runs.get(run_id)
-            except StoreError:  # deleted meanwhile
+            except StoreError:  # deleted in the meantime
                 continue
             log, _ = read_log(store.runs.run_dir(run_id).log, LOG_BYTES)
             state = (run, log)
@@ -284,14 +283,14 @@ class HistorySource:
             if before is not None and before[0] == state:
                 found[run_id] = before
             else:
-                told = _last_told(store.runs.run_dir(run_id), run)
-                found[run_id] = (state, RunCurves(run, _curves(store, run), log, told))
+                reported = _last_reported(store.runs.run_dir(run_id), run)
+                found[run_id] = (state, RunCurves(run, _curves(store, run), log, reported))
         self._curves = found
         return [found[run_id][1] for run_id in interest.watched if run_id in found]
 
 
 class OpenedRun:
-    """Reads all of one run, again and again, what is new only."""
+    """Reads everything of one run incrementally."""
 
     def __init__(self, run_dir: RunDir) -> None:
         from vld_tui.runs.story import Story  # imports numpy
@@ -304,12 +303,12 @@ class OpenedRun:
         self._detail: RunDetail | None = None
 
     def read(self, store: Store, curves: RunCurves) -> RunDetail:
-        """Return everything known of the run; the same as before while nothing happened."""
+        """Return everything known of the run, the same object while nothing changed."""
         before, contents = self._detail, self._folder.read()
-        told = self._tail.read(curves.run.task)
-        news = (curves, contents, told)
+        reported = self._tail.read(curves.run.task)
+        news = (curves, contents, reported)
         if before is not None and not self._story.is_behind:
-            known = (before.curves, before.contents, before.told)
+            known = (before.curves, before.contents, before.reported)
             if all(new is old for new, old in zip(news, known, strict=True)):
                 return before
         run_id = curves.run.run_id
@@ -320,14 +319,14 @@ class OpenedRun:
             tuple(store.checkpoints.left(run_id)),
             str(self.run_dir.path),
             contents,
-            told,
+            reported,
             self._tail.is_cut,
         )
         return self._detail
 
 
 def _refresh(store: Store) -> str | None:
-    """Bring history up to date; return why it cannot be, such as for want of room on the disk."""
+    """Update the history; return why that failed, such as a full disk."""
     try:
         store.folders.look_for_others()
         store.live.refresh()
@@ -339,15 +338,15 @@ def _refresh(store: Store) -> str | None:
 
 
 def _unread(store: Store) -> str | None:
-    """Say that history lacks run folders that a rebuild would read."""
+    """Return a hint if run folders are missing from the database."""
     folders = store.folders.count_unread()
     if not folders:
         return None
-    return f"{plural(folders, 'run folder')} not in the history yet: vld rebuild"
+    return f"{plural(folders, 'run folder')} not in the database; run: vld rebuild"
 
 
-def _last_told(run_dir: RunDir, run: Run) -> tuple[str, ...]:
-    from vld_tui.views.event_tail import EventTail, told_task  # not for the first picture
+def _last_reported(run_dir: RunDir, run: Run) -> tuple[str, ...]:
+    from vld_tui.views.event_tail import EventTail, told_task  # not needed for the first frame
 
     tail = EventTail(run_dir.events, most_bytes=LOG_BYTES)
     return tail.read(told_task(run, run_dir))
@@ -361,7 +360,7 @@ def _find_other(store: Store, reference: str) -> OtherRun:
 
 
 def _read_rows(store: Store, interest: Interest) -> tuple[TableRow, ...]:
-    """Return the page of runs, or of groups, that is looked at."""
+    """Return the visible page of runs or groups."""
     query, offset, limit = interest.query, interest.offset, interest.limit
     if (grouping := interest.grouping) is not None:
         groups = store.groups.find(query, grouping, sort=interest.sort, offset=offset, limit=limit)
@@ -398,5 +397,5 @@ def _curves(store: Store, run: Run) -> Curves:
 
     try:
         return as_arrays(store.series.all(run.run_id))
-    except SeriesDamaged:  # everything else of the run is shown
+    except SeriesDamaged:  # the rest of the run is still shown
         return {}

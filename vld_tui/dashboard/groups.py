@@ -1,4 +1,4 @@
-"""Several runs as one: what they are called, where they lie in the ID–OOD plane."""
+"""Names of groups of runs, and their points in the ID–OOD plane."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vld_tui.study.results.groups import distinctions
 
 
 def group_names(groups: Sequence[RunSummary], grouping: Grouping) -> list[str]:
-    """Return what the runs of each group have in common, in words that tell the groups apart."""
+    """Return a name for each group that distinguishes it from the others."""
     if grouping.is_by_configuration:
         names = [group.newest.name_without_seed for group in groups]
         told = distinctions(names, [group.newest.spec for group in groups])
@@ -18,7 +18,7 @@ def group_names(groups: Sequence[RunSummary], grouping: Grouping) -> list[str]:
 
 
 def group_point(summary: RunSummary, grouping: Grouping, name: str) -> RunPoint | None:
-    """Return where several runs lie on the whole; None before an evaluation."""
+    """Return the mean point of several runs; None before an evaluation."""
     if summary.id_accuracy is None or summary.ood_accuracy is None:
         return None
     run = summary.newest

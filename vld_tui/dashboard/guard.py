@@ -1,7 +1,7 @@
-"""Errors inside the dashboard: told and logged, and the rest goes on.
+"""Errors inside the dashboard: reported and logged; the dashboard keeps running.
 
-Textual ends the application at the first exception in a handler. Somebody who watches a night of
-runs would rather read what went wrong and keep watching.
+Textual ends the application at the first exception in a handler; a user who watches long runs
+needs it to keep running.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from textual.message_pump import MessagePump
 from engine.rundir import plain_file
 
 MOST_TOLD: Final = 100
-"""Different errors that are told and logged; later ones are only survived."""
+"""Maximum number of different errors to report and log; later ones are ignored."""
 
 
 @runtime_checkable
 class Survivor(Protocol):
-    """An application that goes on after an error."""
+    """An application that continues after an error."""
 
     def survive(self, error: Exception) -> bool:
-        """Tell an error; False: it is to end the application."""
+        """Report an error; False: it must end the application."""
 
 
 class Guarded(MessagePump):
-    """Mixin of whatever handles messages: an exception in a handler ends that handler only."""
+    """Mixin for message handlers: an exception ends only the handler that raised it."""
 
     async def _dispatch_message(self, message: Message) -> None:
         try:
@@ -40,14 +40,14 @@ class Guarded(MessagePump):
 
 
 class ErrorLog:
-    """A file that errors are appended to, each one once."""
+    """A file that each error is appended to once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._known: set[str] = set()
 
     def is_new(self, error: Exception) -> bool:
-        """Write an error down, unless it was before; say whether it is new."""
+        """Log an error unless it was logged before; return whether it is new."""
         place = traceback.extract_tb(error.__traceback__)[-1:]
         name = f"{type(error).__name__}: {error} {place}"
         if name in self._known or len(self._known) >= MOST_TOLD:
@@ -59,6 +59,6 @@ class ErrorLog:
                 self.path, "a", encoding="utf-8", errors="backslashreplace", opener=plain_file
             ) as file:
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{told}\n")
-        except OSError:  # a home that cannot be written: it is still told
+        except OSError:  # the home is read-only: the error is still reported
             pass
         return True

@@ -1,4 +1,4 @@
-"""Which runs are listed, in which order, and by what they are taken together."""
+"""Which runs are listed, their order and their grouping."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vld_tui.store.query import Condition, Query, QueryError, is_one_of
 from vld_tui.words.numbers import plural
 
 SORTS: Final = ("-created", "-ood", "-id_accuracy", "name", "status", "dropout", "target")
-"""Orders that a person goes through."""
+"""Orders that the sort key cycles through."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a person asked to see of history. ``within`` is a group whose runs are shown: its name
-    and what holds for them."""
+    """The user's filter, order and grouping. ``within`` is a group whose runs are listed: its
+    name and condition."""
 
     filter: str = ""
     sort: str = SORTS[0]
@@ -29,11 +29,11 @@ class Listing:
 
     @classmethod
     def liked(cls, preferences: Preferences) -> Self:
-        """Return the listing that a person left; the usual one where it is not understood."""
+        """Return the saved listing, or the default one if it is no longer valid."""
         listing = cls(sort=preferences.sort, group=preferences.group)
         try:
             listing.interest(Interest())
-        except QueryError:  # kept by a version that knew other fields
+        except QueryError:  # saved by a version with other fields
             return cls()
         return listing
 
@@ -41,7 +41,7 @@ class Listing:
         """Return the interest in the first page of it.
 
         Raises:
-            QueryError: when the filter, the order or the grouping means nothing.
+            QueryError: when the filter, the order or the grouping is invalid.
         """
         query = Query.parse(self.filter, sort=self.sort)
         grouping: Grouping | None = find_grouping(self.group) if self.group else None
@@ -55,33 +55,33 @@ class Listing:
         return replace(self, within=(row.name, condition))
 
     def of_runs(self, name: str, run_ids: Iterable[str]) -> Self:
-        """Return the listing of these runs alone; ``name`` says what they have in common."""
+        """Return the listing of only these runs, under a name."""
         return replace(self, within=(name, is_one_of(run_ids)))
 
     def in_next_order(self) -> Self:
-        """Return the listing in the next of the usual orders."""
+        """Return the listing in the next order of :data:`SORTS`."""
         plain = self.sort.removeprefix("-")
         at = next((i for i, sort in enumerate(SORTS) if sort.removeprefix("-") == plain), 0)
         return replace(self, sort=SORTS[(at + 1) % len(SORTS)])
 
     def turned_round(self) -> Self:
-        """Return the listing the other way round."""
+        """Return the listing in reverse order."""
         plain = self.sort.removeprefix("-")
         return replace(self, sort=plain if self.sort.startswith("-") else f"-{plain}")
 
     def by(self, field: str) -> Self:
-        """Return the listing by a field, the highest first; by it already: the other way round."""
+        """Return the listing sorted by a field, highest first; reversed if it is already."""
         if self.sort.removeprefix("-") == field:
             return self.turned_round()
         return replace(self, sort=f"-{field}")
 
     @property
     def is_whole(self) -> bool:
-        """Say whether nothing is left out."""
+        """Return whether every run is listed."""
         return not self.filter and self.within is None
 
     def parts(self, count: int) -> list[str]:
-        """Return what there is to say about it, in words; ``count`` runs or groups match."""
+        """Yield its parts as text; ``count`` runs or groups match."""
         parts = [f"sorted by {self.sort}"]
         if self.within is not None:
             parts.append(f"within {self.within[0]}")

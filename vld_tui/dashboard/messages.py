@@ -1,4 +1,4 @@
-"""What parts of the dashboard tell one another."""
+"""Messages between parts of the dashboard."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from vld_tui.runs.run import GroupRow, TableRow
 
 @dataclass
 class SnapshotTaken(Message, bubble=False):
-    """The worker has read history; a newer one replaces an older one that nobody saw yet."""
+    """The worker has read the history; a newer one replaces one that is not handled yet."""
 
     snapshot: Snapshot
 
     def can_replace(self, message: Message) -> bool:
-        """Say that this makes an older snapshot needless."""
+        """Return whether this replaces another message."""
         return isinstance(message, SnapshotTaken)
 
 
 @dataclass
 class PageNeeded(Message):
-    """The run table has come to rows it does not have."""
+    """The run table shows rows that it has not loaded."""
 
     offset: int
     limit: int
@@ -32,35 +32,35 @@ class PageNeeded(Message):
 
 @dataclass
 class RowHighlighted(Message):
-    """The cursor of the run table stands on another row, or on none."""
+    """The cursor of the run table moved to another row, or to none."""
 
     row: TableRow | None
 
 
 @dataclass
 class GroupOpened(Message):
-    """A person wants to see the runs of a group."""
+    """The user opened a group."""
 
     row: GroupRow
 
 
 @dataclass
 class SortAsked(Message):
-    """A person wants the rows in the order of a field; again: the other way round."""
+    """The user sorted by a field; a second time: in reverse."""
 
     field: str
 
 
 @dataclass
 class RunChosen(Message):
-    """A person points at a run, such as in the ID–OOD plane."""
+    """The user pointed at a run, such as in the ID–OOD plane."""
 
     run_id: str
 
 
 @dataclass
 class RunOpened(Message):
-    """A person wants to see all of a run, one of its panes first."""
+    """The user opened a run at one of its panes."""
 
     run_id: str
     pane: str = "curves"
@@ -68,7 +68,7 @@ class RunOpened(Message):
 
 @dataclass
 class RunsChosen(Message):
-    """A person wants to see several runs on the list; ``name`` says what they have in common."""
+    """The user wants only some runs listed, under a name."""
 
     name: str
     run_ids: tuple[str, ...]
@@ -76,41 +76,41 @@ class RunsChosen(Message):
 
 @dataclass
 class StudyOpened(Message):
-    """A person wants to see all of a study."""
+    """The user opened a study."""
 
     name: str
 
 
 @dataclass
 class ActionAsked(Message):
-    """Something is to be done to runs; it may block, and returns what was done, in words."""
+    """An action was requested; it may block, and returns a sentence about its result."""
 
     action: Callable[[], str]
 
 
 @dataclass
 class MarksChanged(Message):
-    """Other runs are marked than before."""
+    """The marked runs changed."""
 
     run_ids: tuple[str, ...]
 
 
 @dataclass
 class InterestChanged(Message):
-    """A person looks at something else."""
+    """The user looks at something else."""
 
     interest: Interest
 
 
 @dataclass
 class OtherRunNamed(Message):
-    """A run was named that the opened one is to be compared with; None: with none."""
+    """The user named a run to compare the opened one with; None: no run."""
 
     reference: str | None
 
 
 class PreferencesChanged(Message):
-    """A person likes something of the dashboard otherwise: fields of ``Preferences``."""
+    """The user changed preferences: fields of ``Preferences``."""
 
     def __init__(self, **changes: object) -> None:
         super().__init__()

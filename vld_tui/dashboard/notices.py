@@ -1,4 +1,4 @@
-"""What a terminal is told when a run ends: a bell, or a notice on the desktop."""
+"""Notifications when a run ends: a bell, or a desktop notification."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ TITLE: Final = "vld-tui"
 BELL: Final = "\a"
 NAME_CELLS: Final = 80
 SHOWS_TITLES: Final = ("contour", "foot", "ghostty", "kitty", "konsole", "rxvt", "wezterm")
-"""Terminals that show OSC 777, which has a title; most of them show OSC 9 as well."""
+"""Terminals that support OSC 777, which has a title; most of them support OSC 9 as well."""
 
 
 def notice_for(run_name: str, status: str, kind: Notice, *, terminal: str = "") -> str:
-    """Return the escape sequence that tells of a run's end; empty: nothing is to be told.
+    """Return the escape sequence that reports a run's end; empty for no notification.
 
-    A desktop notice is sent both as OSC 9 (iTerm2) and OSC 777 (rxvt), as a terminal ignores the
-    one it does not know; one whose name is known to show the second is not told twice.
+    A desktop notification is sent as OSC 9 (iTerm2) and OSC 777 (rxvt), since a terminal ignores
+    the one it does not support; a terminal known to support the second gets only that.
     """
     if kind == "off":
         return ""
@@ -37,10 +37,10 @@ def notice_for(run_name: str, status: str, kind: Notice, *, terminal: str = "") 
 
 
 def terminal_name(environment: Mapping[str, str] = os.environ) -> str:
-    """Return what is known of the terminal's name, also where it is at the other end of SSH."""
+    """Return the known names of the terminal, even over SSH."""
     return " ".join(environment.get(name, "") for name in ("TERM", "TERM_PROGRAM", "LC_TERMINAL"))
 
 
 def _harmless(text: str) -> str:
-    """Return text that cannot end an escape sequence, nor one of its fields."""
+    """Return text that cannot end an escape sequence or one of its fields."""
     return plain_text(text).replace(";", ",")

@@ -1,4 +1,4 @@
-"""ID and OOD accuracy side by side, and each domain's, with their course."""
+"""ID and OOD accuracy side by side, and that of each domain, with sparklines."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MIN_SPARK_CELLS, _MAX_SPARK_CELLS = 8, 40
 class AccuracyRow:
     """One accuracy over the evaluations, and at the selected step; shares from 0 to 1.
 
-    ``note`` is said beside it; ``interval`` is that at the selected step, from the images.
+    ``note`` is shown next to it; ``interval`` is that at the selected step, over images.
     """
 
     name: str
@@ -49,7 +49,7 @@ class AccuracyRow:
 
 
 def accuracy_views(task: RunTask, progress: Progress, cells: int) -> list[RenderableType]:
-    """Return the table of accuracies with their 95% intervals, and what those follow from."""
+    """Return the table of accuracies with their 95% intervals, and a note on the intervals."""
     table = accuracy_table(task, progress, cells, has_intervals=True)
     note = interval_note(progress)
     return [table, *([Padding(Text(note, QUIET_STYLE), (0, 2))] if note else []), Text("")]
@@ -62,11 +62,11 @@ def accuracy_table(
     *,
     has_intervals: bool = False,
 ) -> Table:
-    """Return loss, ID, OOD and domains: latest value, value at the selected step, course.
+    """Return loss, ID, OOD and domains: latest value, value at the selected step, sparkline.
 
     ``cells`` is the width to fill. A source domain shows its validation accuracy, the target
-    the accuracy that is reported as OOD. ``has_intervals``: with the 95% interval of the value at
-    the selected step.
+    the accuracy reported as OOD. ``has_intervals``: with the 95% interval of the value at the
+    selected step.
     """
     rows = accuracy_rows(task, progress)
     has_intervals = has_intervals and any(row.interval for row in rows)
@@ -109,7 +109,7 @@ def _range(row: AccuracyRow) -> Text:
 
 
 def accuracy_rows(task: RunTask, progress: Progress) -> list[AccuracyRow]:
-    """Return ID, OOD, every domain, sources first, then ID and OOD of other arms."""
+    """Return ID, OOD, every domain (sources first), then ID and OOD of other arms."""
     evaluations, selected = progress.evaluations, progress.selected
     certainty = run_certainty(progress, selected)
     rows = [
@@ -149,7 +149,7 @@ def _plain_row(
     interval: Interval | None,
     note: str = "",
 ) -> list[AccuracyRow]:
-    """Return the row of ID accuracy without augmentation, where ID is of augmented images."""
+    """Return the row of ID accuracy on plain images, if ID is measured on augmented ones."""
     if best is None or best.plain_id_accuracy is None:
         return []
     values = tuple(each.plain_id_accuracy for each in evaluations)
@@ -162,7 +162,7 @@ def _arm_rows(
     arm: str,
     evaluations: tuple[ArmEvaluated, ...],
 ) -> list[AccuracyRow]:
-    """Return ID and OOD accuracy of an arm, at the step that is selected for it."""
+    """Return ID and OOD accuracy of an arm, at its selected step."""
     best = best_of(evaluations)
     if best is None:
         return []

@@ -1,4 +1,4 @@
-"""What a run that combines others is made of, and what was found on the way, in words."""
+"""Describe combining runs: their parents and findings."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from vld_tui.words.palette import COLLAPSED_SIGN
 from vld_tui.words.text import plain_text
 
 MIXED: Final = "mixed"
-"""Said in place of a value in which networks that are combined differ."""
+"""Shown instead of a value in which the parents differ."""
 METHOD_FROM: Final[Mapping[LastLayer, str]] = {
     "start_of_run": "WiSE-FT",
     "linear_probe": "interpolation from a linear probe",
 }
-"""What an interpolation from the pre-trained network is called, by its last layer."""
+"""Names of an interpolation from the pre-trained network, by its last layer."""
 _LAST_LAYERS: Final[Mapping[LastLayer, str]] = {
     "start_of_run": "B before its first step",
     "linear_probe": "linear probe",
 }
 MOST_PARENTS: Final = 6
-"""Named in a line; of more, the others are counted."""
+"""Maximum number of names in a line; the others are counted."""
 MOST_FINDINGS: Final = 10
-"""Of one kind, a line each."""
+"""Maximum number of lines of one kind."""
 _TAKEN_AT: Final = {
     "best.safetensors": "of the selected steps (--at best)",
     "last.safetensors": "of the last steps (--at last)",
@@ -47,12 +47,12 @@ _TAKEN_AT: Final = {
 
 
 def has_choice(task: RunTask) -> bool:
-    """Say whether a run evaluates several networks, of which one is selected."""
+    """Return whether a run evaluates several networks, of which one is selected."""
     return not isinstance(task, CombinationSpec) or task.combination.method == "interpolation"
 
 
 def step_label(step: int, task: RunTask) -> str:
-    """Say where an evaluation stands: after so many steps, or so far along the way."""
+    """Return the position of an evaluation as text: its step, or its share of the way."""
     if not isinstance(task, CombinationSpec):
         return f"step {step:,}"
     if task.combination.method == "interpolation":
@@ -61,7 +61,7 @@ def step_label(step: int, task: RunTask) -> str:
 
 
 def progress_label(step: int, task: RunTask) -> str:
-    """Say how far a run is."""
+    """Return a run's progress as text."""
     steps = spec_of(task).steps
     if not isinstance(task, CombinationSpec):
         return f"{step:,} of {steps:,}"
@@ -71,12 +71,12 @@ def progress_label(step: int, task: RunTask) -> str:
 
 
 def _tried(combination: Combination) -> str:
-    """Say that networks may have been left out again."""
+    """Return a word for greedy combinations, which may leave networks out."""
     return " tried" if combination.method == "greedy_soup" else ""
 
 
 def combination_rows(combination: Combination) -> list[tuple[str, str]]:
-    """Return what is combined and how, as pairs of a label and a line of plain text."""
+    """Return the parents and the method, as pairs of a label and a line of plain text."""
     rows = [
         ("method", f"{method_name(combination)}: {METHODS[combination.method]}"),
         ("networks", networks(combination)),
@@ -87,14 +87,14 @@ def combination_rows(combination: Combination) -> list[tuple[str, str]]:
 
 
 def method_name(combination: Combination) -> str:
-    """Return what a way of combining is called."""
+    """Return the name of a method."""
     if combination.starts_at is not None:
         return METHOD_FROM[combination.starts_at]
     return combination.method.replace("_", " ")
 
 
 def networks(combination: Combination) -> str:
-    """Name the networks that are combined."""
+    """Return the names of the parents."""
     labels = [plain_text(parent.label) for parent in combination.parents]
     if combination.method == "interpolation":
         first, second = labels
@@ -107,7 +107,7 @@ def networks(combination: Combination) -> str:
 
 
 def combining_lines(event: Event) -> list[str]:
-    """Return the lines that tell an event of combining; those of others give none."""
+    """Return the lines of an event of combining; other events have none."""
     match event:
         case Cautioned(message=message):
             return [f"caution: {plain_text(message)}"]
@@ -121,26 +121,26 @@ def combining_lines(event: Event) -> list[str]:
 
 
 def parent_line(event: ParentMeasured) -> str:
-    """Say what a network reaches alone."""
+    """Return the accuracies of a single parent as text."""
     return f"{plain_text(event.parent)}  ID {percent(event.id_accuracy)}"
 
 
 def tried_line(event: ParentTried) -> str:
-    """Say whether a network was kept in a greedy soup."""
+    """Return whether a network was kept in a greedy soup, as text."""
     verdict = "kept" if event.is_kept else "left out"
     return f"with {plain_text(event.parent)}  ID {percent(event.soup_accuracy)} · {verdict}"
 
 
 def barrier_line(event: BarrierMeasured) -> str:
-    """Say what lies half way between two networks."""
+    """Return what was measured halfway between two networks, as text."""
     ends = f"{plain_text(event.first)} and {plain_text(event.second)}"
     found = _half_way(event)
     if event.is_barrier:
         return (
-            f"{COLLAPSED_SIGN} a barrier lies between {ends}: half way, {found}. "
+            f"{COLLAPSED_SIGN} loss barrier between {ends}: halfway, {found}. "
             "Their weights do not average well."
         )
-    return f"half way between {ends}: {found}"
+    return f"halfway between {ends}: {found}"
 
 
 def cautions(progress: Progress) -> list[str]:
@@ -160,15 +160,15 @@ def cautions(progress: Progress) -> list[str]:
 
 
 def notices(progress: Progress) -> list[str]:
-    """Return what a person should know of a run's numbers, a line each."""
+    """Return warnings about a run's numbers, one per line."""
     lines = [plain_text(line) for line in cautions(progress)]
     high = [each for each in progress.barriers if each.is_barrier]
     if len(high) == 1:
         return [*lines, barrier_line(high[0])]
     if high:
         lines.append(
-            f"{COLLAPSED_SIGN} barriers lie between {plain_text(high[0].first)} and {len(high)} "
-            f"of the {len(progress.barriers)} others: half way, ID is up to "
+            f"{COLLAPSED_SIGN} loss barriers between {plain_text(high[0].first)} and {len(high)} "
+            f"of the {len(progress.barriers)} others: halfway, ID is up to "
             f"{100 * max(each.accuracy_barrier for each in high):.1f} points below the mean of "
             "the two. Their weights do not average well."
         )
@@ -176,18 +176,18 @@ def notices(progress: Progress) -> list[str]:
 
 
 def findings(progress: Progress) -> list[tuple[str, str]]:
-    """Return how the networks stand to one another, as pairs of a label and a line."""
+    """Return the measurements between parents, as pairs of a label and a line."""
     rows = _rows("parent", [parent_line(each) for each in progress.parents])
     rows += _rows("tried", [tried_line(each) for each in progress.tried])
     half_way = [
         f"{plain_text(each.first)} and {plain_text(each.second)}: {_half_way(each)}"
         for each in progress.barriers
     ]
-    return rows + _rows("half way", half_way)
+    return rows + _rows("halfway", half_way)
 
 
 def _rows(label: str, lines: list[str]) -> list[tuple[str, str]]:
-    """Label lines; of very many, the first ones and how many there are."""
+    """Label lines; of very many, the first ones and the number of others."""
     more = len(lines) - MOST_FINDINGS
     shown = lines[:MOST_FINDINGS] + ([f"and {more} more"] if more > 0 else [])
     return [(label, line) for line in shown]

@@ -1,4 +1,4 @@
-"""Runs side by side: where they differ, and what came of it."""
+"""Runs side by side: differing settings, and results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INTERVALS: Final = (
 )
 
 Arms = Mapping[str, Sequence[ArmResult]]
-"""What ways of predicting beside a run's own reached, by run."""
+"""Results of additional arms, by run."""
 
 
 def compare_lines(
@@ -29,7 +29,7 @@ def compare_lines(
 ) -> Iterator[str]:
     """Yield a table with a column for each group: the fields that differ, then the results.
 
-    Accuracies are those at the step with the best ID validation accuracy, of each arm its own.
+    Accuracies are those at each arm's step with the best ID validation accuracy.
     """
     columns = [
         Column("", rank=1000),
@@ -45,7 +45,7 @@ def compare_lines(
 
 
 def _combinations(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
-    """Yield how networks are combined, and which, where a group does."""
+    """Yield the method and the parents of combining runs."""
     combined = [group.combination for group in groups]
     if any(combined):
         yield ["method", *(method_name(each) if each else UNKNOWN for each in combined)]
@@ -111,7 +111,7 @@ def _row(
 def _means(
     label: str, groups: Sequence[RunGroup], measured: Callable[[Run], float | None], show: Show
 ) -> list[str]:
-    """Return a row of what nobody asks an interval of."""
+    """Return a row of means without intervals."""
     found = (group.estimate(measured) for group in groups)
     return [label, *(UNKNOWN if each is None else show(each.mean) for each in found)]
 
@@ -134,7 +134,7 @@ def _plain_id(run: Run) -> float | None:
 
 
 def _gap(run: Run) -> float | None:
-    """Return OOD less ID accuracy on images that are not augmented."""
+    """Return OOD minus ID accuracy on plain images."""
     id_accuracy, ood_accuracy = _plain_id(run), run.ood_accuracy
     return None if id_accuracy is None or ood_accuracy is None else ood_accuracy - id_accuracy
 

@@ -1,4 +1,4 @@
-"""The fields of a run by group, those unlike its recipe made visible; or where two runs differ."""
+"""The fields of a run by group, marking those that differ from its recipe; or of two runs."""
 
 from __future__ import annotations
 
@@ -31,26 +31,27 @@ VALUE_CELLS: Final = 24
 
 
 def recipe_defaults(spec: RunSpec) -> RunSpec:
-    """Return what a run of the same recipe, data set and length has if nothing else is given."""
+    """Return the default values for the same recipe, data set and length."""
     known: dict[str, object] = {"dataset": spec.dataset}
     if spec.recipe in RECIPES:
         known["recipe"] = spec.recipe
     usual_steps = resolve_spec(known).steps
     try:
         usual = resolve_spec({**known, "steps": spec.steps})  # its schedule is fitted
-    except SpecError:  # of more steps than a run may have now
+    except SpecError:  # more steps than are allowed now
         usual = resolve_spec(known)
     return msgspec.structs.replace(usual, dataset=FIELDS["dataset"].default, steps=usual_steps)
 
 
 def configuration(run: Run, cells: int) -> Text:
-    """Return every field, a line each, below the name of its group."""
+    """Return every field, one per line, below the name of its group."""
     spec = run.spec
     usual = recipe_defaults(spec)
     text = Text(no_wrap=True, overflow="crop")
     changed = sum(getattr(spec, name) != getattr(usual, name) for name in FIELDS)
     text.append(f"{CHANGED_SIGN} ", CHANGED_STYLE)
-    text.append(f"{plural(changed, 'field')} unlike recipe {plain_text(spec.recipe)}", QUIET_STYLE)
+    count = f"{plural(changed, 'field')} changed from recipe {plain_text(spec.recipe)}"
+    text.append(count, QUIET_STYLE)
     for group, fields in itertools.groupby(FIELDS.values(), key=lambda info: info.group):
         text.append(f"\n\n{group}", HEADING_STYLE)
         for info in fields:
@@ -99,7 +100,7 @@ def _values(run: Run, other: Run, name: str) -> list[str]:
 
 
 def _shown(run: Run, name: str) -> str:
-    """Return the value of a field of a run that has one."""
+    """Return the value of a field of a run, if it has one."""
     if not run.has_spec:
         return UNKNOWN
     if name in run.mixed_fields:

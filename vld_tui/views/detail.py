@@ -1,4 +1,4 @@
-"""Everything known of one run: sections that the run screen and ``vld show`` draw alike."""
+"""Everything known of one run, in sections for ``vld show``."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def run_facts(
     cells: int,
     job_log: str | None = None,
 ) -> Text:
-    """Return labelled lines: the run's state, what it does, what was found, and where it is."""
+    """Return labelled lines: the run's state, plan, findings and folder."""
     rows = [*_state_rows(run)]
     if run.has_spec:
         rows += plan_rows(run.task, progress)
@@ -105,7 +105,7 @@ def _state_rows(run: Run) -> Iterator[Row]:
     yield "created", moment(run.created_at)
     reached = progress_label(run.step, run.task)
     if run.is_live and run.seconds_left is not None:
-        reached += f" · {duration(run.seconds_left)} left when last heard of"
+        reached += f" · {duration(run.seconds_left)} left at the last report"
     elif run.wall_s is not None:
         reached += f" in {duration(run.wall_s)}"
     if run.has_spec:
@@ -123,7 +123,7 @@ def _state_rows(run: Run) -> Iterator[Row]:
     if run.trashed_at is not None:
         yield "trashed", moment(run.trashed_at)
     if run.damaged_lines:
-        yield "damaged", f"{plural(run.damaged_lines, 'line')} of the event log cannot be read"
+        yield "damaged", f"{plural(run.damaged_lines, 'line')} of the event log unreadable"
 
 
 def _wrapped(text: str, cells: int) -> Iterator[str]:

@@ -25,7 +25,7 @@ from vld_tui.words.numbers import UNKNOWN, decimal, id_words, percent, percent_r
 from vld_tui.words.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
-NOT_EVALUATED: Final = "Nothing has been evaluated yet."
+NOT_EVALUATED: Final = "Not evaluated yet."
 _COLUMNS: Final = (
     Column("domain", rank=1000, shrinks=True, narrowest=8),
     Column("split", rank=997),

@@ -1,4 +1,4 @@
-"""What a run told last, in the lines of ``vld logs``, read from the end of its events."""
+"""The last events of a run as the lines of ``vld logs``, read from the end of its log."""
 
 from __future__ import annotations
 
@@ -24,17 +24,16 @@ from vld_tui.views.lines import story_lines
 
 MOST_BYTES: Final = 2**19
 FIRST_BYTES: Final = 2**17
-"""Read at first for a few lines."""
+"""Bytes read first for a few lines."""
 MOST_LINES: Final = 20_000
 HEAD_BYTES: Final = 2**16
-"""At the start of a log; there a run says which domains it has."""
+"""Bytes at the start of a log that hold the run's domains."""
 
 
 class EventTail:
-    """The last lines that a run told; what comes is added. Blocks, so a worker reads it.
+    """The last lines of a run, to which new ones are added. Blocks, so use it in a worker.
 
-    However long the run, no more than ``most_bytes`` are read at once: ``is_cut`` says that there
-    are earlier lines.
+    At most ``most_bytes`` are read at once; ``is_cut``: there are earlier lines.
     """
 
     def __init__(self, path: Path, *, most_bytes: int = MOST_BYTES) -> None:
@@ -46,17 +45,17 @@ class EventTail:
 
     @property
     def offset(self) -> int:
-        """Return up to where the log was read, in bytes."""
+        """Return the offset up to which the log was read."""
         return self._offset or 0
 
     @property
     def progress(self) -> Progress:
-        """Return where the run stands by what was read of its log."""
+        """Return the run's progress from the events read."""
         return self._progress
 
     def read(self, task: RunTask) -> tuple[str, ...]:
-        """Return the lines; the same object while nothing was told."""
-        with suppress(OSError):  # what cannot be read has nothing new
+        """Return the lines, the same object while there are no new ones."""
+        with suppress(OSError):  # an unreadable log has nothing new
             size = self._path.stat().st_size
             if self._offset is None or not self._offset <= size <= self._offset + self._most_bytes:
                 self._begin(size)
@@ -64,7 +63,7 @@ class EventTail:
         return self.lines
 
     def _begin(self, size: int) -> None:
-        """Begin near the end of a log of ``size`` bytes, with what its start says of domains."""
+        """Start near the end of a log of ``size`` bytes, with the domains from its start."""
         self._offset = max(0, size - self._most_bytes)
         self._progress, self.lines, self.is_cut = Progress(), (), self._offset > 0
         if not self.is_cut:
@@ -78,13 +77,13 @@ class EventTail:
                     return
 
     def _take(self, task: RunTask) -> None:
-        """Take in what came since; a line that was begun before the offset is no event."""
+        """Read new events; a line that starts before the offset is skipped."""
         batch = read_events(self._path, self._offset or 0)
         self._offset = batch.offset
         found: list[str] = []
         for event in batch.events:
             self._progress = self._progress.after(event)
-            if self.is_cut:  # which evaluation was the best of all is not known
+            if self.is_cut:  # the best evaluation of all is unknown
                 self._progress = msgspec.structs.replace(self._progress, evaluations=())
             found += story_lines(task, self._progress, event)
         if found:
@@ -93,9 +92,9 @@ class EventTail:
 
 
 def last_told(path: Path, task: RunTask, count: int) -> EventTail:
-    """Return a tail of a log that has read ``count`` lines of what it tells, if it tells so many.
+    """Return the tail of a log with its last ``count`` lines, or fewer.
 
-    No more of the log is read than that takes.
+    Only the needed part of the log is read.
     """
     most_bytes = FIRST_BYTES
     while True:
@@ -107,7 +106,7 @@ def last_told(path: Path, task: RunTask, count: int) -> EventTail:
 
 
 def told_task(run: Run, run_dir: RunDir) -> RunTask:
-    """Return what a run does, with the settings in its folder where history cannot read them."""
+    """Return a run's task, with the settings in its folder if the database has none."""
     if not run.has_spec:
         with suppress(SpecError):
             return task_of(run_dir.read_spec(), run.combination)

@@ -1,4 +1,4 @@
-"""What runs would take, in words."""
+"""Estimated time, memory and disk of runs as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vld_tui.words.text import plain_text
 
 
 def forecast_text(forecast: Forecast, *, runs: int = 1) -> Text:
-    """Return time, memory and disk, and what each rests on."""
+    """Return time, memory and disk, and the source of each estimate."""
     text = Text()
     each = " each" if runs > 1 else ""
     if forecast.wall_s is None or forecast.wall_from is None:

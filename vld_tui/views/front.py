@@ -1,6 +1,6 @@
-"""Fronts of the ID–OOD plane: the runs that none beats on both, for each data set and target.
+"""Pareto fronts of the ID–OOD plane: the runs that none beats on both, for each task.
 
-Accuracies on different images cannot be set against each other, so no front joins them.
+Accuracies on different images are not comparable, so each data set and target has its own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Place = tuple[int, int]
 """A row and a column of the picture."""
 
 MOST_FRONTS: Final = 6
-"""Fronts that are told apart at a glance; of more, only that of the current run is drawn."""
+"""Maximum number of fronts to draw; of more, only that of the current run is drawn."""
 LABEL_CELLS: Final = 20
 LABEL_STYLE: Final = Style(dim=True, italic=True)
 
@@ -29,7 +29,7 @@ LABEL_STYLE: Final = Style(dim=True, italic=True)
 def fronts(
     points: Iterable[RunPoint], current: str | None, *, higher_is_better: bool = True
 ) -> dict[Task, list[RunPoint]]:
-    """Return the front of each task, or that of the current run alone where there are many.
+    """Return the front of each task, or only that of the current run if there are many.
 
     Means over several tasks belong to none.
     """
@@ -49,7 +49,7 @@ def fronts(
 
 
 def pareto_front(points: Sequence[RunPoint], *, higher_is_better: bool = True) -> list[RunPoint]:
-    """Return the points that no other one beats on both accuracies, by rising ID accuracy."""
+    """Return the points that no other beats on both accuracies, by increasing ID accuracy."""
     sign = 1 if higher_is_better else -1
     front: list[RunPoint] = []
     best = -math.inf
@@ -61,7 +61,7 @@ def pareto_front(points: Sequence[RunPoint], *, higher_is_better: bool = True) -
 
 
 def task_names(points: Iterable[RunPoint]) -> dict[Task, str]:
-    """Return what fronts are called; the data set is named where there are several."""
+    """Return the names of fronts, with their data sets if there are several."""
     tasks = {(p.dataset, p.target) for p in points if p.dataset is not None and p.target}
     is_one = len({dataset for dataset, _ in tasks}) == 1
     return {
@@ -71,7 +71,7 @@ def task_names(points: Iterable[RunPoint]) -> dict[Task, str]:
 
 
 def write_label(canvas: list[list[Cell]], front: Sequence[Place], name: str) -> None:
-    """Write a front's name beside one of its points, where nothing else stands."""
+    """Write a front's name next to one of its points, in free cells."""
     text = shorten(name, LABEL_CELLS)
     cells = width(text)
     for row, start in _free_places(canvas, front, cells + 2):
@@ -82,7 +82,7 @@ def write_label(canvas: list[list[Cell]], front: Sequence[Place], name: str) -> 
 
 
 def _free_places(canvas: list[list[Cell]], front: Sequence[Place], cells: int) -> Iterator[Place]:
-    """Yield blank stretches beside the points of a front: those in its own rows come first."""
+    """Yield free cells next to the points of a front; those in its own rows come first."""
     for down in (0, -1, 1):
         for row, column in front:
             for start in (column + 1, column - cells):

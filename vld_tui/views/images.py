@@ -1,4 +1,4 @@
-"""What to say where the runs of a study were given different images."""
+"""Warn if the runs of a study used different images."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from vld_tui.study.results.groups import image_versions
 from vld_tui.words.numbers import moment, plural
 
 DIGITS: Final = 12
-"""Of a digest, enough to tell it from others."""
+"""Number of digits of a digest to show."""
 
 
 def image_cautions(study: str, runs: Iterable[Run]) -> Iterator[str]:
-    """Yield a caution for each data set whose images changed from run to run of a study."""
+    """Yield a caution for each data set whose images changed between runs of a study."""
     for dataset, versions in image_versions(runs).items():
         older, plainly = versions[:-1], "; ".join(map(_told, versions))
         lists = ", ".join(f"vld ls --where data_digest:{_short(alike)}" for alike in older)
         yield (
-            f"the images of {dataset} changed from run to run: {plainly}. Their results do not go "
-            f"together. Trash the older runs ({lists}), then vld sweep {study} runs them anew."
+            f"the images of {dataset} changed between runs: {plainly}. Their results are not "
+            f"comparable. Trash the older runs ({lists}), then vld sweep {study} runs them again."
         )
 
 

@@ -1,7 +1,7 @@
 """95% intervals of one run's accuracies, from the numbers of images they were measured on.
 
-They cover the sampling of images only. How accuracies differ between seeds is another matter, with
-a spread of its own where runs are grouped.
+They cover the sampling of images only. The spread between seeds is shown separately where runs
+are grouped.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _SAME: Final = 1e-6
 
 
 class Certainty(NamedTuple):
-    """The interval of an accuracy, and the number of images in all that it follows from.
+    """The interval of an accuracy, and the number of images behind it.
 
-    None: the accuracy, or a number of images, is not known.
+    None: the accuracy or a number of images is unknown.
     """
 
     interval: Interval | None = None
@@ -33,7 +33,7 @@ class Certainty(NamedTuple):
 
 
 class RunCertainty(NamedTuple):
-    """How certain ID and OOD accuracy are, and ID accuracy of plain images where ID is not."""
+    """Intervals of ID and OOD accuracy, and of ID on plain images if ID is on augmented ones."""
 
     id: Certainty = Certainty()
     ood: Certainty = Certainty()
@@ -41,7 +41,7 @@ class RunCertainty(NamedTuple):
 
 
 def run_certainty(progress: Progress, evaluation: Evaluated | ArmEvaluated | None) -> RunCertainty:
-    """Return how certain the accuracies of an evaluation are."""
+    """Return the intervals of an evaluation."""
     if progress.data is None or evaluation is None:
         return RunCertainty()
     target = next((domain for domain in progress.data.domains if domain.is_target), None)
@@ -67,7 +67,7 @@ def split_interval(info: DomainInfo | None, split: str, accuracy: float | None) 
 
 
 def interval_line(progress: Progress) -> str:
-    """Return the intervals at the selected step in a line; empty: none is known."""
+    """Return the intervals at the selected step in one line; empty if unknown."""
     return _told(
         progress,
         lambda of: f"{percent_range(of.interval)} from {plural(of.images, of.noun)}",
@@ -75,7 +75,7 @@ def interval_line(progress: Progress) -> str:
 
 
 def interval_note(progress: Progress) -> str:
-    """Return what the intervals at the selected step follow from; empty: none is known."""
+    """Return the number of images behind the intervals at the selected step; empty if unknown."""
     return _told(progress, lambda of: f"from {plural(of.images, of.noun)}")
 
 
@@ -108,7 +108,7 @@ def _certainty(samples: Sequence[Sample]) -> Certainty:
 def _id_samples(
     data: DataPrepared, evaluation: Evaluated | ArmEvaluated, split: str, mean: float | None
 ) -> list[Sample]:
-    """Return the sources' accuracies on a split, whose mean is ``mean``; empty: not known."""
+    """Return the sources' accuracies on a split, whose mean is ``mean``; empty if unknown."""
     known = {
         metric.domain: metric.value
         for metric in evaluation.metrics

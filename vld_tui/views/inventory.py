@@ -1,4 +1,4 @@
-"""Networks, data sets and the state of the machine, as plain lines."""
+"""Networks, data sets and checks of the machine, as plain lines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MODEL_COLUMNS = (
 
 
 def model_lines(models: Sequence[Mapping[str, Any]], *, cells: int | None) -> Iterator[str]:
-    """Yield the table of networks; each has a name and where its weights are."""
+    """Yield the table of networks and where their weights are."""
     rows = [
         (
             plain_text(str(model["name"])),
@@ -36,7 +36,7 @@ def model_lines(models: Sequence[Mapping[str, Any]], *, cells: int | None) -> It
 
 
 def weights_words(weights: str) -> str:
-    """Say where a network's weights are."""
+    """Return where a network's weights are, as text."""
     return _WEIGHTS.get(weights, weights)
 
 
@@ -52,7 +52,7 @@ _DATASET_COLUMNS = (
 
 
 def dataset_table(datasets: Sequence[DatasetListing], *, cells: int | None) -> Iterator[str]:
-    """Yield a line for each data set: whether it is here and whole, what it holds, its place."""
+    """Yield a line for each data set: whether it is here and complete, its size, its folder."""
     rows = []
     for dataset in datasets:
         images = sum(domain.images for domain in dataset.domains)
@@ -71,11 +71,11 @@ def dataset_table(datasets: Sequence[DatasetListing], *, cells: int | None) -> I
         )
     yield from table_lines(_DATASET_COLUMNS, rows, cells)
     if not all(dataset.complete for dataset in datasets):
-        yield "✗ incomplete  – not here: vld data ls NAME says how to get it"
+        yield "✗ incomplete  – not here; to get it: vld data ls NAME"
 
 
 def dataset_detail(dataset: DatasetListing) -> Iterator[str]:
-    """Yield a data set with its domains, classes, place and what is known of it."""
+    """Yield a data set with its domains, classes, folder and notes."""
     images = sum(domain.images for domain in dataset.domains)
     classes = [plain_text(name) for name in dataset.classes]
     state = "" if dataset.complete else ("  (incomplete)" if dataset.where else "  (not here)")
@@ -99,7 +99,7 @@ def dataset_detail(dataset: DatasetListing) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at: whether it is all right, and what was found."""
+    """One check: its result and findings."""
 
     subject: str
     is_ok: bool

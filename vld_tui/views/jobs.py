@@ -1,4 +1,4 @@
-"""A run's job on a cluster, in words."""
+"""The cluster jobs of runs as text."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ if TYPE_CHECKING:
 
 _OVER: Final = "over"
 _AS_WAS: Final = ("", "forgotten", "pending", "running")
-"""What a job that is over may have been when it was last asked about."""
+"""Last known states that a job which is over may have had."""
 
-_NEVER: Final = "never starts: it asks for "
+_NEVER: Final = "will never start: it requests "
 _REASONS: Final = {
-    "PartitionTimeLimit": f"{_NEVER}more time than its partition gives",
-    "PartitionNodeLimit": f"{_NEVER}more machines than its partition gives, or fewer",
-    "PartitionConfig": f"{_NEVER}what its partition does not give",
-    "BadConstraints": f"{_NEVER}what no machine has",
-    "QOSMaxWallDurationPerJobLimit": f"{_NEVER}more time than its quality of service gives",
-    "AssocMaxWallDurationPerJobLimit": f"{_NEVER}more time than its account gives",
-    "InvalidAccount": "never starts: its account may not be charged here",
-    "InvalidQOS": "never starts: there is no such quality of service for its account",
-    "DependencyNeverSatisfied": "never starts: what it waits for did not come about",
-    "PartitionDown": "its partition starts no jobs at present",
-    "PartitionInactive": "its partition starts no jobs at present",
-    "ReqNodeNotAvail": "the machines it asks for are down or reserved",
-    "Nodes required for job are DOWN": "the machines it needs are down, drained or reserved",
+    "PartitionTimeLimit": f"{_NEVER}more time than its partition allows",
+    "PartitionNodeLimit": f"{_NEVER}more or fewer nodes than its partition allows",
+    "PartitionConfig": f"{_NEVER}a configuration its partition does not have",
+    "BadConstraints": f"{_NEVER}resources that no node has",
+    "QOSMaxWallDurationPerJobLimit": f"{_NEVER}more time than its quality of service allows",
+    "AssocMaxWallDurationPerJobLimit": f"{_NEVER}more time than its account allows",
+    "InvalidAccount": "will never start: its account is not allowed here",
+    "InvalidQOS": "will never start: its account lacks this quality of service",
+    "DependencyNeverSatisfied": "will never start: its dependency failed",
+    "PartitionDown": "its partition is not starting jobs",
+    "PartitionInactive": "its partition is not starting jobs",
+    "ReqNodeNotAvail": "the requested nodes are down or reserved",
+    "Nodes required for job are DOWN": "the required nodes are down, drained or reserved",
 }
-"""How reasons to wait begin that do not pass by themselves, or not soon, and what they mean."""
+"""Prefixes of pending reasons that do not resolve automatically or soon, and their meaning."""
 
 
 def reason_in_words(run: Run) -> str | None:
-    """Say why a run's job does not start by itself, or not soon; None: it does, or has."""
+    """Return why a run's job will not start automatically or soon, or None."""
     if run.has_job and run.status == QUEUED and run.job_reason:
         for beginning, words in _REASONS.items():
             if run.job_reason.startswith(beginning):
@@ -42,9 +42,9 @@ def reason_in_words(run: Run) -> str | None:
 
 
 def job_text(run: Run) -> str:
-    """Return the id of the job that a run was given to, and where it stands by the scheduler.
+    """Return the id of a run's job, and its state by the scheduler.
 
-    Why a job waits is told of a run that waits for it.
+    Queued runs include the reason why the job is pending.
     """
     state = (run.job_state or "").lower().replace("_", " ")
     waits = run.has_job and run.status == QUEUED
@@ -53,14 +53,14 @@ def job_text(run: Run) -> str:
     if not run.has_job and state in _AS_WAS:
         state = _OVER
     elif not run.has_job and state == "unknown":
-        state = "waited for no longer"
+        state = "detached"
     return " · ".join(filter(None, (str(run.job), f"{state} ({why})" if why else state)))
 
 
 def stopped_text(done: Stopped) -> str:
-    """Return what became of a run that was to stop, as the rest of a sentence about it."""
+    """Return the result of stopping a run, as a predicate."""
     run = done.run
-    left = f"; job {run.job} itself was not cancelled" if done.leaves_job else ""
+    left = f"; job {run.job} was not cancelled" if done.leaves_job else ""
     match done.how:
         case "dequeued":
             away = "; Slurm's controller does not answer" if done.is_slurm_away else ""
@@ -73,6 +73,6 @@ def stopped_text(done: Stopped) -> str:
             mates = f", and so were {', '.join(done.mates)}" if done.mates else ""
             return f"was {done.how}{with_job}{mates}{left}"
         case "released":
-            return f"no longer waits for job {run.job}; the job itself was not cancelled"
+            return f"was detached from job {run.job}; the job was not cancelled"
         case "gone":
             return "has no process here to stop"

@@ -1,4 +1,4 @@
-"""What a run says, as plain lines for a log or a pipe."""
+"""Events of a run as plain lines for a log or a pipe."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from vld_tui.words.palette import COLLAPSED_SIGN
 from vld_tui.words.text import plain_text
 
 _WITHOUT_SPEC: Final = ("network", "weights", "layout", "left out", "sources", "caution")
-"""Rows of a plan that a damaged run's own events tell, when its settings cannot be read."""
+"""Rows of a plan known from a damaged run's events when its settings are unreadable."""
 
 
 def event_lines(task: RunTask, progress: Progress, event: Event) -> list[str]:
-    """Return the lines that tell ``event``; ``progress`` already includes it.
+    """Return the lines of ``event``; ``progress`` already includes it.
 
-    Events that a reader can do without, such as checkpoints, give none.
+    Minor events, such as checkpoints, have none.
     """
     lines: list[str] = []
     match event:
@@ -68,7 +68,7 @@ def event_lines(task: RunTask, progress: Progress, event: Event) -> list[str]:
 
 
 def story_lines(task: RunTask, progress: Progress, event: Event) -> list[str]:
-    """Return the lines that tell ``event``, and how the run ended if it is the end."""
+    """Return the lines of ``event``, and how the run ended if it is the last."""
     lines = event_lines(task, progress, event)
     if progress.end is event:
         status = str(event.__struct_config__.tag).removeprefix("run_")
@@ -77,16 +77,16 @@ def story_lines(task: RunTask, progress: Progress, event: Event) -> list[str]:
 
 
 def collapse_line(collapse: CollapseDetected) -> str:
-    """Say in one line of plain text what validation saw."""
+    """Return a collapse as one line of plain text."""
     return (
         f"{COLLAPSED_SIGN} collapsed at step {collapse.step:,}: {percent(collapse.share)} of the "
-        f"validation images are called {plain_text(collapse.predicted_class)!r}, "
+        f"validation images are predicted as {plain_text(collapse.predicted_class)!r}, "
         f"loss {decimal(collapse.loss, 2)} (class entropy {decimal(collapse.class_entropy, 2)})"
     )
 
 
 def recovery_line(collapse: CollapseDetected, recovered_step: int) -> str:
-    """Say in one line of plain text that a collapse is over."""
+    """Return a collapse that is over as one line of plain text."""
     return f"collapsed at step {collapse.step:,}, recovered by step {recovered_step:,}"
 
 
@@ -103,7 +103,7 @@ def _arm_line(task: RunTask, event: ArmEvaluated) -> str:
 def closing_line(
     task: RunTask, progress: Progress, *, status: str, gives_reason: bool = True
 ) -> str:
-    """Say in one line of plain text how the run ended, and why it failed unless that follows."""
+    """Return in one line of plain text how the run ended, and why it failed unless that follows."""
     parts = [status]
     spec, selected = spec_of(task), progress.selected
     match progress.end:
@@ -167,5 +167,5 @@ def _of_all(spec: RunSpec) -> str:
 
 
 def _is_known(spec: RunSpec) -> bool:
-    """Say whether these are a run's settings, not a stand-in for those of a damaged run."""
+    """Return whether these are a run's settings, not placeholders of a damaged run."""
     return spec.model != ""

@@ -1,4 +1,4 @@
-"""The view of a run while it goes on."""
+"""The live view of a run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def preparing_view(
     seconds: float,
     notice: str = "",
 ) -> RenderableType:
-    """Return the plan as far as it is known, and what is being prepared; then the notice."""
+    """Return the known part of the plan, the phase of preparation, and the notice."""
     phase = f"  {current_phase(spec_of(task), progress)} … {duration(seconds)}"
     parts: list[RenderableType] = [plan_table(task, progress), Text("")]
     parts.append(Text(phase, style=QUIET_STYLE))
@@ -47,7 +47,7 @@ def training_view(
 ) -> RenderableType:
     """Return progress, loss and accuracies at Unix time ``now`` in ``cells`` columns.
 
-    ``notice`` is shown below them, such as what a second Ctrl-C does.
+    ``notice`` is shown below, such as the effect of a second Ctrl-C.
     """
     bar = _progress_line(task, progress, now, cells)
     parts: list[RenderableType] = [bar, Text("")]
@@ -61,7 +61,7 @@ def training_view(
 
 
 def current_phase(spec: RunSpec, progress: Progress) -> str:
-    """Say in words what the run does before its first step."""
+    """Return the phase of a run before its first step, as text."""
     if progress.started is None:
         return "starting the engine"
     if progress.data is None:
@@ -72,11 +72,11 @@ def current_phase(spec: RunSpec, progress: Progress) -> str:
         return "training the last layer on cached features"
     if progress.head is not None and not progress.evaluations:
         return "evaluating the last layer"
-    return "taking the first steps"
+    return "running the first steps"
 
 
 def notice_views(progress: Progress) -> list[RenderableType]:
-    """Return what a person should know of a run's numbers."""
+    """Return warnings about a run's numbers."""
     parts: list[RenderableType] = []
     for line in notices(progress):
         parts += [Padding(Text(line, style=ALARM_STYLE), (0, 2)), Text("")]
@@ -84,7 +84,7 @@ def notice_views(progress: Progress) -> list[RenderableType]:
 
 
 def collapse_notice(progress: Progress, collapse: CollapseDetected) -> RenderableType:
-    """Return what a collapse is and what to change, or that it is over."""
+    """Return a collapse with advice, or that it is over."""
     if progress.recovered_step is not None:
         line = recovery_line(collapse, progress.recovered_step)
         return Padding(Text(line, style=QUIET_STYLE), (0, 2))

@@ -1,4 +1,4 @@
-"""What a run will do, as labelled lines that fill up while it prepares."""
+"""The plan of a run, as labelled lines that fill up during preparation."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from vld_tui.words.text import plain_text
 LABEL_CELLS = 9
 _SEPARATOR = " · "
 _EVERY_DOMAIN = f"{NO_TARGET}: every domain is trained on, so there is no OOD accuracy"
-_AUGMENTED = "by ID accuracy on augmented validation images; that on plain images is shown too"
-ONE_DOMAIN = f"{NO_TARGET}: one domain, no OOD accuracy; vld data shift makes domains"
+_AUGMENTED = "by ID accuracy on augmented validation images; ID on plain images is shown too"
+ONE_DOMAIN = f"{NO_TARGET}: one domain, no OOD accuracy; to make domains: vld data shift"
 
 
 def plan_rows(task: RunTask, progress: Progress) -> list[tuple[str, str]]:
@@ -69,14 +69,14 @@ def plan_rows(task: RunTask, progress: Progress) -> list[tuple[str, str]]:
 
 
 def image_rows(reading: str, left_out: Sequence[LeftOut]) -> list[tuple[str, str]]:
-    """Return how folders were read, and what is not among the images, where there is any."""
+    """Return how folders were read, and which images are left out, if any."""
     omitted = left_out_text(left_out).removeprefix("left out: ")
     rows = [("layout", plain_text(reading)), ("left out", plain_text(omitted))]
     return [(label, line) for label, line in rows if line]
 
 
 def plan_table(task: RunTask, progress: Progress) -> Table:
-    """Return the plan as a renderable; long lines wrap beside their label."""
+    """Return the plan as a renderable; long lines wrap next to their label."""
     table = Table.grid(padding=(0, 1))
     table.add_column(width=LABEL_CELLS + 2, style=QUIET_STYLE)
     table.add_column(overflow="fold")
@@ -111,8 +111,8 @@ def _data(spec: RunSpec, data: DataPrepared | None) -> str:
 def _shared(images: int) -> str:
     are = "image of the target is" if images == 1 else "images of the target are"
     return (
-        f"{images:,} {are} in a source too: OOD accuracy is measured on images that were trained "
-        "on. See: vld data check"
+        f"{images:,} {are} also in a source: OOD accuracy is measured on training "
+        "images. See: vld data check"
     )
 
 
@@ -129,7 +129,7 @@ def _sources(data: DataPrepared) -> str:
 
 def _target(spec: RunSpec, data: DataPrepared | None) -> str:
     if data is None:
-        words = plain_text(spec.target or "not chosen yet: --target says which")
+        words = plain_text(spec.target or "not chosen yet: use --target")
         words = _EVERY_DOMAIN if spec.target == NO_TARGET else words
         also = spec.held_out_source
         return f"{words}{_SEPARATOR}{plain_text(also)} left out as well" if also else words
@@ -137,7 +137,7 @@ def _target(spec: RunSpec, data: DataPrepared | None) -> str:
     if target is None:
         return ONE_DOMAIN if len(data.domains) == 1 else _EVERY_DOMAIN
     images = f"{target.in_images:,} of {plural(target.images, 'image')}"
-    return f"{plain_text(target.name)} {images} (never trained on: their accuracy is OOD)"
+    return f"{plain_text(target.name)} {images} (never trained on; OOD accuracy)"
 
 
 def _method(spec: RunSpec) -> str:
@@ -147,7 +147,7 @@ def _method(spec: RunSpec) -> str:
         masks = plural(spec.masks, "mask")
         parts = [f"dropout {spec.dropout_rate:g} × {masks}"]
     if spec.tuning != "full":
-        start = " from the authors' start" if spec.linear_start == "authors" else ""
+        start = " from the authors' initial weights" if spec.linear_start == "authors" else ""
         parts.append(f"{spec.tuning} tuning{start}")
     if spec.objective != "erm":
         parts.append(spec.objective)
@@ -194,7 +194,7 @@ def _optimizer(spec: RunSpec) -> str:
 
 
 def _learning_rate(spec: RunSpec) -> str:
-    """Return the rates that the run really has."""
+    """Return the actual learning rates of the run."""
     peak, end = learning_rates(spec)
     if peak < spec.lr:
         return f"learning rate at most {peak:.2g} at step {spec.steps:,}, never {spec.lr:g}"
@@ -204,17 +204,17 @@ def _learning_rate(spec: RunSpec) -> str:
 
 
 def _time(spec: RunSpec, progress: Progress, model: ModelPrepared) -> str | None:
-    """Return the engine's estimate, else one from the step it measured.
+    """Return the engine's estimate, or one from the measured step time.
 
-    None: there is neither, and the run has trained already.
+    None if there is neither and the run has already trained.
     """
     if model.seconds_left is not None:
         return f"about {duration(model.seconds_left)}"
     step_ms = model.step_ms.get(f"{model.precision} {model.memory_format}")
     if step_ms is None:
         trains = progress.latest is not None or progress.end is not None
-        return None if trains else "estimated once it trains"
-    return f"about {duration(spec.steps * step_ms / 1000)} of training, evaluations besides"
+        return None if trains else "known once training starts"
+    return f"about {duration(spec.steps * step_ms / 1000)} of training, plus evaluations"
 
 
 def _device(spec: RunSpec, model: ModelPrepared | None) -> str:
@@ -222,7 +222,7 @@ def _device(spec: RunSpec, model: ModelPrepared | None) -> str:
         several = f"{spec.ranks} × " if spec.ranks > 1 else ""
         return _SEPARATOR.join([several + plain_text(spec.device), f"precision {spec.precision}"])
     device = plain_text(model.device)
-    if model.ranks > 1:  # each on one of its own
+    if model.ranks > 1:  # each on its own
         device = f"{model.ranks} × {device.partition(':')[0]}"
     if model.device_name and model.device_name != model.device:
         device += f" ({plain_text(model.device_name)})"
@@ -237,7 +237,7 @@ def _device(spec: RunSpec, model: ModelPrepared | None) -> str:
 
 
 def _precision(model: ModelPrepared) -> str:
-    """Return what precision and layout were chosen by, and how to choose them oneself."""
+    """Return why precision and memory format were chosen, and the options that set them."""
     chosen = f"{model.precision} {model.memory_format}"
     others = [name for name in model.step_ms if name != chosen]
     times = [f"{name} {_step_time(model.step_ms[name])}" for name in others]
@@ -245,8 +245,8 @@ def _precision(model: ModelPrepared) -> str:
     if times:
         words += f" ({', '.join(times)})"
     if model.under_load:
-        words += "; other programs were running meanwhile, measure again at rest"
-    return f"{words}; --precision and --memory-format set it"
+        words += "; other programs were running: measure again on an idle machine"
+    return f"{words}; to change: --precision, --memory-format"
 
 
 def _step_time(ms: float | None) -> str:

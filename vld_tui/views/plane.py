@@ -1,7 +1,7 @@
-"""The ID–OOD plane: every run a point, ID accuracy across, OOD accuracy up.
+"""The ID–OOD plane: a point per run, ID accuracy across, OOD accuracy up.
 
-What one gives up on the training domains for what one gains elsewhere is seen at a glance; OOD
-accuracy alone hides it.
+It shows the trade-off between accuracy on the training domains and elsewhere, which OOD accuracy
+alone hides.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from vld_tui.words.text import plain_text, shorten
 
 Colouring = Literal["dropout_rate", "arm", "target", "model", "setting"]
 COLOURINGS: Final[tuple[Colouring, ...]] = ("dropout_rate", "arm", "target", "model")
-"""What the marks can stand for, in the order in which a person goes through them."""
+"""What the marks can stand for, in cycling order."""
 Trail = tuple[Values, Values]
 """ID and OOD accuracies of a run over its evaluations, (n,) each."""
 
@@ -44,10 +44,10 @@ _BESIDES_ROWS: Final = 3
 
 @dataclass(frozen=True)
 class PlanePlot:
-    """Runs as points; ``current`` is the run the cursor stands on, ``trail`` how it got there.
+    """Runs as points; ``current`` is the run under the cursor, ``trail`` its path.
 
-    ``without_ood`` runs have no place here: they were trained without a target. ``measure`` is what
-    points are placed by; None: accuracy.
+    ``without_ood`` runs have no point: they were trained without a target. ``measure``: that of
+    the axes; None: accuracy.
     """
 
     points: tuple[RunPoint, ...] = ()
@@ -59,11 +59,11 @@ class PlanePlot:
 
     @classmethod
     def measures_of(cls, points: Iterable[RunPoint]) -> list[str]:
-        """Return the measures that points can be placed by."""
+        """Return the measures that the axes can show."""
         return measures_in(dict(point.measures) for point in points)
 
     def by_measure(self, name: str | None) -> PlanePlot:
-        """Return the plane of the points that have a measure, placed by it; None: as it is."""
+        """Return the plane of a measure, with the points that have it; None: unchanged."""
         if name is None:
             return self
         points = (point.measured(name) for point in self.points)
@@ -73,7 +73,7 @@ class PlanePlot:
     def lines(self, cells: int, rows: int) -> Iterator[Line]:
         """Yield the picture in ``cells`` columns and ``rows`` rows."""
         if cells < NARROWEST or rows < LOWEST or not self.points:
-            said = self._left_out if self.without_ood else "no run was evaluated yet"
+            said = self._left_out if self.without_ood else "no evaluated runs yet"
             yield [Segment(shorten(f"ID–OOD plane: {said}", cells), _QUIET)]
             return
         across, up = self._axes
@@ -102,7 +102,7 @@ class PlanePlot:
         distance = (columns + LABEL_CELLS - x) ** 2 + (2 * (lines + 1 - y)) ** 2
         return self.points[int(distance.argmin())]
 
-    def beside(self, *, by_ood: bool, step: int) -> RunPoint | None:
+    def neighbour(self, *, by_ood: bool, step: int) -> RunPoint | None:
         """Return the point next to the current one, by ID accuracy or by OOD accuracy."""
 
         def place(point: RunPoint) -> tuple[float, float, str]:
@@ -117,7 +117,7 @@ class PlanePlot:
         return ordered[max(0, min(len(ordered) - 1, at + step))]
 
     def kind(self, point: RunPoint) -> str:
-        """Return what the mark of a point stands for, in words."""
+        """Return what the mark of a point stands for, as text."""
         value = getattr(point, self.colouring)
         if value is None:
             return "mixed"
@@ -133,7 +133,7 @@ class PlanePlot:
 
     @property
     def explanation(self) -> str:
-        """Return what the axes and the lines are."""
+        """Return the explanation of axes and lines."""
         names, drawn = self._task_names, [self._task_names[task] for task in self._fronts]
         axes = f"{AXES}{self._augmented}"
         if self.measure is not None:
@@ -141,16 +141,16 @@ class PlanePlot:
             is_higher = MEASURES[self.measure].higher_is_better
             axes = f"{AXES}: {name}{'' if is_higher else ' (lower is better)'}"
         if not drawn:
-            return f"{axes} · choose a run for its line" if names else axes
+            return f"{axes} · choose a run to draw its front" if names else axes
         if len(names) == 1:
-            return f"{axes} · line: none better on both"
+            return f"{axes} · line: Pareto front"
         if len(drawn) < len(names):
-            return f"{axes} · line: none of {drawn[0]} better"
-        return f"{axes} · lines: none better, by target"
+            return f"{axes} · line: Pareto front of {drawn[0]}"
+        return f"{axes} · lines: Pareto fronts by target"
 
     @property
     def _augmented(self) -> str:
-        """Say how many ID accuracies are of augmented images; empty where none is."""
+        """Return how many ID accuracies are of augmented images; empty for none."""
         count = sum(point.is_augmented for point in self.points)
         if count == 0:
             return ""
@@ -159,7 +159,7 @@ class PlanePlot:
 
     @property
     def _left_out(self) -> str:
-        """Count what has no place in the plane."""
+        """Return the number of runs without a point, as text."""
         return f"{plural(self.without_ood, 'run')} without OOD"
 
     @cached_property
@@ -184,8 +184,8 @@ class PlanePlot:
         return columns, np.round((1 - up.positions(oods)) * (height - 1))
 
     def _canvas(self, width: int, height: int) -> list[list[Cell]]:
-        """Return the cells: the diagonal ID = OOD where it is in sight, the fronts, the trail of
-        the current run, the points, the current one on top, the fronts' names."""
+        """Return the cells: the diagonal ID = OOD if visible, the fronts, the trail of the
+        current run, the points with the current one on top, the names of the fronts."""
         across, up = self._axes
         blank: Cell = (" ", Style.null())
         canvas = [[blank] * width for _ in range(height)]
@@ -236,7 +236,7 @@ def _accuracies(points: Sequence[RunPoint]) -> tuple[Values, Values]:
 
 
 def _steps(trail: Trail | None) -> Iterator[tuple[Values, Values, Style]]:
-    """Yield each step of a trail as a line of its own: it may go back on itself."""
+    """Yield each step of a trail as a separate line, since it may reverse."""
     if trail is None:
         return
     ids, oods = trail
@@ -260,5 +260,5 @@ def _percents(across: Axis, cells: int) -> str:
 
 
 def _digits(ticks: Sequence[float]) -> int:
-    """Return how many decimals tell ticks apart in percent: none, but where they lie close."""
+    """Return the number of decimals that distinguish ticks in percent."""
     return 0 if len({f"{100 * tick:.0f}" for tick in ticks}) == len(ticks) else 1

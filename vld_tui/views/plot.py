@@ -22,20 +22,20 @@ from vld_tui.words.text import plain_text, shorten, width
 
 LABEL_CELLS: Final = 7
 NARROWEST, LOWEST = 20, 4
-"""Cells and rows below which only the title is shown."""
+"""Size in cells and rows below which only the title is shown."""
 GAP_MARK: Final = "×"
-"""Stands below the curves where a value is not finite."""
+"""Marks non-finite values below the curves."""
 RULE: Final = "┊"
-"""Stands at the step that matters."""
+"""Marks a step, such as the selected one."""
 LAST: Final = "last"
-"""Says that the values named are those of the last step, not of the one that is marked."""
+"""Indicates that the values shown are those of the last step, not of the marked one."""
 TALL: Final = 9
-"""Rows from which on the legend may take a second one."""
+"""Height from which the legend may take a second line."""
 _QUIET: Final = Style(dim=True)
 _STRONG: Final = Style(bold=True)
 _SHORTEST_LEGEND: Final = 6
 _MARK_CELLS: Final = 8
-"""Cells between two marks of a curve with more values than every second cell could show."""
+"""Cells between two marks of a dense curve."""
 
 Line = list[Segment]
 Cell = tuple[str, Style]
@@ -45,8 +45,8 @@ Cell = tuple[str, Style]
 class Series:
     """One curve: (n,) steps, ascending, and (n,) values; ``style`` is its colour.
 
-    ``marked_x`` is a step of it that matters, such as the selected one. One that ``is_bound`` of
-    another is not named.
+    ``marked_x`` is a step to mark, such as the selected one. One that ``is_bound`` of another has
+    no legend.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Series:
 
 @dataclass(frozen=True)
 class View:
-    """What a person chose to see: ``across`` None: every step; ``cursor`` a step."""
+    """The chosen view: ``across`` None: every step; ``cursor``: a step."""
 
     across: Axis | None = None
     cursor: float | None = None
@@ -80,8 +80,8 @@ class View:
 class Plot:
     """Curves that share their axes.
 
-    ``is_percent``: the values are shares from 0 to 1. ``has_marks``: each curve has a mark of its
-    own as well as its colour. ``step_name`` names the step of the cursor.
+    ``is_percent``: the values are shares from 0 to 1. ``has_marks``: each curve has a mark in
+    addition to its colour. ``step_name`` names the step of the cursor.
     """
 
     title: str
@@ -93,7 +93,7 @@ class Plot:
 
     @functools.cached_property
     def whole(self) -> Axis:
-        """Return the axis of every step, with room for those that are marked."""
+        """Return the axis of every step, including marked ones."""
         is_log = self.view.x_is_log
         known = [each.x if is_log else each.x[[0, -1]] for each in self.series if len(each.x)]
         known += [np.array([x]) for each in self.series if (x := each.marked_x) is not None]
@@ -101,7 +101,7 @@ class Plot:
 
     @property
     def across(self) -> Axis:
-        """Return the axis of the steps in sight."""
+        """Return the axis of the visible steps."""
         return self.view.across or self.whole
 
     def lines(self, cells: int, rows: int) -> Iterator[Line]:
@@ -145,13 +145,13 @@ class Plot:
         yield [Segment(" " * LABEL_CELLS), Segment(_steps(across, width), _QUIET)]
 
     def number(self, value: float | None, digits: int = 1) -> str:
-        """Show a value as its axis does."""
+        """Format a value as on its axis."""
         if value is None:
             return UNKNOWN
         return f"{100 * value:.{digits}f}%" if self.is_percent else f"{value:.3g}"
 
     def _up(self, shown: Sequence[Series], across: Axis) -> Axis:
-        """Return the axis of the values in sight."""
+        """Return the axis of the visible values."""
         in_sight = []
         for each in shown:
             start, stop = np.searchsorted(each.x, [across.low, across.high])
@@ -159,8 +159,8 @@ class Plot:
         return Axis.around(in_sight, is_log=self.view.y_is_log)
 
     def _legend(self, shown: Sequence[Series], cells: int, most_lines: int) -> Iterator[Line]:
-        """Yield the title, how the curves are looked at, their names with their values, and where
-        there is room the step that is marked."""
+        """Yield the title, the state of the view, the curves' names with their values, and the
+        marked step if it fits."""
         view = self.view
         remarks = (
             [LAST if view.cursor is None else self.step_name(round(view.cursor))] if shown else []
@@ -190,13 +190,13 @@ class Plot:
         yield line
 
     def _marks(self, shown: Sequence[Series]) -> Iterator[str]:
-        """Yield the mark of each curve and a space; empty: it has none."""
+        """Yield the mark of each curve and a space; empty for none."""
         marks = itertools.cycle(SERIES_MARKS)
         for each in shown:
             yield f"{next(marks)} " if self.has_marks and not each.is_bound else ""
 
     def _mark(self, shown: Sequence[Series]) -> str:
-        """Say at which step the curves are marked, if that is one and in sight."""
+        """Return the marked step, if it is the only one and visible."""
         marked = {each.marked_x for each in shown if each.marked_x is not None}
         if len(marked) != 1:
             return ""
@@ -205,14 +205,14 @@ class Plot:
         return f"{GAP}{RULE} {step:,.0f}" if is_in_sight else ""
 
     def _labels(self, up: Axis, rows: int) -> dict[int, str]:
-        """Return what stands beside which row."""
+        """Return the labels of the rows."""
         labels: dict[int, str] = {}
         for tick in up.ticks(max(3, rows // 3)):
             labels.setdefault(round((1 - _position(up, tick)) * (rows - 1)), self.number(tick, 0))
         return labels
 
     def _rules(self, shown: Sequence[Series], across: Axis, cells: int) -> dict[int, Cell]:
-        """Return the columns where a vertical line stands: marked steps, and the cursor."""
+        """Return the columns of vertical lines: marked steps and the cursor."""
         places = [(each.marked_x, RULE, Style.parse(each.style) + _QUIET) for each in shown]
         places.append((self.view.cursor, "│", _STRONG))
         rules: dict[int, Cell] = {}
@@ -223,7 +223,7 @@ class Plot:
 
 
 def _gaps(shown: Sequence[Series], across: Axis, cells: int) -> dict[int, Cell]:
-    """Return the columns of the lowest row that tell of values that are not finite."""
+    """Return the columns of the lowest row that mark non-finite values."""
     gaps: dict[int, Cell] = {}
     for each in shown:
         places = across.positions(each.x[~np.isfinite(each.y)])
@@ -236,8 +236,8 @@ def _gaps(shown: Sequence[Series], across: Axis, cells: int) -> dict[int, Cell]:
 def _marked_cells(
     series: Series, across: Axis, up: Axis, cells: int, rows: int
 ) -> tuple[npt.NDArray[np.int_], npt.NDArray[np.int_]]:
-    """Return the rows and columns of cells where a curve's mark stands: at its values, or at some
-    of them where there are many."""
+    """Return the rows and columns of a curve's marks: at its values, or at some of them if there
+    are many."""
     places, levels = across.positions(series.x), 1 - up.positions(series.y)
     in_sight = (places >= 0) & (places <= 1) & (levels >= 0) & (levels <= 1)
     columns = np.round(places[in_sight] * (cells * DOTS_ACROSS - 1)).astype(int) // DOTS_ACROSS
@@ -257,7 +257,7 @@ def _position(axis: Axis, value: float) -> float:
 
 
 def _row(text: str, owners: npt.NDArray[np.int16], styles: Sequence[Style]) -> Line:
-    """Return a row of characters, each in the style that its owner has."""
+    """Return a row of characters, each in the style of its owner."""
     cuts = [0, *(np.flatnonzero(np.diff(owners)) + 1).tolist(), len(text)]
     return [
         Segment(text[start:stop], styles[owners[start]]) for start, stop in itertools.pairwise(cuts)
@@ -265,7 +265,7 @@ def _row(text: str, owners: npt.NDArray[np.int16], styles: Sequence[Style]) -> L
 
 
 def join_cells(cells: Sequence[Cell]) -> Line:
-    """Put neighbours of one style together."""
+    """Join neighbours of the same style."""
     return [
         Segment("".join(character for character, _ in group), style)
         for style, group in itertools.groupby(cells, key=lambda cell: cell[1])
@@ -273,7 +273,7 @@ def join_cells(cells: Sequence[Cell]) -> Line:
 
 
 def _steps(across: Axis, cells: int) -> str:
-    """Return the line of steps below the curves; what finds no room is left out."""
+    """Return the line of steps below the curves; those that do not fit are left out."""
     line = ""
     for tick in across.ticks(max(2, cells // 12)):
         text = f"{tick:,.0f}" if tick >= 1 or tick == 0 else f"{tick:g}"

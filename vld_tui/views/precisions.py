@@ -1,4 +1,4 @@
-"""What to say where the runs of a study were computed in different precisions."""
+"""Warn if the runs of a study used different precisions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from vld_tui.words.numbers import plural
 
 
 def precision_cautions(study: Study, runs: Iterable[Run]) -> Iterator[str]:
-    """Yield a caution for each way in which the precision differs from run to run of a study.
+    """Yield a caution if the precision of training or of evaluations differs between runs.
 
-    A study that compares precisions says itself that its runs were trained in several.
+    A study that compares precisions is not warned about its training.
     """
     known = [run for run in runs if run.precision is not None]
     trained = Counter(run.precision for run in known)
     if len(trained) > 1 and "precision" not in study.compare:
         yield (
-            f"the precision of training differs from run to run: {_counts(trained)}{_why(known)}. "
-            "Their results may differ for that reason alone. To avoid this: "
+            f"the precision of training differs between runs: {_counts(trained)}{_why(known)}. "
+            "This alone may change their results. To avoid this: "
             'precision = "fp32" below [fields] of the study (--precision fp32 of vld run).'
         )
     evaluated = Counter(run.evaluated_in for run in known)
@@ -31,7 +31,7 @@ def precision_cautions(study: Study, runs: Iterable[Run]) -> Iterator[str]:
             if name != "fp32"
         )
         yield (
-            f"the precision of evaluations differs from run to run: {_counts(evaluated)}. New runs "
+            f"the precision of evaluations differs between runs: {_counts(evaluated)}. New runs "
             f"are evaluated in fp32. Trash the others ({lists}), then vld sweep {study.name} runs "
             "them again."
         )
@@ -43,4 +43,4 @@ def _counts(precisions: Counter[str | None]) -> str:
 
 def _why(runs: Sequence[Run]) -> str:
     chosen = any(run.spec.precision == "auto" for run in runs)
-    return " (auto takes the fastest on each machine)" if chosen else ""
+    return " (auto chooses the fastest on each machine)" if chosen else ""

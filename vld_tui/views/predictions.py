@@ -1,4 +1,4 @@
-"""What predictions come to: per class, and which classes are taken for which."""
+"""Predictions by class, and confusions between classes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ CLASS_ORDERS: Final = ("weakest on the target first", "largest gap to the source
 CLASS_ORDERS_WITHOUT_TARGET: Final = ("weakest first", CLASS_ORDERS[2])
 MOST_CONFUSIONS: Final = 200
 CELL: Final = 3
-"""Terminal cells that a number of the matrix takes."""
+"""Width of a number of the matrix in cells."""
 LABEL_CELLS: Final = 16
 EVERY_IMAGE: Final = "●"
 
 
 class ClassShare(NamedTuple):
-    """How many images of a class there are, and how many of them were classified correctly."""
+    """The number of images of a class, and of those classified correctly."""
 
     right: int = 0
     images: int = 0
@@ -35,7 +35,7 @@ class ClassShare(NamedTuple):
 
 
 def class_shares(domain: DomainPredictions, classes: int) -> list[ClassShare]:
-    """Return what became of the images of each class."""
+    """Return the counts of each class."""
     right, images = [0] * classes, [0] * classes
     for each in domain.confusions:
         images[each.label] += each.images
@@ -44,7 +44,7 @@ def class_shares(domain: DomainPredictions, classes: int) -> list[ClassShare]:
 
 
 def class_orders(predictions: Predictions) -> Sequence[str]:
-    """Return the orders in which classes can be shown."""
+    """Return the possible orders of classes."""
     return CLASS_ORDERS if predictions.has_target else CLASS_ORDERS_WITHOUT_TARGET
 
 
@@ -57,8 +57,8 @@ def domain_title(domain: DomainPredictions) -> str:
 def class_table(predictions: Predictions, order: str, cells: int) -> Text:
     """Return the accuracy of each class (a line) in each domain (a column).
 
-    The target comes first, in its ``in`` split, which is the one that is reported as OOD. Images
-    are those of the first domain, or without a target those of all of them.
+    The target comes first, with its ``in`` split, which is reported as OOD. Images are counted in
+    the first domain, or in all of them if there is no target.
     """
     reported = [each for each in predictions.domains if not each.is_target or each.split == "in"]
     reported.sort(key=lambda each: not each.is_target)
@@ -86,7 +86,7 @@ def _class_order(
     shares: Sequence[Sequence[ClassShare]],
     order: str,
 ) -> list[int]:
-    """Return the classes in an order; those without images of the target, or of any domain where
+    """Return the classes in an order; those without images of the target, or of any domain if
     there is no target, come last."""
     if order == CLASS_ORDERS[2] or not domains:
         return sorted(range(len(classes)), key=lambda label: classes[label].casefold())
@@ -107,14 +107,14 @@ def _class_order(
 
 
 def _mean_accuracy(label: int, shares: Sequence[Sequence[ClassShare]]) -> float | None:
-    """Return the mean over domains of a class's accuracy; None: no domain has images of it."""
+    """Return a class's mean accuracy over domains; None if no domain has images of it."""
     known = [each[label].accuracy for each in shares]
     found = [accuracy for accuracy in known if accuracy is not None]
     return sum(found) / len(found) if found else None
 
 
 def confusion_view(domain: DomainPredictions, classes: Sequence[str], cells: int) -> Text:
-    """Return the confusion matrix, or the largest confusions where it does not fit."""
+    """Return the confusion matrix, or the largest confusions if it does not fit."""
     names = [plain_text(name) for name in classes]
     if names and matrix_cells(classes) <= cells:
         return _matrix(domain, names, _label_cells(names))
@@ -131,7 +131,7 @@ def _label_cells(names: Sequence[str]) -> int:
 
 
 def _matrix(domain: DomainPredictions, names: Sequence[str], label_cells: int) -> Text:
-    """Return percentages of each class (a line) that were given each class (a column)."""
+    """Return the percentage of each class (a line) predicted as each class (a column)."""
     counts = {(each.label, each.predicted): each.images for each in domain.confusions}
     shares = class_shares(domain, len(names))
     heading = "".join(f"{column:>{CELL}}" for column in range(1, len(names) + 1))
@@ -143,7 +143,7 @@ def _matrix(domain: DomainPredictions, names: Sequence[str], label_cells: int) -
         for predicted in range(len(names)):
             share = counts.get((label, predicted), 0) / (shares[label].images or 1)
             text.append(*_matrix_cell(share, is_right=label == predicted))
-    legend = f"\n% of a line's images; {EVERY_IMAGE} all of them, · none"
+    legend = f"\n% of a row's images; {EVERY_IMAGE} all, · none"
     return text.append(legend, QUIET_STYLE)
 
 
@@ -155,15 +155,15 @@ def _matrix_cell(share: float, *, is_right: bool) -> tuple[str, str]:
 
 
 def _largest_confusions(domain: DomainPredictions, names: Sequence[str], cells: int) -> Text:
-    """Return a line for each pair of classes that are taken for one another, most images first."""
+    """Return a line for each confused pair of classes, most images first."""
     wrong = [each for each in domain.confusions if each.label != each.predicted]
     if not wrong:
-        return Text("No image of it was classified wrongly.", QUIET_STYLE)
+        return Text("No misclassified images.", QUIET_STYLE)
     wrong.sort(key=lambda each: -each.images)
     shares = class_shares(domain, len(names))
     columns = [
         Column("class", rank=1000, shrinks=True, narrowest=8),
-        Column("taken for", rank=999, shrinks=True, narrowest=8, style=OOD_STYLE),
+        Column("predicted as", rank=999, shrinks=True, narrowest=8, style=OOD_STYLE),
         Column("images", right=True, rank=998),
         Column("of the class", right=True, rank=1, style=QUIET_STYLE),
     ]
@@ -180,15 +180,15 @@ def _confusion_row(each: Confusion, names: Sequence[str], share: ClassShare) -> 
 
 
 def predictions_line(predictions: Predictions, selected_step: int | None) -> str:
-    """Say in words which network the predictions are of."""
+    """Return the network of the predictions as text."""
     line = f"step {predictions.step:,}, {plural(len(predictions.classes), 'class')}"
     if selected_step is not None and selected_step != predictions.step:
-        line += f"; the selected step is {selected_step:,}, whose predictions are not kept"
+        line += f"; the selected step is {selected_step:,}, whose predictions are not stored"
     return line
 
 
 def caption(label: str, predicted: str, confidence: float, cells: int) -> tuple[str, str]:
-    """Return two lines for a wrong image: its class, and what it was taken for."""
+    """Return two lines for a misclassified image: its true and predicted class."""
     sure = f" {100 * confidence:.0f}%"
     guess = shorten(plain_text(predicted), max(1, cells - len(sure) - 2))
     return shorten(plain_text(label), cells), f"→ {guess}{sure}"

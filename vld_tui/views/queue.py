@@ -1,4 +1,4 @@
-"""What goes on and what waits, as plain lines."""
+"""Running and queued runs as plain lines."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ JOB_COLUMNS: Final = (
 def queue_lines(
     live: Sequence[Run], waiting: Sequence[Run], slots: Sequence[str | None], *, cells: int | None
 ) -> Iterator[str]:
-    """Yield the slots, then a table: runs that go on, and those that wait in order."""
+    """Yield the slots, then a table of running runs and of queued ones in order."""
     yield slots_line(live, waiting, slots)
     if live or waiting:
         yield ""
@@ -43,8 +43,8 @@ def queue_lines(
 def job_lines(
     runs: Sequence[Run], *, cells: int | None, stopping: Collection[str] = ()
 ) -> Iterator[str]:
-    """Yield a table of the runs that were given to a cluster, and below it what keeps jobs from
-    starting; nothing where there are none. ``stopping``: ids of those that were asked to."""
+    """Yield a table of the runs of a cluster and, below it, why jobs are pending; nothing if there
+    are none. ``stopping``: ids of runs that are about to stop."""
     if not runs:
         return
     counts = Counter(run.status for run in runs)
@@ -62,18 +62,18 @@ def job_lines(
 
 
 def slots_line(live: Sequence[Run], waiting: Sequence[Run], slots: Sequence[str | None]) -> str:
-    """Return what there is room for and what waits."""
+    """Return the number of slots, of running and of queued runs."""
     held = sum(run.is_held for run in waiting)
-    parts = [plural(len(slots), "slot"), f"{len(live)} going on", f"{len(waiting)} waiting"]
-    return " · ".join([*parts, f"{held} of them held"] if held else parts)
+    parts = [plural(len(slots), "slot"), f"{len(live)} running", f"{len(waiting)} queued"]
+    return " · ".join([*parts, f"{held} held"] if held else parts)
 
 
 def at_rest_lines(waiting: Sequence[Run]) -> Iterator[str]:
-    """Say that nobody starts the runs that wait, and what to do; held ones are meant to wait."""
+    """Yield a warning if nothing starts the queued runs, and what to do; held ones are ignored."""
     if count := sum(run.is_due for run in waiting):
-        verb = "waits" if count == 1 else "wait"
-        yield f"{plural(count, 'run')} {verb}, but nobody works on the queue:"
-        yield "  vld queue start  # starts them as slots come free"
+        verb = "is" if count == 1 else "are"
+        yield f"{plural(count, 'run')} {verb} queued, but the queue is not being processed:"
+        yield "  vld queue start  # start them as slots become free"
 
 
 def queue_rows(live: Sequence[Run], waiting: Sequence[Run]) -> Iterator[list[str]]:
@@ -95,7 +95,7 @@ def _waiting_state(run: Run) -> str:
 
 
 def job_rows(runs: Sequence[Run], stopping: Collection[str] = ()) -> Iterator[list[str]]:
-    """Yield the cells of runs that were given to a cluster, under the same headings."""
+    """Yield the cells of runs of a cluster, under the same headings."""
     for run in runs:
         how = job_text(run)
         if run.status == "running":

@@ -1,7 +1,7 @@
-"""Curves as braille dots: a picture of numbers in a terminal, fast enough for every frame.
+"""Curves as braille dots, fast enough for every frame.
 
-A cell holds 2 × 4 dots. Each column of dots is filled from the lowest to the highest value that
-its curve takes there, so that a hundred thousand points cost as much to draw as there are columns.
+A cell holds 2 × 4 dots. Each column of dots is filled from the lowest to the highest value of its
+curve, so that the cost of drawing a hundred thousand points depends only on the columns.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _BITS: Final = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]]
 """Bit of each dot of a cell, top to bottom, left to right."""
 _HAIR: Final = 1e-6
 THIN_FROM: Final = 8
-"""Points a column of dots has at least before they are thinned out."""
+"""Minimum number of points per column of dots before they are thinned out."""
 _MOST_GAPS: Final = 64
-"""Gaps of a curve that are kept open; with more than these it is drawn through them."""
+"""Maximum number of gaps of a curve; with more, it is drawn through them."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A stretch of numbers laid over a number of dots; with ``is_log``, of their logarithms."""
+    """A range of numbers mapped to dots, linearly or with ``is_log`` logarithmically."""
 
     low: float
     high: float
@@ -39,7 +39,7 @@ class Axis:
 
     @classmethod
     def around(cls, values: Sequence[Values], *, is_log: bool = False) -> Self:
-        """Return the axis that holds every finite value with a little room."""
+        """Return the axis of every finite value with a margin."""
         ends = [each for each in (_ends(one, is_log=is_log) for one in values) if each]
         if not ends:
             return cls(1.0 if is_log else 0.0, 10.0 if is_log else 1.0, is_log)
@@ -52,7 +52,7 @@ class Axis:
         return cls(low, high, is_log)
 
     def widened(self, share: float) -> Self:
-        """Return the axis with a share of its length added at both ends; negative: cut off."""
+        """Return the axis with a share of its length added at both ends; negative: removed."""
         low, high = self._ends()
         room = share * (high - low)
         return self._between(low - room, high + room)
@@ -64,7 +64,7 @@ class Axis:
         return self._between(low + shift, high + shift)
 
     def positions(self, values: Values) -> Values:
-        """Return where values lie: 0 at the low end, 1 at the high end; NaN: nowhere."""
+        """Return the positions of values: 0 at the low end, 1 at the high end; NaN if undefined."""
         low, high = self._ends()
         if self.is_log:
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -84,7 +84,7 @@ class Axis:
         return np.power(10.0, values) if self.is_log else values
 
     def ticks(self, most: int) -> list[float]:
-        """Return round values inside the axis, at most so many."""
+        """Return at most ``most`` round values inside the axis."""
         low, high = self._ends()
         if self.is_log and high - low >= 1:
             step = max(1, math.ceil((high - low) / max(1, most)))
@@ -140,8 +140,8 @@ def draw_curve(
 
 
 def thinned(x: Values, y: Values, across: Axis, width: int) -> tuple[Values, Values]:
-    """Return four points for each column of dots that is in sight: the first, the lowest, the
-    highest and the last one. They are drawn as all of them would be.
+    """Return four points for each visible column of dots: the first, the lowest, the highest and
+    the last. Drawing them gives the same picture as drawing all.
 
     Args:
         x: (n,) ascending.
@@ -173,7 +173,7 @@ def _fill(dots: npt.NDArray[np.bool_], column: Values, level: Values) -> None:
     edges = np.arange(first, last + 2) - 0.5
     ends = np.interp(edges, column, level)
     lowest, highest = np.minimum(ends[:-1], ends[1:]), np.maximum(ends[:-1], ends[1:])
-    # The values at the edges of a column bound the line across it; its points reach further.
+    # The values at the edges of a column bound the line across it; its points may exceed them.
     inside = np.searchsorted(column, edges)
     has_points = inside[1:] > inside[:-1]
     if has_points.any():
@@ -195,7 +195,7 @@ def _fill(dots: npt.NDArray[np.bool_], column: Values, level: Values) -> None:
 
 
 def _parts(finite: npt.NDArray[np.bool_]) -> list[slice]:
-    """Return the stretches between gaps, or all of it when there are too many of them."""
+    """Return the parts between gaps, or the whole curve if there are too many."""
     whole = slice(0, len(finite))
     changes = np.flatnonzero(np.diff(finite.astype(np.int8)))
     if len(changes) > 2 * _MOST_GAPS:
@@ -209,7 +209,7 @@ def _parts(finite: npt.NDArray[np.bool_]) -> list[slice]:
 
 
 def _ends(values: Values, *, is_log: bool) -> tuple[float, float] | None:
-    """Return the lowest and the highest value that an axis can show, if there is one."""
+    """Return the lowest and highest value that an axis can show, if any."""
     if len(values) == 0:
         return None
     low, high = float(np.fmin.reduce(values)), float(np.fmax.reduce(values))  # past NaN

@@ -1,5 +1,5 @@
-"""The columns of a table of runs: of one run, and of several as one. Imports no Rich: a list of
-runs should take no time."""
+"""The columns of a table of runs, for single runs and groups. Imports no Rich, so that listing runs
+is fast."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ OfGroup = Callable[["GroupRow", float], str]
 
 
 class RunColumn(NamedTuple):
-    """A column: how it looks, what it shows of a run (with its OOD trail, at Unix time now), and
-    of a group. ``field`` is the one it is sorted by; ``is_status``: it has the status's colour.
+    """A column: its layout, its text for a run (with its OOD trail, at Unix time now) and for a
+    group. ``field`` is the one to sort by; ``is_status``: it has the status's colour.
     """
 
     about: str
@@ -53,7 +53,7 @@ class RunColumn(NamedTuple):
 
 
 def trained_cell(run: Run, name: str) -> str:
-    """Show a field that says how a run was trained, unless networks it combines differ in it."""
+    """Format a field of training, unless the parents of a combining run differ in it."""
     value: object = getattr(run.spec, name)
     if name in run.mixed_fields:
         return UNKNOWN
@@ -61,7 +61,7 @@ def trained_cell(run: Run, name: str) -> str:
 
 
 def estimate_text(found: Estimate | None) -> str:
-    """Write an accuracy's mean and standard deviation in percent."""
+    """Format an accuracy's mean and standard deviation in percent."""
     if found is None:
         return UNKNOWN
     spread = "" if found.deviation is None else f"±{100 * found.deviation:.1f}"
@@ -69,14 +69,14 @@ def estimate_text(found: Estimate | None) -> str:
 
 
 def _data_cell(run: Run) -> str:
-    """Show a run's data set and the domain left out."""
+    """Format a run's data set and the domain left out."""
     if not run.has_spec:
         return UNKNOWN
     return plain_text(f"{run.dataset} → {run.target or UNKNOWN}")
 
 
 def _spec_column(name: str, column: Column, of_run: Callable[[Run], str]) -> RunColumn:
-    """Return the column of a field of the specification, which a group may have in common."""
+    """Return the column of a field of the specification, which a group may share."""
 
     def of_group(group: GroupRow, _now: float) -> str:
         is_common = group.grouping.is_by_configuration or group.grouping.name == name
@@ -86,7 +86,7 @@ def _spec_column(name: str, column: Column, of_run: Callable[[Run], str]) -> Run
 
 
 def _any_field(name: str) -> RunColumn:
-    """Return the column of a field that is not among the usual ones."""
+    """Return the column of a field without a default column."""
     info = FIELDS[name]
     heading = info.label
     is_number = not isinstance(info.default, str) and not info.choices
@@ -102,13 +102,13 @@ def _measured(
     shown: Callable[[Run], str],
     rank: int = _CHOSEN_RANK,
 ) -> RunColumn:
-    """Return the column of something that a run found, which a group shows nothing of."""
+    """Return the column of a result that is empty for groups."""
     column = Column(heading, right=True, rank=rank)
     return RunColumn(about, column, lambda run, _, __: shown(run), lambda *_: "", field)
 
 
 def _accuracy(heading: str, field: str, style: str) -> RunColumn:
-    """Return the column of an accuracy that a run is judged by, or of a group's mean."""
+    """Return the column of an accuracy, or of a group's mean."""
     return RunColumn(
         f"{heading} accuracy at the selected step.",
         Column(heading, right=True, rank=98, style=style),
@@ -143,7 +143,7 @@ def _seeds(group: GroupRow, _now: float) -> str:
 
 
 def progress_cell(run: Run) -> str:
-    """Show how far a live run is and when it ends; how another one ended."""
+    """Format a live run's progress and time left, or how a run ended."""
     if run.status == QUEUED:
         return "held" if run.is_held else "queued"
     if run.status != "running":
@@ -239,7 +239,7 @@ _USUAL: Final = {
     ),
 }
 USUAL_COLUMNS: Final = tuple(_USUAL)
-"""Columns of the dashboard's table unless the user chose others, as they find room."""
+"""Default columns of the dashboard's table; those that fit are shown."""
 LISTED_COLUMNS: Final = (
     "state",
     "name",
@@ -310,7 +310,7 @@ def run_lines(runs: Sequence[Run], *, now: float) -> Iterator[str]:
 
 
 def run_table(runs: Sequence[Run], *, now: float, cells: int) -> Text:
-    """Return a table of runs in ``cells`` columns, the least needed ones left out."""
+    """Return a table of runs in ``cells`` columns, leaving out the least important ones."""
     columns = [RUN_COLUMNS[name].column for name in LISTED_COLUMNS]
     rows = [run_row(run, now=now) for run in runs]
     styles = [status_style(run.status, collapsed=run.collapsed) for run in runs]

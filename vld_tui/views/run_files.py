@@ -1,4 +1,4 @@
-"""The files of a run folder: how large, and what each is for (docs/run-folder.md)."""
+"""The files of a run folder with size and purpose (docs/run-folder.md)."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from vld_tui.words.palette import QUIET_STYLE
 from vld_tui.words.text import plain_text
 
 PURPOSES: Final[Mapping[str, str]] = {
-    "spec.json": "every field of the run",
-    "combination.json": "the networks that are combined, and how",
-    "events.jsonl": "what happened, an event a line",
-    "process.json": "pid, its start time, host",
-    "heartbeat": "its time of change says that the engine is alive",
-    "exit.json": "the exit code, when somebody waited for it",
-    "stop.json": "asks the engine to save and stop",
-    "killed.json": "who had the process ended at once",
+    "spec.json": "settings of the run",
+    "combination.json": "parents and method of a combining run",
+    "events.jsonl": "event log",
+    "process.json": "process: pid, start time, host",
+    "heartbeat": "heartbeat: modified while the engine is alive",
+    "exit.json": "exit code, if it was collected",
+    "stop.json": "request to save and stop",
+    "killed.json": "who killed the process",
     "user.json": "name, tags, note",
-    "engine.log": "what the engine wrote on stderr and stdout",
-    "engine.lock": "held by the engine while it lives",
-    "predictions.json": "what the network at the selected step says of held-out images",
-    "checkpoints/last.safetensors": "all that a resumed run needs",
-    "checkpoints/best.safetensors": "the network at the selected step",
-    "checkpoints/averaged.safetensors": "the averaged network at the step selected for it",
+    "engine.log": "stdout and stderr of the engine",
+    "engine.lock": "lock held by the running engine",
+    "predictions.json": "predictions on held-out images at the selected step",
+    "checkpoints/last.safetensors": "full state, to resume from",
+    "checkpoints/best.safetensors": "network at the selected step",
+    "checkpoints/averaged.safetensors": "averaged network at its selected step",
 }
-UNKNOWN_PURPOSE: Final = "not one of this program's"
+UNKNOWN_PURPOSE: Final = "unknown"
 _COLUMNS: Final = (
     Column("file", rank=1000, shrinks=True, narrowest=16),
     Column("size", right=True, rank=999),
@@ -42,11 +42,11 @@ _COLUMNS: Final = (
 def run_files(files: Sequence[RunFile], checkpoints: Sequence[CheckpointInfo], cells: int) -> Text:
     """Return a line for each file; checkpoints come first, with their steps."""
     if not files:
-        return Text("The folder is empty, or gone.", QUIET_STYLE)
+        return Text("The folder is empty or missing.", QUIET_STYLE)
     steps = {each.file: each.step for each in checkpoints}
     ordered = sorted(files, key=lambda file: (not file.name.startswith("checkpoints/"), file.name))
     rows = [[plain_text(each.name), size(each.bytes), _purpose(each, steps)] for each in ordered]
-    rows.append(["", size(sum(each.bytes for each in files)), "all of them"])
+    rows.append(["", size(sum(each.bytes for each in files)), "total"])
     return styled_table(_COLUMNS, rows, cells)
 
 

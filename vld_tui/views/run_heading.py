@@ -1,4 +1,4 @@
-"""The lines on top of a run's screen: what it is and how it stands, and what went wrong."""
+"""The top lines of a run's screen: its name and state, and any problem."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ IN_TROUBLE: Final = ("failed", "crashed")
 def run_heading(run: Run, cells: int, progress: Progress | None = None) -> Text:
     """Return name, id, status, steps and accuracies in one line of ``cells``.
 
-    Where there is no room, the 95% intervals of accuracies, then tags, then the id, then the end of
-    the name are left out. The intervals are known from ``progress``.
+    If it does not fit, the 95% intervals of accuracies, then tags, then the id, then the end of the
+    name are left out. The intervals come from ``progress``.
     """
     if progress is not None:
         whole = Text(f" {plain_text(run.name)}  {run.run_id}", "bold")
@@ -53,7 +53,7 @@ def run_heading(run: Run, cells: int, progress: Progress | None = None) -> Text:
 
 
 def _certainty(run: Run, progress: Progress) -> RunCertainty:
-    """Return how certain the accuracies of a run are, once its log tells of them too."""
+    """Return the intervals of a run's accuracies, if its log has them too."""
     selected = progress.selected
     if selected is None or (selected.id_accuracy, selected.ood_accuracy) != (
         run.id_accuracy, run.ood_accuracy
@@ -90,13 +90,13 @@ def _within(certainty: Certainty) -> str:
 
 
 def suspended_label(pid: int) -> str:
-    """Say that a run's process is suspended, and how it is let go on."""
-    return f"suspended: kill -CONT {pid} lets it go on"
+    """Return that a run's process is suspended, and how to continue it."""
+    return f"suspended; to continue: kill -CONT {pid}"
 
 
 def stopping_label(reason: str) -> str:
-    """Say that a run was asked to stop and has not done so yet."""
-    return f"stopping: {plain_text(reason)}; it ends after its step"
+    """Return that a run is about to stop, and why."""
+    return f"stopping after the current step: {plain_text(reason)}"
 
 
 def trouble_line(
@@ -107,8 +107,8 @@ def trouble_line(
     *,
     resume: str = "r",
 ) -> Text | None:
-    """Return how a run that failed, crashed, was stopped or is suspended can continue, and the
-    reason; or that it is about to stop. None: there is no trouble.
+    """Return how to continue a run that failed, crashed, was stopped or is suspended, and the
+    reason; or that it is about to stop. None if there is no problem.
 
     The reason is not cut: the line wraps. ``resume`` is the key or command that resumes the run.
     """

@@ -1,4 +1,4 @@
-"""The dashboard's first line: what goes on, and how busy the machine is."""
+"""The dashboard's first line: counts of runs, and the machine's load."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def status_text(
     problem: str | None,
     is_read_only: bool = False,
 ) -> Text:
-    """Return the line: counts of runs, the machine's load, the home or what is wrong."""
+    """Return the line: counts of runs, the machine's load, the home or a problem."""
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(" vld-tui  ", HEADING_STYLE)
     text.append(plural(count, "run"))
@@ -49,6 +49,6 @@ def status_text(
         text.append(f"   {plain_text(problem)}", ALARM_STYLE)
         return text
     if is_read_only:
-        text.append("   can be looked at only:", ALARM_STYLE)
+        text.append("   read-only:", ALARM_STYLE)
     text.append(f"   {plain_text(home)}", QUIET_STYLE)
     return text

@@ -1,4 +1,4 @@
-"""Studies in words: what a launch would do, how far it is, and what came of it so far."""
+"""Studies as text: what a launch would do, progress, and results so far."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from vld_tui.words.numbers import UNKNOWN, duration, plural, size
 from vld_tui.words.text import plain_text, width
 
 MISSING: Final = "·"
-"""In place of a result that is not there yet."""
+"""Stands for a missing result."""
 NO_SETTING: Final = "all runs"
-"""Names the only row of a study that compares nothing."""
+"""Name of the only row of a study that compares nothing."""
 MOST_FAILURES: Final = 10
 _NOUNS: Final[Mapping[str, str]] = {
     "dataset": "data set",
@@ -46,14 +46,14 @@ _NOUNS: Final[Mapping[str, str]] = {
 
 
 def shown_setting(name: str, value: object) -> str:
-    """Write the value of a field as a study's tables have it; of a path its end."""
+    """Format the value of a field for a study's tables; of a path, its end."""
     text = plain_text(shown_value(value))
     return text.rsplit("/", 1)[-1] if name in fields_with("path") else text
 
 
 def mean_words(over: Sequence[str]) -> str:
-    """Say what a place's number and its ± are, with the fields besides seeds it is a mean over:
-    the deviation is that between seeds alone."""
+    """Return what a cell's number and its ± are, with the fields other than seeds that it averages
+    over; the deviation is only that between seeds."""
     mean = f"mean over {', '.join(over)}," if over else "mean"
     return f"{mean} ± sd over seeds"
 
@@ -64,7 +64,7 @@ def study_heading(study: Study) -> str:
 
 
 def grid_text(study: Study) -> str:
-    """Return how many runs there are, and how many values each field has that varies."""
+    """Return the number of runs, and of values of each varying field."""
     specs = study.main_specs
     counts = value_counts(specs)
     varied = [
@@ -74,7 +74,7 @@ def grid_text(study: Study) -> str:
     values = (" × " if is_full else ", ").join(_values(counts[name], name) for name in varied)
     text = f"{plural(len(study.specs), 'run')}{': ' if values else ''}{values}"
     held_out = len(study.specs) - len(specs)
-    return f"{text}; {held_out:,} of them leave out a source too" if held_out else text
+    return f"{text}; {held_out:,} of them also leave out a source" if held_out else text
 
 
 def _values(count: int, name: str) -> str:
@@ -83,7 +83,7 @@ def _values(count: int, name: str) -> str:
 
 
 def counts_text(standing: Standing) -> str:
-    """Return how many runs are in which state."""
+    """Return the number of runs in each state."""
     parts = [
         f"{len(runs):,} {word}"
         for word, runs in (
@@ -98,7 +98,7 @@ def counts_text(standing: Standing) -> str:
 
 
 def time_text(cost: StudyCost, devices: int) -> str:
-    """Return how long runs take, and what that rests on."""
+    """Return the duration of runs, and the source of the estimate."""
     if not cost.runs:
         return "none"
     if cost.unknown == cost.runs:
@@ -106,22 +106,22 @@ def time_text(cost: StudyCost, devices: int) -> str:
     text = f"about {duration(cost.wall_s / devices)}"
     text += f" on {devices} GPUs" if devices > 1 else ""
     if cost.unknown:
-        text += f", not counting {plural(cost.unknown, 'run')} without an earlier one to go by"
+        text += f", not counting {plural(cost.unknown, 'run')} without a comparable run"
     if cost.wall_from is not None:
         text += f" (based on run {cost.wall_from.run_id})"
     return text
 
 
 def disk_text(study: Study, cost: StudyCost) -> str:
-    """Return how large the checkpoints are that runs leave, and which those are."""
+    """Return the size of the checkpoints that runs keep, and which are kept."""
     kept = ", ".join(sorted({spec.keep_checkpoints for spec in study.specs}))
     if cost.disk_bytes is None:
-        return f"size of checkpoints not known (keep = {kept})"
+        return f"size of checkpoints unknown (keep = {kept})"
     return f"about {size(cost.disk_bytes)} of checkpoints (keep = {kept})"
 
 
 def stray_text(study: Study, strays: Strays) -> str:
-    """Return what to say of finished runs that a study does not count, and how it would."""
+    """Return a warning about finished runs that a study does not count, and how to count them."""
     have, are = ("has", "is") if strays.runs == 1 else ("have", "are")
     values = ", ".join(f"{name} = {_toml(value)}" for name, value in strays.values.items())
     return (
@@ -132,12 +132,12 @@ def stray_text(study: Study, strays: Strays) -> str:
 
 
 def _toml(value: object) -> str:
-    """Write a field's value as a study has it."""
+    """Format a field's value as in a study file."""
     return json.dumps("none" if value is None else value, ensure_ascii=False)
 
 
 def left_text(standing: Standing, cost: StudyCost, devices: int) -> str:
-    """Return how long it takes until nothing runs or waits; ``cost`` is of what is left."""
+    """Return the time until all runs are finished; ``cost`` is that of the remaining ones."""
     left_s = seconds_left(standing.live, cost, devices)
     if not cost.runs:
         return f"about {duration(left_s)}"
@@ -145,7 +145,7 @@ def left_text(standing: Standing, cost: StudyCost, devices: int) -> str:
 
 
 def plan_lines(standing: Standing, cost: StudyCost, devices: int) -> Iterator[tuple[str, str]]:
-    """Yield what a launch would do, line by line: a label and what it is about."""
+    """Yield what a launch would do, as labelled lines."""
     study = standing.study
     yield "study", study_heading(study)
     yield "runs", grid_text(study)
@@ -167,7 +167,7 @@ def plan_lines(standing: Standing, cost: StudyCost, devices: int) -> Iterator[tu
 
 
 def going_on(broken_off: Sequence[Run]) -> Iterator[str]:
-    """Yield how many runs that were broken off go on, and how many have nothing to go on from."""
+    """Yield how many interrupted runs resume from a checkpoint, and how many restart."""
     anew = sum(run.step == 0 for run in broken_off)
     if on := len(broken_off) - anew:
         yield f"{on:,} {'resumes' if on == 1 else 'resume'} from the last checkpoint"
@@ -176,7 +176,7 @@ def going_on(broken_off: Sequence[Run]) -> Iterator[str]:
 
 
 def weights_lines(absent: Sequence[AbsentWeights]) -> Iterator[str]:
-    """Yield what is to say of weights that are not on this machine."""
+    """Yield warnings about weights that are not on this machine."""
     for weights in absent:
         name, runs = plain_text(weights.name), plural(weights.runs, "run")
         match weights.where:
@@ -195,7 +195,7 @@ def weights_lines(absent: Sequence[AbsentWeights]) -> Iterator[str]:
 
 
 def failure_lines(runs: Sequence[Run]) -> Iterator[str]:
-    """Yield the reasons for which runs were broken off, each once, with how many and which."""
+    """Yield each reason why runs were interrupted, with their number and names."""
     reasons: dict[str, list[Run]] = {}
     for run in runs:
         reason = (run.error or run.status).strip().splitlines()[0]
@@ -208,8 +208,8 @@ def failure_lines(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def result_lines(standing: Standing, cells: int | None) -> Iterator[str]:
-    """Yield a table for each data set: what is compared, by target; with more targets than are
-    as wide as ``cells``, several below each other."""
+    """Yield a table for each data set: compared settings by target; if the targets do not fit into
+    ``cells``, several tables."""
     compare = standing.study.compare
     grid = grid_so_far(standing)
     for dataset in dict.fromkeys(dataset for dataset, _ in grid.columns):
@@ -243,8 +243,7 @@ def result_lines(standing: Standing, cells: int | None) -> Iterator[str]:
 def _side_by_side(
     others: Sequence[Sequence[str]], told: Sequence[Sequence[str]], cells: int | None
 ) -> Iterator[list[int]]:
-    """Yield the targets that stand side by side, by index: as many as there is room for beside the
-    other columns."""
+    """Yield the indices of targets in one table: as many as fit next to the other columns."""
     free = None if cells is None else cells + len(GAP) - sum(map(_widest, others))
     some: list[int] = []
     used = 0
@@ -268,14 +267,14 @@ def _cell(cell: StudyCell | None) -> str:
 
 
 def accuracies_text(ids: Estimate | None, oods: Estimate | None) -> str:
-    """Write ID and OOD accuracy in percent, and the deviation of the latter."""
+    """Format ID and OOD accuracy in percent, and the deviation of the latter."""
     if ids is None:
         return MISSING
     return f"{100 * ids.mean:.1f}/{UNKNOWN if oods is None else estimate_text(oods)}"
 
 
 def _runs(cells: Sequence[StudyCell]) -> str:
-    """Return how many runs are finished, and of how many if that is not all."""
+    """Return the number of finished runs, and of all runs if some are missing."""
     whole = StudyCell.joined(cells)
     finished, asked = len(whole.finished), len(whole.specs)
     return str(finished) if finished == asked else f"{finished}/{asked}"

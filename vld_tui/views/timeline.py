@@ -1,4 +1,4 @@
-"""What a run went through: made, started, stopped, resumed, ended, and why."""
+"""The history of a run: created, started, stopped, resumed, ended, and why."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from vld_tui.words.text import plain_text
 UNDATED: Final = " " * 19
 SINCE_CELLS: Final = 8
 _WARNED: Final = "SIGUSR2"
-"""What clusters send before a job's end."""
+"""Signals that clusters send before a job ends."""
 
 
 class Moment(NamedTuple):
-    """Something that happened at a time (Unix s; None: at no known time), its sign and style."""
+    """An event at a time (Unix s; None: unknown), its sign and style."""
 
     at: float | None
     sign: str
@@ -33,7 +33,7 @@ class Moment(NamedTuple):
 
 
 def timeline(run: Run, attempts: Sequence[Attempt], progress: Progress) -> Text:
-    """Return a line for each moment, oldest first, with the time since the one before."""
+    """Return a line for each moment, oldest first, with the time since the previous one."""
     text = Text(overflow="fold")
     before: float | None = None
     moments = sorted(_moments(run, attempts, progress), key=lambda each: each.at or math.inf)
@@ -52,7 +52,7 @@ def timeline(run: Run, attempts: Sequence[Attempt], progress: Progress) -> Text:
 
 
 def _moments(run: Run, attempts: Sequence[Attempt], progress: Progress) -> Iterator[Moment]:
-    yield Moment(run.created_at, "+", "", "made")
+    yield Moment(run.created_at, "+", "", "created")
     for attempt in attempts:
         yield from _attempt_moments(attempt)
     if (collapse := progress.collapse) is not None:
@@ -66,7 +66,7 @@ def _moments(run: Run, attempts: Sequence[Attempt], progress: Progress) -> Itera
         what = f"selected step {selected.step:,} was evaluated · {accuracies}"
         yield Moment(selected.time or None, "★", "", what)
     if run.status == QUEUED:
-        waits = "held in the queue" if run.is_held else "waits for a free slot"
+        waits = "held in the queue" if run.is_held else "queued"
         if run.has_job:
             waits = f"job {plain_text(job_text(run))}"
         yield Moment(None, STATUS_SIGNS[QUEUED], status_style(QUEUED), waits)
@@ -77,11 +77,9 @@ def _moments(run: Run, attempts: Sequence[Attempt], progress: Progress) -> Itera
 
 
 def reason_line(reason: str) -> str:
-    """Return in one line why an attempt ended, with what a signal means that clusters send."""
+    """Return in one line why an attempt ended, explaining signals of clusters."""
     first = plain_text(reason.splitlines()[0])
-    return (
-        f"{first}: its job's time was up, or others took its place" if first == _WARNED else first
-    )
+    return f"{first}: the job timed out or was preempted" if first == _WARNED else first
 
 
 def _attempt_moments(attempt: Attempt) -> Iterator[Moment]:

@@ -1,4 +1,4 @@
-"""What was taken from a weight file, in one line."""
+"""The weights loaded from a file, in one line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHOWN = 3
 
 
 def loaded_line(loaded: LoadedWeights) -> str:
-    """Say which weights of a file were loaded, what was left out, and if the last layer is new."""
+    """Return which weights of a file were loaded or left out, and whether the last layer is new."""
     parts = [_which(loaded), f"{plural(loaded.matched, 'tensor')} loaded"]
     if loaded.prefixes:
         parts.append(f"prefix {plain_text(''.join(loaded.prefixes))} removed")

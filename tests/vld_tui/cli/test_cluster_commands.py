@@ -58,13 +58,13 @@ def test_without_slurm_a_run_that_waits_is_passed_over_by_its_job(
     result = vld("stop", submitted.run_id, *options)
     assert (result.exit_code, result.stdout) == (
         0,
-        f"{submitted.run_id} was removed from the queue; job 7_0 itself was not cancelled, and "
+        f"{submitted.run_id} was removed from the queue; job 7_0 was not cancelled, and "
         "will skip the run\n",
     )
     run = store.runs.get(submitted.run_id)
     assert (run.status, run.has_job) == ("stopped", False)
     assert store.runs.run_dir(run.run_id).read_stop() is not None
-    assert "7_0 · waited for no longer" in vld("show", run.run_id).stdout
+    assert "7_0 · detached" in vld("show", run.run_id).stdout
     again = vld("stop", submitted.run_id)
     assert again.exit_code == 2
     assert "is not running: it is stopped" in again.stderr
@@ -96,7 +96,7 @@ def test_without_slurm_a_run_on_a_node_is_asked_through_its_folder(
     assert store.runs.get(submitted.run_id).has_job
     assert vld("stop", submitted.run_id).stdout == (
         f"{submitted.run_id} is stopping on node3 after the current step; "
-        "job 7_0 itself was not cancelled\n"
+        "job 7_0 was not cancelled\n"
     )
     assert run_dir.read_stop() is not None
     Teller(run_dir).says(stopped(4))
@@ -117,7 +117,7 @@ def test_without_slurm_a_run_whose_node_is_this_machine_is_killed(
     finally:
         process.kill()
         process.wait()
-    assert told == f"{submitted.run_id} killed; job 7_0 was not cancelled\n"
+    assert told == f"{submitted.run_id} was killed; job 7_0 was not cancelled\n"
     assert run_dir.read_stop() is not None, "its job would go on with it"
     kill = run_dir.read_kill()
     assert kill is not None
@@ -222,7 +222,7 @@ def test_a_run_goes_on_here_while_its_job_goes_on_with_another_once_it_is_taken_
     refused = vld("resume", first, "--on", "local")
     assert "its job 12 has not ended" in refused.stderr
     told = vld("stop", first).stdout
-    assert told == f"{first} no longer waits for job 12; the job itself was not cancelled\n"
+    assert told == f"{first} was detached from job 12; the job was not cancelled\n"
     assert not any(command.startswith("scancel") for command in programs.asked)
     done = vld.json("resume", first, "--on", "local")
     assert (done["status"], done["attempts"]) == ("finished", 2)

@@ -63,8 +63,8 @@ def test_status_and_report_name_the_counts_and_how_to_avoid_it(vld: Vld, tmp_pat
     tell(vld, file, STUDY, NEW_FP32, NEW_BF16, NEW_FP32, NEW_FP32)
     (caution,) = cautions(vld, file)
     assert caution == (
-        "the precision of training differs from run to run: 3 runs in fp32, 1 run in bf16 (auto "
-        "takes the fastest on each machine). Their results may differ for that reason alone. To "
+        "the precision of training differs between runs: 3 runs in fp32, 1 run in bf16 (auto "
+        "chooses the fastest on each machine). This alone may change their results. To "
         'avoid this: precision = "fp32" below [fields] of the study (--precision fp32 of vld run).'
     )
     assert f"caution   {caution}" in vld("sweep", "status", str(file)).stdout
@@ -75,7 +75,7 @@ def test_status_and_report_name_the_counts_and_how_to_avoid_it(vld: Vld, tmp_pat
     page = (out / "index.html").read_text()
     assert page.index("the precision of training differs") < page.index("<dt>study</dt>")
     on_screen = " ".join(vld("report", str(file), "--out", str(out)).stdout.split())
-    assert "the precision of training differs from run to run: 3 runs in fp32" in on_screen
+    assert "the precision of training differs between runs: 3 runs in fp32" in on_screen
 
 
 def test_runs_that_were_evaluated_as_they_trained_are_told_from_new_ones(
@@ -87,7 +87,7 @@ def test_runs_that_were_evaluated_as_they_trained_are_told_from_new_ones(
     assert training.startswith("the precision of training differs")
     where = "tag:rates evaluation_precision:bf16"
     assert evaluation == (
-        "the precision of evaluations differs from run to run: 2 runs in fp32, 2 runs in bf16. New "
+        "the precision of evaluations differs between runs: 2 runs in fp32, 2 runs in bf16. New "
         f"runs are evaluated in fp32. Trash the others (vld ls --where '{where}'), then vld sweep "
         "rates runs them again."
     )

@@ -31,7 +31,7 @@ def test_runs_wait_in_the_order_that_a_person_gives_them(vld: Vld, queued: list[
     vld("queue", "hold", first)
     assert [run["held"] for run in vld.json("queue", "ls")["waiting"]] == [False, True, False]
     vld("queue", "release", first)
-    assert "1 slot · 0 going on · 3 waiting" in vld("queue", "ls").stdout.splitlines()
+    assert "1 slot · 0 running · 3 queued" in vld("queue", "ls").stdout.splitlines()
     assert vld("queue", "rm", first).exit_code == 0
     assert "was removed from the queue" in vld("stop", second).stdout
     assert waiting(vld) == [third]
@@ -59,8 +59,8 @@ def test_a_look_at_the_queue_starts_nothing_and_says_what_does(
     supervised.clear()
     told = vld("queue", "ls").stdout.splitlines()
     assert told[-2:] == [
-        "1 run waits, but nobody works on the queue:",
-        "  vld queue start  # starts them as slots come free",
+        "1 run is queued, but the queue is not being processed:",
+        "  vld queue start  # start them as slots become free",
     ]
     assert vld.json("queue", "ls")["worked_on"] is False
     home = open_home(vld.home)

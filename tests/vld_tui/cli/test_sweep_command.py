@@ -135,8 +135,8 @@ def test_a_study_is_launched_finished_and_grows(vld: Vld, file: str) -> None:
     assert vld("queue", "slots").stdout == "4 slots\n"
     assert vld.json("sweep", "status", "rates")["queued"] == 8
     told = vld("sweep", "status", "rates").stdout.splitlines()
-    assert "8 runs wait, but nobody works on the queue:" in told
-    assert "  vld queue start  # starts them as slots come free" in told
+    assert "8 runs are queued, but the queue is not being processed:" in told
+    assert "  vld queue start  # start them as slots become free" in told
     work(vld)
     again = vld("sweep", "rates").stdout.splitlines()
     assert again[1] == "nothing to launch: 8 finished · 0 running · 0 queued · 0 missing"

@@ -30,7 +30,7 @@ def test_a_run_is_stopping_from_the_request_until_it_has(home: Home, submitted: 
     with Store.open(home) as store:
         store.live.refresh()
     run_dir.ask_to_stop("asked from login1")
-    said = "stopping: asked from login1; it ends after its step"
+    said = "stopping after the current step: asked from login1"
     assert heading() == said
     shown = " ".join(vld("show", run_id).stdout.split())
     assert said in shown
@@ -51,4 +51,4 @@ def test_the_warning_of_a_cluster_is_told_by_what_it_means(home: Home, submitted
     teller.starts()
     teller.says(RunStopped(step=4, reason="SIGUSR2", wall_s=1.0))
     shown = " ".join(Vld(home.path)("show", submitted.run_id).stdout.split())
-    assert "SIGUSR2: its job's time was up, or others took its place" in shown
+    assert "SIGUSR2: the job timed out or was preempted" in shown

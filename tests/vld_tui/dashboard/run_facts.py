@@ -123,7 +123,7 @@ def full_detail(contents: FolderContents = FULL) -> Callable[[RunCurves], RunDet
                     CheckpointInfo("last", 160, "checkpoints/last.safetensors", 9 * 2**20),
                 ),
                 contents=contents,
-                told=curves.told,
+                reported=curves.reported,
             ),
         )
 

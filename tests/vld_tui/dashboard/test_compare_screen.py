@@ -52,6 +52,6 @@ def test_one_run_is_not_compared() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await pilot.press("space", "d")
         await settle(pilot)
-        assert any("Mark two runs or more" in str(each.message) for each in app._notifications)
+        assert any("Mark at least two runs" in str(each.message) for each in app._notifications)
 
     play(two_arms(), scenario)

@@ -53,7 +53,7 @@ def test_runs_alike_but_for_their_seed_are_one_row_with_mean_and_spread() -> Non
             await settle(pilot)
             assert actions.done == []
             said = [str(each.message) for each in app._notifications]
-            assert any("These are several runs" in each for each in said)
+            assert any("This is a group of runs" in each for each in said)
             app.clear_notifications()
         await pilot.press("space")
         await settle(pilot)

@@ -46,8 +46,8 @@ def test_a_bad_value_is_told_as_on_the_command_line_and_not_launched() -> None:
 def test_several_seeds_make_several_runs() -> None:
     async def use(form: Form) -> None:
         await form.fill(target="noto", seed="3, 4")
-        assert form.verdict == "2 runs like  vld run --target noto --seed 3"
-        assert "2 runs: one now, the others wait" in form.line("• seed")
+        assert form.verdict == "2 runs such as  vld run --target noto --seed 3"
+        assert "2 runs: 1 now, 1 queued" in form.line("• seed")
         await form.press("ctrl+r")
 
     specs = [resolve_spec({"target": "noto", "seed": seed}) for seed in (3, 4)]

@@ -76,7 +76,7 @@ def test_networks_are_found_by_words_and_marked_when_here() -> None:
         form.app.screen.query_one("#model", Input).focus()
         await form.press("enter")
         assert "✓ packaged: works offline" in form.picks[0]
-        assert "103 more: type words of their names" in "".join(screen_lines(form.app))
+        assert "103 more; type to narrow the list" in "".join(screen_lines(form.app))
         await form.press("r", "e", "s", "*", "t", "v", "2")
         assert [pick.split()[0] for pick in form.picks] == ["resnet50.tv2_in1k"]
         await form.press("x", "enter")
@@ -86,7 +86,7 @@ def test_networks_are_found_by_words_and_marked_when_here() -> None:
         await form.fill(model="resnet50")
         assert "timm's choice of 1 set of weights" in form.line("• model")
         await form.fill(model="no network")
-        assert "not among the networks known here" in form.line("• model")
+        assert "not a known network" in form.line("• model")
 
     use_form(use, planner=planner)
 

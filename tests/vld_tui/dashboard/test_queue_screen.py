@@ -36,7 +36,7 @@ def test_what_goes_on_and_what_waits_is_shown_in_order(size: tuple[int, int]) ->
         await pilot.press("3")
         await settle(pilot)
         lines = screen_lines(app)
-        assert "2 slots · 1 going on · 3 waiting · 1 of them held" in lines[0]
+        assert "2 slots · 1 running · 3 queued · 1 held" in lines[0]
         rows = [line.split() for line in lines if "250101" in line]
         assert rows[0][:4] == ["●", "run", "0", "250101-000000-aaaa"]
         assert "1m" in " ".join(rows[0])
@@ -56,7 +56,7 @@ def test_keys_move_hold_and_take_out_the_run_under_the_cursor() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await pilot.press("3")
         await settle(pilot)
-        await pilot.press("u")  # it goes on already: nothing to move
+        await pilot.press("u")  # it is already running: nothing to move
         await settle(pilot)
         assert actions.done == []
         await pilot.press("down", "down", "u")
@@ -93,7 +93,7 @@ def test_an_empty_queue_says_how_to_fill_it() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await pilot.press("3")
         await settle(pilot)
-        assert any("Nothing goes on and nothing waits" in line for line in screen_lines(app))
+        assert any("No running or queued runs" in line for line in screen_lines(app))
         await pilot.press("x", "u", "p", "enter", "3")
         await settle(pilot)
         assert any("sorted by" in line for line in screen_lines(app))
@@ -142,12 +142,12 @@ def test_what_a_cluster_was_given_is_shown_with_its_jobs_and_held_there() -> Non
         await pilot.press("3")
         await settle(pilot)
         lines = screen_lines(app)
-        assert "0 going on · 0 waiting · 2 on the cluster" in lines[0]
+        assert "0 running · 0 queued · 2 on the cluster" in lines[0]
         rows = [line for line in lines if "250101" in line]
         assert "50/200 · job 7_0" in rows[0]
         assert "node3" in rows[0]
         assert "7_1 · pending (Priority)" in rows[1]
-        await pilot.press("p")  # it goes on already: nothing to hold
+        await pilot.press("p")  # it is already running: nothing to hold
         await pilot.press("down", "p")
         await settle(pilot)
 

@@ -54,8 +54,8 @@ def test_every_tab_is_reached_by_its_number(size: tuple[int, int]) -> None:
     found = {
         "1": "accuracy  last  70.0% ID",
         "2": "target: OOD",
-        "3": "unlike recipe default",
-        "4": "of 30 target images",
+        "3": "changed from recipe default",
+        "4": "of 30 misclassified target images",
         "5": "line 199 of the log",
         "6": "/somewhere",
         "7": "resumed at step 80",
@@ -171,7 +171,7 @@ def test_samples_are_drawn_a_page_at_a_time(size: tuple[int, int]) -> None:
         page = len(app.screen.query(Tile))
         assert page >= 2
         lines = screen_lines(app)
-        assert any(f"1–{page} of 30 target images" in line for line in lines)
+        assert any(f"1–{page} of 30 misclassified target images" in line for line in lines)
         assert any("▀" * 16 in line for line in lines)
         assert any("→ animal 99%" in line for line in lines)
         for tile in app.screen.query(Tile):
@@ -235,7 +235,7 @@ def test_the_log_is_followed_until_one_scrolls_up() -> None:
         pane.show(logs[2], is_cut=True)
         await settle(pilot)
         assert "and more" not in on_screen(app)
-        assert "earlier ones are in the file only" in on_screen(app)
+        assert "earlier lines are only in the file" in on_screen(app)
         await pilot.press("f")
         await settle(pilot)
         assert "and more" in on_screen(app)
@@ -316,7 +316,7 @@ def test_configurations_are_compared() -> None:
         assert any(line.split() == ["dropout", "0.9", "0.5"] for line in screen_lines(app))
         await pilot.press("d")
         await settle(pilot)
-        assert "unlike recipe" in on_screen(app)
+        assert "changed from recipe" in on_screen(app)
         await pilot.press("d", *"nothing", "enter")
         await settle(pilot)
         assert "No run 'nothing'" in on_screen(app)

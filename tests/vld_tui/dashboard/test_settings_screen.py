@@ -48,7 +48,7 @@ def test_theme_refresh_and_notice_are_taken_over() -> None:
         app.screen.query_one("#notice", Select).value = "bell"
         app.screen.query_one("#refresh", Input).value = "0.01"
         await settle(pilot)
-        assert any("from 0.1 to 3600" in line for line in screen_lines(app))
+        assert any("must be 0.1 to 3600 s" in line for line in screen_lines(app))
         app.screen.query_one("#refresh", Input).value = "2.5"
         await settle(pilot)
         assert app.theme == "gruvbox"
@@ -107,10 +107,10 @@ def test_a_key_that_another_action_has_is_refused() -> None:
         await give(app, pilot, "tags", "f8")
         for keys, about in (("f10 r", "resume"), ("?", "help"), ("ctrl+q", "quit at once")):
             await give(app, pilot, "quit", keys)
-            assert f"does “{about}” already" in [*app._notifications][-1].message
+            assert f"already used for “{about}”" in [*app._notifications][-1].message
         await give(app, pilot, "help", "q")
         await give(app, pilot, "quit", "")
-        assert "does “help” already" in [*app._notifications][-1].message
+        assert "already used for “help”" in [*app._notifications][-1].message
         await pilot.press("r")
         assert app.is_running
         await pilot.press("f9")
@@ -138,10 +138,10 @@ def test_saved_keys_that_clash_are_told_and_kept_but_not_in_force() -> None:
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         told = "\n".join(each.message for each in app._notifications)
-        assert "“quit”, r, does “resume” as well: “quit” keeps" in told
+        assert "key r chosen for “quit” is already used for “resume”. “quit” keeps" in told
         await pilot.press("m", "r", "comma")
         await settle(pilot)
-        assert any("not in force: r does “resume”" in line for line in screen_lines(app))
+        assert any("ignored: r is used for “resume”" in line for line in screen_lines(app))
         await pilot.press("escape")
         await give(app, pilot, "note", "f7")
         await pilot.press("q")

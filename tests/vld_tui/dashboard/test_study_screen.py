@@ -168,7 +168,9 @@ def test_a_cell_of_one_run_opens_it_and_escape_leads_back() -> None:
 def test_a_cell_without_runs_says_how_to_make_them() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await open_study(pilot, "enter")
-        assert ["r launches what is left" in each.message for each in app._notifications] == [True]
+        assert ["r launches the missing ones" in each.message for each in app._notifications] == [
+            True
+        ]
 
     play(source_of(state_of(status=lambda _: None)), scenario)
 
@@ -242,7 +244,7 @@ def test_many_new_runs_are_asked_about(answer: str, done: list[object]) -> None:
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await open_study(pilot, "r")
-        assert any("Make 120 new runs?" in line for line in screen_lines(app))
+        assert any("Launch 120 new runs?" in line for line in screen_lines(app))
         await pilot.press(answer)
         await settle(pilot)
 
@@ -255,7 +257,7 @@ def test_it_is_asked_before_many_runs_go_to_a_cluster() -> None:
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await open_study(pilot, "r")
-        asked = "Make 120 new runs on slurm, as last time?"
+        asked = "Launch 120 new runs on slurm, as last time?"
         assert any(asked in line for line in screen_lines(app))
 
     play(source_of(replace(state, is_on_cluster=True)), scenario)
@@ -289,7 +291,7 @@ def test_a_preset_is_launched_after_what_it_takes_was_shown() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await open_study(pilot)
         lines = screen_lines(app)
-        for said in ("8 runs: 2 targets × 2 dropout rates", "about 1h 00m", "Launch it?"):
+        for said in ("8 runs: 2 targets × 2 dropout rates", "about 1h 00m", "Launch?"):
             assert any(said in line for line in lines), said
         await pilot.press("n")
         await settle(pilot)
@@ -319,7 +321,7 @@ def test_what_cannot_be_launched_says_why(plan: LaunchPlan | Exception, said: st
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await open_study(pilot)
         assert any(said in line for line in screen_lines(app))
-        assert not any("Launch it?" in line for line in screen_lines(app))
+        assert not any("Launch?" in line for line in screen_lines(app))
         await pilot.press("escape")
         await settle(pilot)
         assert isinstance(app.screen, StudiesScreen)

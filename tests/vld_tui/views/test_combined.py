@@ -69,8 +69,8 @@ def test_many_networks_are_counted() -> None:
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        (HIGH, "a barrier lies between a and b"),
-        (LOW, "half way between a and c: ID +1.0 points, loss – against the mean of the two"),
+        (HIGH, "loss barrier between a and b"),
+        (LOW, "halfway between a and c: ID +1.0 points, loss – against the mean of the two"),
         (CAUTION, "ID accuracy is too high"),
         (ParentMeasured(parent="a", id_accuracy=0.5), "parent a  ID 50.0%"),
         (ParentTried(parent="a", soup_accuracy=0.5, is_kept=False), "with a  ID 50.0% · left out"),
@@ -96,14 +96,14 @@ def test_barriers_and_cautions_are_said_at_the_end() -> None:
          finished(9)]
     )  # fmt: skip
     assert len(notices(told)) == 2
-    assert [label for label, _ in findings(told)] == ["parent", "half way", "half way"]
+    assert [label for label, _ in findings(told)] == ["parent", "halfway", "halfway"]
     line = closing_line(OF_SOUP, told, status="finished")
     assert line == "finished in 2s · ID 50.0% · OOD 25.0% · loss barrier"
     view = closing_view(OF_SOUP, told, run_id="r", name="n", status="finished", cells=80)
     console = Console(width=80, color_system=None)
     with console.capture() as capture:
         console.print(view)
-    assert "a barrier lies between a and b" in capture.get()
+    assert "loss barrier between a and b" in capture.get()
     assert "ID accuracy is too high" in capture.get()
     assert "combined" in capture.get()
     assert "\n  loss" not in capture.get()
@@ -132,6 +132,6 @@ def test_many_barriers_are_told_in_one_line() -> None:
     ]  # fmt: skip
     told = Progress.told_by(barriers)
     (notice,) = notices(told)
-    assert "barriers lie between a and 12 of the 15 others" in notice
+    assert "loss barriers between a and 12 of the 15 others" in notice
     assert "up to 14.0 points" in notice
     assert [line for _, line in findings(told)][-1] == "and 5 more"

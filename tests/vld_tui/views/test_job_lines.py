@@ -30,7 +30,7 @@ WAITS = make_run(
         ({"status": "stopped", "has_job": False, "job_state": "PENDING"}, "7_1 · over"),
         (
             {"status": "stopped", "has_job": False, "job_state": "UNKNOWN"},
-            "7_1 · waited for no longer",
+            "7_1 · detached",
         ),
         (
             {"has_job": False, "job_state": "FAILED", "job_reason": "exit code 3"},
@@ -57,14 +57,14 @@ def test_a_run_that_waits_on_a_cluster_says_why_in_its_heading() -> None:
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
-        ("PartitionTimeLimit", "never starts: it asks for more time than its partition gives"),
+        ("PartitionTimeLimit", "will never start: it requests more time than its partition allows"),
         (
             "ReqNodeNotAvail, UnavailableNodes:n[1-3]",
-            "the machines it asks for are down or reserved",
+            "the requested nodes are down or reserved",
         ),
         (
             "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority",
-            "the machines it needs are down, drained or reserved",
+            "the required nodes are down, drained or reserved",
         ),
     ],
 )

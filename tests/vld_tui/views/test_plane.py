@@ -80,7 +80,7 @@ def test_the_legend_names_rates_and_the_run_under_the_cursor() -> None:
 
 
 def test_nothing_to_show_and_little_room_are_no_trouble() -> None:
-    assert text([]) == ["ID–OOD plane: no run was evaluated yet"]
+    assert text([]) == ["ID–OOD plane: no evaluated runs yet"]
     assert len(text(POINTS, rows=3)) == 1
     assert len(text(POINTS, rows=4)) == 4
     assert len(text([POINTS[0]])) == 20
@@ -114,18 +114,18 @@ def test_the_point_nearest_to_a_click_and_the_next_ones_by_each_accuracy() -> No
     assert found is not None
     assert found.name == "erm"
 
-    def beside(by_ood: bool, step: int) -> str:
-        found = plot.beside(by_ood=by_ood, step=step)
+    def neighbour(by_ood: bool, step: int) -> str:
+        found = plot.neighbour(by_ood=by_ood, step=step)
         assert found is not None
         return found.name
 
-    assert beside(False, 1) == "erm"
-    assert beside(False, -1) == "same"
-    assert beside(True, 1) == "dropout"
-    assert beside(True, -1) == "same"
+    assert neighbour(False, 1) == "erm"
+    assert neighbour(False, -1) == "same"
+    assert neighbour(True, 1) == "dropout"
+    assert neighbour(True, -1) == "same"
     assert PlanePlot().nearest(1, 1, 60, 20) is None
-    assert PlanePlot().beside(by_ood=True, step=1) is None
-    first = PlanePlot(tuple(POINTS)).beside(by_ood=False, step=1)
+    assert PlanePlot().neighbour(by_ood=True, step=1) is None
+    first = PlanePlot(tuple(POINTS)).neighbour(by_ood=False, step=1)
     assert first is not None
     assert first.name == "worse"
 
@@ -158,9 +158,9 @@ def test_a_front_joins_runs_of_one_target_and_data_set_only() -> None:
 
 
 def test_fronts_are_named_and_the_plane_says_what_they_are() -> None:
-    assert text(POINTS)[-1].strip() == "ID across, OOD up · line: none better on both"
+    assert text(POINTS)[-1].strip() == "ID across, OOD up · line: Pareto front"
     two = text([*POINTS, point("mono", 0.75, 0.2, target="mono")])
-    assert two[-1].strip() == "ID across, OOD up · lines: none better, by target"
+    assert two[-1].strip() == "ID across, OOD up · lines: Pareto fronts by target"
     assert sum("noto" in line for line in two) == 1
     assert sum("mono" in line for line in two) == 1
     sets = "\n".join(text([*POINTS, point("mono", 0.75, 0.2, dataset="pacs")]))
@@ -174,7 +174,7 @@ def test_of_many_fronts_that_of_the_current_run_is_drawn() -> None:
     ]
     assert [*fronts(many, "run 3")] == [("emoji", "t3")]
     lines = text(many, current="run 3")
-    assert "line: none of t3 better" in lines[-1]
+    assert "line: Pareto front of t3" in lines[-1]
     assert not any("t2" in line for line in lines)
     assert "better" not in text(many)[-1]
 

@@ -114,7 +114,7 @@ def test_many_confusions_are_cut_and_counted() -> None:
 
 def test_nothing_wrong_is_said() -> None:
     domain = DomainPredictions("t", "in", True, 1.0, confusions_of([[4, 0], [0, 4]]))
-    assert "No image" in str(confusion_view(domain, ("a", "b"), 5))
+    assert "No misclassified images." in str(confusion_view(domain, ("a", "b"), 5))
     assert str(confusion_view(DomainPredictions("t", "in", True, None, ()), (), 80))
 
 

@@ -32,7 +32,7 @@ def test_every_field_is_shown_and_those_unlike_the_recipe_stand_out() -> None:
     text = lines(configuration(make_run(0, spec=spec), 100))
     marked = [line.split()[1] for line in text[1:] if line.startswith("●")]
     assert marked == ["dataset", "data", "steps", "lr-drops"]
-    assert text[0] == "● 4 fields unlike recipe paper"
+    assert text[0] == "● 4 fields changed from recipe paper"
     assert any(line.split()[1:] == ["steps", "1000", "recipe:", "10001"] for line in text)
     fitted = configuration(make_run(0, spec=resolve_spec({"steps": 10})), 100)
     assert [line.split()[1] for line in lines(fitted)[1:] if line.startswith("●")] == ["steps"]
@@ -43,7 +43,7 @@ def test_every_field_is_shown_and_those_unlike_the_recipe_stand_out() -> None:
 
 def test_a_recipe_of_another_version_is_shown() -> None:
     spec = msgspec.structs.replace(resolve_spec({}), recipe="[b]novel\x1b")
-    assert "unlike recipe [b]novel␛" in lines(configuration(make_run(0, spec=spec), 80))[0]
+    assert "changed from recipe [b]novel␛" in lines(configuration(make_run(0, spec=spec), 80))[0]
 
 
 def test_only_fields_that_differ_are_compared() -> None:
@@ -63,9 +63,9 @@ def test_only_fields_that_differ_are_compared() -> None:
 def test_files_have_sizes_and_purposes() -> None:
     checkpoints = [CheckpointInfo("best", 150, "checkpoints/best.safetensors", 3)]
     text = lines(run_files(FULL.files, checkpoints, 120))
-    assert text[1].startswith("checkpoints/best.safetensors  3.0 MiB  step 150: the network at")
-    assert any(line.startswith("[red]own␛") and "not one of this" in line for line in text)
-    assert "gone" in str(run_files((), (), 80))
+    assert text[1].startswith("checkpoints/best.safetensors  3.0 MiB  step 150: network at")
+    assert any(line.startswith("[red]own␛") and "unknown" in line for line in text)
+    assert "missing" in str(run_files((), (), 80))
 
 
 def test_history_is_told_in_order_with_reasons() -> None:
@@ -73,7 +73,7 @@ def test_history_is_told_in_order_with_reasons() -> None:
     text = lines(timeline(run, make_attempts(), make_progress()))
     told = [line[33:] for line in text]
     assert told == [
-        "made",
+        "created",
         "started · process 41 on here",
         "stopped at step 80: SIGINT",
         "resumed at step 80 · process 42 on [b]there␛",
@@ -87,14 +87,14 @@ def test_the_warning_that_clusters_send_is_told_by_what_it_means() -> None:
     stopped, *_ = make_attempts()
     stopped = msgspec.structs.replace(stopped, reason="SIGUSR2")
     run = make_run(0, created_at=NOW - 2000, status="stopped")
-    said = "SIGUSR2: its job's time was up, or others took its place"
+    said = "SIGUSR2: the job timed out or was preempted"
     assert f"stopped at step 80: {said}" in "\n".join(lines(timeline(run, [stopped], Progress())))
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"status": "queued"}, "waits for a free slot"),
+        ({"status": "queued"}, "◌ queued"),
         ({"status": "queued", "is_held": True}, "held in the queue"),
         ({"status": "starting"}, "starting"),
         ({"status": "failed", "error": "no such\x1b file\nmore"}, "no such␛ file"),
@@ -168,7 +168,7 @@ def test_the_state_of_the_log_in_words() -> None:
         return str(log_state(3, **known))  # type: ignore[arg-type]
 
     assert state() == "3 lines · follows (f) · / searches"
-    assert "earlier ones" in state(is_cut=True)
+    assert "earlier lines" in state(is_cut=True)
     assert "stands" in state(is_followed=False)
     assert "“x␛” not found" in state(searched="x\x1b")
     assert "2 of 5" in state(searched="x", hits=5, place=2)

@@ -138,8 +138,8 @@ def test_the_plan_fills_up_as_the_run_prepares() -> None:
     assert plan_of(STARTED, DATA)["training"].startswith("300 steps of 16 × 4 = 64 images")
     assert "precision" not in plan_of(STARTED, DATA, model({}, None))
     assert plan_of(*PREPARED)["precision"] == (
-        "fp32 channels_last, fastest measured here: 872 ms a step; --precision and "
-        "--memory-format set it"
+        "fp32 channels_last, fastest measured here: 872 ms a step; to change: "
+        "--precision, --memory-format"
     )
     tried = model({"fp32 channels_last": 872.0, "bf16 contiguous": 40_600.0}, None)
     loaded = msgspec.structs.replace(tried, under_load=True)
@@ -213,7 +213,7 @@ def test_the_first_evaluation_is_named(steps: int, words: str) -> None:
     [
         ({}, 163.0, "about 2m 43s"),
         ({"fp32 channels_last": 872.0}, None, "about 4m 22s of training"),
-        ({}, None, "estimated once it trains"),
+        ({}, None, "known once training starts"),
     ],
 )
 def test_the_time_is_the_engines_estimate_or_follows_from_its_measurement(
@@ -337,8 +337,8 @@ def test_a_long_command_keeps_a_line_of_its_own() -> None:
     ("target", "domains", "said"),
     [
         ("none", ("a", "b"), "none: every domain is trained on, so there is no OOD accuracy"),
-        ("none", ("a",), "none: one domain, no OOD accuracy; vld data shift makes domains"),
-        (None, ("a",), "none: one domain, no OOD accuracy; vld data shift makes domains"),
+        ("none", ("a",), "none: one domain, no OOD accuracy; to make domains: vld data shift"),
+        (None, ("a",), "none: one domain, no OOD accuracy; to make domains: vld data shift"),
     ],
 )
 def test_the_plan_says_why_there_is_no_ood_accuracy(
@@ -382,7 +382,7 @@ def test_the_plan_tells_what_trains_and_what_is_measured_beside_it() -> None:
          "arms": ["averaged", "ensemble"], "held_out_source": "noto"}
     )  # fmt: skip
     rows = dict(plan_rows(spec, Progress()))
-    assert "linear tuning from the authors' start" in rows["method"]
+    assert "linear tuning from the authors' initial weights" in rows["method"]
     assert "groupdro" in rows["method"]
     assert "also averaged and ensemble" in rows["method"]
     assert rows["target"] == "fluent-mono · noto left out as well"
@@ -422,6 +422,6 @@ def test_images_of_the_target_that_are_trained_on_are_a_caution() -> None:
     assert "caution" not in dict(plan_rows(SPEC, after(STARTED, DATA)))
     shared = msgspec.structs.replace(DATA, shared_images=12)
     assert dict(plan_rows(SPEC, after(STARTED, shared)))["caution"] == (
-        "12 images of the target are in a source too: OOD accuracy is measured on images that were "
-        "trained on. See: vld data check"
+        "12 images of the target are also in a source: OOD accuracy is measured on training "
+        "images. See: vld data check"
     )

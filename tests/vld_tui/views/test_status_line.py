@@ -27,7 +27,7 @@ def test_processor_memory_gpus_and_disk_are_told() -> None:
 def test_what_is_wrong_takes_the_place_of_the_home() -> None:
     load = MachineLoad(0, 2, 16, 1)
     assert line(load, problem="locked\x1b").endswith("left   locked␛")
-    assert line(load, is_read_only=True).endswith("can be looked at only:   /home")
+    assert line(load, is_read_only=True).endswith("read-only:   /home")
 
 
 def test_this_machine_is_measured(tmp_path: Path) -> None:

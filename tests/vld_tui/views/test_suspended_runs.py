@@ -53,7 +53,7 @@ def wait_for(run_dir: RunDir, pid: int | None) -> None:
 def test_a_person_is_told_that_it_is_suspended_until_it_goes_on(
     home: Home, process: subprocess.Popen[bytes]
 ) -> None:
-    said = f"suspended: kill -CONT {process.pid} lets it go on"
+    said = f"suspended; to continue: kill -CONT {process.pid}"
     vld, source = Vld(home.path), HistorySource(home)
     run_id = vld.json("show", "waits")["run"]
     interest = Interest(watched=(run_id,), opened=run_id)

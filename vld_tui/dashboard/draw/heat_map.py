@@ -1,6 +1,6 @@
-"""A table of figures as a heat map: every cell tells its value, its colour only helps.
+"""A table of numbers as a heat map: every cell shows its value, and colour only helps.
 
-Where there is no room for all of it, the part around the cursor is shown.
+If it does not fit, the part around the cursor is shown.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NARROWEST_CELL: Final = 11
 WIDEST_CELL: Final = 22
 MOST_LABEL_CELLS: Final = 24
 HEIGHTS: Final = (5, 3, 1)
-"""Rows of a cell: as many as there is room for with all of them."""
+"""Possible heights of a cell; the first at which every row fits."""
 LEGEND_ROWS: Final = 2
 """Rows above the cells: what they show, and the columns."""
 _SCALE_CELLS: Final = 10
@@ -31,8 +31,7 @@ _STRONG: Final = Style(bold=True)
 
 @dataclass(frozen=True)
 class HeatCell:
-    """What a place shows: its value and a remark, and the share of the scale it is coloured by;
-    None: without colour."""
+    """A cell's value and remark, and its colour as a share of the scale; None: no colour."""
 
     text: str
     remark: str = ""
@@ -40,14 +39,14 @@ class HeatCell:
 
     @property
     def whole(self) -> str:
-        """Return all of the text."""
+        """Return the whole text."""
         return f"{self.text} {self.remark}".strip()
 
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Cells in rows and columns; ``title`` says what they show, ``low`` and ``high`` are the ends
-    of the colours' scale. ``corner`` names the rows. The cursor is a row and a column."""
+    """Cells in rows and columns; ``title`` names what they show, ``low`` and ``high`` are the ends
+    of the colour scale, ``corner`` names the rows. The cursor is a row and a column."""
 
     title: str = ""
     corner: str = ""
@@ -59,7 +58,7 @@ class HeatMap:
     cursor: tuple[int, int] = (0, 0)
 
     def lines(self, cells: int, rows: int) -> Iterator[Line]:
-        """Yield the picture in ``cells`` columns and ``rows`` rows."""
+        """Yield the lines of a picture of ``cells`` columns and ``rows`` rows."""
         if not self.rows or not self.columns:
             yield [Segment(shorten(self.title, cells), _QUIET)]
             return
@@ -73,17 +72,17 @@ class HeatMap:
             yield []
 
     def moved(self, down: int, across: int) -> HeatMap:
-        """Return the map with the cursor elsewhere, as far as there are cells."""
+        """Return the map with the cursor moved, within its bounds."""
         row, column = self.cursor
         return self.at(row + down, column + across)
 
     def at(self, row: int, column: int) -> HeatMap:
-        """Return the map with the cursor at a place, or at the nearest that there is."""
+        """Return the map with the cursor at a cell, or at the nearest existing one."""
         row = max(0, min(row, len(self.rows) - 1))
         return replace(self, cursor=(row, max(0, min(column, len(self.columns) - 1))))
 
     def place_at(self, x: int, y: int, cells: int, rows: int) -> tuple[int, int] | None:
-        """Return the row and the column of the cell that is drawn there; None: there is none."""
+        """Return the row and column of the cell drawn there, or None."""
         if not self.rows or not self.columns:
             return None
         layout = self._layout(cells, rows)
@@ -95,7 +94,7 @@ class HeatMap:
 
     @cached_property
     def _needed_cells(self) -> int:
-        """Return the width that cells need, with room for the cursor around the longest."""
+        """Return the width that cells need, including the cursor around the longest."""
         longest = max(width(cell.whole) for row in self.cells for cell in row)
         named = max(map(width, self.columns))
         return min(WIDEST_CELL, max(NARROWEST_CELL, longest + 2, min(named + 2, 16)))
@@ -120,7 +119,7 @@ class HeatMap:
         )
 
     def _legend(self, layout: _Layout, cells: int) -> Line:
-        """Return what the cells show, the scale of the colours, and which part is in sight."""
+        """Return the title, the colour scale, and which part is visible."""
         parts = [_part_text("rows", layout.rows, self.rows)]
         parts.append(_part_text("columns", layout.columns, self.columns))
         beside = "".join(f"  {part}" for part in parts if part)
@@ -141,7 +140,7 @@ class HeatMap:
         return [Segment(corner, _QUIET), *(Segment(f" {name}", _QUIET) for name in names)]
 
     def _row(self, layout: _Layout, row: int, *, is_text: bool) -> Line:
-        """Return one line of a row of cells: that with the text, or one above or below it."""
+        """Return one line of a row of cells: the one with the text, or one above or below it."""
         label = fit(self.rows[row] if is_text else "", layout.label_cells)
         line = [Segment(label)]
         for column in layout.columns:
@@ -162,7 +161,7 @@ class HeatMap:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Widths of the rows' names and of a cell, its height, and the rows and columns in sight."""
+    """Widths of the row names and of a cell, its height, and the visible rows and columns."""
 
     label_cells: int
     cell_cells: int
@@ -172,7 +171,7 @@ class _Layout:
 
 
 def _part(count: int, fitting: int, cursor: int) -> range:
-    """Return the page of ``fitting`` of ``count`` things that the cursor is on."""
+    """Return the page of ``fitting`` of ``count`` items that holds the cursor."""
     fitting = max(1, min(fitting, count))
     start = min(cursor // fitting * fitting, count - fitting)
     return range(start, start + fitting)

@@ -1,8 +1,8 @@
-"""Colours for shares of a scale: cividis, by which equal steps look equal to every eye.
+"""Colours for shares of a scale: cividis, which is perceptually uniform.
 
 Nuñez, Anderton & Renslow, "Optimizing colormaps with consideration for color vision deficiency"
-(PLOS ONE 13(7), 2018). Each colour comes with black or white text, whichever reads better on it,
-so it does not matter whether the terminal is light or dark.
+(PLOS ONE 13(7), 2018). Each colour has black or white text, whichever has more contrast, so that
+it suits light and dark terminals.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rich.color_triplet import ColorTriplet
 from rich.style import Style
 
 STEPS: Final = 64
-"""Colours that are told apart."""
+"""Number of distinct colours."""
 _STOPS: Final = (
     "#00224e", "#1a386f", "#434e6c", "#61656f", "#7d7c78", "#9b9476", "#bcae6c", "#dec958",
     "#fee838",

@@ -12,19 +12,19 @@ from vld_tui.words.palette import HEADING_STYLE, ID_STYLE
 from vld_tui.words.text import fit, width
 
 NARROWEST_ENTRY: Final = 34
-"""Cells a key and what it does have at least."""
+"""Minimum width of a key with its label."""
 MOST_KEY_CELLS: Final = 14
 
 
 class KeyGroup(NamedTuple):
-    """Keys that act from one place, each with what it does."""
+    """Keys that are active in one place, with their labels."""
 
     title: str
     entries: Sequence[tuple[str, str]]
 
 
 def key_list(groups: Sequence[KeyGroup], cells: int) -> Text:
-    """Return the groups below one another, their entries in as many columns as find room."""
+    """Return the groups one after another, their entries in as many columns as fit."""
     columns = max(1, cells // NARROWEST_ENTRY)
     entry_cells = cells // columns
     longest = max((width(keys) for group in groups for keys, _ in group.entries), default=0)

@@ -1,4 +1,4 @@
-"""A line of a log with what is searched marked, and how the log is looked at, in words."""
+"""Lines of a log with highlighted matches, and the state of the view as text."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from vld_tui.words.numbers import plural
 from vld_tui.words.palette import ALARM_STYLE, ID_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
-WRITTEN_HEADING: Final = "── what its process wrote besides (engine.log) ──"
+WRITTEN_HEADING: Final = "── process output (engine.log) ──"
 WRITTEN_MARK: Final = "┆ "
 
 
-def log_lines(told: Sequence[str], written: Sequence[str]) -> tuple[str, ...]:
-    """Return what a run told, and marked below it what its process wrote besides."""
+def log_lines(reported: Sequence[str], written: Sequence[str]) -> tuple[str, ...]:
+    """Return a run's events, followed by its process output, marked."""
     if not written:
-        return tuple(told)
-    return (*told, WRITTEN_HEADING, *(WRITTEN_MARK + line for line in written))
+        return tuple(reported)
+    return (*reported, WRITTEN_HEADING, *(WRITTEN_MARK + line for line in written))
 
 
-def log_tail(told: Sequence[str], written: Sequence[str], rows: int) -> tuple[str, ...]:
-    """Return the last lines of both that find room in some rows, a third of it for the latter."""
-    of_written = max(rows // 3, rows - len(told))
+def log_tail(reported: Sequence[str], written: Sequence[str], rows: int) -> tuple[str, ...]:
+    """Return the last lines of both that fit in some rows, a third of them for the latter."""
+    of_written = max(rows // 3, rows - len(reported))
     shown = log_lines((), written[-of_written:])[1:]
-    return (*told[len(shown) - rows :], *shown)
+    return (*reported[len(shown) - rows :], *shown)
 
 
 def log_line(line: str, searched: str, hit_style: Style) -> list[Segment]:
-    """Return a line of a log as plain text; what is searched, whatever its case, stands out."""
+    """Return a line of a log as plain text with matches highlighted, ignoring case."""
     shown = plain_text(line.expandtabs())
     folded, wanted = shown.casefold(), plain_text(searched).casefold()
-    if not wanted or len(folded) != len(shown):  # folding moved the places of characters
+    if not wanted or len(folded) != len(shown):  # case folding changed the positions of characters
         is_hit = bool(wanted) and wanted in folded
         return [Segment(shown, hit_style if is_hit else None)]
     segments, start = [], 0
@@ -50,10 +50,10 @@ def log_line(line: str, searched: str, hit_style: Style) -> list[Segment]:
 def log_state(
     lines: int, *, is_cut: bool, is_followed: bool, searched: str, hits: int, place: int | None
 ) -> Text:
-    """Say how many lines there are, whether they are followed, and which hit is shown."""
+    """Return the number of lines, whether they are followed, and the current match, as text."""
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(plural(lines, "line"), QUIET_STYLE)
-    text.append("; earlier ones are in the file only" if is_cut else "", QUIET_STYLE)
+    text.append("; earlier lines are only in the file" if is_cut else "", QUIET_STYLE)
     text.append(" · ", QUIET_STYLE)
     text.append("follows" if is_followed else "stands", ID_STYLE if is_followed else QUIET_STYLE)
     text.append(" (f)", QUIET_STYLE)

@@ -1,4 +1,4 @@
-"""Which curves of which runs stand in which chart."""
+"""The curves of runs, by chart."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vld_tui.words.palette import ID_STYLE, OOD_STYLE, SERIES_STYLES
 
 KeyOfArm = Callable[[str], MetricKey]
 DOMAIN_STYLES: Final = SERIES_STYLES[2:]
-"""Those that stand for neither ID nor OOD."""
+"""Colours that stand for neither ID nor OOD."""
 
 
 class ChartContent(NamedTuple):
@@ -33,8 +33,8 @@ def chart_contents(
     """Return three charts: of one run its accuracies, its domains and its loss; of several
     runs their OOD accuracies, ID accuracies and losses.
 
-    ``over_seeds``: runs that differ in nothing but their seeds are one curve, their mean, between
-    two fainter ones a standard deviation away.
+    ``over_seeds``: runs that differ only in their seeds become one curve, their mean, between two
+    dim ones a standard deviation away.
     """
     if len(watched) == 1:
         (run,) = watched
@@ -85,7 +85,7 @@ def _of_groups(
     curves: Mapping[str, RunCurves],
     key_of: KeyOfArm,
 ) -> Iterator[Series]:
-    """Yield the mean of each group at the steps that all of its runs have, and its spread."""
+    """Yield each group's mean and spread at the steps that all of its runs have."""
     for index, (group, label) in enumerate(zip(groups, group_labels(groups), strict=True)):
         style = SERIES_STYLES[index % len(SERIES_STYLES)]
         found = [curves[run.run_id] for run in group.runs if run.run_id in curves]
@@ -103,7 +103,7 @@ def _of_groups(
 
 
 def _arms(run: RunCurves) -> Iterator[Series]:
-    """Yield ID and OOD accuracy of arms beside the run's own, in colours of their own."""
+    """Yield ID and OOD accuracy of additional arms, each in its own colour."""
     arms = sorted({key.arm for key in run.curves if key == MetricKey.id(key.arm)} - {run.run.arm})
     for index, arm in enumerate(arms):
         style = DOMAIN_STYLES[index % len(DOMAIN_STYLES)]

@@ -1,4 +1,4 @@
-"""A study's grid as a heat map, and what there is to say of one of its places."""
+"""A study's grid as a heat map, and the description of a cell."""
 
 from __future__ import annotations
 
@@ -21,21 +21,20 @@ from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, stat
 from vld_tui.words.text import plain_text
 
 MOST_NAMED: Final = 4
-"""Runs of a place that are named."""
+"""Maximum number of runs of a cell to name."""
 Shown = Quantity | str
-"""What places show: a quantity, or else one of the names beside them."""
+"""What cells show: a quantity, or one of the names below."""
 
 
 class Axes(NamedTuple):
-    """The fields that stand down and across."""
+    """The fields of the rows and of the columns."""
 
     down: str
     across: str
 
 
 def study_map(grid: StudyGrid, axes: Axes, measure: str, arm: str) -> HeatMap:
-    """Return the heat map of a study: what ``measure`` names of each place. The better, the
-    brighter."""
+    """Return the heat map of a study, with ``measure`` in the cells; better values are brighter."""
     places = [
         [grid.at(row, column) for column in range(len(grid.columns))]
         for row in range(len(grid.rows))
@@ -59,8 +58,7 @@ def study_map(grid: StudyGrid, axes: Axes, measure: str, arm: str) -> HeatMap:
 
 
 def value_labels(field: str, values: Sequence[Any]) -> tuple[str, ...]:
-    """Return what the values of a field are called; a target's data set is named where there are
-    several."""
+    """Return the names of a field's values; targets include their data set if there are several."""
     if field != "target":
         return tuple(shown_setting(field, value) for value in values)
     is_one = len({dataset for dataset, _ in values}) == 1
@@ -70,7 +68,7 @@ def value_labels(field: str, values: Sequence[Any]) -> tuple[str, ...]:
 
 
 def cell_text(cell: StudyCell, name: str) -> Text:
-    """Return what the runs of a place reached, and how each of them stands."""
+    """Return the results of a cell's runs, and the status of each."""
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(name, HEADING_STYLE)
     text.append("  % ± sd over seeds\n" if cell.results else "\n", QUIET_STYLE)
@@ -84,12 +82,12 @@ def cell_text(cell: StudyCell, name: str) -> Text:
         text.append(STATUS_SIGNS.get(status, "?"), status_style(status))
         text.append(f" {shown}  ", QUIET_STYLE)
     if missing := len(cell.specs) - len(cell.known):
-        text.append(f"{MISSING} {plural(missing, 'run')} not there yet", QUIET_STYLE)
+        text.append(f"{MISSING} {plural(missing, 'run')} missing", QUIET_STYLE)
     return text
 
 
 def _told_runs(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
-    """Yield the status of each run and its name, or of many runs how many have which status."""
+    """Yield the status and name of each run, or for many runs the count of each status."""
     if len(runs) > MOST_NAMED:
         for status, count in Counter(run.status for run in runs).items():
             yield status, f"{count} {status}"
@@ -100,7 +98,7 @@ def _told_runs(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
 
 
 class _Shares:
-    """Where values lie between the lowest and the highest, or reversed."""
+    """The range of values, or reversed."""
 
     def __init__(self, values: Sequence[float | None], *, is_reversed: bool) -> None:
         known = [value for value in values if value is not None]
@@ -108,14 +106,14 @@ class _Shares:
         self.low, self.high = ends[::-1] if is_reversed else ends
 
     def of(self, value: float | None) -> float | None:
-        """Return the share of a value; one half where all are the same."""
+        """Return a value's share of the range; one half if all are equal."""
         if value is None or self.low is None or self.high is None:
             return None
         span = self.high - self.low
         return (value - self.low) / span if span else 0.5
 
     def text(self, value: float | None) -> str:
-        """Write an end of the scale."""
+        """Return an end of the scale as text."""
         return "" if value is None or self.low == self.high else f"{100 * value:z.1f}"
 
 
@@ -124,7 +122,7 @@ def _title(grid: StudyGrid, axes: Axes, shown: Shown, arm: str) -> str:
     means = mean_words([name for name in grid.over if name not in MEASURED_ON])
     spread = "" if shown == DONE else f", {means}"
     apart = [name for name in grid.over if name in MEASURED_ON and shown != DONE]
-    hint = f"; none over {apart[0]}: choose it as an axis" if apart else ""
+    hint = f"; {apart[0]} is not averaged: choose it as an axis" if apart else ""
     if isinstance(shown, Quantity):
         name = f"{shown.label}{'' if shown.higher_is_better else ' (lower is better)'}"
     else:
@@ -133,8 +131,8 @@ def _title(grid: StudyGrid, axes: Axes, shown: Shown, arm: str) -> str:
 
 
 def _value(cell: StudyCell | None, shown: Shown, grid: StudyGrid) -> float | None:
-    """Return what a place is coloured by; None where it could not be compared with others: means
-    over part of other runs than seeds."""
+    """Return the value that colours a cell; None if it is not comparable with others, such as a
+    mean over only some targets."""
     if cell is None:
         return None
     if shown == DONE:
@@ -162,7 +160,7 @@ def _heat_cell(cell: StudyCell | None, shown: Shown, share: float | None) -> Hea
     if found is not None:
         return HeatCell(estimate_text(found), _remark(cell, found, sign), share)
     if len(cell.finished) == len(cell.specs):
-        return HeatCell(UNKNOWN)  # not of this arm
+        return HeatCell(UNKNOWN)  # none of this arm
     return HeatCell(sign or MISSING)
 
 
@@ -173,7 +171,7 @@ def _remark(cell: StudyCell, found: Estimate, sign: str) -> str:
 
 
 def _sign(cell: StudyCell) -> str:
-    """Return what goes on among the runs that are not finished: failures first."""
+    """Return the state of the unfinished runs: failures first."""
     open_runs = [run for run in cell.known if run.status != "finished"]
     if broken := [run for run in open_runs if run.status not in (*LIVE, QUEUED)]:
         return f"{STATUS_SIGNS.get(broken[0].status, '?')}{len(broken)}"
@@ -183,5 +181,5 @@ def _sign(cell: StudyCell) -> str:
 
 
 def _done(runs: Sequence[Run]) -> float:
-    """Return the share of steps that are done."""
+    """Return the share of completed steps."""
     return sum(run.step for run in runs) / max(1, sum(run.steps for run in runs))

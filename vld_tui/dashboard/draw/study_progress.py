@@ -1,4 +1,4 @@
-"""How far studies are, in lines."""
+"""The progress of studies as text."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PARTS: Final = (
     ("█", "finished", STATUS_STYLES["finished"]),
     ("▓", "running", STATUS_STYLES["running"]),
     ("░", "queued", STATUS_STYLES["queued"]),
-    ("✗", "broken off", STATUS_STYLES["failed"]),
+    ("✗", "interrupted", STATUS_STYLES["failed"]),
     ("·", "missing", QUIET_STYLE),
 )
-"""The signs of a bar: its parts are those of ``Counts``, in order."""
+"""The signs of a bar, one for each part of ``Counts``, in order."""
 _COLUMNS: Final = (
     Column("study", rank=100, shrinks=True, narrowest=16),
     Column("", rank=97),
@@ -33,7 +33,7 @@ _LIST_BAR_CELLS: Final = 10
 
 
 def progress_bar(counts: Counts, cells: int = BAR_CELLS) -> Text:
-    """Return a bar in which every state of runs has its own sign; none that is there is lost."""
+    """Return a bar with a sign for each state of runs; existing states get at least one cell."""
     bar = Text(no_wrap=True)
     for (sign, _, style), part in zip(PARTS, _parts(counts, cells), strict=True):
         bar.append(sign * part, style)
@@ -41,30 +41,30 @@ def progress_bar(counts: Counts, cells: int = BAR_CELLS) -> Text:
 
 
 def progress_line(counts: Counts, left: TimeLeft) -> Text:
-    """Return the bar, how many runs are in which state, and how long the rest takes."""
+    """Return the bar, the number of runs in each state, and the time left."""
     text = Text(" ", no_wrap=True, overflow="ellipsis").append_text(progress_bar(counts))
     text.append(f"  {counts.finished:,}/{counts.runs:,} finished")
     if said := left_text(counts, left):
         text.append(f" · {said}")
     named = [*zip(PARTS, counts, strict=True)]
-    for (_, word, style), count in (named[3], *named[1:3], named[4]):  # what went wrong first
+    for (_, word, style), count in (named[3], *named[1:3], named[4]):  # failures first
         if count:
             text.append(f" · {count:,} {word}", style)
     return text
 
 
 def left_text(counts: Counts, left: TimeLeft) -> str:
-    """Return how long the rest takes; empty where nothing is left."""
+    """Return the time left; empty if nothing is left."""
     if counts.finished == counts.runs:
         return ""
     if left.unknown and not left.seconds:
-        return "time left not known yet"
+        return "time left unknown"
     more = " and more" if left.unknown else ""
     return f"about {duration(left.seconds)}{more} left"
 
 
 def study_lines(studies: Sequence[StudyProgress], cells: int) -> list[Text]:
-    """Return a line for each kept study, aligned."""
+    """Return an aligned line for each launched study."""
     rows = [_row(each) for each in studies]
     layout = lay_out(_COLUMNS, rows, cells)
     lines = []
@@ -107,7 +107,7 @@ def _row(study: StudyProgress) -> list[str]:
 
 
 def _parts(counts: Counts, cells: int) -> list[int]:
-    """Share cells out: each state that there is has one at least, the largest gives them."""
+    """Divide the cells: each existing state gets at least one, taken from the largest."""
     if not counts.runs:
         return [0] * len(counts)
     parts = [max(bool(count), cells * count // counts.runs) for count in counts]

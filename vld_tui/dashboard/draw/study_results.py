@@ -1,4 +1,4 @@
-"""What a study compares, as points of the ID–OOD plane and as a table by target."""
+"""A study's results as points of the ID–OOD plane and as a table by target."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Row = tuple[object, ...]
 """Values of the fields that a study compares."""
 
 WORST: Final = "▾"
-"""Stands beside the lowest accuracy of a row."""
+"""Marks the lowest accuracy of a row."""
 
 
 def setting_text(compare: Sequence[str], values: Row) -> str:
-    """Return the values of what is compared, in few words."""
+    """Return the compared values as short text."""
     return (
         " · ".join(
             f"λ {shown_setting(name, value)}"
@@ -51,7 +51,7 @@ def target_points(grid: StudyGrid, compare: Sequence[str]) -> Iterator[tuple[Run
 def mean_points(grid: StudyGrid, compare: Sequence[str]) -> Iterator[tuple[RunPoint, StudyCell]]:
     """Yield a point for each data set and setting, the mean over its targets, with its runs.
 
-    Those of which a run is missing are left out: means over other targets say something else.
+    Settings with missing runs are left out: means over fewer targets are not comparable.
     """
     for dataset, all_targets in _by_dataset(grid).items():
         targets = _left_out(all_targets)
@@ -70,14 +70,14 @@ def mean_points(grid: StudyGrid, compare: Sequence[str]) -> Iterator[tuple[RunPo
 
 
 def runs_without_ood(grid: StudyGrid) -> int:
-    """Return how many runs reached something but have no place in the ID–OOD plane."""
+    """Return the number of runs with results but without a point in the ID–OOD plane."""
     return sum(
         len(cell.results) for (_, (_, target)), cell in grid.cells.items() if target == NO_TARGET
     )
 
 
 def study_table(grid: StudyGrid, compare: Sequence[str], arm: str, cells: int) -> Text:
-    """Return a table for each data set: ID and OOD accuracy of what is compared, by target."""
+    """Return a table for each data set: ID and OOD accuracy of each setting, by target."""
     text = Text(no_wrap=True, overflow="crop")
     of_arm = "" if arm == OWN_ARM else f" of {arm}"
     over = f", mean over {', '.join(grid.over)}" if grid.over else ""
@@ -143,14 +143,14 @@ def _by_dataset(grid: StudyGrid) -> dict[str, list[Target]]:
 
 
 def _left_out(targets: Sequence[Target]) -> list[Target]:
-    """Return the targets but for that of runs which leave out no domain."""
+    """Return the targets, without that of runs that leave out no domain."""
     return [target for target in targets if target[1] != NO_TARGET]
 
 
 def _point(
     cell: StudyCell, setting: str, name: str, dataset: str, target: str | None
 ) -> RunPoint | None:
-    """Return where runs lie on the whole; None before one is finished, or without a target."""
+    """Return the mean point of runs; None before one is finished, or without a target."""
     ids, oods = cell.estimate(ID), cell.estimate(OOD)
     if ids is None or oods is None:
         return None

@@ -1,4 +1,4 @@
-"""Which columns the table of runs has."""
+"""Choose the columns of the table of runs."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from vld_tui.words.palette import QUIET_STYLE
 
 
 class _Ticks(SelectionList[str]):
-    """A list whose ticks can be read without colour: Textual's differ by a shade."""
+    """A list whose check marks are visible without colour, unlike Textual's."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("select-column", "space", "select", "tick", show=True)
+        bind("select-column", "space", "select", "select", show=True)
     ]
 
     def render_line(self, y: int) -> Strip:
-        """Return a line with ``[✓]`` or ``[ ]`` before what it offers."""
+        """Return a line with ``[✓]`` or ``[ ]`` before its option."""
         strip = super().render_line(y)
         index = self.scroll_offset.y + y
         if index >= self.option_count:
@@ -43,8 +43,8 @@ class _Ticks(SelectionList[str]):
 
 
 class ChooseColumns(Guarded, ModalScreen[tuple[str, ...] | None]):
-    """A list to choose from; answers with the columns in the table's order, none for the usual
-    ones, or None."""
+    """A list of columns; returns the chosen ones in the table's order, empty for the default
+    ones, or None if cancelled."""
 
     DEFAULT_CSS = """
     ChooseColumns { align: center middle; background: $background 60%; }
@@ -53,8 +53,8 @@ class ChooseColumns(Guarded, ModalScreen[tuple[str, ...] | None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape", "dismiss(None)", "back", show=True),
-        bind("accept", "enter", "take", "take", show=True, priority=True),
-        bind("default-columns", "u", "usual", "the usual ones", show=True),
+        bind("accept", "enter", "take", "accept", show=True, priority=True),
+        bind("default-columns", "u", "usual", "default columns", show=True),
     ]
 
     def __init__(self, chosen: Sequence[str]) -> None:
@@ -62,7 +62,7 @@ class ChooseColumns(Guarded, ModalScreen[tuple[str, ...] | None]):
         self._chosen = tuple(chosen) or USUAL_COLUMNS
 
     def compose(self) -> ComposeResult:
-        """Lay out every column with what it shows."""
+        """Lay out every column with its description."""
         cells = max(map(len, RUN_COLUMNS))
         with Vertical():
             yield _Ticks(
@@ -79,11 +79,11 @@ class ChooseColumns(Guarded, ModalScreen[tuple[str, ...] | None]):
             yield KeyBar()
 
     def action_take(self) -> None:
-        """Answer with the chosen columns."""
+        """Return the chosen columns."""
         chosen = set(self.query_one(_Ticks).selected)
         columns = tuple(name for name in RUN_COLUMNS if name in chosen)
         self.dismiss(() if columns == USUAL_COLUMNS else columns)
 
     def action_usual(self) -> None:
-        """Answer with the usual columns."""
+        """Return the default columns."""
         self.dismiss(())

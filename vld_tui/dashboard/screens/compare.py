@@ -1,4 +1,4 @@
-"""Marked runs side by side: where they differ, what came of it, their curves."""
+"""Marked runs side by side: differences, results and curves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vld_tui.words.numbers import plural
 
 
 class CompareScreen(Guarded, Screen[None]):
-    """Runs in columns, seeds of one configuration put together."""
+    """Runs in columns, grouped by configuration over seeds."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape,d", "app.pop_screen", "back", key_display="esc", show=True),
@@ -42,11 +42,11 @@ class CompareScreen(Guarded, Screen[None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Show the runs as far as they are known."""
+        """Show the known runs."""
         self.query_one(Curves).show(self._watched, over_seeds=True)
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
-        """Show how the runs stand now."""
+        """Show the present state of the runs."""
         watched = message.snapshot.watched
         if [*map(id, watched)] != [*map(id, self._watched)]:
             self._watched = watched

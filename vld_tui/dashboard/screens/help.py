@@ -1,4 +1,4 @@
-"""Every key that acts on the screen that is looked at."""
+"""The keys of the current screen."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
 from vld_tui.words.palette import QUIET_STYLE
 
-HERE, ON_SCREEN, EVERYWHERE = "here, where the focus is", "on this screen", "everywhere"
-ADVICE = "esc or ? closes · ↑ ↓ scroll · other parts (tab) have keys of their own"
+HERE, ON_SCREEN, EVERYWHERE = "focused widget", "this screen", "everywhere"
+ADVICE = "esc or ? closes · ↑ ↓ scroll · the keys of other parts: focus them with tab"
 
 
 class HelpScreen(Guarded, ModalScreen[None]):
@@ -42,7 +42,7 @@ class HelpScreen(Guarded, ModalScreen[None]):
         self._active = dict(bindings)
 
     def compose(self) -> ComposeResult:
-        """Lay the keys out above how to go on."""
+        """Lay out the keys above a hint."""
         with Vertical(id="help"):
             yield ScrolledText(id="help-keys")
             yield Static(Text(ADVICE, QUIET_STYLE))
@@ -56,7 +56,7 @@ class HelpScreen(Guarded, ModalScreen[None]):
         keys.show(key_list(self._groups(), keys.text_cells))
 
     def _groups(self) -> list[KeyGroup]:
-        """Return the keys by the place they act from; of one action they stand together."""
+        """Return the keys by where they are active, grouped by action."""
         found: dict[str, dict[str, list[Binding]]] = {}
         for node, binding, enabled, _ in self._active.values():
             if enabled and binding.description and not binding.system:
@@ -68,7 +68,7 @@ class HelpScreen(Guarded, ModalScreen[None]):
         ]
 
     def _entry(self, bindings: Sequence[Binding]) -> tuple[str, str]:
-        """Return the keys of one action and what it does, in our words rather than Textual's."""
+        """Return the keys of one action and its label, preferring ours over Textual's."""
         keys = dict.fromkeys(self.app.get_key_display(each) for each in bindings)
         about = next((each for each in bindings if each.id is not None), bindings[0]).description
         return " ".join(keys), about.lower()

@@ -1,4 +1,4 @@
-"""The home screen: every run, and the curves of those that are looked at."""
+"""The home screen: every run, and the curves of the current or marked ones."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from vld_tui.views.status_line import status_text
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
-if TYPE_CHECKING:  # not for the first picture
+if TYPE_CHECKING:  # not needed for the first frame
     from vld_tui.dashboard.actions import Actions
     from vld_tui.dashboard.screens.new_run import Order
     from vld_tui.dashboard.widgets.plane import Plane
@@ -50,21 +50,21 @@ if TYPE_CHECKING:  # not for the first picture
     from vld_tui.study.planner import Planner
 
 MOST_CURVES: Final = 32
-"""Runs whose curves are drawn over one another."""
+"""Maximum number of runs whose curves are drawn together."""
 LOG_ROWS: Final = 3
 WELCOME: Final = """\
 No runs yet.
 
-  enter   run the example: emoji in three styles to train on, a fourth to be tested on,
-          a small network, no download, some minutes on two cores
-  n       configure a run: your own images, another network, another dropout rate
-  ?       every key
-  q       leave; runs go on
+  enter   run the example: emoji in three styles, tested on a fourth
+          (a small network, no download, a few minutes on two cores)
+  n       configure a run: your own images, network and dropout rate
+  ?       list all keys
+  q       quit; runs continue in the background
 """
 
 
 class HomeScreen(RunKeys):
-    """Runs on one side, their curves on the other, the log of one below."""
+    """Runs on one side, their curves on the other, the log of the current run below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("new", "n", "new", "new", show=True),
@@ -89,7 +89,7 @@ class HomeScreen(RunKeys):
         bind("plane", "2", "plane(True)", "plane", show=True),
         bind("queue", "3", "app.open_queue", "queue", show=True),
         bind("studies", "4", "app.open_studies", "studies", show=True),
-        bind("queue-again", "Q", "queue_again", "wait for a slot"),
+        bind("queue-again", "Q", "queue_again", "queue run"),
         bind("clear", "escape", "clear", "clear"),
     ]
 
@@ -127,7 +127,7 @@ class HomeScreen(RunKeys):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Begin with the table, and what it is to show."""
+        """Focus the table and show the saved listing."""
         table = self.query_one(RunTable)
         table.set_columns(self._columns)
         table.focus()
@@ -135,19 +135,19 @@ class HomeScreen(RunKeys):
 
     @property
     def run(self) -> Run | None:
-        """Return the run the cursor stands on; a group is none."""
+        """Return the run under the cursor; None for a group."""
         row = self.query_one(RunTable).current
         return row.run if isinstance(row, RunRow) else None
 
     def show_load(self, load: MachineLoad) -> None:
-        """Show how busy the machine is."""
+        """Show the machine's load."""
         self._load = load
         self._show_status()
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
-        """Show the state of history."""
+        """Show a snapshot of the history."""
         snapshot = message.snapshot
-        if _page_of(snapshot.interest) != _page_of(self._interest):  # of before it changed
+        if _page_of(snapshot.interest) != _page_of(self._interest):  # from before it changed
             return
         self._snapshot = snapshot
         table = self.query_one(RunTable)
@@ -162,43 +162,43 @@ class HomeScreen(RunKeys):
         self._show_query()
 
     def on_page_needed(self, message: PageNeeded) -> None:
-        """Ask for other rows."""
+        """Request other rows."""
         self._look(replace(self._interest, offset=message.offset, limit=message.limit))
 
     def on_row_highlighted(self, message: RowHighlighted) -> None:
-        """Draw the run's curves, unless marked ones are drawn, and its place in the plane."""
+        """Draw the run's curves, unless marked runs are drawn, and its point in the plane."""
         self._show_plane(message.row)
         if not self.query_one(RunTable).marked:
             self._watch(message.row)
 
     def on_run_chosen(self, message: RunChosen) -> None:
-        """Move the cursor to a run that was chosen in the plane, and draw its trail."""
+        """Move the cursor to a run chosen in the plane, and draw its trail."""
         self.query_one(RunTable).action_go_to(message.run_id)
         self._look(replace(self._interest, watched=(message.run_id,)))
 
     def on_group_opened(self, message: GroupOpened) -> None:
-        """Show the runs of a group; escape goes back."""
+        """List the runs of a group; escape returns."""
         self._list(self._listing.inside(message.row))
 
     def list_runs(self, name: str, run_ids: Sequence[str]) -> None:
-        """Show these runs alone; escape goes back to all of them."""
+        """List only these runs; escape returns to all."""
         self._list(self._listing.of_runs(name, run_ids))
 
     def on_sort_asked(self, message: SortAsked) -> None:
-        """Order by a field, or turn its order round."""
+        """Sort by a field, or reverse its order."""
         self._list(self._listing.by(message.field))
 
     def on_marks_changed(self, message: MarksChanged) -> None:
-        """Draw the marked runs over one another."""
+        """Draw the curves of the marked runs together."""
         if message.run_ids:
             self._look(replace(self._interest, watched=message.run_ids[:MOST_CURVES]))
         else:
             self._watch(self.query_one(RunTable).current)
 
     def action_plane(self, is_wanted: bool) -> None:
-        """Show the ID–OOD plane of the runs that match, or the curves."""
+        """Show the ID–OOD plane of the matching runs, or the curves."""
         if self._plane is None:
-            from vld_tui.dashboard.widgets.plane import Plane  # not for the first picture
+            from vld_tui.dashboard.widgets.plane import Plane  # not needed for the first frame
 
             self._plane = Plane(id="plane")
             self.query_one("#charts").mount(self._plane)
@@ -208,38 +208,38 @@ class HomeScreen(RunKeys):
         self._look(replace(self._interest, plane=is_wanted))
 
     def action_new(self) -> None:
-        """Configure a run from the defaults."""
+        """Configure a new run from the defaults."""
         self._configure(None)
 
     def action_clone(self) -> None:
-        """Configure a run from the one under the cursor."""
+        """Configure a new run from the one under the cursor."""
         if self.run:
             self.clone(self.run)
         else:
             self._configure(None)
 
     def clone(self, run: Run) -> None:
-        """Configure a run from another one."""
+        """Configure a new run from another one."""
         if run.combination is not None:
-            self.notify("It trains nothing: combine runs anew with vld combine.")
+            self.notify("A combined run cannot be cloned; combine runs with vld combine.")
             return
         if not run.has_spec:
-            self.notify("Its settings cannot be read: the run is damaged.", severity="warning")
+            self.notify("The run is damaged: its settings cannot be read.", severity="warning")
             return
         self._configure(run.spec)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer the example only where there is nothing yet."""
+        """Offer the example only if there are no runs."""
         if action == "begin":
             return bool(self.query_one("#welcome").display)
         return super().check_action(action, parameters)
 
     def action_begin(self) -> None:
-        """Start a run of the defaults, which needs no network and no images of one's own."""
+        """Start a run with the defaults, which needs no download and no images."""
         self._do(partial(self._actions.start, resolve_spec({})))
 
     def action_export(self) -> None:
-        """Ask where to write the runs that match, or the screen."""
+        """Ask where to export the matching runs, or the screen."""
         from vld_tui.dashboard.screens.picture import save_picture
         from vld_tui.dashboard.widgets.ask import AskLine
 
@@ -249,38 +249,38 @@ class HomeScreen(RunKeys):
             elif path:
                 self._do(partial(self._actions.export, self._interest.query, path))
 
-        question = "Write the runs that match to (.csv, .json), or the screen to (.svg):"
+        question = "Export the matching runs (.csv, .json) or the screen (.svg) to:"
         self.app.push_screen(AskLine(question, example="runs.csv"), answered)
 
     def action_filter(self) -> None:
-        """Ask which runs to show."""
+        """Ask for a filter."""
         from vld_tui.dashboard.widgets.ask import AskLine
 
-        question = AskLine("Show runs that match:", answer=self._listing.filter, example=EXAMPLE)
+        question = AskLine("Filter:", answer=self._listing.filter, example=EXAMPLE)
         self.app.push_screen(question, self._set_filter)
 
     def action_sort(self) -> None:
-        """Order by the next field."""
+        """Sort by the next field."""
         self._list(self._listing.in_next_order())
 
     def action_reverse(self) -> None:
-        """Turn the order round."""
+        """Reverse the order."""
         self._list(self._listing.turned_round())
 
     def action_group(self) -> None:
-        """Ask by what to take runs together."""
+        """Ask how to group runs."""
         from vld_tui.dashboard.screens.pick import Choice, Pick
 
         choices = [
             Choice(CONFIGURATION, ("all but seed", "mean and spread of each configuration")),
-            Choice("", ("none", "every run by itself")),
-            *(Choice(name, (name, f"runs of the same {name}")) for name in QUERY_FIELDS),
+            Choice("", ("none", "no grouping")),
+            *(Choice(name, (name, f"runs with the same {name}")) for name in QUERY_FIELDS),
         ]
-        pick = Pick("Take runs together by:", choices, current=self._listing.group or CONFIGURATION)
+        pick = Pick("Group runs by:", choices, current=self._listing.group or CONFIGURATION)
         self.app.push_screen(pick, self._set_group)
 
     def action_columns(self) -> None:
-        """Ask which columns the table has."""
+        """Ask for the columns of the table."""
         from vld_tui.dashboard.screens.choose_columns import ChooseColumns
 
         def answered(columns: tuple[str, ...] | None) -> None:
@@ -292,7 +292,7 @@ class HomeScreen(RunKeys):
         self.app.push_screen(ChooseColumns(self._columns), answered)
 
     def action_clear(self) -> None:
-        """Take away marks, then leave the group, then take away the filter."""
+        """Remove the marks, then leave the group, then clear the filter."""
         table = self.query_one(RunTable)
         if table.marked:
             table.clear_marks()
@@ -303,14 +303,14 @@ class HomeScreen(RunKeys):
         table.focus()
 
     def action_log(self) -> None:
-        """Show the log of the run under the cursor."""
+        """Open the log of the run under the cursor."""
         if run := self.run_for_keys():
             self.app.post_message(RunOpened(run.run_id, "log"))
 
     def action_compare(self) -> None:
-        """Show the marked runs side by side."""
+        """Compare the marked runs side by side."""
         if len(self.query_one(RunTable).marked) < 2:
-            self.notify("Mark two runs or more with space to compare them.", severity="warning")
+            self.notify("Mark at least two runs with space to compare them.", severity="warning")
         else:
             from vld_tui.dashboard.screens.compare import CompareScreen
 
@@ -326,16 +326,16 @@ class HomeScreen(RunKeys):
             self._do(lambda: self._actions.trash(chosen))
 
     def action_undo(self) -> None:
-        """Take back what was trashed last; the cursor goes where it was."""
+        """Restore the last trashed runs, and move the cursor to them."""
         if self._trashed is not None:
             (chosen, row), self._trashed = self._trashed, None
             self.query_one(RunTable).seek(chosen, row)
             self._do(lambda: self._actions.restore(chosen))
 
     def run_for_keys(self) -> Run | None:
-        """Return the run under the cursor; say so if there are several."""
+        """Return the run under the cursor; notify the user if it is a group."""
         if isinstance(self.query_one(RunTable).current, GroupRow):
-            self.notify("These are several runs: enter shows them, space marks them.")
+            self.notify("This is a group of runs: enter lists them, space marks them.")
         return self.run
 
     def _configure(self, spec: RunSpec | None) -> None:
@@ -357,7 +357,7 @@ class HomeScreen(RunKeys):
             self._list(replace(self._listing, group=name or None, within=None))
 
     def _list(self, listing: Listing) -> None:
-        """List other runs, or the same ones in another way, if that can be understood."""
+        """Change the filter, order or grouping, if valid."""
         try:
             interest = listing.interest(self._interest)
         except QueryError as error:
@@ -373,7 +373,7 @@ class HomeScreen(RunKeys):
         self._look(replace(self._interest, watched=row.run_ids[:MOST_CURVES] if row else ()))
 
     def _look(self, interest: Interest) -> None:
-        """Say what is of interest now, if that changed."""
+        """Post what is of interest now, if that changed."""
         if interest != self._interest:
             self._interest = interest
             self.post_message(InterestChanged(interest))
@@ -387,13 +387,13 @@ class HomeScreen(RunKeys):
         self._show_log(watched[0] if len(watched) == 1 else None)
 
     def _show_log(self, watched: RunCurves | None) -> None:
-        """Show why a run failed, all of it, or else the end of what it told."""
+        """Show why a run failed in full, or else the end of its log."""
         lines, reason = Text(), watched.run.error.strip() if watched and watched.run.error else ""
         if watched is not None and reason:
             lines.append(f"{watched.run.status}  ", ALARM_STYLE).append("r resumes", QUIET_STYLE)
             lines.append(f"  {plain_text(reason.splitlines()[0])}", ALARM_STYLE)
         elif watched is not None:
-            tail = log_tail(watched.told, watched.log, LOG_ROWS)
+            tail = log_tail(watched.reported, watched.log, LOG_ROWS)
             lines.append("\n".join(plain_text(line) for line in tail), QUIET_STYLE)
             lines.no_wrap, lines.overflow = True, "ellipsis"
         log = self.query_one("#log", Static)
@@ -407,7 +407,7 @@ class HomeScreen(RunKeys):
             self._plane.set_points(self._snapshot.points, current, self._snapshot.without_ood)
 
     def _show_trail(self, watched: tuple[RunCurves, ...]) -> None:
-        """Draw in the plane how the chosen run got where it is."""
+        """Draw the path of the chosen run in the plane."""
         if (plane := self._plane) is None:
             return
         for each in watched:
@@ -434,12 +434,12 @@ class HomeScreen(RunKeys):
         parts += [f"{len(marked)} marked"] if marked else []
         line = Text(f" {plain_text(' · '.join(parts))}", QUIET_STYLE, no_wrap=True)
         if not self._listing.is_whole and count == 0:
-            line.append("   nothing matches; esc shows every run", ALARM_STYLE)
+            line.append("   no matching runs; esc clears the filter", ALARM_STYLE)
             line.append(f"   {plain_text(self._snapshot.unmatched)}", QUIET_STYLE)
         self._put("#query", line)
 
     def _put(self, place: str, text: Text) -> None:
-        """Show other text in a place whose size does not depend on it."""
+        """Update text in a widget of fixed size."""
         static = self.query_one(place, Static)
         if static.content != text:
             static.update(text, layout=False)

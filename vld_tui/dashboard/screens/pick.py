@@ -1,4 +1,4 @@
-"""Pick one of many: typed words narrow the list down."""
+"""Pick one of many: typed words filter the list."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ OTHER_LINES: Final = 4
 
 @dataclass(frozen=True)
 class Choice:
-    """A value and the columns that tell of it, the first of which names it.
+    """A value and the columns that describe it, starting with its name.
 
-    ``is_near``: at hand; one that is not is shown quietly.
+    ``is_near``: available on this machine; others are dimmed.
     """
 
     value: str
@@ -41,13 +41,13 @@ class Choice:
 
 
 class _Options(OptionList, can_focus=False):
-    """The list; the keyboard stays with the words that narrow it down."""
+    """The list; the filter keeps the focus."""
 
 
 class Pick(Guarded, ModalScreen[str | None]):
-    """Answers with the value that was picked, or None.
+    """Returns the picked value, or None.
 
-    ``drop`` forgets a value for good, where that can be done.
+    ``drop`` deletes a value, if that is possible.
     """
 
     DEFAULT_CSS = """
@@ -58,17 +58,17 @@ class Pick(Guarded, ModalScreen[str | None]):
     }
     Pick Input { border: none; height: 1; padding: 0; background: $boost; }
     Pick OptionList { border: none; height: auto; padding: 0; background: $panel; }
-    Pick #told { height: 1; }
+    Pick #remark { height: 1; }
     Pick Footer { background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape", "dismiss(None)", "back", show=True),
-        bind("accept", "enter", "take", "take", show=True, priority=True),
+        bind("accept", "enter", "take", "accept", show=True, priority=True),
         bind("line-up", "up", "move('cursor_up')", "line up"),
         bind("line-down", "down", "move('cursor_down')", "line down"),
         bind("page-up", "pageup", "move('page_up')", "page up"),
         bind("page-down", "pagedown", "move('page_down')", "page down"),
-        bind("delete-preset", "ctrl+d", "drop", "forget", show=True, priority=True),
+        bind("delete-preset", "ctrl+d", "drop", "delete", show=True, priority=True),
     ]
 
     def __init__(
@@ -77,55 +77,55 @@ class Pick(Guarded, ModalScreen[str | None]):
         choices: Sequence[Choice],
         *,
         current: str,
-        told: str = "",
+        remark: str = "",
         drop: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__()
         self._title, self._choices, self._current = title, tuple(choices), current
-        self._told, self._drop = told, drop
+        self._remark, self._drop = remark, drop
         self._shown: tuple[Choice, ...] = ()
 
     def compose(self) -> ComposeResult:
-        """Lay out what narrows the list down above it."""
+        """Lay out the filter above the list."""
         with Vertical():
             yield Static(Text(self._title, HEADING_STYLE))
             yield PlainInput(placeholder="type to search", compact=True)
             yield _Options(markup=False)
-            yield Static(id="told")
+            yield Static(id="remark")
             yield KeyBar()
 
     def on_mount(self) -> None:
-        """Begin at the current value."""
+        """Start at the current value."""
         self._show()
 
     def on_resize(self) -> None:
-        """Fit the list, and its columns."""
+        """Fit the list and its columns."""
         self._options.styles.max_height = max(1, self.size.height * 9 // 10 - OTHER_LINES)
         self._show()
 
-    def set_choices(self, choices: Sequence[Choice], told: str = "") -> None:
-        """Replace the choices: more is known now. The cursor stays where it is."""
-        if (tuple(choices), told) == (self._choices, self._told):
+    def set_choices(self, choices: Sequence[Choice], remark: str = "") -> None:
+        """Replace the choices when more is known; the cursor stays on its choice."""
+        if (tuple(choices), remark) == (self._choices, self._remark):
             return
         pointed = self._pointed if self.is_mounted else None
-        self._choices, self._told = tuple(choices), told
+        self._choices, self._remark = tuple(choices), remark
         if self.is_mounted:
             self._show(pointed.value if pointed else None)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """Leave out what cannot be done here."""
+        """Disable what is not possible here."""
         return action != "drop" or self._drop is not None
 
     def on_input_changed(self, _event: Input.Changed) -> None:
-        """Narrow the list down."""
+        """Filter the list."""
         self._show()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Answer with the one that was clicked."""
+        """Pick the clicked choice."""
         self.dismiss(self._shown[event.option_index].value)
 
     def action_take(self) -> None:
-        """Answer with the one under the cursor."""
+        """Pick the choice under the cursor."""
         if (choice := self._pointed) is not None:
             self.dismiss(choice.value)
 
@@ -134,7 +134,7 @@ class Pick(Guarded, ModalScreen[str | None]):
         getattr(self._options, f"action_{how}")()
 
     def action_drop(self) -> None:
-        """Forget the value under the cursor, if that is meant."""
+        """Delete the value under the cursor after confirmation."""
         choice, drop = self._pointed, self._drop
         if choice is None or drop is None:
             return
@@ -144,7 +144,7 @@ class Pick(Guarded, ModalScreen[str | None]):
                 drop(choice.value)
                 self.set_choices([each for each in self._choices if each != choice])
 
-        self.app.push_screen(Confirm(f"Forget {plain_text(choice.columns[0])}?"), answered)
+        self.app.push_screen(Confirm(f"Delete {plain_text(choice.columns[0])}?"), answered)
 
     @property
     def _options(self) -> _Options:
@@ -156,10 +156,10 @@ class Pick(Guarded, ModalScreen[str | None]):
         return None if at is None else self._shown[at]
 
     def _show(self, pointed: str | None = None) -> None:
-        """List what matches; the cursor goes to ``pointed``, the current value or the first."""
+        """List the matches; the cursor moves to ``pointed``, the current value or the first."""
         words = self.query_one(Input).value.casefold().replace("*", " ").split()
         found = [each for each in self._choices if _matches(each, words)]
-        if words:  # names with a word that begins so come first
+        if words:  # names with a word that starts like this come first
             found.sort(key=lambda each: f" {words[0]}" not in f" {each.columns[0].casefold()}")
         self._shown = tuple(found[:MOST_SHOWN])
         options = self._options
@@ -169,15 +169,15 @@ class Pick(Guarded, ModalScreen[str | None]):
         if values:
             wanted = pointed or ("" if words else self._current)
             options.highlighted = values.index(wanted) if wanted in values else 0
-        told = self._told
+        remark = self._remark
         if not found:
-            told = "nothing matches" if self._choices else self._told or "there are none"
+            remark = "no matches" if self._choices else self._remark or "none"
         elif len(found) > MOST_SHOWN:
-            told = f"{len(found) - MOST_SHOWN:,} more: type words of their names  {told}"
-        self.query_one("#told", Static).update(Text(told, QUIET_STYLE, no_wrap=True))
+            remark = f"{len(found) - MOST_SHOWN:,} more; type to narrow the list  {remark}"
+        self.query_one("#remark", Static).update(Text(remark, QUIET_STYLE, no_wrap=True))
 
     def _lines(self) -> list[Text]:
-        """Return the choices as aligned columns; the last is cut where there is no room."""
+        """Return the choices as aligned columns; the last one is shortened to fit."""
         if not self._shown:
             return []
         room = max(20, min(100, self.size.width) - 4)
@@ -195,6 +195,6 @@ class Pick(Guarded, ModalScreen[str | None]):
 
 
 def _matches(choice: Choice, words: Sequence[str]) -> bool:
-    """Say whether every word is in what is told of a choice."""
-    told = " ".join(choice.columns).casefold()
-    return all(word in told for word in words)
+    """Return whether a choice contains every word."""
+    remark = " ".join(choice.columns).casefold()
+    return all(word in remark for word in words)

@@ -1,4 +1,4 @@
-"""The screen as a picture in a file."""
+"""Export the screen as a picture."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from textual.app import App
 
 
 def save_picture(app: App[Any], path: str) -> None:
-    """Write the screen to a new file as it is below a question, and say so."""
+    """Write the screen below the question to a new file, and notify the user."""
     place = Path(path).expanduser().absolute()
     try:
         with place.open("x", encoding="utf-8") as file:
@@ -18,4 +18,4 @@ def save_picture(app: App[Any], path: str) -> None:
         said = f"{place} cannot be written: {error.strerror}."
         app.notify(said, severity="error", markup=False)
     else:
-        app.notify(f"the screen is in {place}", markup=False)
+        app.notify(f"screen saved to {place}", markup=False)

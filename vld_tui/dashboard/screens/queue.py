@@ -1,4 +1,4 @@
-"""The queue: what goes on, what waits and in which order."""
+"""The queue: running runs, and queued ones in order."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from vld_tui.words.palette import QUIET_STYLE, status_style
 
 MOST_ROWS: Final = 500
 NOTHING: Final = (
-    "Nothing goes on and nothing waits. ctrl+l in the form of a new run (n), Q on a run that is "
-    "over, or: vld run --queue"
+    "No running or queued runs. To queue one: ctrl+l in the form of a new run (n), Q on an "
+    "ended run, or vld run --queue"
 )
 
 
@@ -38,9 +38,11 @@ class QueueScreen(Guarded, Screen[None]):
         bind("earlier", "u,shift+up", "move(-1)", "earlier", key_display="u", show=True),
         bind("later", "d,shift+down", "move(1)", "later", key_display="d", show=True),
         bind("hold-release", "p", "hold", "hold/release", show=True),
-        bind("dequeue", "x,delete", "take_out", "take out", key_display="x", show=True),
-        bind("more-slots", "plus,equals_sign", "slots(1)", "slot more", key_display="+", show=True),
-        bind("fewer-slots", "minus", "slots(-1)", "slot less", key_display="-", show=True),
+        bind("dequeue", "x,delete", "take_out", "dequeue", key_display="x", show=True),
+        bind(
+            "more-slots", "plus,equals_sign", "slots(1)", "more slots", key_display="+", show=True
+        ),
+        bind("fewer-slots", "minus", "slots(-1)", "fewer slots", key_display="-", show=True),
     ]
 
     def __init__(self, actions: Actions) -> None:
@@ -60,7 +62,7 @@ class QueueScreen(Guarded, Screen[None]):
         yield KeyBar()
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
-        """Show how the queue stands now; the cursor stays on its run."""
+        """Show the present queue; the cursor stays on its run."""
         state = message.snapshot.queue
         if state is None:
             return
@@ -91,34 +93,34 @@ class QueueScreen(Guarded, Screen[None]):
 
     @property
     def run(self) -> Run | None:
-        """Return the run the cursor stands on."""
+        """Return the run under the cursor."""
         runs = self._runs
         row = self._table.cursor_row
         return runs[row] if row < min(len(runs), self._table.row_count) else None
 
     def action_move(self, places: int) -> None:
-        """Let the run start earlier, or later."""
+        """Move the run up or down."""
         if (run := self._waiting_run()) is not None:
             self._do(partial(self._actions.move, run.run_id, places))
 
     def action_hold(self) -> None:
-        """Pass the run over, or no longer."""
+        """Hold the run, or release it."""
         if (run := self._waiting_run()) is not None:
             self._do(partial(self._actions.hold, run.run_id, is_held=not run.is_held))
 
     def action_take_out(self) -> None:
-        """Take the run out of the queue."""
+        """Remove the run from the queue."""
         if (run := self._waiting_run()) is not None:
             self._do(partial(self._actions.take_out, run.run_id))
 
     def action_slots(self, change: int) -> None:
-        """Let one run more go on at once, or one less."""
+        """Allow more or fewer concurrent runs."""
         count = len(self._state.slots) + change
         if 1 <= count <= MOST_SLOTS:
             self._do(partial(self._actions.set_slots, count))
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
-        """Show all of a run."""
+        """Open a run."""
         if event.row_key.value is not None:
             self.post_message(RunOpened(event.row_key.value))
 
@@ -127,10 +129,10 @@ class QueueScreen(Guarded, Screen[None]):
         return self.query_one("#queue", DataTable)
 
     def _waiting_run(self) -> Run | None:
-        """Return the run under the cursor, if it waits; say so if it does not."""
+        """Return the run under the cursor if it is queued; otherwise notify the user."""
         run = self.run
         if run is not None and run.is_live:
-            self.notify(f"{run.name} goes on already.", severity="warning", markup=False)
+            self.notify(f"{run.name} is already running.", severity="warning", markup=False)
             return None
         return run
 

@@ -1,4 +1,4 @@
-"""One run in tabs: curves, domains and classes, configuration, mistakes, log, files, history."""
+"""One run in tabs: curves, domains, configuration, samples, log, files, timeline."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PANES: Final[Mapping[str, Callable[[], Widget]]] = {
 
 
 class RunScreen(RunKeys):
-    """All of a run, as it goes on."""
+    """Everything about a run, updated while it runs."""
 
     AUTO_FOCUS = ""  # not the tabs: keys act on what the pane shows
     DEFAULT_CSS = """
@@ -59,7 +59,7 @@ class RunScreen(RunKeys):
         bind("resume", "r", "resume", "resume", show=True),
         bind("stop", "I,p", "interrupt", "stop", key_display="I", show=True),
         bind("kill", "T,K", "kill", "kill"),
-        bind("queue-again", "Q", "queue_again", "wait for a slot"),
+        bind("queue-again", "Q", "queue_again", "queue run"),
         bind("clone", "c", "app.clone", "clone", show=True),
         bind("tags", "t", "tags", "tags"),
         bind("note", "e", "note", "note"),
@@ -88,7 +88,7 @@ class RunScreen(RunKeys):
         yield KeyBar()
 
     async def on_mount(self) -> None:
-        """Begin with the pane that was asked for, and no line of trouble."""
+        """Show the requested pane, without an error line."""
         self.query_one("#trouble").display = False
         await self.action_pane(self._first_pane)
 
@@ -98,19 +98,19 @@ class RunScreen(RunKeys):
             self._show_heading(self._detail)
 
     async def on_tabbed_content_tab_activated(self, event: TabbedContent.TabActivated) -> None:
-        """Fill a pane that was chosen with the mouse."""
+        """Fill a pane chosen with the mouse."""
         if event.pane.id is not None:
             await self._fill(event.pane.id.removesuffix("-pane"))
 
     async def action_pane(self, pane: str) -> None:
-        """Show a pane and let keys act on it."""
-        await self._fill(pane)  # keys pressed meanwhile wait, so nothing below may
-        self.set_focus(None)  # a part that is hidden would pass its focus on later
+        """Show a pane and focus it."""
+        await self._fill(pane)  # queued key presses wait for this, so nothing below may await
+        self.set_focus(None)  # a hidden widget would pass its focus on later
         self.query_one(TabbedContent).active = f"{pane}-pane"
         self._focus_pane(pane)
 
     async def action_differences(self) -> None:
-        """Ask for the run to compare the configuration with, or show every field again."""
+        """Ask for a run to compare the configuration with, or show every field again."""
         is_shown = self.query_one(TabbedContent).active == "configuration-pane"
         await self.action_pane("configuration")
         if self._other is None:
@@ -119,7 +119,7 @@ class RunScreen(RunKeys):
             self.post_message(OtherRunNamed(None))
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
-        """Show how the run stands now."""
+        """Show the present state of the run."""
         snapshot = message.snapshot
         others = [each.run.run_id for each in snapshot.watched if each.run.run_id != self.run_id]
         self._marked = others[0] if others else None
@@ -132,11 +132,11 @@ class RunScreen(RunKeys):
         self._show_heading(opened)
         for pane in self._filled:
             self._show(pane)
-        if self.focused is None:  # there was nothing to act on yet
+        if self.focused is None:  # there was nothing to focus yet
             self._focus_pane(self.query_one(TabbedContent).active.removesuffix("-pane"))
 
     async def _fill(self, pane: str) -> None:
-        """Make what a pane holds when it is first looked at: a run is opened sooner for it."""
+        """Create the content of a pane when it is first shown, so that a run opens faster."""
         holder = self.query_one(f"#{pane}-pane", TabPane)
         if not holder.children:
             await holder.mount(PANES[pane]())
@@ -154,7 +154,7 @@ class RunScreen(RunKeys):
         trouble.update(line or "")
 
     def _show(self, pane: str) -> None:
-        """Show in a pane what is known of the run."""
+        """Update a pane."""
         if (detail := self._detail) is None:
             return
         run, contents = detail.curves.run, detail.contents
@@ -168,15 +168,15 @@ class RunScreen(RunKeys):
             case SamplesPane() as samples:
                 samples.show(contents.predictions, contents.predictions_problem)
             case LogPane() as log:
-                is_cut = detail.told_is_cut or contents.log_is_cut
-                log.show(log_lines(detail.told, contents.log), is_cut=is_cut)
+                is_cut = detail.reported_is_cut or contents.log_is_cut
+                log.show(log_lines(detail.reported, contents.log), is_cut=is_cut)
             case FilesPane() as files:
                 files.show_run(detail)
             case ScrolledText() as moments:
                 moments.show(timeline(run, detail.attempts, detail.progress))
 
     def _focus_pane(self, pane: str) -> None:
-        """Give the focus to the first part of a pane that is shown and takes it."""
+        """Focus the first visible focusable widget of a pane."""
         within = self.query_one(f"#{pane}-pane").query("*").results(Widget)
         shown = (
             each for each in within if all(above.display for above in each.ancestors_with_self)
@@ -189,6 +189,6 @@ class RunScreen(RunKeys):
                 self.post_message(OtherRunNamed(reference))
 
         question = AskLine(
-            "Compare with the run (id, start of an id, name, or @last):", answer=self._marked or ""
+            "Compare with run (id, unique id prefix, name or @last):", answer=self._marked or ""
         )
         self.app.push_screen(question, answered)

@@ -1,4 +1,4 @@
-"""What keys do to one run, on every screen that shows one."""
+"""Actions on one run, for every screen that shows one."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.messages import ActionAsked
 from vld_tui.runs.run import Run
 
-if TYPE_CHECKING:  # not for the first picture
+if TYPE_CHECKING:  # not needed for the first frame
     from vld_tui.dashboard.actions import Actions
 
 
 class RunKeys(Guarded, Screen[None]):
-    """A screen with one run that keys act on; the bindings are its own."""
+    """A screen whose actions apply to one run; subclasses define the bindings."""
 
     def __init__(self, actions: Actions) -> None:
         super().__init__()
@@ -24,31 +24,31 @@ class RunKeys(Guarded, Screen[None]):
 
     @property
     def run(self) -> Run | None:
-        """Return the run that is looked at, if there is one."""
+        """Return the current run, if there is one."""
         raise NotImplementedError
 
     def run_for_keys(self) -> Run | None:
-        """Return the run that keys act on; a screen may say why there is none."""
+        """Return the run that actions apply to; a screen may notify the user why there is none."""
         return self.run
 
     def action_resume(self) -> None:
-        """Go on with the run."""
+        """Resume the run."""
         if run := self.run_for_keys():
             self._do(lambda: self._actions.resume(run.run_id))
 
     def action_queue_again(self) -> None:
-        """Let the run wait for a slot, to go on."""
+        """Queue the run, to resume it."""
         if run := self.run_for_keys():
             self._do(lambda: self._actions.queue_again(run.run_id))
 
     def action_interrupt(self) -> None:
-        """Ask the run to save and stop."""
+        """Save and stop the run."""
         if run := self.run_for_keys():
             self._do(lambda: self._actions.interrupt(run.run_id))
 
     def action_kill(self) -> None:
-        """End the run at once, if that is meant."""
-        from vld_tui.dashboard.widgets.ask import Confirm  # not for the first picture
+        """Kill the run after confirmation."""
+        from vld_tui.dashboard.widgets.ask import Confirm  # not needed for the first frame
 
         if run := self.run_for_keys():
 
@@ -56,7 +56,7 @@ class RunKeys(Guarded, Screen[None]):
                 if is_meant:
                     self._do(lambda: self._actions.kill(run.run_id))
 
-            question = f"End {run.name} at once? What came after its last checkpoint is lost."
+            question = f"Kill {run.name}? Steps after its last checkpoint are lost."
             self.app.push_screen(Confirm(question), answered)
 
     def action_tags(self) -> None:
@@ -85,5 +85,5 @@ class RunKeys(Guarded, Screen[None]):
             self.app.push_screen(AskLine("Note:", answer=run.note), answered)
 
     def _do(self, action: Callable[[], str]) -> None:
-        """Have a worker do something to runs, and say what came of it."""
+        """Request an action, which a worker performs."""
         self.post_message(ActionAsked(action))

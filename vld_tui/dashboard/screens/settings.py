@@ -1,4 +1,4 @@
-"""How a person likes the dashboard: theme, how often it looks, what says that a run ended, keys."""
+"""The settings of the dashboard: theme, refresh interval, notification, keys."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
 
 KEYS: Final = re.compile(r"[a-zA-Z0-9_+?!.,;:/*<>=-]+( [a-zA-Z0-9_+?!.,;:/*<>=-]+)*")
 NOTICE_WORDS: Final = {
-    "off": "nothing",
-    "bell": "the terminal's bell",
-    "desktop": "a desktop notification (OSC 9 and 777)",
+    "off": "no notification",
+    "bell": "terminal bell",
+    "desktop": "desktop notification (OSC 9 and 777)",
 }
 
 
-class Choice(Select[str], inherit_bindings=False):
-    """A list of choices that ``enter`` opens; arrows lead past it."""
+class SettingSelect(Select[str], inherit_bindings=False):
+    """A list that ``enter`` opens; arrow keys move past it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("choose", "enter,space", "show_overlay", "choose")
@@ -41,10 +41,10 @@ class Choice(Select[str], inherit_bindings=False):
 
 
 class KeysTable(DataTable[Text]):
-    """The keys of every action; above its first line the settings go on."""
+    """The keys of every action, below the other settings."""
 
     def action_cursor_up(self) -> None:
-        """Move up, and out of the table."""
+        """Move up, and out of the table at its first line."""
         if self.cursor_row == 0:
             self.screen.focus_previous()
         else:
@@ -52,7 +52,7 @@ class KeysTable(DataTable[Text]):
 
 
 class SettingsScreen(Guarded, ModalScreen[None]):
-    """Settings in lines, each in force at once; the keys of every action below."""
+    """Settings, each applied immediately, above the keys of every action."""
 
     DEFAULT_CSS = """
     SettingsScreen { align: center middle; background: $background 60%; }
@@ -80,16 +80,16 @@ class SettingsScreen(Guarded, ModalScreen[None]):
             yield Static(Text("Settings", HEADING_STYLE))
             with Horizontal():
                 yield Label("theme")
-                yield Choice(
+                yield SettingSelect(
                     [(name, name) for name in sorted(self.app.available_themes)],
                     value=self.app.theme, allow_blank=False, compact=True, id="theme",
                 )  # fmt: skip
             with Horizontal():
-                yield Label("seconds between looks")
+                yield Label("refresh interval (s)")
                 yield Input(f"{self._preferences.refresh_s:g}", compact=True, id="refresh")
             with Horizontal():
                 yield Label("when a run ends")
-                yield Choice(
+                yield SettingSelect(
                     [(NOTICE_WORDS[kind], kind) for kind in NOTICES],
                     value=self._preferences.notice, allow_blank=False, compact=True, id="notice",
                 )  # fmt: skip
@@ -97,7 +97,7 @@ class SettingsScreen(Guarded, ModalScreen[None]):
             table = KeysTable(id="keys", cursor_type="row")
             table.add_columns("action", "keys", "")
             yield table
-            yield Static(Text("enter on an action gives it other keys", QUIET_STYLE))
+            yield Static(Text("enter changes the keys of an action", QUIET_STYLE))
             yield KeyBar()
 
     def on_mount(self) -> None:
@@ -105,20 +105,20 @@ class SettingsScreen(Guarded, ModalScreen[None]):
         self._show_keys()
 
     def on_select_changed(self, event: Select.Changed) -> None:
-        """Take over a theme, or what says that a run ended."""
+        """Apply a theme or a kind of notification."""
         if event.select.id == "theme":
             self.app.theme = str(event.value)
         elif event.value != self._preferences.notice:
             self._change(notice=event.value)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Take over how often to look."""
+        """Apply the refresh interval."""
         try:
             seconds = float(event.value)
             if not FASTEST_REFRESH_S <= seconds <= SLOWEST_REFRESH_S:
                 raise ValueError(event.value)
         except ValueError:
-            said = f"Seconds between looks are from {FASTEST_REFRESH_S:g} to {SLOWEST_REFRESH_S:g}."
+            said = f"The interval must be {FASTEST_REFRESH_S:g} to {SLOWEST_REFRESH_S:g} s."
             self.query_one("#verdict", Static).update(Text(said, ALARM_STYLE))
             return
         self.query_one("#verdict", Static).update("")
@@ -134,13 +134,13 @@ class SettingsScreen(Guarded, ModalScreen[None]):
             if keys is not None:
                 self._set_keys(action, ",".join(keys.replace(",", " comma ").split()))
 
-        question = f"Keys for “{about}”, parted by spaces; nothing: the usual ones ({usual})."
+        question = f"Keys for “{about}”, separated by spaces (empty: default, {usual}):"
         now = self._keys.get(action, usual).replace(",", " ")
         self.app.push_screen(AskLine(question, answer=now, example=usual), answered)
 
     def _set_keys(self, action: str, keys: str) -> None:
         if keys and KEYS.fullmatch(keys.replace(",", " ")) is None:
-            self.notify("Keys are named as in ctrl+r, f5, space, x.", severity="error")
+            self.notify("Invalid key name. Examples: ctrl+r, f5, space, x.", severity="error")
             return
         about, usual = self._key_table.actions[action]
         chosen = {each: theirs for each, theirs in self._keys.items() if each != action}
@@ -148,8 +148,8 @@ class SettingsScreen(Guarded, ModalScreen[None]):
             chosen[action] = keys
         if (clash := self._key_table.find_clash(action, chosen)) is not None:
             said = (
-                f"“{clash.key}” does “{clash.about}” already where “{about}” can be done too, so "
-                f"nothing was changed. Choose another key, or give “{clash.about}” one first."
+                f"{clash.key} is already used for “{clash.about}”, which can be active at the same "
+                f"time as “{about}”. Choose another key, or change “{clash.about}” first."
             )
             self.notify(said, severity="error", timeout=10, markup=False)
             return
@@ -165,19 +165,17 @@ class SettingsScreen(Guarded, ModalScreen[None]):
         table = self.query_one(KeysTable)
         row = table.cursor_row
         table.clear()
-        clashes = dict(
-            self._key_table.find_clashes(self._keys)
-        )  # of settings that were not made here
+        clashes = dict(self._key_table.find_clashes(self._keys))  # of settings made elsewhere
         for action, (about, usual) in self._key_table.actions.items():
             keys, clash = self._keys.get(action), clashes.get(action)
             remark = Text("changed" if keys else "", QUIET_STYLE)
             if clash is not None:
-                remark = Text(f"not in force: {clash.key} does “{clash.about}”", ALARM_STYLE)
+                remark = Text(f"ignored: {clash.key} is used for “{clash.about}”", ALARM_STYLE)
             table.add_row(Text(about), Text(_as_typed(keys or usual)), remark, key=action)
         table.move_cursor(row=row)
 
 
 def _as_typed(keys: str) -> str:
-    """Return keys with characters for their names: ``?`` for ``question_mark``."""
+    """Return keys as characters instead of names: ``?`` for ``question_mark``."""
     named = ((key, key_to_character(key) or "") for key in keys.split(","))
     return " ".join(character.strip() or key for key, character in named)

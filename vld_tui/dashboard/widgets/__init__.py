@@ -1,1 +1,1 @@
-"""Widgets: they are given plain values, and tell in messages what a person did."""
+"""Widgets, which take plain values and post messages about what the user did."""

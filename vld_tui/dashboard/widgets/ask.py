@@ -1,4 +1,4 @@
-"""Small questions: a line of text, or yes or no; and what is only told."""
+"""Dialogs: a line of text, a confirmation, a message."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vld_tui.dashboard.widgets.plain_input import PlainInput
 
 
 class AskLine(Guarded, ModalScreen[str | None]):
-    """Asks for a line of text; ``esc`` answers None."""
+    """Asks for a line of text; ``esc`` returns None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "back")]
 
@@ -30,12 +30,12 @@ class AskLine(Guarded, ModalScreen[str | None]):
             yield PlainInput(self._answer, placeholder=self._example, select_on_focus=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Give the answer."""
+        """Return the answer."""
         self.dismiss(event.value.strip())
 
 
 class Confirm(Guarded, ModalScreen[bool]):
-    """Asks whether to do something; only ``y`` says yes."""
+    """Asks for confirmation; only ``y`` confirms."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "dismiss(True)", "yes"),
@@ -52,10 +52,10 @@ class Confirm(Guarded, ModalScreen[bool]):
             yield Static(f"{self._question}\n\ny  yes     n  no", markup=False)
 
 
-class Told(Guarded, ModalScreen[None]):
-    """Tells something that there is nothing to answer to."""
+class Alert(Guarded, ModalScreen[None]):
+    """Shows a message."""
 
-    DEFAULT_CSS = "Told { align: center middle; background: $background 60%; }"
+    DEFAULT_CSS = "Alert { align: center middle; background: $background 60%; }"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter", "dismiss(None)", "back")]
 
     def __init__(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""A plot that a person can look around in: zoom, logarithmic axes, smoothing, a value cursor."""
+"""An interactive plot: zoom, logarithmic axes, smoothing, a value cursor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vld_tui.dashboard.widgets.picture import Picture
 from vld_tui.views.plot import LABEL_CELLS, Line, Plot, Series, View
 
 SMOOTHING: Final = (0.0, 0.6, 0.9, 0.97)
-"""Weights of the past that ``s`` goes through."""
+"""Weights of the past that ``s`` cycles through."""
 ZOOM_IN, ZOOM_OUT = -0.25, 0.5
 PAN_SHARE: Final = 0.1
 
@@ -30,7 +30,7 @@ class Chart(Picture, can_focus=True):
         bind("smooth", "s", "smooth", "smooth", show=True),
         bind("zoom-in", "plus,equals_sign", "zoom_in", "zoom in", key_display="+"),
         bind("zoom-out", "minus", "zoom_out", "zoom out", key_display="-"),
-        bind("all-steps", "0", "zoom_whole", "every step"),
+        bind("all-steps", "0", "zoom_whole", "all steps"),
         bind("values", "i", "cursor", "values", show=True),
         bind("filter-curves", "slash", "filter", "filter curves", key_display="/"),
         bind("left", "left,h", "sideways(-1)", "left"),
@@ -50,30 +50,30 @@ class Chart(Picture, can_focus=True):
         return self._plot
 
     def set_series(self, title: str, series: Sequence[Series]) -> None:
-        """Show these curves instead of those before; the view stays."""
+        """Show other curves in the same view."""
         self._all = tuple(series)
         self._show(replace(self._plot, title=title, series=self._wanted()))
 
     def set_view(self, view: View) -> None:
-        """Look at the curves in another way."""
+        """Change the view of the curves."""
         self._show(replace(self._plot, view=view))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave the keys that move sideways, such as l, to others while nothing can be moved."""
+        """Free the keys that move sideways, such as l, while nothing can be moved."""
         if action == "sideways":
             return self._plot.view.cursor is not None or self._plot.view.across is not None
         return super().check_action(action, parameters)
 
     def action_filter(self) -> None:
-        """Ask which curves to show: those whose names hold a text."""
-        from vld_tui.dashboard.widgets.ask import AskLine  # not for the first picture
+        """Ask for a text that the names of shown curves contain."""
+        from vld_tui.dashboard.widgets.ask import AskLine  # not needed for the first frame
 
         def answered(text: str | None) -> None:
             if text is not None:
                 self._filter = text
                 self._show(replace(self._plot, series=self._wanted()))
 
-        question = AskLine("Show curves whose names hold (nothing: all):", answer=self._filter)
+        question = AskLine("Show curves whose names contain (empty: all):", answer=self._filter)
         self.app.push_screen(question, answered)
 
     def action_toggle_log_x(self) -> None:
@@ -87,13 +87,13 @@ class Chart(Picture, can_focus=True):
         self.set_view(replace(view, y_is_log=not view.y_is_log))
 
     def action_smooth(self) -> None:
-        """Go to the next degree of smoothing."""
+        """Switch to the next degree of smoothing."""
         view = self._plot.view
         following = SMOOTHING.index(view.smoothing) + 1
         self.set_view(replace(view, smoothing=SMOOTHING[following % len(SMOOTHING)]))
 
     def action_zoom_in(self) -> None:
-        """Show fewer steps: those around the cursor, or the middle ones."""
+        """Show fewer steps, around the cursor or the middle."""
         across = self._plot.across
         if (cursor := self._plot.view.cursor) is not None:
             position = float(across.positions(np.array([cursor]))[0])
@@ -117,7 +117,7 @@ class Chart(Picture, can_focus=True):
         self.set_view(replace(view, cursor=cursor))
 
     def action_sideways(self, direction: int) -> None:
-        """Move the cursor by a column; without one, move what is zoomed in on."""
+        """Move the cursor by a column; without a cursor, move the zoomed range."""
         view, across = self._plot.view, self._plot.across
         if view.cursor is not None:
             columns = max(1, self.size.width - LABEL_CELLS - 1)
@@ -131,7 +131,7 @@ class Chart(Picture, can_focus=True):
         return self._plot.lines(cells, rows)
 
     def _wanted(self) -> tuple[Series, ...]:
-        """Return the curves that the filter leaves; bounds, which have no names, go with it."""
+        """Return the curves that match the filter; bounds, which have no names, are left out."""
         wanted = self._filter.casefold()
         return tuple(each for each in self._all if wanted in each.name.casefold())
 

@@ -10,19 +10,19 @@ from vld_tui.dashboard.feed import RunCurves
 
 
 class Curves(Vertical):
-    """The curves of a run, or of several over one another."""
+    """The curves of one run, or of several together."""
 
     def __init__(self) -> None:
         super().__init__()
         self._shown: tuple[tuple[RunCurves, ...], bool] | None = None
 
     def show(self, watched: Sequence[RunCurves], *, over_seeds: bool = False) -> None:
-        """Draw these runs instead of those before, or the means over their seeds."""
+        """Draw other runs, or the means over their seeds."""
         seen = (tuple(watched), over_seeds)
         if self._shown == seen or not (watched or self.children):
             return
         self._shown = seen
-        # What draws takes a moment to load, so not before there is something to draw.
+        # Charts are slow to import, so not before there is something to draw.
         from vld_tui.dashboard.draw.run_series import chart_contents
         from vld_tui.dashboard.widgets.chart import Chart
 

@@ -1,4 +1,4 @@
-"""A heat map that keys and clicks move over."""
+"""A heat map with a cursor."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class HeatMapView(Picture, can_focus=True):
 
     @dataclass
     class CellOpened(Message):
-        """A person wants to see what a cell is made of."""
+        """The user opened a cell."""
 
         row: int
         column: int
@@ -54,13 +54,13 @@ class HeatMapView(Picture, can_focus=True):
         return self._map.cursor
 
     def show(self, heat_map: HeatMap) -> None:
-        """Show other cells; the cursor goes where they say."""
+        """Show other cells and their cursor."""
         if heat_map != self._map:
             self._map = heat_map
             self.redraw()
 
     def move_to(self, row: int, column: int) -> None:
-        """Make a cell the current one."""
+        """Move the cursor to a cell."""
         moved = self._map.at(row, column)
         if moved.cursor != self._map.cursor:
             self.show(moved)
@@ -76,12 +76,12 @@ class HeatMapView(Picture, can_focus=True):
         self.move_to(row % rows if rows else 0, column % columns if columns else 0)
 
     def action_open(self) -> None:
-        """Show what the current cell is made of."""
+        """Open the current cell."""
         if self._map.rows and self._map.columns:
             self.post_message(self.CellOpened(*self._map.cursor))
 
     def on_click(self, event: events.Click) -> None:
-        """Move the cursor to a cell that was clicked; open the current one."""
+        """Move the cursor to a clicked cell; a double click opens it."""
         place = self._map.place_at(event.x, event.y, self.size.width, self.size.height)
         if place is None:
             return

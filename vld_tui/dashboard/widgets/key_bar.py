@@ -1,4 +1,4 @@
-"""The keys that can be pressed, on the last line of a screen."""
+"""The last line of a screen: its most important keys."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from textual.widgets import Footer
 
 
 class KeyBar(Footer):
-    """Textual's footer, made anew only when other keys can be pressed.
+    """Textual's footer, rebuilt only when its keys change.
 
-    Its own makes a widget for each key at every move of the focus and lays out the whole screen.
+    Textual rebuilds every widget and lays out the whole screen whenever the focus moves.
     """
 
     def __init__(self) -> None:
@@ -18,13 +18,13 @@ class KeyBar(Footer):
         self._shown: list[tuple[Binding, bool, str]] | None = None
 
     def compose(self) -> ComposeResult:
-        """Make a widget for each key, once the screen is there."""
+        """Create a widget for each key, once the screen exists."""
         if self._shown is not None:
             self._shown = self._keys()
         yield from super().compose()
 
     async def recompose(self) -> None:
-        """Show the keys that can be pressed now, unless they are shown already."""
+        """Show the active keys, if they changed."""
         if self.is_attached and self._keys() != self._shown:
             self._shown = []
             await super().recompose()

@@ -1,4 +1,4 @@
-"""A widget that shows lines of styled text, drawn anew only when something changed."""
+"""A widget that shows lines of styled text, drawn again only when something changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vld_tui.dashboard.guard import Guarded
 
 
 class Picture(Guarded, Widget):
-    """What ``lines`` draws, kept until ``redraw`` or another size."""
+    """The result of ``lines``, cached until ``redraw`` or another size."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -26,12 +26,12 @@ class Picture(Guarded, Widget):
         raise NotImplementedError
 
     def redraw(self) -> None:
-        """Show that something changed."""
+        """Draw again."""
         self._drawn_for = None
         self.refresh()
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Return lines of the picture, drawn anew where needed."""
+        """Return lines of the picture, drawing it again if needed."""
         base = self.rich_style
         if self._drawn_for != (self.size, base):
             self._drawn_for = (self.size, base)
@@ -43,4 +43,8 @@ class Picture(Guarded, Widget):
 
     def render_line(self, y: int) -> Strip:
         """Return one line of the picture."""
-        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)
+        return (
+            self._strips[y]
+            if y < len(self._strips)
+            else Strip.blank(self.size.width, self.rich_style)
+        )

@@ -1,4 +1,4 @@
-"""A line to type in that shows nothing a terminal would obey."""
+"""An input that never sends control characters to the terminal."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from vld_tui.words.text import plain_text
 
 
 class PlainInput(Input):
-    """An input whose text may come from outside: what could steer a terminal is made visible.
+    """An input whose text may come from outside: control characters are made visible.
 
-    The value itself stays as it is. A character stands for each, so that the cursor is where it
-    seems to be.
+    The value is unchanged. Each is replaced by one character, so that the cursor's position is
+    right.
     """
 
     @property
     def _value(self) -> Text:
-        """Return the text to draw; the base class draws what is typed as it is."""
+        """Return the text to draw; the base class draws the value unchanged."""
         shown = (plain_text(character) for character in self.value)
         plain = "".join(each if len(each) == 1 else "�" for each in shown)
         return Text(plain, no_wrap=True, overflow="ignore", end="")

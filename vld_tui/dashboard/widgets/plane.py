@@ -1,4 +1,4 @@
-"""The ID–OOD plane of the runs that match the filter."""
+"""The ID–OOD plane of the matching runs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from vld_tui.views.plot import Line
 
 
 class Plane(Picture, can_focus=True):
-    """Every run a point; arrows and clicks choose one."""
+    """A point for each run; arrow keys and clicks choose one."""
 
     DEFAULT_CSS = "Plane { height: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("lower-id", "left,h", "beside(False, -1)", "lower ID"),
-        bind("higher-id", "right,l", "beside(False, 1)", "higher ID"),
-        bind("lower-ood", "down,j", "beside(True, -1)", "lower OOD"),
-        bind("higher-ood", "up,k", "beside(True, 1)", "higher OOD"),
+        bind("lower-id", "left,h", "neighbour(False, -1)", "lower ID"),
+        bind("higher-id", "right,l", "neighbour(False, 1)", "higher ID"),
+        bind("lower-ood", "down,j", "neighbour(True, -1)", "lower OOD"),
+        bind("higher-ood", "up,k", "neighbour(True, 1)", "higher OOD"),
         bind("colour-by", "v", "colour", "colour by", show=True),
         bind("plotted-measure", "M", "measure", "by measure"),
         bind("open", "enter", "open", "open", show=True),
@@ -45,37 +45,37 @@ class Plane(Picture, can_focus=True):
     def set_points(
         self, points: Sequence[RunPoint], current: str | None, without_ood: int = 0
     ) -> None:
-        """Show these points; ``current`` is the run the cursor stands on, ``without_ood`` counts
-        the runs that have no place here."""
+        """Show these points; ``current`` is the run under the cursor, ``without_ood`` counts the
+        runs without a point."""
         trail = self._plot.trail if current == self._plot.current else None
         plot = replace(self._plot, points=tuple(points), current=current, trail=trail)
         self._show(replace(plot, without_ood=without_ood))
 
     def set_trail(self, trail: Trail | None) -> None:
-        """Show how the current run got where it is."""
+        """Show the path of the current run."""
         self._show(replace(self._plot, trail=trail))
 
-    def action_beside(self, by_ood: bool, step: int) -> None:
+    def action_neighbour(self, by_ood: bool, step: int) -> None:
         """Choose the point next to the current one."""
-        self._choose(self.plot.beside(by_ood=by_ood, step=step))
+        self._choose(self.plot.neighbour(by_ood=by_ood, step=step))
 
     def action_colour(self) -> None:
-        """Let the marks stand for something else."""
+        """Colour by the next field."""
         following = self._colourings.index(self._plot.colouring) + 1
         colouring = self._colourings[following % len(self._colourings)]
         self._show(replace(self._plot, colouring=colouring))
 
     def action_measure(self) -> None:
-        """Place points by the next measure that was recorded, or by accuracy again."""
+        """Switch the axes to the next recorded measure, or to accuracy."""
         names = [None, *PlanePlot.measures_of(self._plot.points)]
         if len(names) == 1:
-            self.notify("No measure was recorded of these points.")
+            self.notify("These runs have no other recorded measures.")
         at = names.index(self._measure) if self._measure in names else 0
         self._measure = names[(at + 1) % len(names)]
         self.redraw()
 
     def action_open(self) -> None:
-        """Show all of the chosen run."""
+        """Open the chosen run."""
         if any(point.run_id == self._plot.current for point in self._plot.points):
             self.post_message(RunOpened(self._plot.current or ""))
 

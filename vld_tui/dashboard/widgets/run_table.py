@@ -1,4 +1,4 @@
-"""The list of runs: draws the rows in sight, and asks for those it does not have."""
+"""The list of runs: draws the visible rows, and requests those it has not loaded."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from vld_tui.words.columns import GAP, Layout, align, lay_out
 from vld_tui.words.palette import status_style
 
 PAGE: Final = 100
-"""Runs asked for at a time, around those in sight."""
+"""Number of rows requested at a time, around the visible ones."""
 HEADING_ROWS: Final = 1
 MARK: Final = "▐"
 GROUP_NAME_CELLS: Final = 48
-"""Room for a group's name before another column goes."""
+"""Width reserved for a group's name before columns are dropped."""
 _NAME: Final = RUN_COLUMNS["name"].column
 _HEADING: Final = Style(bold=True)
 
 
 class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
-    """Runs in lines; as fast with a hundred thousand of them as with ten."""
+    """A table of runs; as fast with a hundred thousand of them as with ten."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"run-table--cursor"}
     DEFAULT_CSS = """
@@ -77,12 +77,12 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def current(self) -> TableRow | None:
-        """Return the row the cursor stands on, as far as it is known."""
+        """Return the row under the cursor, if loaded."""
         return self._rows.get(self._cursor)
 
     @property
     def cursor(self) -> int:
-        """Return the number of the row the cursor stands on."""
+        """Return the index of the row under the cursor."""
         return self._cursor
 
     @property
@@ -91,7 +91,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         return tuple(self._marked)
 
     def set_columns(self, names: Sequence[str]) -> None:
-        """Show these columns of ``RUN_COLUMNS``, in order; the usual ones if there are none."""
+        """Show these columns of ``RUN_COLUMNS``, in order; the default ones if empty."""
         known = [RUN_COLUMNS[name] for name in names if name in RUN_COLUMNS]
         self._columns = tuple(known) or tuple(RUN_COLUMNS[name] for name in USUAL_COLUMNS)
         self._write_rows()
@@ -99,7 +99,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh()
 
     def set_page(self, count: int, offset: int, rows: Sequence[TableRow]) -> None:
-        """Take in a page of ``count`` rows in all; the cursor stays on its run if it is there."""
+        """Show a page of ``count`` rows; the cursor stays on its run if possible."""
         before = self.current
         self._asked = None
         seen = (self._in_sight(), self._layout, self._count, self._cursor)
@@ -117,12 +117,12 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
             self._go(found)
 
     def seek(self, run_ids: Sequence[str], row: int) -> None:
-        """Move the cursor to ``row``, and to the first of these runs once one is there."""
+        """Move the cursor to ``row``, and to the first of these runs once one is loaded."""
         self._go(row)
         self._sought = tuple(run_ids)
 
     def clear_marks(self) -> None:
-        """Mark no run."""
+        """Remove all marks."""
         self._marked.clear()
         self.post_message(MarksChanged(self.marked))
         self.refresh()
@@ -132,7 +132,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         self._go(self._cursor + rows)
 
     def action_move_page(self, pages: int) -> None:
-        """Move the cursor by what is in sight."""
+        """Move the cursor by a page."""
         self._go(self._cursor + pages * max(1, self.size.height - HEADING_ROWS - 1))
 
     def action_move_to_first(self) -> None:
@@ -144,7 +144,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         self._go(self._count - 1)
 
     def action_mark(self) -> None:
-        """Mark the row under the cursor, or take its mark away, and go on to the next."""
+        """Mark or unmark the row under the cursor, and move to the next."""
         if self.current is None:
             return
         run_ids = dict.fromkeys(self.current.run_ids)
@@ -157,7 +157,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         self._go(self._cursor + 1)
 
     def action_open(self) -> None:
-        """Show all of the run under the cursor, or the runs of the group."""
+        """Open the run or the group under the cursor."""
         match self.current:
             case RunRow(run=run):
                 self.post_message(RunOpened(run.run_id))
@@ -165,13 +165,13 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
                 self.post_message(GroupOpened(row))
 
     def action_go_to(self, run_id: str) -> None:
-        """Move the cursor to a run, if its row is known."""
+        """Move the cursor to a run, if its row is loaded."""
         rows = (at for at, row in self._rows.items() if row.run_ids[0] == run_id)
         if (at := next(rows, None)) is not None:
             self._go(at)
 
     def on_click(self, event: events.Click) -> None:
-        """Move the cursor to the line, a second click opens it; sort by a heading."""
+        """Move the cursor to a row, open it on a second click, or sort by a heading."""
         row = event.y - HEADING_ROWS + self._first_in_sight
         if event.y < HEADING_ROWS:
             at = _column_at(self._lay_out(self.scrollable_content_region.width), event.x)
@@ -181,32 +181,33 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         if row >= self._count:
             return
         self._go(row)
-        if event.x == 0:  # where a mark stands
+        if event.x == 0:  # the column of marks
             self.action_mark()
         elif event.chain == 2:
             self.action_open()
 
     def on_resize(self) -> None:
-        """Keep the cursor in sight."""
+        """Keep the cursor visible."""
         self.virtual_size = Size(0, self._count + HEADING_ROWS)
         self._go(self._cursor)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Ask for the rows that came into sight."""
+        """Request the rows that became visible."""
         super().watch_scroll_y(old_value, new_value)
         self._ask_for_sight()
         self.refresh()
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Return lines; what they are styled with is found out once for all of them."""
+        """Return lines; their styles are looked up once for all of them."""
         self._style = self.rich_style
         cursor_style = self.get_component_rich_style("run-table--cursor", partial=True)
         self._cursor_style = self._style + cursor_style
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
-        """Return the heading, or the line of a run."""
+        """Return the heading or the line of a row."""
         base, cells = self._style, self.scrollable_content_region.width
+        over: Style | None = None
         index = self._first_in_sight + y - HEADING_ROWS
         layout = self._lay_out(cells)
         if y < HEADING_ROWS:
@@ -221,10 +222,12 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
             line = _row_line(self._columns, layout, self._texts[index], run, is_marked=is_marked)
             if index == self._cursor:
                 base = self._cursor_style
-        return Strip(Segment.apply_style(line, base)).adjust_cell_length(cells, base)
+                if self.app.no_color:  # the greys of statuses are unreadable on the cursor's
+                    over = Style(color=base.color)
+        return Strip(Segment.apply_style(line, base, over)).adjust_cell_length(cells, base)
 
     def _lay_out(self, cells: int) -> Layout:
-        """Choose columns and widths for the rows in sight, once for all of their lines."""
+        """Choose columns and widths for the visible rows, once for all of their lines."""
         sight = self._sight()
         if self._layout is None or self._layout[0] != (sight, cells):
             texts = [self._texts[at] for at in sight if at in self._texts]
@@ -251,7 +254,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         return range(first, min(self._count, first + max(1, self.size.height - HEADING_ROWS)))
 
     def _in_sight(self) -> dict[int, tuple[Sequence[str], str]]:
-        """Return what the lines in sight show: their cells, and the status that colours them."""
+        """Return the visible lines: their cells, and the status that colours them."""
         known = (at for at in self._sight() if at in self._rows)
         return {at: (self._texts[at], _status(self._rows[at])) for at in known}
 
@@ -262,7 +265,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         count: int,
         cursor: int,
     ) -> None:
-        """Draw the lines anew that are not as they were, or all where they moved."""
+        """Draw changed lines again, or all if they moved."""
         self._layout = None
         self.virtual_size = Size(0, self._count + HEADING_ROWS)
         now = self._in_sight()
@@ -276,19 +279,19 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
                 self._refresh_row(at)
 
     def _refresh_row(self, row: int) -> None:
-        """Draw one line anew."""
+        """Draw one line again."""
         line = row - self._first_in_sight + HEADING_ROWS
         self.refresh(Region(0, line, self.size.width, 1))
 
     def _row_of(self, run_ids: Sequence[str]) -> int | None:
-        """Return the first row that has one of these runs, as far as rows are known."""
+        """Return the first loaded row with one of these runs."""
         rows = (at for at, row in self._rows.items() if not {*run_ids}.isdisjoint(row.run_ids))
         return next(rows, None) if run_ids else None
 
     def _go(self, row: int) -> None:
         before, self._sought = self._cursor, ()
         self._cursor = max(0, min(row, self._count - 1))
-        # The heading stays in place, so a line is in sight one row further down.
+        # The heading stays in place, so a line is shown one row further down.
         self.scroll_to_region(
             Region(0, self._cursor, 1, 1 + HEADING_ROWS), animate=False, force=True
         )
@@ -307,7 +310,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
             self.post_message(PageNeeded(offset, PAGE))
 
     def _tell(self) -> None:
-        """Say which run the cursor stands on, when that or the run has changed."""
+        """Post the run under the cursor, if it changed."""
         if self.current != self._highlighted:
             self._highlighted = self.current
             self.post_message(RowHighlighted(self.current))
@@ -350,9 +353,9 @@ def _cell_layout(
     *,
     are_groups: bool = False,
 ) -> Layout:
-    """Choose columns and widths for lines of so many cells.
+    """Choose columns and widths for lines of a width.
 
-    Groups have nothing to show in some columns: they leave room for names that tell them apart.
+    Columns without values for groups are dropped, to leave room for their names.
     """
     shown = [column.column for column in columns]
     if not are_groups:
@@ -368,7 +371,7 @@ def _cell_layout(
 
 
 def _column_at(layout: Layout, x: int) -> int | None:
-    """Return the index of the column that stands at a cell of a line; None: between two."""
+    """Return the index of the column at a cell of a line, or None between two."""
     start = 1
     for index, width in zip(layout.shown, layout.widths, strict=True):
         if start <= x < start + max(1, width):

@@ -1,4 +1,4 @@
-"""A number chosen on a line, with stops."""
+"""A slider for a number, with stops."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _NEAR: Final = 1e-9
 
 
 class Slider(Widget, can_focus=True):
-    """Chooses a number from 0 up to but not including 1; arrows go from stop to stop.
+    """Chooses a number in [0, 1); arrow keys move from stop to stop.
 
-    ``value`` is shown on the line; None: it is no number.
+    ``value`` is shown on the line; None: not a number.
     """
 
     DEFAULT_CSS = """
@@ -33,20 +33,20 @@ class Slider(Widget, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("less", "left", "step(-1)", "less"),
         bind("more", "right", "step(1)", "more"),
-        bind("a-little-less", "shift+left", "fine(-1)", "a little less"),
-        bind("a-little-more", "shift+right", "fine(1)", "a little more"),
+        bind("a-little-less", "shift+left", "fine(-1)", "slightly less"),
+        bind("a-little-more", "shift+right", "fine(1)", "slightly more"),
     ]
     value: reactive[float | None] = reactive[float | None](None)
 
     @dataclass
     class Moved(Message):
-        """A person chose another number."""
+        """The user chose another number."""
 
         value: float
 
     @dataclass
     class Typed(Message):
-        """A person began to type a number."""
+        """The user started to type a number."""
 
         character: str
 
@@ -55,7 +55,7 @@ class Slider(Widget, can_focus=True):
         self._stops = tuple(sorted(stops))
 
     def render(self) -> Text:
-        """Draw the line, its stops, and where the value is."""
+        """Draw the line, its stops and the value."""
         cells = max(2, self.size.width)
         knob = None if self.value is None else self._cell(self.value, cells)
         stops = {self._cell(stop, cells) for stop in self._stops}
@@ -71,7 +71,7 @@ class Slider(Widget, can_focus=True):
         return line
 
     def action_step(self, direction: int) -> None:
-        """Go to the next stop, or the one before."""
+        """Move to the next or previous stop."""
         value = 0.0 if self.value is None else self.value
         if direction > 0:
             ahead = [stop for stop in self._stops if stop > value + _NEAR]
@@ -81,12 +81,12 @@ class Slider(Widget, can_focus=True):
             self._move(ahead[0])
 
     def action_fine(self, direction: int) -> None:
-        """Go a hundredth further, or back."""
+        """Move by 0.01."""
         value = 0.0 if self.value is None else self.value
         self._move(round(value + direction * FINE_STEP, 2))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        """Go where the mouse points, and follow it."""
+        """Move to the mouse, and follow it."""
         self.capture_mouse()
         self._point(event.x)
 
@@ -96,17 +96,17 @@ class Slider(Widget, can_focus=True):
             self._point(event.x)
 
     def on_mouse_up(self, _event: events.MouseUp) -> None:
-        """Let the mouse go."""
+        """Release the mouse."""
         self.release_mouse()
 
     def on_key(self, event: events.Key) -> None:
-        """Hand on what begins a number."""
+        """Forward keys that start a number."""
         if event.character and event.character in "0123456789.":
             event.stop()
             self.post_message(self.Typed(event.character))
 
     def _point(self, cell: int) -> None:
-        """Choose the stop in this cell, or else the number that it stands for."""
+        """Choose the stop in this cell, or else the cell's number."""
         cells = max(2, self.size.width)
         cell = min(max(cell, 0), cells - 1)
         found = [stop for stop in self._stops if self._cell(stop, cells) == cell]

@@ -1,4 +1,4 @@
-"""The ID–OOD plane of what a study compares."""
+"""The ID–OOD plane of a study."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vld_tui.dashboard.widgets.plane import Plane
 
 
 class StudyPlane(Plane):
-    """Every setting a point on each target, or at its mean over them."""
+    """A point for each setting and target, or for its mean over targets."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("means-targets", "m", "screen.means", "means/targets", show=True),

@@ -1,4 +1,4 @@
-"""Configure a run: every field of it, checked as it is typed."""
+"""The form of a new run: every field, validated while typing."""
 
 from vld_tui.dashboard.screens.new_run.asking import Order
 from vld_tui.dashboard.screens.new_run.screen import NewRun

@@ -1,4 +1,4 @@
-"""What a run would be made of and take: asked of the planner, which blocks."""
+"""The data and cost of a planned run; the planner blocks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vld_tui.study.planner import Planner
 
 
 def appraise(planner: Planner, spec: RunSpec) -> Appraised:
-    """Look for the run's images and domains, and for runs like it."""
+    """Look up the run's images and domains, and comparable runs."""
     listing: DatasetListing | None = None
     problems: dict[str, str] = {}
     images = "dataset" if spec.data_dir is None else "data_dir"
@@ -19,13 +19,13 @@ def appraise(planner: Planner, spec: RunSpec) -> Appraised:
         listing = planner.dataset_of(spec)
         if listing.domains:
             check_target(spec.dataset, [domain.name for domain in listing.domains], spec.target)
-        else:  # it cannot be read: why is in the notes
+        else:  # it cannot be read: the notes give the reason
             problems[images] = " ".join(listing.notes) or f"{spec.dataset} has no images."
     except SpecError as error:
         problems["target"] = str(error)
     except DatasetError as error:
         problems[images] = str(error)
-    except UserError:  # the run's own process will say what it cannot do
+    except UserError:  # the run's own process will report the problem
         listing = None
     try:
         forecast = planner.forecast(spec, listing)
@@ -35,6 +35,6 @@ def appraise(planner: Planner, spec: RunSpec) -> Appraised:
 
 
 def is_same_choice(one: RunSpec, other: RunSpec) -> bool:
-    """Say whether two runs have the same images and the same domain left out."""
+    """Return whether two runs have the same images and target."""
     fields = ("dataset", "data_dir", "layout", "target")
     return all(getattr(one, name) == getattr(other, name) for name in fields)

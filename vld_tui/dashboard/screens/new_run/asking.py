@@ -1,4 +1,4 @@
-"""Have workers ask the planner; what they find out comes as messages."""
+"""Ask the planner in workers, which post the answers as messages."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from vld_tui.words.text import plain_text
 
 @dataclass(frozen=True)
 class Order:
-    """Runs to start: the first now, the others when there is a free slot; or all of them then."""
+    """Runs to start: the first now and the others queued, or all of them queued."""
 
     specs: tuple[RunSpec, ...]
     is_queued: bool
 
 
 class AskingScreen(Guarded, ModalScreen[Order | None]):
-    """A screen that may ask a planner without waiting for it."""
+    """A screen that asks a planner without blocking."""
 
     def __init__(self, planner: Planner) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class AskingScreen(Guarded, ModalScreen[Order | None]):
 
     @work(thread=True, group="appraisal", exclusive=True)
     def appraise(self, spec: RunSpec) -> None:
-        """Find out what a run would be made of and take; an earlier question is dropped."""
+        """Appraise a run's data and cost; an earlier appraisal is cancelled."""
         worker = get_current_worker()
         appraised = appraise(self._planner, spec)
         if not worker.is_cancelled:
@@ -45,33 +45,33 @@ class AskingScreen(Guarded, ModalScreen[Order | None]):
 
     @work(thread=True, group="questions")
     def ask(self, question: Callable[[Planner], Message]) -> None:
-        """Post the answer, or say why there is none."""
+        """Post the answer, or notify the user of the error."""
         try:
             self.post_message(question(self._planner))
         except UserError as error:
             self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
 
     def keep_preset(self, name: str, preset: Preset) -> None:
-        """Keep a preset, and find out which there are."""
+        """Save a preset and post all presets."""
 
         def keep(planner: Planner) -> Message:
             planner.keep_preset(name, preset)
-            return PresetsFound(planner.presets(), f"preset {plain_text(name)} kept")
+            return PresetsFound(planner.presets(), f"preset {plain_text(name)} saved")
 
         self.ask(keep)
 
     def drop_preset(self, name: str) -> None:
-        """Forget a preset, and find out which there are."""
+        """Delete a preset and post all presets."""
 
         def drop(planner: Planner) -> Message:
             planner.drop_preset(name)
-            return PresetsFound(planner.presets(), f"preset {plain_text(name)} forgotten")
+            return PresetsFound(planner.presets(), f"preset {plain_text(name)} deleted")
 
         self.ask(drop)
 
     @work(thread=True, group="questions")
     def ask_for_networks(self) -> None:
-        """Post the networks that were known before, then those that there are."""
+        """Post the cached list of networks, then the present one."""
         try:
             self.post_message(NetworksFound(self._planner.known_networks(), LOOKING))
             self.post_message(NetworksFound(self._planner.networks()))

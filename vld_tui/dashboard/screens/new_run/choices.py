@@ -1,4 +1,4 @@
-"""What there is to pick for a field."""
+"""The choices for a field."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from vld_tui.views.inventory import weights_words
 from vld_tui.words.numbers import plural
 
 A_FOLDER: Final = ""
-"""Stands for a folder of one's own among the data sets."""
+"""Stands for a folder of images among the data sets."""
 LISTED: Final = ("dataset", "target", "model", "recipe")
 
 
 def is_pickable(field: str) -> bool:
-    """Say whether a field's values can be listed."""
+    """Return whether a field's values can be listed."""
     info = FIELDS[field]
     kind = info.base
     return field in LISTED or kind is bool or (bool(info.choices) and kind is not tuple)
@@ -43,7 +43,7 @@ def dataset_choices(listings: Sequence[DatasetListing]) -> list[Choice]:
 
 
 def dataset_words(listing: DatasetListing) -> str:
-    """Say what a data set holds."""
+    """Return the size of a data set as text."""
     images = sum(domain.images for domain in listing.domains)
     return (
         f"{plural(images, 'image')} · {plural(len(listing.classes), 'class')} · "
@@ -52,14 +52,14 @@ def dataset_words(listing: DatasetListing) -> str:
 
 
 def target_choices(listing: DatasetListing | None) -> list[Choice]:
-    """Return the domains with their numbers of images, and that none is left out."""
+    """Return the domains with their numbers of images, and the choice of none."""
     domains = listing.domains if listing else ()
     choices = [Choice(each.name, (each.name, plural(each.images, "image"))) for each in domains]
     return [*choices, Choice(NO_TARGET, (NO_TARGET, "trains on every domain: no OOD accuracy"))]
 
 
 def target_words(listing: DatasetListing, target: str) -> str:
-    """Say what is left out of training, and what is not."""
+    """Return the target and the sources as text."""
     images = {domain.name: domain.images for domain in listing.domains}
     if target == NO_TARGET or (not target and len(images) == 1):
         return f"no OOD accuracy · sources {' '.join(images)}"
@@ -70,7 +70,7 @@ def target_words(listing: DatasetListing, target: str) -> str:
 
 
 def network_choices(networks: Sequence[Network]) -> list[Choice]:
-    """Return the networks; a mark says whose weights are on this machine."""
+    """Return the networks; a mark shows whose weights are on this machine."""
     return [
         Choice(
             network.name,
@@ -82,21 +82,21 @@ def network_choices(networks: Sequence[Network]) -> list[Choice]:
 
 
 def preset_choices(presets: Mapping[str, Preset]) -> list[Choice]:
-    """Return the presets with what was typed for each."""
+    """Return the presets with their settings."""
     return [
-        Choice(name, (name, typed_words(preset) or "nothing typed"))
+        Choice(name, (name, typed_words(preset) or "no changes"))
         for name, preset in presets.items()
     ]
 
 
 def typed_words(typed: Mapping[str, str]) -> str:
-    """Say which fields were typed, as the command line names them."""
+    """Return the typed fields as command-line options."""
     flags = {field: info.label for field, info in FIELDS.items()}
     return " · ".join(f"{flags.get(field, field)} {text}" for field, text in typed.items())
 
 
 def value_choices(field: str) -> list[Choice]:
-    """Return the words that a field takes."""
+    """Return the values of a field."""
     if field == "recipe":
         return [Choice(name, (name, _recipe_words(name))) for name in RECIPES]
     words = FIELDS[field].choices or ("yes", "no")

@@ -1,4 +1,4 @@
-"""Runs as a form describes them: what was typed, what that leads to, and why it does not."""
+"""The runs that a form describes, or why it is invalid."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from engine.protocol import FIELDS, RunSpec, SpecError, resolve_new_spec, resolv
 from vld_tui.runs.fields import command_line, spec_values, with_absolute_paths
 
 DECIDING: Final = ("recipe", "dataset", "data_dir", "steps")
-"""Fields that other fields' usual values depend on."""
+"""Fields that the defaults of other fields depend on."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """What became of the typed texts.
+    """The runs or the problems of the typed texts.
 
     Attributes:
-        typed: texts of fields that differ from what is usual.
-        usual: text of every field as it stands unless typed.
-        problems: why a field cannot be so, in the words of the command line; the first first.
-        specs: the runs, one for each seed; empty when there is a problem.
+        typed: texts of fields that differ from their defaults.
+        usual: default text of every field.
+        problems: what is wrong with fields, as the command line words it, in order.
+        specs: the runs, one per seed; empty if there is a problem.
         lines: the command line of each run.
     """
 
@@ -38,7 +38,7 @@ class Draft:
 
 
 def read_draft(typed: Mapping[str, str]) -> Draft:
-    """Return what runs the texts of fields make, in the order in which they are given."""
+    """Return the runs that the texts of fields define, in their order."""
     usual = usual_texts(typed)
     problems: dict[str, str] = {}
     values: dict[str, object] = {}
@@ -64,9 +64,9 @@ def read_draft(typed: Mapping[str, str]) -> Draft:
 
 
 def usual_texts(typed: Mapping[str, str]) -> dict[str, str]:
-    """Return the text of every field as it stands unless it is typed itself.
+    """Return the default text of every field.
 
-    A recipe or data set that there is not leaves the other fields as they are without one.
+    An unknown recipe or data set does not change the other defaults.
     """
     deciding: dict[str, object] = {}
     for name in DECIDING:
@@ -85,7 +85,7 @@ def usual_texts(typed: Mapping[str, str]) -> dict[str, str]:
 
 
 def typed_texts(spec: RunSpec) -> dict[str, str]:
-    """Return the fewest texts that make this run, without drops of the rate that it never had."""
+    """Return the fewest texts that define this run, without unused learning-rate drops."""
     texts = _texts(spec)
     usual = usual_texts({name: texts[name] for name in DECIDING})
     if spec.schedule != "step":
@@ -94,14 +94,14 @@ def typed_texts(spec: RunSpec) -> dict[str, str]:
 
 
 def _texts(spec: RunSpec) -> dict[str, str]:
-    """Return a text for each field; empty where none was chosen and ``none`` would be a choice."""
+    """Return a text for each field; empty if unset and ``none`` is a valid value."""
     texts = {name: shown_value(getattr(spec, name)) for name in FIELDS}
     unchosen = [n for n, info in FIELDS.items() if info.none_is_word and getattr(spec, n) is None]
     return {**texts, **dict.fromkeys(unchosen, "")}
 
 
 def _read(name: str, text: str, values: dict[str, object], problems: dict[str, str]) -> None:
-    """Add the value that a text stands for, or what is wrong with it."""
+    """Add the value of a text, or its problem."""
     try:
         values.update(spec_values({name: text}))
     except SpecError as error:

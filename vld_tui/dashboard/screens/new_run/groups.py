@@ -1,4 +1,4 @@
-"""Fields that are folded away under the name of their group."""
+"""Groups of fields that can be folded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vld_tui.words.text import plain_text
 
 
 class GroupTitle(Static, can_focus=True):
-    """Says what is folded away; ``enter``, ``space`` or a click shows it."""
+    """The title of a group; ``enter``, ``space`` or a click unfolds it."""
 
     DEFAULT_CSS = """
     GroupTitle { height: 1; width: 100%; text-wrap: nowrap; text-overflow: ellipsis; }
@@ -29,28 +29,28 @@ class GroupTitle(Static, can_focus=True):
     GroupTitle:focus { background: $primary 40%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("toggle-group", "enter,space", "switch", "unfold or fold"),
+        bind("toggle-group", "enter,space", "switch", "fold or unfold"),
         bind("unfold", "right", "unfold(True)", "unfold"),
         bind("fold", "left", "unfold(False)", "fold"),
     ]
 
     def on_click(self) -> None:
-        """Unfold, or fold."""
+        """Fold or unfold."""
         self.action_switch()
 
     def action_switch(self) -> None:
-        """Unfold, or fold."""
+        """Fold or unfold."""
         if isinstance(self.parent, FieldGroup):
             self.parent.unfold(not self.parent.is_unfolded)
 
     def action_unfold(self, is_wanted: bool) -> None:
-        """Unfold, or fold."""
+        """Fold or unfold."""
         if isinstance(self.parent, FieldGroup):
             self.parent.unfold(is_wanted)
 
 
 class FieldGroup(Vertical):
-    """The fields of a group that are not in sight anyway."""
+    """The fields of a group that are folded by default."""
 
     DEFAULT_CSS = "FieldGroup { height: auto; }"
 
@@ -62,15 +62,15 @@ class FieldGroup(Vertical):
         self._told = ""
 
     def compose(self) -> ComposeResult:
-        """Lay out the title; the fields are only made when somebody wants to see them."""
+        """Lay out the title; the fields are created when first unfolded."""
         yield GroupTitle()
 
     def on_mount(self) -> None:
-        """Say what there is."""
+        """Show the summary."""
         self.say({})
 
     def unfold(self, is_wanted: bool) -> None:
-        """Show the fields, or hide them."""
+        """Show or hide the fields."""
         self.is_unfolded = is_wanted
         if is_wanted and self._lines[0].parent is None:
             self.mount_all(self._lines)
@@ -81,7 +81,7 @@ class FieldGroup(Vertical):
         self.say(self._problems)
 
     def say(self, problems: Mapping[str, str]) -> None:
-        """Say which fields were changed, and why one cannot be so; ``problems`` are by field."""
+        """Show which fields were changed, and what is wrong; ``problems`` are by field."""
         self._problems = problems
         typed = {line.info.name: line.typed for line in self._lines}
         changed = {name: text for name, text in typed.items() if text is not None}

@@ -1,4 +1,4 @@
-"""What is known by now of the things that a form speaks of."""
+"""What the form knows so far about data sets, networks and presets."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ LOOKING: Final = "looking for networks…"
 
 @dataclass(frozen=True)
 class Knowledge:
-    """Answers of the planner so far. ``networks_told``: why the networks may not be all."""
+    """Answers of the planner so far. ``networks_remark``: why networks may be missing."""
 
     listings: Sequence[DatasetListing] = ()
     networks: Sequence[Network] = ()
-    networks_told: str = LOOKING
+    networks_remark: str = LOOKING
     appraised: Appraised | None = None
 
     def listing(self, draft: Draft) -> DatasetListing | None:
-        """Return what the chosen data set holds, if that is known."""
+        """Return the listing of the chosen data set, if known."""
         if (appraised := self._appraisal(draft)) is not None:
             return appraised.listing
         if "data_dir" in draft.typed:
@@ -45,15 +45,15 @@ class Knowledge:
         return next((each for each in self.listings if each.name == name and each.where), None)
 
     def problems(self, draft: Draft) -> dict[str, str]:
-        """Return why fields cannot be so: what the texts say, then what the machine says."""
+        """Return what is wrong with fields: problems of the texts, then of this machine."""
         appraised = self._appraisal(draft)
         return {**draft.problems, **(appraised.problems if appraised else {})}
 
     def notes(self, draft: Draft) -> dict[str, str]:
-        """Return what is to say beside fields other than what they are."""
+        """Return the notes next to fields that replace their help."""
         notes = {"model": self._network_note(draft)}
         if len(draft.specs) > 1:
-            notes["seed"] = f"{len(draft.specs)} runs: one now, the others wait"
+            notes["seed"] = f"{len(draft.specs)} runs: 1 now, {len(draft.specs) - 1} queued"
         listing = self.listing(draft)
         if listing is not None and listing.domains:
             notes["dataset"] = dataset_words(listing)
@@ -61,7 +61,7 @@ class Knowledge:
         return notes
 
     def warning(self, draft: Draft) -> str:
-        """Say what may well go wrong, though the run can be launched; empty: nothing known."""
+        """Return a warning about a run that can be started; empty for none."""
         if not draft.specs or draft.specs[0].weights != "pretrained":
             return ""
         model = draft.specs[0].model
@@ -76,7 +76,7 @@ class Knowledge:
         return ""
 
     def choices(self, field: str, draft: Draft) -> list[Choice]:
-        """Return what there is to pick for a field."""
+        """Return the choices for a field."""
         match field:
             case "dataset":
                 return dataset_choices(self.listings)
@@ -87,16 +87,16 @@ class Knowledge:
             case _:
                 return value_choices(field)
 
-    def told(self, field: str, draft: Draft) -> str:
-        """Say what goes for all that there is to pick, or why there may be more."""
+    def remark(self, field: str, draft: Draft) -> str:
+        """Return a remark about all choices of a field, such as why some may be missing."""
         match field:
             case "model":
-                return self.networks_told
+                return self.networks_remark
             case "dataset" if not self.listings:
                 return "looking for data sets…"
             case "target":
                 listing = self.listing(draft)
-                return dataset_words(listing) if listing else "the domains are not known yet"
+                return dataset_words(listing) if listing else "domains not known yet"
             case _:
                 return ""
 
@@ -107,7 +107,7 @@ class Knowledge:
         return appraised if is_of_this else None
 
     def _network_note(self, draft: Draft) -> str:
-        """Say where the chosen network's weights are, as far as the engine told."""
+        """Return where the chosen network's weights are, if known."""
         if "weights" in draft.typed:
             return f"weights: {draft.typed['weights']}"
         name = draft.text("model")
@@ -116,4 +116,4 @@ class Knowledge:
             return weights_words(known[name])
         if kinds := networks_of_kind(name, self.networks):
             return f"timm's choice of {plural(len(kinds), 'set')} of weights; enter lists them"
-        return self.networks_told or "not among the networks known here"
+        return self.networks_remark or "not a known network"

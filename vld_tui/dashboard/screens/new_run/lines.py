@@ -1,4 +1,4 @@
-"""A line of the form: a field's name, its text, and what is to say of it."""
+"""A line of the form: a field's name, its text and a note."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ NAME_CELLS: Final = 21
 NARROW_CELLS: Final = 27
 RATE_CELLS: Final = 8
 MARK_CELLS: Final = 3
-_NOTES: Final = {"seed": "Several, such as 0,1,2, make several runs."}
+_NOTES: Final = {"seed": "Several seeds, such as 0,1,2, start several runs."}
 
 
 class FieldLine(Widget):
-    """One field. What is typed differs from what is usual; an empty text is usual, too.
+    """One field. An empty text, or the default's, counts as not typed.
 
-    Name and note are drawn around the text: a widget for each would make the form slow to open.
+    Name and note are drawn around the text, since a widget for each would slow the form down.
     """
 
     DEFAULT_CSS = """
@@ -41,7 +41,7 @@ class FieldLine(Widget):
     FieldLine Input:focus { border: none; background: $primary 40%; }
     """
     value_cells: reactive[int] = reactive(NARROW_CELLS)
-    """Width of what changes the value."""
+    """Width of the editing widget."""
 
     def __init__(self, info: FieldInfo, usual: str, typed: str | None) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class FieldLine(Widget):
         self._was_typed: bool | None = None
 
     def compose(self) -> ComposeResult:
-        """Lay out what changes the value."""
+        """Lay out the editing widget."""
         if self._slider is not None:
             yield self._slider
         yield self._input
@@ -68,7 +68,7 @@ class FieldLine(Widget):
         return line.append_text(self._note)
 
     def watch_value_cells(self, cells: int) -> None:
-        """Fit what changes the value."""
+        """Fit the editing widget."""
         if self._slider is not None:
             self._slider.styles.margin = (0, 1, 0, NAME_CELLS)
             self._slider.styles.width = cells - RATE_CELLS - 1
@@ -78,21 +78,21 @@ class FieldLine(Widget):
             self._input.styles.width = cells
 
     def go(self) -> None:
-        """Let the value be changed, at once: the next key is meant for it already."""
+        """Focus the editing widget immediately, so that it gets the next key."""
         self.screen.set_focus(self._slider or self._input)
 
     def put(self, text: str) -> None:
-        """Type a text for a person."""
+        """Set the text as if typed."""
         self._input.value = text
 
     @property
     def typed(self) -> str | None:
-        """Return what was typed; None: nothing that differs from what is usual."""
+        """Return the typed text; None if it is the default."""
         text = self._input.value.strip()
         return text if text not in ("", self._usual) else None
 
     def set_usual(self, usual: str) -> None:
-        """Show what is usual now, unless something was typed."""
+        """Show the present default, unless a text was typed."""
         if usual == self._usual:
             return
         is_usual = self.typed is None
@@ -106,7 +106,7 @@ class FieldLine(Widget):
         self._show(usual if typed is None else typed)
 
     def say(self, note: str = "", problem: str | None = None) -> None:
-        """Show a note beside the field, or why its value cannot be; else what the field is."""
+        """Show a note or a problem next to the field, else its help."""
         if problem is not None:
             said = Text(plain_text(problem), ALARM_STYLE)
         elif note:
@@ -121,7 +121,7 @@ class FieldLine(Widget):
             self._slider.value = _number(self._input.value)
 
     def on_click(self, event: events.Click) -> None:
-        """Open the list by its mark; elsewhere, go to the field."""
+        """Open the list by its mark; elsewhere, focus the field."""
         is_mark = 0 <= event.x - NAME_CELLS - self.value_cells < MARK_CELLS
         if event.widget is self and is_mark and is_pickable(self.info.name):
             self.post_message(PickAsked(self.info.name))
@@ -135,12 +135,12 @@ class FieldLine(Widget):
             self.post_message(PickAsked(self.info.name))
 
     def on_slider_moved(self, message: Slider.Moved) -> None:
-        """Write the number that was chosen."""
+        """Set the chosen number."""
         message.stop()
         self._input.value = f"{message.value:g}"
 
     def on_slider_typed(self, message: Slider.Typed) -> None:
-        """Let the number be typed; keys that came too fast for the keyboard to move are added."""
+        """Edit the number as text, including keys typed before the focus moved."""
         message.stop()
         if self.screen.focused is self._input:
             self._input.insert_text_at_cursor(message.character)
@@ -151,7 +151,7 @@ class FieldLine(Widget):
         self._input.cursor_position = len(message.character)
 
     def on_input_blurred(self, _event: Input.Blurred) -> None:
-        """Let what is typed next replace the text again."""
+        """Select the text, so that the next key replaces it."""
         self._input.select_on_focus = True
 
     def _keep_usual(self, usual: str) -> None:
@@ -165,7 +165,7 @@ class FieldLine(Widget):
 
 
 def hint(info: FieldInfo) -> str:
-    """Return all that is to say of a field: what it is, its range and unit."""
+    """Return the full help of a field, with range and unit."""
     allowed = info.allowed if info.allowed != "text" else ""
     if info.unit:
         allowed = f"{allowed}; unit: {info.unit}" if allowed else f"unit: {info.unit}"

@@ -1,4 +1,4 @@
-"""What parts of the form tell one another, and what workers found out."""
+"""Messages of the form's parts and workers."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from vld_tui.study.presets import Preset
 
 @dataclass
 class PickAsked(Message):
-    """A person wants to pick a field's value from a list."""
+    """The user wants to pick a field's value from a list."""
 
     field: str
 
 
 @dataclass
 class DatasetsFound(Message):
-    """These data sets are known by name."""
+    """The known data sets."""
 
     listings: Sequence[DatasetListing]
 
 
 @dataclass
 class NetworksFound(Message):
-    """These networks are known; ``told``: why they may not be all."""
+    """The known networks; ``remark``: why some may be missing."""
 
     networks: Sequence[Network]
-    told: str = ""
+    remark: str = ""
 
 
 @dataclass
 class PresetsFound(Message):
-    """These presets were kept; ``said``: what was just done to one."""
+    """The saved presets; ``said``: what just happened to one."""
 
     presets: Mapping[str, Preset]
     said: str = ""
@@ -46,7 +46,7 @@ class PresetsFound(Message):
 
 @dataclass
 class Appraised(Message):
-    """It is known what a run would be made of, why it cannot be, and what it would take.
+    """The data, the problems and the cost of a planned run.
 
     ``problems`` are by field.
     """

@@ -1,4 +1,4 @@
-"""The first line of the form: which preset it was filled from."""
+"""The first line of the form: the loaded preset."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from vld_tui.words.text import plain_text
 
 
 class PresetLine(Static, can_focus=True):
-    """Says which preset was loaded, and whether anything changed since.
+    """Shows which preset was loaded, and whether anything changed since.
 
-    ``enter`` or a click lists all.
+    ``enter`` or a click lists all presets.
     """
 
     DEFAULT_CSS = """
@@ -34,24 +34,24 @@ class PresetLine(Static, can_focus=True):
 
     @dataclass
     class ListAsked(Message):
-        """A person wants to see the presets."""
+        """The user wants to see the presets."""
 
     def on_click(self) -> None:
-        """Ask for the list."""
+        """List the presets."""
         self.action_list()
 
     def action_list(self) -> None:
-        """Ask for the list."""
+        """List the presets."""
         self.post_message(self.ListAsked())
 
     def show(self, name: str | None, *, is_changed: bool, count: int) -> None:
-        """Show the preset, and how many there are."""
+        """Show the preset, and the number of presets."""
         line = Text("  ", no_wrap=True)
         line.append("New run", HEADING_STYLE)
         line.pad_right(NAME_CELLS - line.cell_len)
         if name is None:
-            there = f"{plural(count, 'preset')} to choose from ▾" if count else "no presets yet"
-            line.append(f"{there} · ctrl+s saves these values as one", QUIET_STYLE)
+            there = f"{plural(count, 'preset')} available ▾" if count else "no presets yet"
+            line.append(f"{there} · ctrl+s saves these values as a preset", QUIET_STYLE)
         else:
             line.append("preset ", QUIET_STYLE).append(plain_text(name), HEADING_STYLE)
             line.append(" (changed)" if is_changed else "", QUIET_STYLE).append(" ▾", QUIET_STYLE)

@@ -45,22 +45,22 @@ from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
 FIRST: Final = fields_with("in_sight")
-"""Fields in sight: what is chosen most often. The others are folded under their group."""
+"""Fields that are always visible; the others are folded under their group."""
 GROUPS: Final = tuple(dict.fromkeys(info.group for info in FIELDS.values()))
 MOST_CELLS: Final = 50
-"""Room for the longest names of networks."""
+"""Width of the longest names of networks."""
 PLAN_LINES: Final = 34
-"""Height of a terminal that has room for the plan."""
+"""Terminal height that fits the plan."""
 PATIENCE_S: Final = 0.25
-"""How long the form waits for more typing before it has the run appraised."""
+"""Pause in typing after which the run is appraised."""
 
 
 class _Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
-    """The lines; arrows walk from one to the next instead of scrolling."""
+    """The lines; arrow keys move the focus instead of scrolling."""
 
 
 class NewRun(AskingScreen):
-    """A form of every field; answers with the runs to start, or None."""
+    """A form of every field; returns the runs to start, or None."""
 
     DEFAULT_CSS = """
     NewRun { align: center middle; background: $background 60%; }
@@ -76,11 +76,11 @@ class NewRun(AskingScreen):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape", "dismiss(None)", "back", show=True),
-        bind("launch", "ctrl+r", "launch(False)", "launch", show=True, priority=True),
-        bind("queue-new", "ctrl+l", "launch(True)", "queue it", show=True, priority=True),
+        bind("launch", "ctrl+r", "launch(False)", "start", show=True, priority=True),
+        bind("queue-new", "ctrl+l", "launch(True)", "add to queue", show=True, priority=True),
         bind("copy-command", "ctrl+y", "copy", "copy command", show=True, priority=True),
         bind("presets", "ctrl+o", "list_presets", "presets", show=True, priority=True),
-        bind("save-preset", "ctrl+s", "keep_preset", "keep preset", show=True, priority=True),
+        bind("save-preset", "ctrl+s", "keep_preset", "save preset", show=True, priority=True),
         bind("line-up", "up", "walk(-1)", "line up"),
         bind("line-down", "down,enter", "walk(1)", "line down"),
     ]
@@ -100,7 +100,7 @@ class NewRun(AskingScreen):
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        """Lay out the fields in sight, the groups of the others, and what comes of it all."""
+        """Lay out the visible fields, the groups of the others, and the plan."""
         with Vertical(id="form"):
             with _Fields():
                 yield PresetLine()
@@ -116,7 +116,7 @@ class NewRun(AskingScreen):
             yield KeyBar()
 
     def on_mount(self) -> None:
-        """Begin with λ, which is what one comes for."""
+        """Focus the dropout rate."""
         self.query_one(Slider).focus()
         self._check()
         self.ask(ask_presets)
@@ -124,14 +124,14 @@ class NewRun(AskingScreen):
         self.ask_for_networks()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Share the width between values and notes."""
+        """Divide the width between values and notes."""
         cells = max(NARROW_CELLS, min(MOST_CELLS, event.size.width // 3))
         for line in self._lines.values():
             line.value_cells = cells
         self.query_one("#plan").display = event.size.height >= PLAN_LINES
 
     def on_input_changed(self, _event: Input.Changed) -> None:
-        """Check the whole form, if anything else is typed than before."""
+        """Check the whole form if a typed text changed."""
         if self._typed() != self._draft.typed:
             self._check()
 
@@ -140,22 +140,22 @@ class NewRun(AskingScreen):
         self.action_walk(1)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """Say all there is to say of the field."""
+        """Show the full help of the field."""
         line = line_of(event.widget)
         if isinstance(line, FieldLine):
-            told = hint(line.info)
+            remark = hint(line.info)
         else:
-            told = "enter lists presets" if isinstance(line, PresetLine) else "enter unfolds"
-        self.query_one("#hint", Static).update(Text(told, QUIET_STYLE))
+            remark = "enter lists presets" if isinstance(line, PresetLine) else "enter unfolds"
+        self.query_one("#hint", Static).update(Text(remark, QUIET_STYLE))
 
     def on_pick_asked(self, message: PickAsked) -> None:
-        """List what there is to pick."""
+        """List the choices."""
         field, known = message.field, self._known
         pick = Pick(
             f"{FIELDS[field].flag.removeprefix('--')}: {FIELDS[field].help}",
             known.choices(field, self._draft),
             current=self._draft.text(field),
-            told=known.told(field, self._draft),
+            remark=known.remark(field, self._draft),
         )
         self._pick = (field, pick)
         self.app.push_screen(pick, partial(self._picked, field))
@@ -165,20 +165,20 @@ class NewRun(AskingScreen):
         self.action_list_presets()
 
     def on_datasets_found(self, message: DatasetsFound) -> None:
-        """Say what the data sets hold."""
+        """Show the data sets."""
         self._learn(listings=message.listings)
 
     def on_networks_found(self, message: NetworksFound) -> None:
-        """Say where the networks' weights are."""
+        """Show where the networks' weights are."""
         networks = message.networks or self._known.networks
-        self._learn(networks=networks, networks_told=message.told)
+        self._learn(networks=networks, networks_remark=message.remark)
 
     def on_appraised(self, message: Appraised) -> None:
-        """Say what the run would take, and why it cannot be."""
+        """Show the cost and the problems of the run."""
         self._learn(appraised=message)
 
     def on_presets_found(self, message: PresetsFound) -> None:
-        """Say which presets there are."""
+        """Show the presets."""
         self._presets = message.presets
         if self._preset not in self._presets:
             self._preset = None
@@ -187,7 +187,7 @@ class NewRun(AskingScreen):
         self._show()
 
     def action_walk(self, step: int) -> None:
-        """Go to the next line, or the one before."""
+        """Move to the next or previous line."""
         if self.focused is None:
             self.focus_next()
             return
@@ -198,7 +198,7 @@ class NewRun(AskingScreen):
             self.set_focus(line)
 
     def action_launch(self, is_queued: bool) -> None:
-        """Answer with the runs, if they can be made."""
+        """Return the runs, if valid."""
         if self._draft.specs and not self._known.problems(self._draft):
             self.dismiss(Order(self._draft.specs, is_queued))
 
@@ -206,21 +206,23 @@ class NewRun(AskingScreen):
         """Copy the command line of each run."""
         lines = self._draft.lines
         if not lines:
-            self.notify("There is no command for this yet.", severity="warning")
+            self.notify("No command: the form has errors.", severity="warning")
         elif not all(line.isprintable() for line in lines):
-            self.notify("The command holds characters no shell should be given.", severity="error")
+            self.notify(
+                "The command contains characters that are unsafe in a shell.", severity="error"
+            )
         else:
             self.app.copy_to_clipboard("\n".join(lines))
             self.notify("copied" if len(lines) == 1 else f"{len(lines)} commands copied")
 
     def action_list_presets(self) -> None:
-        """Load a preset, or forget one."""
+        """List the presets to load or delete one."""
         rows = preset_choices(self._presets)
         pick = Pick("Presets", rows, current=self._preset or "", drop=self.drop_preset)
         self.app.push_screen(pick, self._load_preset)
 
     def action_keep_preset(self) -> None:
-        """Keep what is typed under a name."""
+        """Save the typed texts as a preset."""
         preset = self._typed()
 
         def answered(name: str | None) -> None:
@@ -228,11 +230,11 @@ class NewRun(AskingScreen):
                 self._preset = name
                 self.keep_preset(name, preset)
 
-        question = "Keep what is typed as a preset named:"
+        question = "Save preset as:"
         self.app.push_screen(AskLine(question, answer=self._preset or ""), answered)
 
     def _load_preset(self, name: str | None) -> None:
-        """Fill the form from a preset; fields that this program does not have are left out."""
+        """Fill the form from a preset; unknown fields are ignored."""
         if name is None or name not in self._presets:
             return
         self._preset = name
@@ -255,22 +257,22 @@ class NewRun(AskingScreen):
             self._lines[name].put(value)
 
     def _learn(self, **answers: object) -> None:
-        """Take an answer in, and show it, in an open list too."""
+        """Show an answer of the planner, also in an open list."""
         self._known = replace(self._known, **answers)  # type: ignore[arg-type]
         if self._pick is not None:
             field, pick = self._pick
             known, draft = self._known, self._draft
-            pick.set_choices(known.choices(field, draft), known.told(field, draft))
+            pick.set_choices(known.choices(field, draft), known.remark(field, draft))
         self._show()
 
     def _typed(self) -> dict[str, str]:
-        """Return what was typed, as the fields stand in the form."""
+        """Return the typed texts, in the order of the form."""
         names = (*FIRST, *(name for name in FIELDS if name not in FIRST))
         texts = {name: self._lines[name].typed for name in names}
         return {name: text for name, text in texts.items() if text is not None}
 
     def _check(self) -> None:
-        """Read the form anew, and have the run appraised once the typing stops."""
+        """Read the form again, and appraise the run once typing stops."""
         self._draft = read_draft(self._typed())
         for name, line in self._lines.items():
             line.set_usual(self._draft.usual[name])
@@ -281,7 +283,7 @@ class NewRun(AskingScreen):
             self._timer = self.set_timer(PATIENCE_S, partial(self.appraise, self._draft.specs[0]))
 
     def _show(self) -> None:
-        """Show notes and problems beside the fields, and what comes of it all."""
+        """Show notes and problems next to the fields, and the plan."""
         problems = self._known.problems(self._draft)
         notes = self._known.notes(self._draft)
         for name, line in self._lines.items():
@@ -295,7 +297,7 @@ class NewRun(AskingScreen):
         runs, text = len(self._draft.specs), Text()
         if runs:
             appraised = self._known.appraised
-            text = Text("looking for runs like it…", QUIET_STYLE)
+            text = Text("looking for comparable runs…", QUIET_STYLE)
             if appraised is not None:
                 text = forecast_text(appraised.forecast, runs=runs)
             self.query_one("#plan", Static).update(plan_table(self._draft.specs[0], Progress()))
@@ -303,12 +305,12 @@ class NewRun(AskingScreen):
         self.query_one("#verdict", Static).update(self._verdict(problems))
 
     def _verdict(self, problems: Mapping[str, str]) -> Text:
-        """Return the same message as the command line's, or the line that does the same, after
-        what may go wrong."""
+        """Return the problem as the command line words it, or the equivalent command after a
+        warning."""
         for problem in problems.values():
             return Text(plain_text(problem), ALARM_STYLE)
         lines, verdict = self._draft.lines, Text()
         if warning := self._known.warning(self._draft):
             verdict.append(f"{plain_text(warning)}\n", ALARM_STYLE)
-        count = f"{len(lines)} runs like  " if len(lines) > 1 else ""
+        count = f"{len(lines)} runs such as  " if len(lines) > 1 else ""
         return verdict.append(f"{count}{plain_text(lines[0])}", QUIET_STYLE)

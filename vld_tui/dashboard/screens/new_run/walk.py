@@ -1,4 +1,4 @@
-"""From one line of the form to the next."""
+"""Move between the lines of the form."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def line_of(widget: Widget) -> Widget:
 
 
 def next_line(chain: Sequence[Widget], focused: Widget, step: int) -> Widget:
-    """Return the line after that of the focused widget, or before it (−1); the ends meet.
+    """Return the line after that of the focused widget, or before it (−1), cyclically.
 
-    ``chain`` has everything that can be focused, in order.
+    ``chain`` has every focusable widget, in order.
     """
     lines = list(dict.fromkeys(map(line_of, chain)))
     return lines[(lines.index(line_of(focused)) + step) % len(lines)]

@@ -1,1 +1,1 @@
-"""Studies: the list of them, and one as it fills."""
+"""The list of studies, and one study."""

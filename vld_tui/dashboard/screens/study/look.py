@@ -1,4 +1,4 @@
-"""How a person looks at a study: what stands where, and what is shown of it."""
+"""The view of a study: its axes, measure and arm."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from vld_tui.study.results.state import StudyState
 
 @dataclass(frozen=True)
 class StudyLook:
-    """What was chosen of a study. ``are_means``: the plane has means over targets.
+    """The chosen view of a study. ``are_means``: the plane shows means over targets.
 
-    ``fields`` are those that vary, ``arms`` the ways of predicting that there are.
+    ``fields`` are those that vary, ``arms`` the evaluated arms.
     """
 
     study: Study = field(compare=False)
@@ -44,7 +44,7 @@ class StudyLook:
 
     @classmethod
     def usual(cls, study: Study, before: Self | None = None) -> Self:
-        """Return how a study is looked at first; what was chosen ``before`` stays where it can."""
+        """Return the default view of a study, keeping what was chosen ``before`` if possible."""
         fields, arms = varying_fields(study), arms_of(study)
         look = cls(study, fields, arms, Axes(*usual_axes(study)), arms[0])
         if before is None:
@@ -54,19 +54,19 @@ class StudyLook:
         return replace(look, axes=axes, arm=arm, measure=before.measure, are_means=before.are_means)
 
     def with_next_measure(self, state: StudyState) -> Self:
-        """Return the look with the next of what the study's cells can show."""
+        """Return the view with the next measure in the cells."""
         return replace(self, measure=_next((*quantities(state.results), WORST, DONE), self.measure))
 
     def with_next_arm(self) -> Self:
-        """Return the look at another way of predicting."""
+        """Return the view of the next arm."""
         return replace(self, arm=_next(self.arms, self.arm))
 
     def with_other_points(self) -> Self:
-        """Return the look with means over targets in the plane, or with each target."""
+        """Return the view with means over targets in the plane, or with each target."""
         return replace(self, are_means=not self.are_means)
 
     def with_axis(self, axis: str, name: str) -> Self:
-        """Return the look with a field across or down; they change places where it was there."""
+        """Return the view with a field for the columns or rows, swapping the two if needed."""
         down, across = self.axes
         if name in (down, across):
             is_there = name == getattr(self.axes, axis)
@@ -74,25 +74,25 @@ class StudyLook:
         return replace(self, axes=self.axes._replace(**{axis: name}))
 
     def choices(self) -> Iterator[tuple[str, str]]:
-        """Yield the fields that can stand down or across, and their values in words."""
+        """Yield the fields for rows and columns, and their values as text."""
         for name in dict.fromkeys((*self.fields, *self.axes)):
             values = dict.fromkeys(place_of(spec, name) for spec in self.study.main_specs)
             yield name, ", ".join(value_labels(name, [*values]))
 
     def lay_out(self, state: StudyState) -> LaidOut:
-        """Return the study as it is to be drawn; takes a moment where it has a thousand runs."""
+        """Return the study as drawn; slow for a thousand runs."""
         grid = grid_of(state, *self.axes, arm=self.arm, varying=self.fields)
         compared = compared_grid(state, arm=self.arm, varying=self.fields)
         heat_map = study_map(grid, self.axes, self.measure, self.arm)
         return LaidOut(state, self, grid, compared, heat_map, dict(self.points(compared)))
 
     def points(self, compared: StudyGrid) -> Iterator[tuple[RunPoint, StudyCell]]:
-        """Yield the points of the plane, with the runs that each is the mean of."""
+        """Yield the points of the plane, each with the runs that it averages."""
         made = mean_points if self.are_means else target_points
         return made(compared, self.study.compare)
 
     def place_name(self, grid: StudyGrid, row: int, column: int) -> str:
-        """Return what the runs of a place of the grid have in common."""
+        """Return the name of a cell of the grid."""
         down = value_labels(self.axes.down, grid.rows)[row]
         across = value_labels(self.axes.across, grid.columns)[column]
         return f"{self.axes.down} {down} · {self.axes.across} {across}"
@@ -105,9 +105,9 @@ def _next(names: Sequence[str], name: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class LaidOut:
-    """A study as it is drawn: over the two fields, and over all that it compares, by target.
+    """A study as drawn: over the two fields, and over all compared settings by target.
 
-    ``points`` are those of the plane, with the runs that each is the mean of.
+    ``points`` are those of the plane, each with the runs that it averages.
     """
 
     state: StudyState

@@ -1,4 +1,4 @@
-"""One study as it fills: a heat map of its grid, its plane, its table."""
+"""One study: a heat map of its grid, its ID–OOD plane and its table of results."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 
 VIEWS: Final = ("map", "plane", "table")
 MOST_FAILURES: Final = 2
-"""Reasons of failures that are shown."""
-WAITING: Final = "reading the study …"
+"""Maximum number of failure reasons to show."""
+WAITING: Final = "reading the study…"
 
 
 class StudyScreen(Guarded, Screen[None]):
-    """All of a study, as its runs end."""
+    """Everything about a study, updated while it runs."""
 
     AUTO_FOCUS = "#map"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide"), (170, "-both")]  # noqa: RUF012
@@ -72,21 +72,21 @@ class StudyScreen(Guarded, Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape", "app.close_study", "back", show=True),
         bind("next-view", "tab", "next_view(1)", "next view", show=True),
-        bind("previous-view", "shift+tab", "next_view(-1)", "view before"),
+        bind("previous-view", "shift+tab", "next_view(-1)", "previous view"),
         bind("heat-map", "1", "view('map')", "heat map"),
         bind("plane", "2", "view('plane')", "plane"),
         bind("table", "3", "view('table')", "table"),
-        bind("measure", "v", "measure", "show", show=True),
+        bind("measure", "v", "measure", "measure", show=True),
         bind("columns-by", "x", "axis('across')", "columns by"),
         bind("rows-by", "y", "axis('down')", "rows by"),
         bind("arm", "a", "arm", "arm", show=True),
-        bind("launch-missing", "r", "launch", "launch rest", show=True),
+        bind("launch-missing", "r", "launch", "launch", show=True),
         bind("export", "w", "export", "export", show=True),
     ]
 
     @dataclass
     class StudyLaidOut(Message):
-        """What is to be drawn of the study was worked out."""
+        """The study was laid out for drawing."""
 
         laid_out: LaidOut
 
@@ -99,7 +99,7 @@ class StudyScreen(Guarded, Screen[None]):
         self._view = VIEWS[0]
 
     def compose(self) -> ComposeResult:
-        """Lay out how far it is above what came of it."""
+        """Lay out the progress above the results."""
         yield Static(id="status")
         yield Static(WAITING, id="progress")
         yield Static(id="failures")
@@ -112,7 +112,7 @@ class StudyScreen(Guarded, Screen[None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Begin with the heat map."""
+        """Start with the heat map."""
         self.query_one("#failures").display = False
         self.query_one("#status", Static).update(
             Text(f" {plain_text(self._study_name)}", HEADING_STYLE)
@@ -120,7 +120,7 @@ class StudyScreen(Guarded, Screen[None]):
         self.action_view(self._view)
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
-        """Show how the study stands now."""
+        """Show the present state of the study."""
         state = message.snapshot.study
         if state is None or state.name != self._study_name or state is self._state:
             return
@@ -137,7 +137,7 @@ class StudyScreen(Guarded, Screen[None]):
         self.call_after_refresh(self._show_table)
 
     def action_view(self, view: str) -> None:
-        """Show the heat map, the plane or the table, and let keys act on it."""
+        """Show and focus the heat map, the plane or the table."""
         self._view = view
         for each in VIEWS:
             self.set_class(each == view, f"-{each}")
@@ -146,34 +146,34 @@ class StudyScreen(Guarded, Screen[None]):
         self.call_after_refresh(self._show_table)
 
     def action_next_view(self, step: int) -> None:
-        """Go from the heat map to the plane, to the table, and round again."""
+        """Cycle through heat map, plane and table."""
         self.action_view(VIEWS[(VIEWS.index(self._view) + step) % len(VIEWS)])
 
     def action_measure(self) -> None:
-        """Let the cells show something else."""
+        """Show the next measure in the cells."""
         if self._look is not None:
             self._set(self._look.with_next_measure(self._state))
 
     def action_arm(self) -> None:
-        """Show how another way of predicting did."""
+        """Show the next arm."""
         if (look := self._look) is None:
             return
         if len(look.arms) < 2:
-            self.notify("The runs of this study have no other arm than their own.")
+            self.notify("The runs of this study have only one arm.")
         self._set(look.with_next_arm())
 
     def action_means(self) -> None:
-        """Draw means over targets in the plane, or each target."""
+        """Switch the plane between means over targets and each target."""
         if self._look is None or self._laid_out is None:
             return
         other = self._look.with_other_points()
         if any(other.points(self._laid_out.compared)):
             self._set(other)
         else:
-            self.notify("No setting has all of its runs on every target yet.")
+            self.notify("No setting has finished its runs on every target yet.")
 
     def action_axis(self, axis: str) -> None:
-        """Ask for the field that stands across, or down."""
+        """Ask for the field of the columns or rows."""
         if (look := self._look) is None:
             return
         choices = [Choice(name, (name, told)) for name, told in look.choices()]
@@ -184,10 +184,10 @@ class StudyScreen(Guarded, Screen[None]):
                 self._set(self._look.with_axis(axis, field))
 
         current = getattr(look.axes, axis)
-        self.app.push_screen(Pick(f"Field of the {where}:", choices, current=current), answered)
+        self.app.push_screen(Pick(f"Field for the {where}:", choices, current=current), answered)
 
     def action_launch(self) -> None:
-        """Launch what is missing, failed or was stopped; ask if that is much."""
+        """Launch missing runs and resume interrupted ones; confirm a large launch."""
         if (standing := self._state.standing) is None:
             return
         new, launch = len(standing.missing), partial(self._actions.launch_study, self._study_name)
@@ -198,12 +198,12 @@ class StudyScreen(Guarded, Screen[None]):
 
         if new > MOST_UNASKED:
             where = " on slurm, as last time" if self._state.is_on_cluster else ""
-            self.app.push_screen(Confirm(f"Make {plural(new, 'new run')}{where}?"), answered)
+            self.app.push_screen(Confirm(f"Launch {plural(new, 'new run')}{where}?"), answered)
         else:
             answered(is_meant=True)
 
     def action_export(self) -> None:
-        """Ask where to write the table, or the screen."""
+        """Ask where to export the table, or the screen."""
 
         def answered(path: str | None) -> None:
             if path and path.endswith(".svg"):
@@ -212,15 +212,15 @@ class StudyScreen(Guarded, Screen[None]):
                 export = partial(self._actions.export_study, self._state, path)
                 self.post_message(ActionAsked(export))
 
-        question = "Write the table of every arm to (.csv), or the screen to (.svg):"
+        question = "Export the table of all arms (.csv) or the screen (.svg) to:"
         self.app.push_screen(AskLine(question, example=f"{self._study_name}.csv"), answered)
 
     def on_heat_map_view_cell_moved(self, _message: HeatMapView.CellMoved) -> None:
-        """Tell of the cell that is current now."""
+        """Describe the current cell."""
         self._show_cell()
 
     def on_heat_map_view_cell_opened(self, message: HeatMapView.CellOpened) -> None:
-        """Show the runs of a cell."""
+        """Open the runs of a cell."""
         if (laid_out := self._laid_out) is None:
             return
         place = message.row, message.column
@@ -228,11 +228,11 @@ class StudyScreen(Guarded, Screen[None]):
             self._open(cell, laid_out.look.place_name(laid_out.grid, *place))
 
     def on_run_chosen(self, message: RunChosen) -> None:
-        """Take notice that a point of the plane was chosen: it is no run."""
+        """Ignore that a point of the plane was chosen: it is not a run."""
         message.stop()
 
     def on_run_opened(self, message: RunOpened) -> None:
-        """Show the runs of a point of the plane."""
+        """Open the runs of a point of the plane."""
         message.stop()
         for point, cell in self._laid_out.points.items() if self._laid_out else ():
             if point.run_id == message.run_id:
@@ -246,17 +246,17 @@ class StudyScreen(Guarded, Screen[None]):
             name = f"{self._study_name}: {name}"
             self.app.post_message(RunsChosen(name, tuple(run.run_id for run in runs)))
         else:
-            self.notify("There is no run yet: r launches what is left.")
+            self.notify("No run yet; r launches the missing ones.")
 
     def _set(self, look: StudyLook) -> None:
-        """Look at the study in another way."""
+        """Change the view of the study."""
         if look != self._look:
             self._look = look
             self._lay_out(self._state, look)
 
     @work(thread=True, exclusive=True, group="layout")
     def _lay_out(self, state: StudyState, look: StudyLook | None) -> None:
-        """Work out what is to be drawn of a study that can be read."""
+        """Lay out a readable study for drawing."""
         worker = get_current_worker()
         if state.standing is None:
             return
@@ -278,7 +278,7 @@ class StudyScreen(Guarded, Screen[None]):
         self._show_table()
 
     def _show_progress(self, state: StudyState, standing: Standing) -> None:
-        """Show how far the study is, and why runs failed."""
+        """Show the study's progress and the reasons of failures."""
         heading = Text(f" {plain_text(study_heading(standing.study))}", HEADING_STYLE)
         heading.no_wrap, heading.overflow = True, "ellipsis"
         self.query_one("#status", Static).update(heading)
@@ -294,7 +294,7 @@ class StudyScreen(Guarded, Screen[None]):
         failures.display = bool(shown)
 
     def _show_cell(self) -> None:
-        """Tell of the current cell."""
+        """Describe the current cell."""
         if (laid_out := self._laid_out) is None or not laid_out.grid.rows:
             return
         place = self.query_one(HeatMapView).cursor

@@ -1,4 +1,4 @@
-"""The studies that were launched, how far each is, and the presets that can be launched."""
+"""The launched studies with their progress, and the presets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vld_tui.dashboard.draw.study_progress import study_lines, study_list_headin
 from vld_tui.dashboard.feed import Snapshot
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.messages import ActionAsked, SnapshotTaken, StudyOpened
-from vld_tui.dashboard.widgets.ask import Confirm, Told
+from vld_tui.dashboard.widgets.ask import Alert, Confirm
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.study.define.files import SMALL, preset_titles
 from vld_tui.views.study import plan_lines
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from vld_tui.study.results.state import StudyProgress
 
 NOTHING: Final = """\
-No study was launched yet. A study is a grid of runs: what is compared, on every target, with \
-several seeds. One to begin with, offline, in one or two hours on two cores:
+No launched studies yet. A study is a grid of runs: each compared setting on every target with \
+several seeds. A small one (offline, one or two hours on two cores):
 
   vld sweep paper-fig3 --scale small      or enter on paper-fig3-small below
 """
@@ -42,17 +42,17 @@ _KEPT, _PRESET = "kept:", "preset:"
 
 
 class StudiesScreen(Guarded, Screen[None]):
-    """Studies in lines: those that were launched, then presets."""
+    """A list of launched studies, then presets."""
 
     DEFAULT_CSS = """
     StudiesScreen OptionList { border: none; height: 1fr; padding: 0; background: $background; }
     StudiesScreen OptionList:focus { border: none; }
-    StudiesScreen #told { height: auto; padding: 1 1; }
+    StudiesScreen #hint { height: auto; padding: 1 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape,4", "app.close_studies", "back", key_display="esc", show=True),
         bind("next-study", "j", "move('cursor_down')", "next study"),
-        bind("previous-study", "k", "move('cursor_up')", "study before"),
+        bind("previous-study", "k", "move('cursor_up')", "previous study"),
         bind("first-study", "g", "move('first')", "first study"),
         bind("last-study", "G", "move('last')", "last study"),
     ]
@@ -64,14 +64,14 @@ class StudiesScreen(Guarded, Screen[None]):
         self._presets: dict[str, str] = {}
 
     def compose(self) -> ComposeResult:
-        """Lay out the list above what to do with it."""
+        """Lay out the list below a hint."""
         yield Static(Text(" studies", HEADING_STYLE), id="status")
-        yield Static(id="told")
+        yield Static(id="hint")
         yield OptionList(markup=False)
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Begin with the list."""
+        """Read the presets."""
         self._read_presets()
 
     @work(thread=True)
@@ -83,7 +83,7 @@ class StudiesScreen(Guarded, Screen[None]):
         self._show()
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
-        """Show how far the studies are."""
+        """Show the progress of the studies."""
         snapshot: Snapshot = message.snapshot
         if snapshot.studies is not None and snapshot.studies != self._studies:
             self._studies = snapshot.studies
@@ -98,17 +98,17 @@ class StudiesScreen(Guarded, Screen[None]):
         getattr(self.query_one(OptionList), f"action_{how}")()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Open a study, or tell what launching a preset would do."""
+        """Open a study, or show what launching a preset would do."""
         chosen = event.option.id or ""
         if chosen.startswith(_KEPT):
             self.post_message(StudyOpened(chosen.removeprefix(_KEPT)))
         elif chosen.startswith(_PRESET):
-            self._say("working out what that would take …")
+            self._say("estimating the cost…")
             self._plan(chosen.removeprefix(_PRESET))
 
     @work(thread=True, exclusive=True)
     def _plan(self, name: str) -> None:
-        """Ask what a launch would do."""
+        """Plan a launch."""
         try:
             plan: LaunchPlan | str = self._planner.study_plan(name)
         except UserError as error:
@@ -116,27 +116,27 @@ class StudiesScreen(Guarded, Screen[None]):
         self.app.call_from_thread(self._offer, name, plan)
 
     def _offer(self, name: str, plan: LaunchPlan | str) -> None:
-        """Show what a launch would do, and launch if that is meant."""
+        """Show what a launch would do, and launch after confirmation."""
         self._say_what_to_do()
-        if not self.is_current:  # a person went on
+        if not self.is_current:  # the user left
             return
         if isinstance(plan, str):
-            self.app.push_screen(Told(plan))
+            self.app.push_screen(Alert(plan))
             return
         lines = plan_lines(plan.standing, plan.cost, plan.devices)
-        told = "\n".join(f"{label:<8} {line}" for label, line in lines)
+        plan_text = "\n".join(f"{label:<8} {line}" for label, line in lines)
         if plan.refusal is not None:
-            self.app.push_screen(Told(f"{told}\n\n{plan.refusal}"))
+            self.app.push_screen(Alert(f"{plan_text}\n\n{plan.refusal}"))
             return
 
         def answered(is_meant: bool | None) -> None:
             if is_meant:
                 self.post_message(ActionAsked(partial(self._actions.launch_study, name)))
 
-        self.app.push_screen(Confirm(f"{told}\n\nLaunch it?"), answered)
+        self.app.push_screen(Confirm(f"{plan_text}\n\nLaunch?"), answered)
 
     def _show(self) -> None:
-        """List the studies anew; the cursor stays on its line."""
+        """Update the list; the cursor stays on its line."""
         if self._studies is None or not self.is_mounted:
             return
         options, cells = self.query_one(OptionList), max(20, self.size.width - 3)
@@ -146,7 +146,7 @@ class StudiesScreen(Guarded, Screen[None]):
         options.add_options(made)
         known = [option.id for option in made]
         before = (pointed.id or "") if pointed is not None else ""
-        launched = before.replace(_PRESET, _KEPT)  # it may have been just now
+        launched = before.replace(_PRESET, _KEPT)  # it may have been launched just now
         if (at := next((each for each in (before, launched) if each in known), None)) is not None:
             options.highlighted = known.index(at)
         else:
@@ -171,7 +171,9 @@ class StudiesScreen(Guarded, Screen[None]):
         launched = {study.name for study in self._studies or ()}
         names = [name for name in self._presets if name not in launched]
         longest = max(map(len, names), default=0)
-        heading = Text("presets: enter shows what a launch would do, and asks", HEADING_STYLE)
+        heading = Text(
+            "presets: enter shows the cost of a launch and asks for confirmation", HEADING_STYLE
+        )
         return [
             Option(heading, disabled=True),
             *(
@@ -187,11 +189,11 @@ class StudiesScreen(Guarded, Screen[None]):
         self._say(NOTHING if not self._studies else "")
 
     def _say(self, text: str) -> None:
-        self.query_one("#told", Static).update(Text(text, QUIET_STYLE))
-        self.query_one("#told").display = bool(text)
+        self.query_one("#hint", Static).update(Text(text, QUIET_STYLE))
+        self.query_one("#hint").display = bool(text)
 
 
 def _presets() -> dict[str, str]:
-    """Return the titles of the presets, miniatures first: they need no download."""
+    """Return the titles of the presets, miniature versions first: they need no download."""
     titles = preset_titles(with_small=True)
     return dict(sorted(titles.items(), key=lambda each: not each[0].endswith(SMALL)))

@@ -1,4 +1,4 @@
-"""What a run is and every field of it, or where it differs from another run."""
+"""A run's facts and settings, or its differences from another run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ConfigurationPane(ScrolledText):
         self._other: OtherRun | None = None
 
     def show_run(self, detail: RunDetail, other: OtherRun | None) -> None:
-        """Show a run's facts and fields; with ``other`` only the fields that differ."""
+        """Show a run's facts and fields; with ``other`` only the differing ones."""
         self._detail, self._other = detail, other
         self._show()
 
@@ -43,7 +43,7 @@ class ConfigurationPane(ScrolledText):
             self.show(facts.append("\n\n").append_text(configuration(run, cells)))
         elif other.run is None:
             problem = plain_text(other.problem or "", keep_newlines=True)
-            self.show(Text(f"{problem}\n\n", ALARM_STYLE).append("d goes back", QUIET_STYLE))
+            self.show(Text(f"{problem}\n\n", ALARM_STYLE).append("d: back", QUIET_STYLE))
         else:
             text = configuration_difference(run, other.run, cells)
-            self.show(text.append("\n\nd shows every field again", QUIET_STYLE))
+            self.show(text.append("\n\nd: show every field", QUIET_STYLE))

@@ -1,4 +1,4 @@
-"""Where the selected network is right and wrong: domains, classes, confusions."""
+"""Results of the selected step: domains, classes, confusion matrix."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text, width
 
 NOT_KEPT: Final = (
-    "Nothing is kept of single classes: an older version ran this. When it is resumed, that comes "
-    "with the next evaluation that is the best so far."
+    "No per-class results: an older version ran this. They appear at the next best evaluation "
+    "after a resume."
 )
 WIDE_CELLS: Final = 110
-"""From this width on classes and confusions stand side by side."""
+"""Minimum width for classes and confusions side by side."""
 
 
 class DomainsPane(Guarded, Vertical):
@@ -49,7 +49,7 @@ class DomainsPane(Guarded, Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("order", "o", "order", "order", show=True),
         bind("next-domain", "m", "domain(1)", "domain", show=True),
-        bind("previous-domain", "M", "domain(-1)", "domain before"),
+        bind("previous-domain", "M", "domain(-1)", "previous domain"),
         bind("view", "v", "other_view", "view", show=True),
     ]
 
@@ -61,7 +61,7 @@ class DomainsPane(Guarded, Vertical):
         self._drawn: tuple[tuple[object, ...], tuple[object, ...]] = ((), ())
 
     def compose(self) -> ComposeResult:
-        """Lay out the table, the heading of what is below, classes and confusions."""
+        """Lay out the table, a heading, classes and confusions."""
         yield Static(id="domain-results")
         yield Static(id="predictions-line")
         with Horizontal():
@@ -69,7 +69,7 @@ class DomainsPane(Guarded, Vertical):
             yield ScrolledText(id="confusions")
 
     def show(self, detail: RunDetail) -> None:
-        """Show the selected step of a run."""
+        """Show the results of a run."""
         self._detail = detail
         self._show()
 
@@ -78,7 +78,7 @@ class DomainsPane(Guarded, Vertical):
         self._show()
 
     def action_order(self) -> None:
-        """Go to the next order of classes."""
+        """Switch to the next order of classes."""
         self._order += 1
         self._show()
 
@@ -91,7 +91,7 @@ class DomainsPane(Guarded, Vertical):
         self.query_one("#confusions").focus()
 
     def action_other_view(self) -> None:
-        """Go from the classes to the confusions, and back."""
+        """Switch between classes and confusions."""
         wanted = "#confusions"
         if self.has_class("-one"):
             self.toggle_class("-confusions")
@@ -122,7 +122,7 @@ class DomainsPane(Guarded, Vertical):
         self._show_line(detail)
 
     def _show_predictions(self, predictions: Predictions, cells: int) -> None:
-        """Show classes and confusions, side by side where a matrix loses nothing by it."""
+        """Show classes and confusions, side by side if the matrix fits."""
         order, domain = self._class_order(predictions), self._shown_domain()
         table = class_table(predictions, order, cells * 6 // 10)
         beside = max(map(width, table.plain.splitlines()), default=0) + 4
@@ -141,7 +141,7 @@ class DomainsPane(Guarded, Vertical):
         return orders[self._order % len(orders)]
 
     def _shown_domain(self) -> DomainPredictions | None:
-        """Return the domain whose confusions are shown; the target's reported split at first."""
+        """Return the domain whose confusions are shown; by default the target's reported split."""
         predictions = self._detail.contents.predictions if self._detail else None
         if predictions is None or not predictions.domains:
             return None
@@ -149,7 +149,7 @@ class DomainsPane(Guarded, Vertical):
         return ordered[self._domain % len(ordered)]
 
     def _show_line(self, detail: RunDetail) -> None:
-        """Say what is shown below, or why nothing is."""
+        """Show the heading of the lower half, or why it is empty."""
         contents, progress = detail.contents, detail.progress
         text = Text()
         if contents.predictions_problem is not None:

@@ -16,7 +16,7 @@ from vld_tui.words.text import plain_text
 
 
 class FilesPane(ScrolledText):
-    """Checkpoints first, then the others."""
+    """The run's folder, its checkpoints and other files."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("copy-path", "y", "copy_path", "copy path", show=True)
@@ -36,10 +36,10 @@ class FilesPane(ScrolledText):
         self._show()
 
     def action_copy_path(self) -> None:
-        """Put the folder's path on the clipboard of the terminal."""
+        """Copy the folder's path to the terminal's clipboard."""
         if self._detail is not None:
             self.app.copy_to_clipboard(self._detail.folder)
-            self.notify("The folder's path is on the clipboard, if the terminal allows it.")
+            self.notify("Path copied to the clipboard (if the terminal supports it).")
 
     def _show(self) -> None:
         detail = self._detail
@@ -47,7 +47,7 @@ class FilesPane(ScrolledText):
             return
         text = Text(overflow="fold")
         text.append(f"{plain_text(detail.folder)}\n")
-        text.append("y copies this path\n\n", QUIET_STYLE)
+        text.append("y: copy this path\n\n", QUIET_STYLE)
         self.show(text.append_text(
             run_files(detail.contents.files, detail.checkpoints, self.text_cells)
         ))  # fmt: skip

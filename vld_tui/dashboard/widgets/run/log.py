@@ -1,4 +1,4 @@
-"""A log that can be followed and searched; only the lines in sight are drawn."""
+"""A log that can be followed and searched; only visible lines are drawn."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from vld_tui.dashboard.guard import Guarded
 from vld_tui.words.palette import ORANGE
 from vld_tui.words.text import width
 
-EMPTY: Final = "Nothing yet."
+EMPTY: Final = "The log is empty."
 HIT_STYLE: Final = Style(reverse=True)
 CURRENT_STYLE: Final = Style(reverse=True, bold=True, color=ORANGE)
 WIDEST_CELLS: Final = 2_000
-"""A longer line is cut: scrolling sideways through it helps nobody."""
+"""Longer lines are cut."""
 
 
 class LogLines(Guarded, ScrollView, can_focus=True):
-    """The lines themselves."""
+    """The lines of the log."""
 
     DEFAULT_CSS = """
     LogLines { height: 1fr; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
@@ -45,7 +45,7 @@ class LogLines(Guarded, ScrollView, can_focus=True):
     ]
 
     class Moved(Message):
-        """Other lines are in sight than before."""
+        """Other lines became visible."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -56,7 +56,7 @@ class LogLines(Guarded, ScrollView, can_focus=True):
         self.hit: int | None = None
 
     def set_lines(self, lines: Sequence[str]) -> None:
-        """Show these lines; the last ones if the log is followed."""
+        """Show these lines, scrolled to the end if the log is followed."""
         self.lines = lines
         self._find()
         cells = max((width(line[:WIDEST_CELLS]) for line in lines), default=0)
@@ -66,17 +66,17 @@ class LogLines(Guarded, ScrollView, can_focus=True):
             self.follow()
 
     def on_resize(self) -> None:
-        """Keep the end in sight, if it is followed."""
+        """Keep the end visible if it is followed."""
         if self.is_followed:
             self.call_after_refresh(self.follow)
 
     def follow(self) -> None:
-        """Go to the end, and stay there as lines come."""
+        """Scroll to the end, and stay there as lines are added."""
         self.is_followed = True
         self.scroll_end(animate=False, immediate=True, x_axis=False)
 
     def search(self, text: str) -> None:
-        """Look for a text, whatever its case, and go to the first hit at or below the top."""
+        """Search for a text, ignoring case, and scroll to the first match at or below the top."""
         self.searched, self.hit = text, None
         self._find()
         if self.hits:
@@ -85,20 +85,20 @@ class LogLines(Guarded, ScrollView, can_focus=True):
         self.refresh()
 
     def next_hit(self, step: int) -> None:
-        """Go to the next hit (1) or the one before (−1), round the ends."""
+        """Scroll to the next (1) or previous (−1) match, cyclically."""
         if self.hits:
             at = bisect_left(self.hits, -1 if self.hit is None else self.hit)
             self._go_to(self.hits[(at + step) % len(self.hits)])
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Follow at the end, and not elsewhere."""
+        """Follow the log only when scrolled to its end."""
         super().watch_scroll_y(old_value, new_value)
         if round(old_value) != round(new_value):
             self.is_followed = new_value >= self.max_scroll_y
             self.post_message(self.Moved())
 
     def render_line(self, y: int) -> Strip:
-        """Return one line in sight."""
+        """Return one visible line."""
         base, (left, top) = self.rich_style, self.scroll_offset
         cells, index = self.scrollable_content_region.width, top + y
         if index >= len(self.lines):
@@ -127,18 +127,18 @@ class LogLines(Guarded, ScrollView, can_focus=True):
 
 
 class SearchInput(Input):
-    """Takes what to search for; ``esc`` gives up."""
+    """Takes the text to search for; ``esc`` cancels."""
 
     BINDINGS: ClassVar[list[BindingType]] = [bind("back", "escape", "give_up", "back")]
 
     def action_give_up(self) -> None:
-        """Search for nothing."""
+        """Cancel the search."""
         self.value = ""
         self.post_message(Input.Submitted(self, ""))
 
 
 class LogPane(Guarded, Vertical):
-    """The end of a log with a line above that says how it is looked at."""
+    """The end of a log below a line with the state of the view."""
 
     DEFAULT_CSS = """
     LogPane { height: 1fr; }
@@ -149,8 +149,8 @@ class LogPane(Guarded, Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("follow", "f", "follow", "follow", show=True),
         bind("search", "slash", "search", "search", key_display="/", show=True),
-        bind("next-match", "n", "next_hit(1)", "next hit"),
-        bind("previous-match", "N", "next_hit(-1)", "hit before"),
+        bind("next-match", "n", "next_hit(1)", "next match"),
+        bind("previous-match", "N", "next_hit(-1)", "previous match"),
     ]
 
     def __init__(self, **settings: Any) -> None:
@@ -158,7 +158,7 @@ class LogPane(Guarded, Vertical):
         self._is_cut = False
 
     def compose(self) -> ComposeResult:
-        """Lay out the state, the lines, and the line to type what is searched."""
+        """Lay out the state, the lines and the search input."""
         yield Static()
         yield LogLines()
         yield SearchInput(placeholder="search the log", select_on_focus=True)
@@ -176,7 +176,7 @@ class LogPane(Guarded, Vertical):
         self.show_state()
 
     def show_state(self) -> None:
-        """Say how many lines there are, whether they are followed, and which hit this is."""
+        """Show the number of lines, whether they are followed, and the current match."""
         view = self.lines
         place = None if view.hit is None else view.hits.index(view.hit) + 1
         self.query_one(Static).update(
@@ -191,11 +191,11 @@ class LogPane(Guarded, Vertical):
         )
 
     def on_log_lines_moved(self) -> None:
-        """Say whether the log is still followed."""
+        """Show whether the log is still followed."""
         self.show_state()
 
     def action_follow(self) -> None:
-        """Follow the log, or let it stand."""
+        """Follow the log, or stop following it."""
         if self.lines.is_followed:
             self.lines.is_followed = False
         else:
@@ -203,17 +203,17 @@ class LogPane(Guarded, Vertical):
         self.show_state()
 
     def action_search(self) -> None:
-        """Ask for a text to look for."""
+        """Open the search input."""
         self.add_class("-searching")
-        self.screen.set_focus(self.query_one(SearchInput))  # at once: what is typed next is text
+        self.screen.set_focus(self.query_one(SearchInput))  # immediately: the next keys are text
 
     def action_next_hit(self, step: int) -> None:
-        """Go to the next hit, or the one before."""
+        """Scroll to the next or previous match."""
         self.lines.next_hit(step)
         self.show_state()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Look for the text."""
+        """Search for the text."""
         event.stop()
         self.remove_class("-searching")
         self.screen.set_focus(self.lines)

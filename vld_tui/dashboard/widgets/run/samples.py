@@ -1,5 +1,4 @@
-"""Wrongly classified images of the target, or without one of validation, drawn in the terminal, a
-page at a time."""
+"""Misclassified images of the target, or of validation if there is no target, in pages."""
 
 from __future__ import annotations
 
@@ -24,15 +23,15 @@ if TYPE_CHECKING:
 
 TILE_MODULE: Final = "vld_tui.dashboard.widgets.run.tile"
 TILE_WIDTHS: Final = (16, 20, 24, 32)
-"""Terminal cells that an image may be wide; it is half as many lines high."""
+"""Possible widths of an image in cells; it is half as many lines high."""
 GAP_CELLS: Final = 2
 CAPTION_LINES: Final = 2
-NONE_KEPT: Final = "No wrongly classified images are kept: see Domains."
+NONE_KEPT: Final = "No misclassified images are stored; see Domains."
 ALL_RIGHT: Final = "Every {} image is classified correctly."
 
 
 class SamplesPane(Guarded, Vertical, can_focus=True):
-    """Wrong images, most confident first."""
+    """Misclassified images, most confident first."""
 
     DEFAULT_CSS = """
     SamplesPane { height: 1fr; padding: 0 1; }
@@ -53,7 +52,7 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
             "previous-page",
             "left,pageup,k,up",
             "page(-1)",
-            "page before",
+            "previous page",
             key_display="←",
             show=True,
         ),
@@ -73,18 +72,18 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
         yield Grid()
 
     def show(self, predictions: Predictions | None, problem: str | None) -> None:
-        """Show the mistakes of these predictions."""
+        """Show the misclassified images of these predictions."""
         if predictions is not self._predictions:
             self._first = 0
         self._predictions, self._problem = predictions, problem
         self._show()
 
     def on_resize(self) -> None:
-        """Fit as many images as there is room for."""
+        """Show as many images as fit."""
         self._show()
 
     def action_page(self, step: int) -> None:
-        """Show the next page, or the one before."""
+        """Show the next or previous page."""
         if self._predictions is not None:
             _, columns, rows = self._fit()
             following = self._first + step * columns * rows
@@ -95,12 +94,12 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
             self._show()
 
     def action_first_page(self) -> None:
-        """Show the most confident mistakes."""
+        """Show the first page."""
         self._first = 0
         self._show()
 
     def _fit(self) -> tuple[int, int, int]:
-        """Return the width of an image, how many stand side by side, and how many rows."""
+        """Return the width of an image, and the numbers of columns and rows."""
         width, height = self.size.width, self.size.height - 1
 
         def rows(cells: int) -> int:
@@ -135,12 +134,12 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
         grid.mount_all(tile(wrong, self._predictions.classes, cells) for wrong in page)
 
     def _tile_class(self) -> type[Tile]:
-        """Return what draws an image; the first time, the terminal is asked what it can draw."""
+        """Return the class that draws an image; this first queries the terminal's features."""
         if TILE_MODULE not in sys.modules:
             try:
                 with self.app.suspend():
                     importlib.import_module(TILE_MODULE)
-            except SuspendNotSupported:  # a browser, or a test: nobody to ask
+            except SuspendNotSupported:  # a browser or a test: no terminal to query
                 pass
         from vld_tui.dashboard.widgets.run.tile import Tile
 
@@ -158,7 +157,7 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
             return Text(ALL_RIGHT.format(images), QUIET_STYLE)
         last = min(count, self._first + page)
         heading = (
-            f"{self._first + 1}–{last} of {count} {images} images classified wrongly at step "
+            f"{self._first + 1}–{last} of {count} misclassified {images} images at step "
             f"{self._predictions.step:,}, most confident first"
         )
         return Text(heading, QUIET_STYLE, no_wrap=True, overflow="ellipsis")

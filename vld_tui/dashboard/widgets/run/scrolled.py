@@ -1,4 +1,4 @@
-"""Text of any length, in a box that scrolls by keys and wheel."""
+"""Scrollable text."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class ScrolledText(Guarded, VerticalScroll, can_focus=True):
 
     @property
     def text(self) -> Text:
-        """Return what is shown."""
+        """Return the shown text."""
         return self._text
 
     @property
     def text_cells(self) -> int:
-        """Return the width that there is for text."""
+        """Return the width available for text."""
         return max(20, self.scrollable_content_region.width)
 
     def compose(self) -> ComposeResult:
@@ -49,7 +49,7 @@ class ScrolledText(Guarded, VerticalScroll, can_focus=True):
         yield Static(self._text)
 
     def show(self, text: Text) -> None:
-        """Show another text; the place scrolled to stays."""
+        """Show another text at the same scroll position."""
         if text != self._text:
             self._text = text
             self.query_one(Static).update(text)

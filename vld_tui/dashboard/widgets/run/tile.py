@@ -1,6 +1,6 @@
-"""A wrongly classified image, drawn in the terminal.
+"""A misclassified image, drawn in the terminal.
 
-Importing this asks the terminal what it can draw, which does not work while Textual reads from it.
+Importing this queries the terminal's features, which fails while Textual reads from it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from vld_tui.words.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
 
 FORMATS: Final = ("WEBP", "PNG")
 WIDEST_PX: Final = 512
-"""A picture beyond this is none that the engine made."""
+"""Maximum size of a picture written by the engine."""
 
 
 class Tile(Vertical):
-    """One image above its class and what it was taken for."""
+    """One image above its true and predicted class."""
 
     DEFAULT_CSS = "Tile > Static { height: 2; }"
 
@@ -38,7 +38,7 @@ class Tile(Vertical):
         self._wrong, self._class_names, self._cells = wrong, classes, cells
 
     def compose(self) -> ComposeResult:
-        """Lay out the image and the two lines below."""
+        """Lay out the image above two lines."""
         yield self._drawn()
         wrong = self._wrong
         label, guess = caption(
@@ -59,10 +59,10 @@ class Tile(Vertical):
 
 
 def image_kind(*, is_colourless: bool) -> Callable[[PilImage.Image], Widget]:
-    """Return the finest way to draw an image that works here.
+    """Return the widget that draws images in the highest resolution here.
 
-    Half blocks where the terminal knows no graphics, or could not be asked; grey characters
-    where no colour is wanted.
+    Half blocks if the terminal has no graphics or could not be queried; grey characters
+    without colour.
     """
     if is_colourless:
         return UnicodeImage
@@ -70,7 +70,7 @@ def image_kind(*, is_colourless: bool) -> Callable[[PilImage.Image], Widget]:
 
 
 def _decode(data: bytes) -> PilImage.Image | None:
-    """Return a picture; None for what is none, or far too large."""
+    """Return a picture; None if invalid or too large."""
     try:
         with PilImage.open(io.BytesIO(data), formats=FORMATS) as picture:
             if max(picture.size) > WIDEST_PX:
