@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vld_tui.study.results.intervals import Interval, bootstrap_interval, infer
+from vld_tui.study.results.inference import Interval, bootstrap_interval, infer
 
 Values = npt.NDArray[np.float64]
 Effects = Callable[[np.random.Generator, tuple[int, int]], Values]

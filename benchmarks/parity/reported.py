@@ -14,8 +14,8 @@ from benchmarks.parity.reference import report as theirs
 from benchmarks.parity.reference.report import Run
 from benchmarks.parity.row import Row
 from vld_tui.runs.metrics import LastEvaluation
-from vld_tui.study.results.bootstrap import compare_settings
 from vld_tui.study.results.cloud import clouds
+from vld_tui.study.results.inference import compare_settings
 from vld_tui.study.results.outcomes import Outcome, Setting
 from vld_tui.study.results.selection import choose_cells
 

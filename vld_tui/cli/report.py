@@ -22,8 +22,8 @@ from vld_tui.report.terminal import AS_WIDE_AS_IT_TAKES, report_texts
 from vld_tui.report.write import write_report
 from vld_tui.store.store import Store
 from vld_tui.study.define.files import find_study
-from vld_tui.study.results.gather import Gathered, gather
 from vld_tui.study.results.interpolation import METHOD, Way, find_ways, read_ways
+from vld_tui.study.results.outcomes import Gathered, gather
 from vld_tui.study.standing import Strays, find_strays, standing_of
 from vld_tui.views.study import stray_text
 from vld_tui.words.numbers import plural

@@ -10,8 +10,8 @@ from typing import Final
 from engine.protocol import MEASURES
 from vld_tui.report.tables import CellValue, Points, Share, Spread, Table, TableColumn
 from vld_tui.runs.statistics import FEWEST, Estimate
-from vld_tui.study.results.bootstrap import find_baseline, pair_up, paired_changes
 from vld_tui.study.results.cloud import Cloud, clouds, make_cloud
+from vld_tui.study.results.inference import find_baseline, pair_up, paired_changes
 from vld_tui.study.results.outcomes import (
     Cell,
     Outcome,

@@ -15,8 +15,7 @@ from vld_tui.report.tables import (
     TableColumn,
 )
 from vld_tui.runs.statistics import FEWEST
-from vld_tui.study.results.bootstrap import MOST_SEEDS, Comparison, compare_settings
-from vld_tui.study.results.intervals import FEW, Interval
+from vld_tui.study.results.inference import FEW, MOST_SEEDS, Comparison, Interval, compare_settings
 from vld_tui.study.results.outcomes import Outcome, share_one_split
 from vld_tui.words.numbers import plural
 

@@ -7,8 +7,7 @@ from typing import Final
 
 from rich.text import Text
 
-from vld_tui.report.content import Report
-from vld_tui.report.facts import Fact
+from vld_tui.report.content import Fact, Report
 from vld_tui.report.tables import Table, printed, sparse_texts
 from vld_tui.runs.run import RunPoint
 from vld_tui.study.results.cloud import Cloud

@@ -19,9 +19,8 @@ from vld_tui.report.figures import (
     target_picture,
     way_picture,
 )
-from vld_tui.report.latex import NEEDS as LATEX_NEEDS
-from vld_tui.report.latex import latex_table
-from vld_tui.report.page import page
+from vld_tui.report.page import NEEDS as LATEX_NEEDS
+from vld_tui.report.page import latex_table, page
 from vld_tui.report.tables import csv_text
 
 PAGE: Final = "index.html"

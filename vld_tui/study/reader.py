@@ -14,7 +14,7 @@ from vld_tui.study.define.definition import Study
 from vld_tui.study.define.files import find_text, kept_names, kept_path
 from vld_tui.study.forecast import StudyCost, cost_of, seconds_left
 from vld_tui.study.launch_plan import devices_of, goes_to_cluster
-from vld_tui.study.results.gather import outcomes_so_far
+from vld_tui.study.results.outcomes import outcomes_so_far
 from vld_tui.study.results.state import Counts, StudyProgress, StudyState, TimeLeft
 from vld_tui.study.standing import Standing, standing_of
 

@@ -27,8 +27,7 @@ from vld_tui.study.results.cells import (
     grid_so_far,
     varying_fields,
 )
-from vld_tui.study.results.gather import gather
-from vld_tui.study.results.outcomes import ID, OOD, grouped, mean_accuracies
+from vld_tui.study.results.outcomes import ID, OOD, gather, grouped, mean_accuracies
 from vld_tui.study.results.state import StudyState
 
 STUDY = """

@@ -15,11 +15,10 @@ from PIL import Image
 from tests.vld_tui.report.test_report_tables import HOSTILE
 from tests.vld_tui.study.made_outcomes import CELLS, result, setting, study
 from vld_tui.report.accuracy import by_target, centres
-from vld_tui.report.canvas import DOTS_PER_INCH
+from vld_tui.report.canvas import COLUMN_INCHES, DOTS_PER_INCH, looks
 from vld_tui.report.choices import choice_tables
-from vld_tui.report.content import Report, results_csv
+from vld_tui.report.content import Fact, Report, results_csv
 from vld_tui.report.differences import differences
-from vld_tui.report.facts import Fact
 from vld_tui.report.figures import (
     chain_field,
     chain_picture,
@@ -28,7 +27,6 @@ from vld_tui.report.figures import (
     way_picture,
 )
 from vld_tui.report.page import page
-from vld_tui.report.style import COLUMN_INCHES, looks
 from vld_tui.report.tables import Table, TableColumn, records
 from vld_tui.report.terminal import report_texts
 from vld_tui.report.write import draw, file_names, write_report

@@ -22,7 +22,7 @@ from vld_tui.report.accuracy import (
 )
 from vld_tui.report.choices import NO_HELD_OUT_SOURCES, choice_tables
 from vld_tui.report.differences import EQUAL, ONE_SPLIT, differences
-from vld_tui.report.latex import latex_table, latex_text
+from vld_tui.report.page import latex_table, latex_text
 from vld_tui.report.tables import (
     Absent,
     Points,

@@ -8,7 +8,7 @@ from engine.protocol import RunSpec
 from tests.vld_tui.study.known_datasets import read
 from vld_tui.runs.run import ArmResult, Run
 from vld_tui.study.define.definition import Study
-from vld_tui.study.results.gather import outcomes_so_far
+from vld_tui.study.results.outcomes import outcomes_so_far
 from vld_tui.study.results.state import StudyState, TimeLeft
 from vld_tui.study.standing import Standing
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tests.vld_tui.study.made_outcomes import result, setting, study
-from vld_tui.study.results.bootstrap import (
+from vld_tui.study.results.inference import (
     compare_pair,
     compare_settings,
     find_baseline,

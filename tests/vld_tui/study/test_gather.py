@@ -16,12 +16,11 @@ from engine.protocol import (
 )
 from tests.vld_tui.store.told_runs import Teller, arm_evaluated, data_prepared, evaluation, finished
 from vld_tui.home import Home
-from vld_tui.report.facts import facts
+from vld_tui.report.content import facts
 from vld_tui.store.store import Store
 from vld_tui.study.define.definition import Study
-from vld_tui.study.results.gather import gather
 from vld_tui.study.results.interpolation import Curve, find_ways, read_ways
-from vld_tui.study.results.outcomes import Design, Setting, field_words
+from vld_tui.study.results.outcomes import Design, Setting, field_words, gather
 
 DOMAINS = ("fluent", "fluent-mono", "noto")
 

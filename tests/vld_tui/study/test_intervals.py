@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vld_tui.study.results.intervals import (
+from vld_tui.study.results.inference import (
     FEW,
     Inference,
     Interval,

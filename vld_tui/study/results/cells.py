@@ -11,7 +11,6 @@ from engine.protocol import FIELDS, MEASURED_ON, SEEDS, RunSpec, fields_with
 from vld_tui.runs.run import Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.study.define.definition import Study
-from vld_tui.study.results.gather import outcomes_so_far
 from vld_tui.study.results.outcomes import (
     ID,
     OOD,
@@ -19,6 +18,7 @@ from vld_tui.study.results.outcomes import (
     Quantity,
     known_measures,
     measured,
+    outcomes_so_far,
     worst_domain,
 )
 from vld_tui.study.results.state import StudyState
