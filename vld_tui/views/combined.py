@@ -106,29 +106,35 @@ def networks(combination: Combination) -> str:
     return f"{len(labels)} · {listed}"
 
 
-def combining_lines(event: Event) -> list[str]:
+def combining_lines(task: RunTask, event: Event) -> list[str]:
     """Return the lines of an event of combining; other events have none."""
     match event:
         case Cautioned(message=message):
             return [f"caution: {plain_text(message)}"]
         case ParentMeasured():
-            return [f"parent {parent_line(event)}"]
+            return [f"parent {parent_line(task, event)}"]
         case ParentTried():
-            return [tried_line(event)]
+            return [tried_line(task, event)]
         case BarrierMeasured():
             return [barrier_line(event)]
     return []
 
 
-def parent_line(event: ParentMeasured) -> str:
-    """Return the accuracies of a single parent as text."""
-    return f"{plain_text(event.parent)}  ID {percent(event.id_accuracy)}"
+def parent_line(task: RunTask, event: ParentMeasured) -> str:
+    """Return the accuracy of a single parent as text."""
+    return f"{plain_text(event.parent)}  {_measured_id(task, event.id_accuracy)}"
 
 
-def tried_line(event: ParentTried) -> str:
+def tried_line(task: RunTask, event: ParentTried) -> str:
     """Return whether a network was kept in a greedy soup, as text."""
     verdict = "kept" if event.is_kept else "left out"
-    return f"with {plain_text(event.parent)}  ID {percent(event.soup_accuracy)} · {verdict}"
+    accuracy = _measured_id(task, event.soup_accuracy)
+    return f"with {plain_text(event.parent)}  {accuracy} · {verdict}"
+
+
+def _measured_id(task: RunTask, accuracy: float) -> str:
+    note = " augmented" if spec_of(task).augment_validation else ""
+    return f"ID {percent(accuracy)}{note}"
 
 
 def barrier_line(event: BarrierMeasured) -> str:
@@ -175,10 +181,10 @@ def notices(progress: Progress) -> list[str]:
     return lines
 
 
-def findings(progress: Progress) -> list[tuple[str, str]]:
+def findings(task: RunTask, progress: Progress) -> list[tuple[str, str]]:
     """Return the measurements between parents, as pairs of a label and a line."""
-    rows = _rows("parent", [parent_line(each) for each in progress.parents])
-    rows += _rows("tried", [tried_line(each) for each in progress.tried])
+    rows = _rows("parent", [parent_line(task, each) for each in progress.parents])
+    rows += _rows("tried", [tried_line(task, each) for each in progress.tried])
     half_way = [
         f"{plain_text(each.first)} and {plain_text(each.second)}: {_half_way(each)}"
         for each in progress.barriers

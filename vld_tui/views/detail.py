@@ -80,8 +80,7 @@ def run_facts(
     """Return labelled lines: the run's state, plan, findings and folder."""
     rows = [*_state_rows(run)]
     if run.has_spec:
-        rows += plan_rows(run.task, progress)
-    rows += findings(progress)
+        rows += [*plan_rows(run.task, progress), *findings(run.task, progress)]
     if attempts:
         versions = (f"{name} {version}" for name, version in attempts[-1].versions.items())
         rows.append(("versions", plain_text(" · ".join(versions))))

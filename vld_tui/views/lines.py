@@ -63,7 +63,7 @@ def event_lines(task: RunTask, progress: Progress, event: Event) -> list[str]:
         case CollapseDetected():
             lines = [collapse_line(event), plain_text(event.advice)]
         case _:
-            lines = combining_lines(event)
+            lines = combining_lines(task, event)
     return lines
 
 

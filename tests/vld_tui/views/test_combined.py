@@ -90,13 +90,22 @@ def test_events_are_told_in_a_line(event: object, said: str) -> None:
     assert "\x1b" not in line
 
 
+def test_accuracies_on_augmented_images_are_marked() -> None:
+    task = CombinationSpec.of(resolve_spec({"steps": 300, "augment_validation": True}), SOUP)
+    parent = ParentMeasured(parent="a", id_accuracy=0.5)
+    tried = ParentTried(parent="a", soup_accuracy=0.5, is_kept=True)
+    assert event_lines(task, Progress(), parent) == ["parent a  ID 50.0% augmented"]
+    assert event_lines(task, Progress(), tried) == ["with a  ID 50.0% augmented · kept"]
+    assert findings(task, Progress.told_by([parent])) == [("parent", "a  ID 50.0% augmented")]
+
+
 def test_barriers_and_cautions_are_said_at_the_end() -> None:
     told = Progress.told_by(
         [CAUTION, ParentMeasured(parent="a", id_accuracy=0.5), HIGH, LOW, evaluated(9, 0.5),
          finished(9)]
     )  # fmt: skip
     assert len(notices(told)) == 2
-    assert [label for label, _ in findings(told)] == ["parent", "halfway", "halfway"]
+    assert [label for label, _ in findings(OF_SOUP, told)] == ["parent", "halfway", "halfway"]
     line = closing_line(OF_SOUP, told, status="finished")
     assert line == "finished in 2s · ID 50.0% · OOD 25.0% · loss barrier"
     view = closing_view(OF_SOUP, told, run_id="r", name="n", status="finished", cells=80)
@@ -134,4 +143,4 @@ def test_many_barriers_are_told_in_one_line() -> None:
     (notice,) = notices(told)
     assert "loss barriers between a and 12 of the 15 others" in notice
     assert "up to 14.0 points" in notice
-    assert [line for _, line in findings(told)][-1] == "and 5 more"
+    assert [line for _, line in findings(OF_SOUP, told)][-1] == "and 5 more"
