@@ -468,6 +468,11 @@ def test_a_run_that_combines_others_tells_how_and_which(size: tuple[int, int]) -
         assert "greedy soup · 2 of 2 networks tried" in lines[0]
         assert any("2 · first␛ · [b]second" in line for line in lines)
         assert any("method" in line and "greedy soup: average" in line for line in lines)
-        assert "mixed" in on_screen(app) or size[1] < 50
+        mixed = []
+        for _ in range(5):
+            mixed += [line for line in screen_lines(app) if "mixed" in line]
+            await pilot.press("pagedown")
+            await settle(pilot)
+        assert {line.split()[0] for line in mixed} == {"dropout", "masks"}
 
     play(source, scenario, size=size)

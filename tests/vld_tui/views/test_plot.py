@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from rich.style import Style
 
 from vld_tui.views.plot import GAP_MARK, Plot, Series, View
 from vld_tui.views.raster import Axis
+from vld_tui.words.text import width
 
 STEPS = np.array([0.0, 50, 100, 150, 200])
 RISING = Series("OOD", STEPS, np.array([0.3, 0.4, 0.45, 0.5, 0.5]), "dark_orange", 150)
@@ -104,6 +106,29 @@ def test_marks_tell_curves_apart_without_colour() -> None:
     drawn = "".join(text(Plot("many", many, has_marks=True))[1:-1])
     assert 4 <= drawn.count("●") <= 8
     assert 4 <= drawn.count("▲") <= 8
+
+
+@pytest.mark.parametrize(("cells", "rows"), [(80, 22), (120, 40), (200, 48), (40, 16)])
+def test_a_plot_fills_its_room_and_no_more(cells: int, rows: int) -> None:
+    plot = Plot("accuracy", (FLAT, RISING), View(cursor=150), is_percent=True, has_marks=True)
+    lines = text(plot, cells, rows)
+    assert len(lines) == rows
+    assert max(width(line) for line in lines) <= cells
+
+
+def test_a_curve_and_its_value_have_its_colour() -> None:
+    plot = Plot("accuracy", (FLAT, RISING), is_percent=True, has_marks=True)
+    first, *rest = list(plot.lines(60, 12))
+    named = {each.style: each.text for each in first}
+    drawn = {mark: style for line in rest for text_, style, _ in line for mark in text_}
+    for series, mark in ((FLAT, "●"), (RISING, "▲")):
+        assert named[Style.parse(series.style)].split()[0] == mark
+        assert drawn[mark] == Style.parse(series.style)
+
+
+def test_a_single_value_is_drawn() -> None:
+    one = Series("ID", np.array([0.0]), np.array([0.5]), "green")
+    assert "●" in "".join(text(Plot("accuracy", (one,), has_marks=True))[1:-1])
 
 
 def test_a_step_is_named_as_asked() -> None:
