@@ -1,6 +1,5 @@
 """The images of one run: split, augmented and drawn in batches."""
 
-from engine.data.augment import augment_batch
 from engine.data.batches import (
     TrainingBatches,
     ValidationAugmentation,
@@ -15,7 +14,6 @@ __all__ = [
     "RunData",
     "TrainingBatches",
     "ValidationAugmentation",
-    "augment_batch",
     "evaluation_batches",
     "load_data",
     "seed_hash",

@@ -7,13 +7,12 @@ from engine.evaluate.domains import (
     evaluate_domains,
     network_predictor,
 )
-from engine.evaluate.predictions import describe_predictions, keep_predictions
+from engine.evaluate.predictions import keep_predictions
 
 __all__ = [
     "DomainResult",
     "Evaluation",
     "Predictor",
-    "describe_predictions",
     "evaluate",
     "evaluate_domains",
     "judge",

@@ -66,7 +66,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         for number, run in enumerate(store.runs.find()):
             store.labels.rename(run.run_id, f"{number} {HOSTILE}"[:100])
             store.labels.set_note(run.run_id, TEXT)
-            store.labels.set_tags(run.run_id, (WORD[:64],))
+            store.labels.change_tags(run.run_id, lambda _: (WORD[:64],))
     told = Vld(home.path)("report", "planted", "--out", str(root / "report"))
     assert told.exit_code == 0, told.stderr
     return root / "report", told.stdout + told.stderr

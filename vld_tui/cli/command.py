@@ -73,10 +73,6 @@ RunsOrNone = Annotated[
     list[str] | None,
     run_argument("[RUN...]", "Run ids, unique id prefixes, names or @last."),
 ]
-RunsArgument = Annotated[
-    list[str],
-    run_argument("RUN...", "Run ids, unique id prefixes, names or @last."),
-]
 
 
 def is_debugging(ctx: typer.Context) -> bool:

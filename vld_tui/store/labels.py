@@ -44,14 +44,6 @@ class Labels:
         """
         self._set(run_id, "name", check_name(name))
 
-    def set_tags(self, run_id: str, tags: Sequence[str]) -> None:
-        """Replace a run's tags.
-
-        Raises:
-            StoreError: for an unusable tag.
-        """
-        self._set(run_id, "tags", " ".join(check_tags(tags)))
-
     def set_note(self, run_id: str, note: str) -> None:
         """Replace a run's note.
 
@@ -102,7 +94,7 @@ class Labels:
         except OSError as error:
             raise StoreError(f"Cannot write the tag {tag}: {error}.") from None
 
-    def _set(self, run_id: str, column: Literal["name", "tags", "note"], value: str) -> None:
+    def _set(self, run_id: str, column: Literal["name", "note"], value: str) -> None:
         try:
             with self._database.write() as connection:
                 found = find_by_id(self._database, run_id)

@@ -70,7 +70,7 @@ def test_a_name_that_means_something_else_is_refused(store: Store, home: Home, n
 @pytest.mark.parametrize("tag", ["", "two words", "tab\tbed", "x" * 65, "+a", "-a", "\udcff"])
 def test_a_tag_that_is_no_word_is_refused(store: Store, run: Run, tag: str) -> None:
     with pytest.raises(StoreError, match="tag"):
-        store.labels.set_tags(run.run_id, ["fine", tag])
+        store.labels.change_tags(run.run_id, lambda _: ["fine", tag])
     assert store.runs.get(run.run_id).tags == run.tags
 
 
@@ -83,7 +83,7 @@ def test_values_that_are_not_text_are_refused(store: Store, home: Home) -> None:
 
 def test_labels_change_in_history_and_in_the_folder(store: Store, run: Run, home: Home) -> None:
     store.labels.rename(run.run_id, "second; DROP TABLE runs")
-    store.labels.set_tags(run.run_id, ["'quoted'", "b%"])
+    store.labels.change_tags(run.run_id, lambda _: ["'quoted'", "b%"])
     store.labels.set_note(run.run_id, "line\nline \x1b[31m [bold]")
     changed = store.runs.get(run.run_id)
     assert changed.name == "second; DROP TABLE runs"
@@ -112,7 +112,7 @@ def test_a_label_that_cannot_be_written_to_the_folder_stays_as_it_was(
 def test_any_text_is_kept_as_it_is(store: Store, run: Run, note: str, tag: str) -> None:
     is_word = not any(sign.isspace() or sign == "," for sign in tag) and tag[0] not in "+-"
     if is_word:
-        store.labels.set_tags(run.run_id, [tag])
+        store.labels.change_tags(run.run_id, lambda _: [tag])
         assert store.runs.get(run.run_id).tags == (tag,)
     store.labels.set_note(run.run_id, note)
     assert store.runs.get(run.run_id).note == note

@@ -40,7 +40,7 @@ from vld_tui.store.store import Store
 with Store.open(Home(Path(sys.argv[1]))) as store:
     for seed in range(10):
         run = store.runs.create(resolve_spec({"seed": seed}))
-        store.labels.set_tags(run.run_id, [f"seed-{seed}"])
+        store.labels.change_tags(run.run_id, lambda _: [f"seed-{seed}"])
 """
 
 

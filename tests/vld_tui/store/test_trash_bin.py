@@ -49,7 +49,7 @@ def test_labels_of_a_trashed_run_can_still_change(
 ) -> None:
     _end(store, teller)
     store.trash.move(run.run_id)
-    store.labels.set_tags(run.run_id, ["later"])
+    store.labels.change_tags(run.run_id, lambda _: ["later"])
     assert home.trashed_run_dir(run.run_id).read_user().tags == ("later",)
 
 

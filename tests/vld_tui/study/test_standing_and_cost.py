@@ -105,7 +105,7 @@ def test_what_is_missing_is_queued_and_what_broke_off_goes_on(store: Store) -> N
 def test_runs_that_were_there_get_the_tag_and_keep_what_they_had(store: Store) -> None:
     done, broken, *_ = STUDY.specs
     adopted, failed_run = tell_finished(store, done), tell_failed(store, broken)
-    store.labels.set_tags(adopted.run_id, ("mine",))
+    store.labels.change_tags(adopted.run_id, lambda _: ("mine",))
     store.labels.set_note(adopted.run_id, "the best so far")
     trashed = tell_finished(store, STUDY.specs[2])
     standing = standing_of(store, STUDY)
