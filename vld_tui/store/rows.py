@@ -87,7 +87,8 @@ that the engine reported."""
 _NAMES: Final = [field.name for field in _IN_COLUMNS]
 _SELECTED: Final = (
     "key, damage, "
-    "EXISTS (SELECT 1 FROM arms WHERE arms.run = runs.key AND json_valid(arms.domains) IS NOT 1), "
+    "EXISTS (SELECT 1 FROM arms WHERE arms.run = runs.key "
+    "AND NOT (json_valid(arms.domains) IS 1 AND json_valid(arms.measures) IS 1)), "
     f"{', '.join(_COLUMNS.columns)}"
 )
 _CREATED_AT, _STATUS, _SPEC = (_NAMES.index(name) for name in ("created_at", "status", "spec"))

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from vld_tui.runs.metrics import Attempt, CheckpointInfo
 from vld_tui.runs.progress import Progress
-from vld_tui.runs.run import Run
+from vld_tui.runs.run import DAMAGED, Run
 from vld_tui.runs.run_folder import FolderContents
 from vld_tui.views.accuracies import accuracy_views
 from vld_tui.views.combined import findings, progress_label
@@ -50,7 +50,8 @@ def run_detail(
     )
     parts: list[RenderableType] = [run_heading(run, cells, progress)]
     parts += [trouble] if trouble is not None else []
-    if more := (run.error or "").strip().partition("\n")[2]:
+    more = (run.error or "").strip().partition("\n")[2]
+    if more and run.status != DAMAGED:  # the whole reason is shown above
         parts.append(Text(plain_text(more, keep_newlines=True), VERMILION))
     parts.append(Text(""))
     if progress.collapse is not None:

@@ -119,7 +119,8 @@ def trouble_line(
     if run.status not in (*IN_TROUBLE, DAMAGED, "stopped"):
         return None
     if run.status == DAMAGED:
-        return Text(f"damaged  {plain_text(run.error or '')}", ALARM_STYLE, overflow="fold")
+        reason = plain_text(run.error or "", keep_newlines=True)
+        return Text(f"damaged  {reason}", ALARM_STYLE, overflow="fold")
     last = next((each.step for each in checkpoints if each.kind == "last"), None)
     way = f"{resume} " + ("starts it again" if last is None else f"resumes from step {last:,}")
     style = ALARM_STYLE if run.status in IN_TROUBLE else status_style(run.status)

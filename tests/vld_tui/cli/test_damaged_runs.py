@@ -135,6 +135,16 @@ def test_every_command_that_reads_gets_past_a_damaged_run(home: Home, runs: list
     assert len(statuses(vld)) == 2
 
 
+def test_a_damaged_run_s_reason_and_way_out_are_shown_once_each_on_its_line(
+    home: Home, runs: list[Run]
+) -> None:
+    garble(home, runs[1], "spec = 'garbage'")
+    shown = Vld(home.path)("show", "run-1").stdout
+    assert "␊" not in shown
+    assert shown.count("Reread it from its folder") == 1
+    assert shown.splitlines()[1].startswith("damaged  the run's database entry is invalid")
+
+
 def test_the_log_of_a_damaged_run_tells_the_settings_of_its_folder(
     home: Home, runs: list[Run]
 ) -> None:
@@ -174,8 +184,9 @@ def test_the_dashboard_shows_damaged_runs_among_the_others(home: Home, runs: lis
     source.close()
 
 
+@pytest.mark.parametrize("column", ["domains", "measures"])
 def test_results_of_arms_that_cannot_be_read_make_their_run_damaged(
-    home: Home, runs: list[Run]
+    home: Home, column: str, runs: list[Run]
 ) -> None:
     with Store.open(home) as store:
         told = store.runs.create(resolve_spec({"seed": 9}), name="with-arms")
@@ -187,7 +198,7 @@ def test_results_of_arms_that_cannot_be_read_make_their_run_damaged(
         )
         store.live.refresh()
     with closing(sqlite3.connect(home.database)) as connection, connection:
-        connection.execute("UPDATE arms SET domains = '{\"noto\"'")
+        connection.execute(f"UPDATE arms SET {column} = '{{\"noto\"'")
     vld = Vld(home.path)
     assert statuses(vld)[told.run_id] == "damaged"
     assert len(statuses(vld)) == 4
