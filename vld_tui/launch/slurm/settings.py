@@ -14,7 +14,6 @@ from engine.protocol.fields import about, fields_of
 from vld_tui.launch.slurm.commands import SlurmError
 
 VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(=.*)?")
-HIDDEN: Final = "***"
 _LEAST_LENGTH: Final = 8
 _SECRET_NAME: Final = re.compile(
     r"(?i)(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|API_?KEY|KEY|PAT)$"

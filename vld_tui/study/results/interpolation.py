@@ -13,7 +13,6 @@ from vld_tui.store.store import Store
 
 METHOD: Final = "interpolation"
 ARM_WORDS: Final = {"interpolation": "weights", "representations": "representations"}
-_JUDGED: Final = ("id", "ood")
 
 
 class Curve(NamedTuple):
