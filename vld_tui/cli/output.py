@@ -18,6 +18,11 @@ def say(line: str, *, to_stderr: bool = False) -> None:
     typer.echo(plain_text(line), err=to_stderr)
 
 
+def on_one_line(error: object) -> str:
+    """Return an error's lines as one, to follow other words on a line."""
+    return " ".join(str(error).splitlines())
+
+
 def print_text(text: str) -> None:
     """Print text to stdout: unchanged for scripts, as plain text on a terminal."""
     sys.stdout.write(plain_text(text, keep_newlines=True) if sys.stdout.isatty() else text)

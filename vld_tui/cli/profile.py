@@ -9,7 +9,7 @@ import typer
 
 from vld_tui.cli.command import Command, Group, JsonOption, proposes
 from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import print_json, say
+from vld_tui.cli.output import on_one_line, print_json, say
 from vld_tui.cli.session import this_home
 from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.profiles import (
@@ -80,7 +80,7 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
         try:
             found[name] = read_profile(home, name)
         except SlurmError as error:
-            say(f"{name} is invalid: {error}", to_stderr=True)
+            say(f"{name} is invalid: {on_one_line(error)}", to_stderr=True)
     if as_json:
         print_json(found)
         return

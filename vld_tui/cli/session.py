@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import typer
 
 from vld_tui.cli.hints import home_option
-from vld_tui.cli.output import say
+from vld_tui.cli.output import on_one_line, say
 from vld_tui.home import Home, find_named_home, look_at_home, open_home
 from vld_tui.store.errors import (
     DatabaseDamaged,
@@ -64,7 +64,7 @@ def refresh(store: Store) -> None:
 
     problem = look_at_jobs(store)
     if problem is not None:
-        say(f"could not refresh job states: {problem}", to_stderr=True)
+        say(f"could not refresh job states: {on_one_line(problem)}", to_stderr=True)
 
 
 def refresh_or_say(store: Store, *, with_jobs: bool = True) -> None:
@@ -93,10 +93,10 @@ def refresh_or_say(store: Store, *, with_jobs: bool = True) -> None:
         store.live.work_on_copy()
         store.live.refresh()
     except StoreError as error:
-        say(f"showing older data: {problem or error}", to_stderr=True)
+        say(f"showing older data: {on_one_line(problem or error)}", to_stderr=True)
     else:
         if problem is not None:
-            say(f"read from the run folders without saving: {problem}", to_stderr=True)
+            say(f"read from the run folders without saving: {on_one_line(problem)}", to_stderr=True)
 
 
 def open_for_runs(
@@ -119,7 +119,7 @@ def open_for_runs(
     except (DatabaseLocked, DatabaseUnwritable, DatabaseDamaged) as error:
         if store is not None:
             store.close()
-        say(f"read from the run folder only: {error}", to_stderr=True)
+        say(f"read from the run folder only: {on_one_line(error)}", to_stderr=True)
         return Store.of_folders(this_home(ctx, to_look=True), references)
     except BaseException:
         if store is not None:

@@ -52,3 +52,11 @@ def test_what_was_done_is_said(vld: Vld, programs: Programs, submitted: Run) -> 
     held = f"{run} held; to release: vld queue release {run}\n"
     assert vld("queue", "hold", run).stdout == held
     assert vld("queue", "release", run).stdout == f"{run} released\n"
+
+
+def test_profiles_that_are_invalid_are_named_on_a_line_each(vld: Vld) -> None:
+    vld("profile", "set", "old", "mem=8G")
+    (vld.home / "profiles" / "old.toml").write_text("bogus = 1\n")
+    (told,) = vld("profile", "ls").stderr.splitlines()
+    assert told.startswith("old is invalid: ")
+    assert "'bogus'. Settings: partition," in told

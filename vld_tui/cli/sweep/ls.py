@@ -9,7 +9,7 @@ import typer
 from engine.protocol import UserError
 from vld_tui.cli.command import JsonOption
 from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import print_json, say
+from vld_tui.cli.output import on_one_line, print_json, say
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.store.store import Store
 from vld_tui.study.define.files import find_study, kept_names, preset_titles
@@ -54,7 +54,7 @@ def tell_launched(launched: dict[str, Standing | str]) -> None:
         say(with_home(f"No launched studies yet. Start with a small one: {first}"))
     width = max(map(len, launched), default=0)
     for name, found in launched.items():
-        said = found if isinstance(found, str) else counts_text(found)
+        said = on_one_line(found) if isinstance(found, str) else counts_text(found)
         say(f"{name:<{width}}  {said}")
 
 
