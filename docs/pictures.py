@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from vld_tui.cli.draw.closing import closing_view, next_commands
+from vld_tui.cli.reporters import closing_view, next_commands
 from vld_tui.dashboard.app import make_dashboard
 from vld_tui.home import Home, open_home
 from vld_tui.launch.local import EventFollower

@@ -8,7 +8,7 @@ import typer
 
 from vld_tui.cli.command import DebugOption, HomeOption
 from vld_tui.cli.group import LazyGroup
-from vld_tui.cli.surroundings import settle_streams
+from vld_tui.cli.output import settle_streams
 from vld_tui.words.utf8 import use_utf8_names
 
 __all__ = ["app", "main"]

@@ -13,8 +13,8 @@ from rich.console import Console
 from vld_tui.cli.command import Command
 from vld_tui.cli.group import ErrorsInWords
 from vld_tui.cli.hints import home_option
+from vld_tui.cli.output import settle_streams
 from vld_tui.cli.session import open_store
-from vld_tui.cli.surroundings import settle_streams
 from vld_tui.home import HomeError, absence, find_home, open_home
 
 app = typer.Typer(

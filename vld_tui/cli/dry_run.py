@@ -1,26 +1,54 @@
-"""``vld run --dry-run``: the plan of a run and the problems that would stop it."""
+"""``--dry-run``: what a run or the jobs of a cluster would do."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import typer
 
 from engine.protocol import NO_TARGET, RunSpec, learning_rates
-from vld_tui.cli.draw.planned_jobs import planned_lines
 from vld_tui.cli.errors import USAGE_EXIT
 from vld_tui.cli.output import print_json, say
 from vld_tui.home import Home
-from vld_tui.launch.slurm.plan import ClusterPlan
+from vld_tui.launch.slurm.plan import ClusterPlan, PlannedJobs
 from vld_tui.runs.progress import Progress
 from vld_tui.study.planner import LocalPlanner
 from vld_tui.study.preflight import Prospects, prospects
 from vld_tui.views.forecast import forecast_text
-from vld_tui.views.plan import ONE_DOMAIN, image_rows, plan_rows
+from vld_tui.views.plan import ONE_DOMAIN, image_rows, loaded_line, plan_rows
 from vld_tui.views.study import weights_lines
-from vld_tui.views.weights import loaded_line
-from vld_tui.words.numbers import plural
+from vld_tui.words.numbers import duration, plural
+
+
+def planned_lines(plan: ClusterPlan) -> Iterator[tuple[str, str]]:
+    """Yield the planned jobs as lines of label and text."""
+    for jobs in plan.jobs:
+        yield "cluster", _planned(jobs)
+    for problem in plan.problems:
+        first, *further = problem.splitlines()
+        yield "problem", first
+        for line in further:
+            yield "", line
+    if plan.unchecked is not None:
+        yield "caution", f"the cluster was not checked: {plan.unchecked}"
+
+
+def _planned(jobs: PlannedJobs) -> str:
+    count = plural(jobs.jobs, "job")
+    if jobs.jobs > 1:
+        count += f" in {plural(jobs.arrays, 'array')}"
+    if jobs.runs_per_job > 1:
+        how = "concurrently" if jobs.share else "one after another"
+        count += f" of up to {jobs.runs_per_job} runs {how}"
+    machines = [plural(jobs.nodes, "machine")] if jobs.nodes > 1 else []
+    gpus = "no GPU" if jobs.gpus == 0 else plural(jobs.gpus, "GPU")
+    cpus = "default cores" if jobs.cpus is None else plural(jobs.cpus, "core")
+    mem = "default memory" if jobs.mem is None else f"memory {jobs.mem}"
+    partition = f"partition {jobs.partition}" if jobs.partition else "no partition"
+    parts = [count, partition, f"time {duration(jobs.minutes * 60)}", *machines, gpus, cpus, mem]
+    return " · ".join(parts)
 
 
 def print_plan(home: Home, spec: RunSpec, cluster: ClusterPlan | None, *, as_json: bool) -> None:

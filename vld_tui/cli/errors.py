@@ -12,7 +12,7 @@ import typer
 from engine.protocol import UserError, nearest
 from vld_tui.cli.command import MOST
 from vld_tui.cli.hints import with_home
-from vld_tui.cli.surroundings import is_folder_gone
+from vld_tui.cli.output import is_folder_gone
 from vld_tui.words.text import plain_text
 
 FAILED_EXIT: Final = 1

@@ -30,7 +30,7 @@ from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
-from vld_tui.views.intervals import interval_record
+from vld_tui.views.accuracies import interval_record
 
 POLL_INTERVAL_S: Final = 0.1
 INGEST_INTERVAL_S: Final = 3.0

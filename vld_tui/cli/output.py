@@ -1,8 +1,10 @@
-"""Output of the commands: plain lines and JSON."""
+"""What commands print, and the streams they print to."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import sys
 from typing import Final
@@ -11,6 +13,35 @@ import msgspec
 import typer
 
 from vld_tui.words.text import plain_text
+
+_STANDARD: Final = ("stdin", "stdout", "stderr")
+
+
+def settle_streams() -> None:
+    """Make the standard streams usable.
+
+    A closed stream (``>&-``) is opened on /dev/null; otherwise the next file to be opened would
+    get its number and receive what is printed. Without UTF-8, characters become ``?``.
+    """
+    for number, name in enumerate(_STANDARD):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor, this one
+        if getattr(sys, name) is None:
+            mode = "r" if number == 0 else "w"
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def is_folder_gone() -> bool:
+    """Return whether the current directory was deleted."""
+    with contextlib.suppress(FileNotFoundError):
+        os.getcwd()
+        return False
+    return True
 
 
 def say(line: str, *, to_stderr: bool = False) -> None:

@@ -20,9 +20,9 @@ from vld_tui.runs.run import Run
 from vld_tui.runs.run_folder import FolderReader, stop_asked, suspended_pid
 from vld_tui.store.ingest import log_size
 from vld_tui.store.store import Store
+from vld_tui.views.accuracies import interval_record
 from vld_tui.views.combined import cautions
 from vld_tui.views.detail import run_detail
-from vld_tui.views.intervals import interval_record
 from vld_tui.views.predictions import class_shares
 
 LONG_LOG_BYTES: Final = 2**23

@@ -14,7 +14,7 @@ from vld_tui.control.stop import refuse_stopped
 from vld_tui.control.stop import stop as stop_run
 from vld_tui.launch.local import await_exit
 from vld_tui.store.store import Store
-from vld_tui.views.jobs import stopped_text
+from vld_tui.views.queue import stopped_text
 
 PATIENCE_S: Final = 15.0
 POLL_INTERVAL_S: Final = 0.1

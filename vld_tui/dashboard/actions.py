@@ -201,7 +201,7 @@ def _stop_text(done: Stopped) -> str:
     Raises:
         LaunchError: when it has no process.
     """
-    from vld_tui.views.jobs import stopped_text
+    from vld_tui.views.queue import stopped_text
 
     said = f"{done.run.name} {stopped_text(done)}"
     if done.how == "gone":

@@ -21,8 +21,7 @@ from vld_tui.study.define.files import without_local_folder
 from vld_tui.study.results.cloud import Cloud, clouds
 from vld_tui.study.results.interpolation import Way
 from vld_tui.study.results.outcomes import PLACES, Coverage, Design, Gathered, Outcome
-from vld_tui.views.images import image_cautions
-from vld_tui.views.precisions import precision_cautions
+from vld_tui.views.cautions import image_cautions, precision_cautions
 from vld_tui.words.numbers import duration, moment, percent, plural
 
 CAUTION: Final = "caution"

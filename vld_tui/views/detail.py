@@ -16,9 +16,9 @@ from vld_tui.views.accuracies import accuracy_views
 from vld_tui.views.combined import findings, progress_label
 from vld_tui.views.configuration import configuration
 from vld_tui.views.domain_results import domain_results
-from vld_tui.views.jobs import job_text, reason_in_words
 from vld_tui.views.live import collapse_notice, notice_views
 from vld_tui.views.plan import LABEL_CELLS, plan_rows
+from vld_tui.views.queue import job_text, reason_in_words
 from vld_tui.views.run_files import run_files
 from vld_tui.views.run_heading import run_heading, trouble_line
 from vld_tui.views.timeline import timeline

@@ -18,8 +18,8 @@ from engine.protocol import (
     value_in,
 )
 from vld_tui.runs.progress import Progress, best_of
+from vld_tui.views.accuracies import interval_line, split_interval
 from vld_tui.views.combined import has_choice, step_label
-from vld_tui.views.intervals import interval_line, split_interval
 from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import UNKNOWN, decimal, id_words, percent, percent_range
 from vld_tui.words.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE

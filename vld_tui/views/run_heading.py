@@ -10,9 +10,9 @@ from rich.text import Text
 from vld_tui.runs.metrics import CheckpointInfo
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import DAMAGED, QUEUED, Run
+from vld_tui.views.accuracies import Certainty, RunCertainty, run_certainty
 from vld_tui.views.combined import progress_label
-from vld_tui.views.intervals import Certainty, RunCertainty, run_certainty
-from vld_tui.views.jobs import job_text
+from vld_tui.views.queue import job_text
 from vld_tui.words.numbers import percent, percent_range
 from vld_tui.words.palette import (
     ALARM_STYLE,

@@ -11,8 +11,8 @@ from rich.text import Text
 from vld_tui.runs.metrics import Attempt
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import QUEUED, Run
-from vld_tui.views.jobs import job_text
 from vld_tui.views.lines import collapse_line, recovery_line
+from vld_tui.views.queue import job_text
 from vld_tui.words.numbers import duration, id_words, moment, percent
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE, STATUS_SIGNS, status_style
 from vld_tui.words.text import plain_text

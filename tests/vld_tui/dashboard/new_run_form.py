@@ -18,7 +18,7 @@ from tests.vld_tui.dashboard.fake_history import (
 )
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
 from vld_tui.dashboard.app import Dashboard
-from vld_tui.dashboard.screens.new_run.groups import FieldGroup
+from vld_tui.dashboard.screens.new_run.lines import FieldGroup
 from vld_tui.dashboard.screens.pick import Pick
 
 Use = Callable[["Form"], Awaitable[None]]

@@ -19,7 +19,7 @@ from engine.protocol import (
     RunStarted,
     resolve_spec,
 )
-from vld_tui.cli.draw.closing import closing_view
+from vld_tui.cli.reporters import closing_view
 from vld_tui.runs.progress import Progress
 from vld_tui.views.combined import findings, networks, notices, step_label
 from vld_tui.views.lines import closing_line, event_lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.protocol.datasets import CheckReport, Duplicate, Finding
-from vld_tui.cli.draw.data_check import check_report_lines
+from vld_tui.cli.data.check import check_report_lines
 from vld_tui.words.text import width
 
 

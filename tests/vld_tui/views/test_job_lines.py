@@ -6,8 +6,7 @@ import msgspec
 import pytest
 
 from tests.vld_tui.dashboard.fake_history import make_run
-from vld_tui.views.jobs import job_text, reason_in_words
-from vld_tui.views.queue import job_lines
+from vld_tui.views.queue import job_lines, job_text, reason_in_words
 from vld_tui.views.run_heading import run_heading
 
 WAITS = make_run(

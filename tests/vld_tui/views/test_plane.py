@@ -9,8 +9,7 @@ import numpy as np
 from rich.segment import Segment
 
 from vld_tui.runs.run import RunPoint
-from vld_tui.views.front import MOST_FRONTS, fronts, pareto_front
-from vld_tui.views.plane import CURRENT_MARK, PlanePlot
+from vld_tui.views.plane import CURRENT_MARK, MOST_FRONTS, PlanePlot, fronts, pareto_front
 
 
 def point(

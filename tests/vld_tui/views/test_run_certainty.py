@@ -19,12 +19,11 @@ from engine.protocol import (
 )
 from engine.protocol.intervals import Interval, Sample, accuracy_interval, uncertain_selection
 from tests.vld_tui.dashboard.fake_history import make_run
-from vld_tui.cli.draw.closing import closing_view
+from vld_tui.cli.reporters import closing_view
 from vld_tui.runs.progress import Progress
-from vld_tui.views.accuracies import accuracy_rows
+from vld_tui.views.accuracies import accuracy_rows, interval_line, interval_record, run_certainty
 from vld_tui.views.combined import cautions
 from vld_tui.views.domain_results import domain_results
-from vld_tui.views.intervals import interval_line, interval_record, run_certainty
 from vld_tui.views.live import training_view
 from vld_tui.views.run_heading import run_heading
 

@@ -24,7 +24,7 @@ from engine.protocol import (
 )
 from engine.protocol.datasets import LeftOut
 from engine.protocol.extras import install_command
-from vld_tui.cli.draw.closing import closing_view, next_commands
+from vld_tui.cli.reporters import closing_view, next_commands
 from vld_tui.runs.progress import Progress
 from vld_tui.views.accuracies import accuracy_rows
 from vld_tui.views.domain_results import domain_results

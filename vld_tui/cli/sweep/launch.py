@@ -10,7 +10,7 @@ import typer
 
 from vld_tui.cli.asking import ask
 from vld_tui.cli.command import JsonOption, proposes
-from vld_tui.cli.draw.planned_jobs import planned_lines
+from vld_tui.cli.dry_run import planned_lines
 from vld_tui.cli.errors import USAGE_EXIT, CommandError
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, print_text, say

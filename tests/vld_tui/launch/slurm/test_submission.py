@@ -27,7 +27,7 @@ from vld_tui.launch.slurm.watch import look_at_jobs
 from vld_tui.runs.run import Run
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
-from vld_tui.views.jobs import stopped_text
+from vld_tui.views.queue import stopped_text
 
 
 def make_runs(store: Store, count: int) -> list[str]:

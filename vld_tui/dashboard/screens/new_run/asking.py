@@ -12,9 +12,13 @@ from textual.worker import get_current_worker
 
 from engine.protocol import RunSpec, UserError
 from vld_tui.dashboard.guard import Guarded
-from vld_tui.dashboard.screens.new_run.appraisal import appraise
 from vld_tui.dashboard.screens.new_run.knowledge import LOOKING
-from vld_tui.dashboard.screens.new_run.messages import DatasetsFound, NetworksFound, PresetsFound
+from vld_tui.dashboard.screens.new_run.messages import (
+    DatasetsFound,
+    NetworksFound,
+    PresetsFound,
+    appraise,
+)
 from vld_tui.study.planner import Planner
 from vld_tui.study.presets import Preset
 from vld_tui.words.text import plain_text

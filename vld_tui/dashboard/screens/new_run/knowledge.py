@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.protocol.datasets import DatasetListing
-from vld_tui.dashboard.screens.new_run.appraisal import is_same_choice
 from vld_tui.dashboard.screens.new_run.choices import (
     dataset_choices,
     dataset_words,
@@ -17,7 +16,7 @@ from vld_tui.dashboard.screens.new_run.choices import (
     value_choices,
 )
 from vld_tui.dashboard.screens.new_run.draft import Draft
-from vld_tui.dashboard.screens.new_run.messages import Appraised
+from vld_tui.dashboard.screens.new_run.messages import Appraised, is_same_choice
 from vld_tui.dashboard.screens.pick import Choice
 from vld_tui.study.planner import Network, networks_of_kind, weights_places
 from vld_tui.views.inventory import weights_words

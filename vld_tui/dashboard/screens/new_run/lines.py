@@ -1,21 +1,28 @@
-"""A line of the form: a field's name, its text and a note."""
+"""The lines of the form: a field each, and how keys walk from one to the next."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
 
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
-from engine.protocol import FieldInfo
-from vld_tui.dashboard.screens.new_run.choices import is_pickable
+from engine.protocol import FIELDS, FieldInfo
+from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.screens.new_run.choices import is_pickable, typed_words
 from vld_tui.dashboard.screens.new_run.messages import PickAsked
 from vld_tui.dashboard.widgets.plain_input import PlainInput
 from vld_tui.dashboard.widgets.slider import Slider
+from vld_tui.words.numbers import plural
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
@@ -183,3 +190,141 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return value if 0 <= value < 1 else None
+
+
+def line_of(widget: Widget) -> Widget:
+    """Return the field that a widget is part of, or the widget."""
+    fields = (each for each in widget.ancestors_with_self if isinstance(each, FieldLine))
+    return next(fields, widget)
+
+
+def next_line(chain: Sequence[Widget], focused: Widget, step: int) -> Widget:
+    """Return the line after that of the focused widget, or before it (−1), cyclically.
+
+    ``chain`` has every focusable widget, in order.
+    """
+    lines = list(dict.fromkeys(map(line_of, chain)))
+    return lines[(lines.index(line_of(focused)) + step) % len(lines)]
+
+
+class PresetLine(Static, can_focus=True):
+    """Shows which preset was loaded, and whether anything changed since.
+
+    ``enter`` or a click lists all presets.
+    """
+
+    DEFAULT_CSS = """
+    PresetLine { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    PresetLine:hover { background: $boost; }
+    PresetLine:focus { background: $primary 40%; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("list-presets", "enter,space", "list", "list presets")
+    ]
+
+    @dataclass
+    class ListAsked(Message):
+        """The user wants to see the presets."""
+
+    def on_click(self) -> None:
+        """List the presets."""
+        self.action_list()
+
+    def action_list(self) -> None:
+        """List the presets."""
+        self.post_message(self.ListAsked())
+
+    def show(self, name: str | None, *, is_changed: bool, count: int) -> None:
+        """Show the preset, and the number of presets."""
+        line = Text("  ", no_wrap=True)
+        line.append("New run", HEADING_STYLE)
+        line.pad_right(NAME_CELLS - line.cell_len)
+        if name is None:
+            there = f"{plural(count, 'preset')} available ▾" if count else "no presets yet"
+            line.append(f"{there} · ctrl+s saves these values as a preset", QUIET_STYLE)
+        else:
+            line.append("preset ", QUIET_STYLE).append(plain_text(name), HEADING_STYLE)
+            line.append(" (changed)" if is_changed else "", QUIET_STYLE).append(" ▾", QUIET_STYLE)
+        self.update(line)
+
+
+class GroupTitle(Static, can_focus=True):
+    """The title of a group; ``enter``, ``space`` or a click unfolds it."""
+
+    DEFAULT_CSS = """
+    GroupTitle { height: 1; width: 100%; text-wrap: nowrap; text-overflow: ellipsis; }
+    GroupTitle:hover { background: $boost; }
+    GroupTitle:focus { background: $primary 40%; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("toggle-group", "enter,space", "switch", "fold or unfold"),
+        bind("unfold", "right", "unfold(True)", "unfold"),
+        bind("fold", "left", "unfold(False)", "fold"),
+    ]
+
+    def on_click(self) -> None:
+        """Fold or unfold."""
+        self.action_switch()
+
+    def action_switch(self) -> None:
+        """Fold or unfold."""
+        if isinstance(self.parent, FieldGroup):
+            self.parent.unfold(not self.parent.is_unfolded)
+
+    def action_unfold(self, is_wanted: bool) -> None:
+        """Fold or unfold."""
+        if isinstance(self.parent, FieldGroup):
+            self.parent.unfold(is_wanted)
+
+
+class FieldGroup(Vertical):
+    """The fields of a group that are folded by default."""
+
+    DEFAULT_CSS = "FieldGroup { height: auto; }"
+
+    def __init__(self, group: str, lines: Sequence[FieldLine]) -> None:
+        super().__init__()
+        self.group, self._lines = group, tuple(lines)
+        self.is_unfolded = False
+        self._problems: Mapping[str, str] = {}
+        self._told = ""
+
+    def compose(self) -> ComposeResult:
+        """Lay out the title; the fields are created when first unfolded."""
+        yield GroupTitle()
+
+    def on_mount(self) -> None:
+        """Show the summary."""
+        self.say({})
+
+    def unfold(self, is_wanted: bool) -> None:
+        """Show or hide the fields."""
+        self.is_unfolded = is_wanted
+        if is_wanted and self._lines[0].parent is None:
+            self.mount_all(self._lines)
+        for line in self._lines:
+            line.display = is_wanted
+        if is_wanted:
+            self.call_after_refresh(self.scroll_visible)
+        self.say(self._problems)
+
+    def say(self, problems: Mapping[str, str]) -> None:
+        """Show which fields were changed, and what is wrong; ``problems`` are by field."""
+        self._problems = problems
+        typed = {line.info.name: line.typed for line in self._lines}
+        changed = {name: text for name, text in typed.items() if text is not None}
+        mark = TYPED_MARK if changed else " "
+        title = Text(no_wrap=True)
+        title.append(f"{mark} {'▾' if self.is_unfolded else '▸'} {self.group}", HEADING_STYLE)
+        title.pad_right(max(1, NAME_CELLS - title.cell_len))
+        mine = [problems[line.info.name] for line in self._lines if line.info.name in problems]
+        if mine:
+            title.append(plain_text(mine[0]), ALARM_STYLE)
+        elif changed and not self.is_unfolded:
+            title.append(plain_text(typed_words(changed)))
+        elif not self.is_unfolded:
+            names = " ".join(FIELDS[name].label for name in typed)
+            title.append(f"{plural(len(self._lines), 'field')} at defaults: {names}", QUIET_STYLE)
+        if title.markup != self._told:
+            self._told = title.markup
+            self.query_one(GroupTitle).update(title)

@@ -20,9 +20,16 @@ from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.screens.new_run.asking import AskingScreen, Order, ask_datasets, ask_presets
 from vld_tui.dashboard.screens.new_run.choices import A_FOLDER, preset_choices
 from vld_tui.dashboard.screens.new_run.draft import Draft, read_draft, typed_texts, usual_texts
-from vld_tui.dashboard.screens.new_run.groups import FieldGroup
 from vld_tui.dashboard.screens.new_run.knowledge import Knowledge
-from vld_tui.dashboard.screens.new_run.lines import NARROW_CELLS, FieldLine, hint
+from vld_tui.dashboard.screens.new_run.lines import (
+    NARROW_CELLS,
+    FieldGroup,
+    FieldLine,
+    PresetLine,
+    hint,
+    line_of,
+    next_line,
+)
 from vld_tui.dashboard.screens.new_run.messages import (
     Appraised,
     DatasetsFound,
@@ -30,8 +37,6 @@ from vld_tui.dashboard.screens.new_run.messages import (
     PickAsked,
     PresetsFound,
 )
-from vld_tui.dashboard.screens.new_run.preset_line import PresetLine
-from vld_tui.dashboard.screens.new_run.walk import line_of, next_line
 from vld_tui.dashboard.screens.pick import Pick
 from vld_tui.dashboard.widgets.ask import AskLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
