@@ -48,8 +48,9 @@ def start(
             signal.signal(number, signal.SIG_IGN)
         os.umask(0o077)
 
+    own = {name: value for name, value in os.environ.items() if "XDIST" not in name}
     return subprocess.run(
-        [sys.executable, *command], env={**os.environ, "PYTHONPATH": str(ROOT), **shell},
+        [sys.executable, *command], env={**own, "PYTHONPATH": str(ROOT), **shell},
         cwd=folder, preexec_fn=ignore, capture_output=True, text=True, check=False,
     )  # fmt: skip
 

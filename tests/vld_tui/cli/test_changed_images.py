@@ -50,11 +50,11 @@ def test_status_and_report_say_that_the_images_changed(vld: Vld, tmp_path: Path)
     file = tmp_path / "rates.toml"
     tell(vld, file, (OLD, OLD, NEW, "", OLD, NEW))
     (caution,) = vld.json("sweep", "status", str(file))["cautions"]
-    assert caution.startswith("the images of emoji changed from run to run: 3 runs of ")
+    assert caution.startswith("the images of emoji changed between runs: 3 runs of ")
     assert f"have {OLD[:12]}; 2 runs of " in caution
     assert caution.endswith(
         f"Trash the older runs (vld ls --where data_digest:{OLD[:12]}), then vld sweep rates runs "
-        "them anew."
+        "them again."
     )
     assert f"caution   {caution}" in vld("sweep", "status", str(file)).stdout
     told = vld("report", str(file), "--json", "--out", str(tmp_path / "out"))

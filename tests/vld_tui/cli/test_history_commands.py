@@ -134,7 +134,7 @@ class TestShow:
             "target: OOD",
             "started · process",
             "checkpoints/best.safetensors",
-            "3 B  step 100: the network",
+            "3 B  step 100: network at the selected step",
             "torch 2.0",
             "  dropout              0.9",
         ):

@@ -87,7 +87,7 @@ def test_accuracies_of_other_images_have_no_mean() -> None:
     over = StudyGrid((0.0,), (NOTO,), {}, ("lr", "augment_validation"))
     title = study_map(over, Axes("dropout_rate", "target"), "id", OWN_ARM).title
     assert "mean over lr, ± sd over seeds" in title
-    assert title.endswith("none over augment_validation: choose it as an axis")
+    assert title.endswith("augment_validation is not averaged: choose it as an axis")
 
 
 def test_another_arm_is_measured_where_it_was() -> None:

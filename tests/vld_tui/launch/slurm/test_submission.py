@@ -252,7 +252,7 @@ def test_a_run_that_waits_is_passed_over_when_it_is_stopped_while_the_controller
     done = stop(store, submitted.run_id)
     assert (done.how, done.leaves_job, done.is_slurm_away) == ("dequeued", True, True)
     assert stopped_text(done) == (
-        "was removed from the queue; Slurm's controller does not answer; job 7_0 itself was not "
+        "was removed from the queue; Slurm's controller does not answer; job 7_0 was not "
         "cancelled, and will skip the run"
     )
     run = store.runs.get(submitted.run_id)
