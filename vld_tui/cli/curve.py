@@ -94,71 +94,61 @@ def _usual_metrics(run: Run) -> list[str]:
 
 
 def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Plot]:
-    """Return the charts that show ``names``: accuracies in one, the loss in another.
+    """Return the charts that show ``names``: accuracies in one, then each measure, then the loss.
 
     Raises:
         CommandError: for a name that is not a metric of the run.
     """
     series = store.series.thinned(run.run_id, most=MOST_POINTS, kept_step=run.selected_step)
-    keys = [each.key for each in series if each.key.name == ACCURACY]
-    domains = sorted({key.domain for key in keys if not key.is_judged})
-    arms = sorted({key.arm for key in keys} - {run.arm})
-    measures = [name for name in MEASURES if any(each.key.name == name for each in series)]
-    curves = dict(series)
-    accuracies: list[Series] = []
-    losses: list[Series] = []
-    others: dict[str, list[Series]] = {}
+    known = _known(run, dict(series))
+    charts: dict[str, list[Series]] = {ACCURACY: [], **{name: [] for name in MEASURES}, "loss": []}
     for name in names:
-        if name == "loss":
-            losses.append(_curve(curves, "training", MetricKey.loss(run.arm)))
-        elif name in ("id", "ood"):
-            accuracies += _judged(curves, run.arm, [name])
-        elif name in arms:
-            accuracies += _judged(curves, name, ["id", "ood"], f"{name} ")
-        elif name == "domains" or name in domains:
-            accuracies += [
-                _curve(curves, domain, MetricKey(ACCURACY, split, domain, run.arm))
-                for domain in (domains if name == "domains" else [name])
-                for split in ["in" if domain == run.target else "out"]
-            ]
-        elif name in measures:
-            others[name] = _judged(curves, run.arm, ["id", "ood"], measure=name)
-        else:
-            known = ["id", "ood", "loss", "domains", *measures, *arms, *domains]
+        if name not in known:
             raise CommandError(
                 f"Run {run.run_id} has no metric {name!r}.{nearest(name, known)}\n"
                 f"Its metrics: {', '.join(known)}."
             )
-    last_step = max(
-        [
-            1.0,
-            *(
-                float(each.x[-1])
-                for each in (*accuracies, *losses, *itertools.chain(*others.values()))
-                if len(each.x)
-            ),
-        ]
-    )
-    view = View(across=Axis(0, last_step), cursor=run.selected_step)
-    label = partial(step_label, task=run.task)
-    plot = Plot("", (), view, step_name=label)
-    panels = [
-        replace(
-            plot, title="accuracy", series=_coloured(accuracies), is_percent=True, has_marks=True
-        ),
-        *(
-            replace(
-                plot,
-                title=name.replace("_", " "),
-                series=_coloured(each),
-                is_percent=True,
-                has_marks=True,
-            )
-            for name, each in others.items()
-        ),
-        replace(plot, title="loss", series=_coloured(losses)),
+        charts[name if name in charts else ACCURACY] += known[name]
+    drawn = {title: each for title, each in charts.items() if each}
+    lasts = [float(each.x[-1]) for each in itertools.chain(*drawn.values()) if len(each.x)]
+    view = View(across=Axis(0, max([1.0, *lasts])), cursor=run.selected_step)
+    return [
+        Plot(
+            title.replace("_", " "),
+            _coloured(each),
+            view,
+            step_name=partial(step_label, task=run.task),
+            is_percent=title != "loss",
+            has_marks=title != "loss",
+        )
+        for title, each in drawn.items()
     ]
-    return [panel for panel in panels if panel.series]
+
+
+def _known(run: Run, curves: Mapping[MetricKey, Points]) -> dict[str, list[Series]]:
+    """Return the curves that each name stands for."""
+    own = run.arm
+    keys = [key for key in curves if key.name == ACCURACY]
+    domains = {
+        domain: [_curve(curves, domain, MetricKey(ACCURACY, split, domain, own))]
+        for domain in sorted({key.domain for key in keys if not key.is_judged})
+        for split in ["in" if domain == run.target else "out"]
+    }
+    arms = sorted({key.arm for key in keys} - {own})
+    both = _judged(curves, own)
+    fixed = {
+        "id": both[:1],
+        "ood": both[1:],
+        "loss": [_curve(curves, "training", MetricKey.loss(own))],
+        "domains": [series for each in domains.values() for series in each],
+        **{
+            name: _judged(curves, own, measure=name)
+            for name in MEASURES
+            if any(key.name == name for key in curves)
+        },
+    }
+    of_arms = {arm: _judged(curves, arm, f"{arm} ") for arm in arms}
+    return {**fixed, **domains, **of_arms, **fixed}  # no domain's name hides a fixed one
 
 
 def _coloured(series: Sequence[Series]) -> tuple[Series, ...]:
@@ -169,15 +159,13 @@ def _coloured(series: Sequence[Series]) -> tuple[Series, ...]:
 
 
 def _judged(
-    curves: Mapping[MetricKey, Points],
-    arm: str,
-    which: Sequence[str],
-    prefix: str = "",
-    measure: str = ACCURACY,
+    curves: Mapping[MetricKey, Points], arm: str, prefix: str = "", measure: str = ACCURACY
 ) -> list[Series]:
     """Return the curves of an arm's ID and OOD values."""
-    keys = {"id": MetricKey.id(arm, measure), "ood": MetricKey.ood(arm, measure)}
-    return [_curve(curves, prefix + each.upper(), keys[each]) for each in which]
+    return [
+        _curve(curves, f"{prefix}ID", MetricKey.id(arm, measure)),
+        _curve(curves, f"{prefix}OOD", MetricKey.ood(arm, measure)),
+    ]
 
 
 def _curve(curves: Mapping[MetricKey, Points], title: str, key: MetricKey) -> Series:
