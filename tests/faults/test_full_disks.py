@@ -153,7 +153,7 @@ def test_a_disk_that_turns_read_only_ends_the_run_and_it_goes_on_when_mended(
         vld = Vld(home.path)
         (seen,) = vld.json("ls")
         assert seen["status"] == "crashed"
-        assert "its disk failed" in seen["error"]
+        assert "disk failure" in seen["error"]
         resumed = vld("resume", "same")
         assert resumed.exit_code == 0, resumed.stderr
         assert vld.json("ls")[0]["status"] == "finished"
