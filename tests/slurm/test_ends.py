@@ -150,7 +150,7 @@ def test_an_engine_that_is_killed_takes_no_other_run_with_it(login: Login) -> No
     runs = login.until_all("finished", "crashed")
     assert [run["status"] for run in runs] == ["crashed", "finished", "finished"]
     assert runs[0]["error"].startswith("killed (signal 9)")
-    assert "1 run submitted" in login.sweep(study)
+    assert "submitted 1 run" in login.sweep(study)
     runs = login.until_all("finished")
     assert [run["attempts"] for run in runs] == [2, 1, 1]
     login.assert_undisturbed(runs[0])

@@ -30,7 +30,7 @@ def assert_refused(login: Login, command: str, options: list[str], words: str) -
         (
             "sweep",
             ["--partition", "shrt"],
-            "no partition 'shrt' on this cluster. Did you mean short?",
+            "No partition 'shrt' on this cluster. Did you mean short?",
         ),
         ("sweep", ["--partition", "guarded"], "Invalid account or account/partition combination"),
         ("run", ["--gpus-per-run", "3"], "Requested node configuration is not available"),
@@ -52,8 +52,8 @@ def test_what_the_cluster_has_not_is_refused(
     [
         (["--gpus-per-run", "2", "--time", "5"], "cluster   2 jobs in 1 array · partition main"),
         (["--gpus-per-run", "3"], "problem   sbatch: allocation failure: Requested node config"),
-        (["--partition", "short", "--time", "5"], "problem   time is 5, but a job of short may"),
-        (["--partition", "shrt"], "problem   There is no partition 'shrt'"),
+        (["--partition", "short", "--time", "5"], "problem   time is 5, but the limit of short is"),
+        (["--partition", "shrt"], "problem   No partition 'shrt' on this cluster"),
         (["--sbatch", "colour=red"], "problem   sbatch: unrecognized option '--colour=red'"),
     ],
 )
@@ -128,7 +128,7 @@ def test_a_node_with_another_version_of_the_program_says_so(login: Login, tmp_pa
     path = os.pathsep.join([str(metadata.parents[1]), str(ROOT)])
     login.sweep(login.study(), "--env", f"PYTHONPATH={path}")
     (found,) = login.until_all("crashed")
-    assert "there is another version of this program (0.0.9" in found["error"]
+    assert "has version 0.0.9, protocol " in found["error"]
 
 
 def test_a_setup_that_ends_the_job_is_told_with_its_last_words(login: Login) -> None:
