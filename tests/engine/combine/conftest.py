@@ -18,11 +18,8 @@ from engine.protocol import (
     RunSpec,
     resolve_spec,
 )
-from engine.run import run
 from engine.rundir import RunDir, UserData
-from engine.rundir.event_log import EventLog
-from engine.stop_request import StopRequest
-from tests.small_runs import SMALL_RUN, read_events
+from tests.small_runs import SMALL_RUN, read_events, run_here
 
 NETWORK = "test_resnet"
 OTHER_NETWORK = "test_efficientnet"
@@ -38,12 +35,8 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 def do(run_dir: RunDir) -> RunDir:
-    """Do a run in this process, to its end."""
-    log = EventLog(run_dir.events)
-    try:
-        log.record(run(run_dir, log, StopRequest()))
-    finally:
-        log.close()
+    """Do a run in this process, to its end, and return its folder."""
+    run_here(run_dir)
     return run_dir
 
 

@@ -7,19 +7,8 @@ import io
 from PIL import Image
 
 from engine.protocol import DomainPredictions, Evaluated, Predictions, RunFinished
-from engine.run import run
 from engine.rundir import RunDir
-from engine.rundir.event_log import EventLog
-from engine.stop_request import StopRequest
-from tests.small_runs import SMALL_CLASSES, MakeRun, read_events
-
-
-def run_here(run_dir: RunDir) -> None:
-    log = EventLog(run_dir.events)
-    try:
-        log.record(run(run_dir, log, StopRequest()))
-    finally:
-        log.close()
+from tests.small_runs import SMALL_CLASSES, MakeRun, read_events, run_here
 
 
 def predictions_of(run_dir: RunDir) -> Predictions:

@@ -4,29 +4,16 @@ from engine.protocol import (
     DataPrepared,
     DomainInfo,
     Evaluated,
+    Event,
     HeadTrained,
     Metric,
-    ModelPrepared,
-    RunFinished,
     RunSpec,
-    RunStarted,
     RunStopped,
     StepsTaken,
 )
+from tests.vld_tui.store.told_runs import finished, model_prepared, started
 from vld_tui.runs.progress import MAX_LOSSES, Progress, domain_accuracy
 from vld_tui.views.accuracies import accuracy_rows
-
-
-def started(attempt: int = 1, resumed_step: int | None = None) -> RunStarted:
-    return RunStarted(
-        protocol_version=1,
-        attempt=attempt,
-        pid=1,
-        host="here",
-        resumed_step=resumed_step,
-        versions={},
-        commit=None,
-    )
 
 
 def steps(step: int, *, loss: float | None = 1.0, time: float = 0.0) -> StepsTaken:
@@ -59,11 +46,8 @@ def evaluated(step: int, id_accuracy: float, ood_accuracy: float = 0.4) -> Evalu
     )
 
 
-def after(*events: object) -> Progress:
-    progress = Progress()
-    for event in events:
-        progress = progress.after(event)  # type: ignore[arg-type]
-    return progress
+def after(*events: Event) -> Progress:
+    return Progress.told_by(events)
 
 
 def test_the_selected_step_has_the_best_id_accuracy_whatever_ood_says() -> None:
@@ -139,32 +123,12 @@ def test_domains_come_with_the_target_last() -> None:
 
 
 def test_the_end_is_kept() -> None:
-    end = RunFinished(
-        step=10,
-        selected_step=10,
-        id_accuracy=0.7,
-        ood_accuracy=0.4,
-        wall_s=1.0,
-        peak_memory_bytes=1,
-    )
+    end = finished(10, selected_step=10, id_accuracy=0.7, ood_accuracy=0.4)
     assert after(started(), end).end is end
 
 
 def test_the_network_is_forgotten_until_a_new_attempt_has_prepared_it() -> None:
-    model = ModelPrepared(
-        model="m",
-        weights="none",
-        parameters=1,
-        feature_dim=1,
-        feature_rms=1.0,
-        device="cpu",
-        device_name="cpu",
-        precision="fp32",
-        memory_format="contiguous",
-        threads=1,
-        step_ms={},
-        seconds_left=7.0,
-    )
+    model = model_prepared()
     progress = after(started(), model)
     assert progress.model is model
     assert progress.after(started(attempt=2, resumed_step=5)).model is None
@@ -178,8 +142,8 @@ def arm(step: int, name: str, accuracy: float) -> ArmEvaluated:
 
 
 def test_arms_are_kept_apart_and_forgotten_with_the_steps_a_resumed_run_repeats() -> None:
-    progress = Progress.told_by(
-        [started(), arm(10, "averaged", 0.5), arm(10, "ensemble", 0.4), arm(20, "averaged", 0.6)]
+    progress = after(
+        started(), arm(10, "averaged", 0.5), arm(10, "ensemble", 0.4), arm(20, "averaged", 0.6)
     )
     assert [each.step for each in progress.arms["averaged"]] == [10, 20]
     rows = {row.name: row for row in accuracy_rows(RunSpec(), progress)}
@@ -197,4 +161,4 @@ def test_every_barrier_is_kept() -> None:
         )
         for second in "bc"
     ]
-    assert Progress.told_by(barriers).barriers == tuple(barriers)
+    assert after(*barriers).barriers == tuple(barriers)

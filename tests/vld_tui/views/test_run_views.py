@@ -113,10 +113,7 @@ TRAINING = (*PREPARED, HEAD, steps(50), evaluated(50, 0.6), steps(100), evaluate
 
 
 def after(*events: Event) -> Progress:
-    progress = Progress()
-    for event in events:
-        progress = progress.after(event)
-    return progress
+    return Progress.told_by(events)
 
 
 def text_of(view: RenderableType, cells: int = 80) -> str:
