@@ -11,7 +11,7 @@ from vld_tui.cli.command import Command
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import say
 from vld_tui.cli.session import this_home
-from vld_tui.dashboard.serve.access import is_loopback, listen, url_of
+from vld_tui.dashboard.serve.address import is_loopback, listen, url_of
 
 HIGHEST_PORT: Final = 65_535
 

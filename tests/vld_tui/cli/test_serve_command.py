@@ -41,11 +41,14 @@ def test_a_port_that_is_taken(vld: Vld) -> None:
     )
 
 
+@pytest.mark.parametrize("missing", ["textual_serve.server", "aiohttp"])
 def test_without_textual_serve_it_says_how_to_get_it(
-    vld: Vld, monkeypatch: pytest.MonkeyPatch
+    vld: Vld, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    monkeypatch.delitem(sys.modules, "vld_tui.dashboard.serve.server", raising=False)
-    monkeypatch.setitem(sys.modules, "textual_serve.server", None)
+    for name in [name for name in sys.modules if name.startswith("vld_tui.dashboard.serve.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "vld_tui.cli.serve", raising=False)
+    monkeypatch.setitem(sys.modules, missing, None)
     result = vld("serve")
     assert result.exit_code == 2
     assert result.stderr.endswith(f"{install_command('serve')}\n")

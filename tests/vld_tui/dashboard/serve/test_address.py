@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from vld_tui.dashboard.serve.access import is_called_rightly, is_loopback, listen, url_of
+from vld_tui.dashboard.serve.address import is_called_rightly, is_loopback, listen, url_of
 
 
 @pytest.mark.parametrize(
