@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left
 from typing import NamedTuple
 
 import msgspec
@@ -31,6 +32,11 @@ class Points(NamedTuple):
         """Return a value, or None if it is not finite."""
         value = self.values[index]
         return None if math.isnan(value) else value
+
+    def index_of(self, step: int) -> int | None:
+        """Return the index of a step, or None if it has no point."""
+        index = bisect_left(self.steps, step)
+        return index if index < len(self.steps) and self.steps[index] == step else None
 
 
 class MetricPoint(msgspec.Struct, frozen=True):

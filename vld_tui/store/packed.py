@@ -7,16 +7,14 @@ A series is stored as rows of up to ``CHUNK`` points each, with steps ascending 
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from array import array
-from bisect import bisect_left
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final
 
 from engine.protocol import JUDGED, MEASURES, MetricKey, Summary
-from engine.protocol.measures import LOSS_DOMAIN, LOSS_SPLIT
+from engine.protocol.measures import ACCURACY
 from vld_tui.runs.metrics import Points
 from vld_tui.store.errors import SeriesDamaged
 
@@ -28,32 +26,18 @@ _DAMAGED: Final = (
     "The stored metrics of a run are damaged.\nReread them from the run's folder: vld rebuild"
 )
 _OF_SERIES: Final = "run = ? AND name = ? AND split = ? AND domain = ? AND arm = ?"
-
-
 IS_WHOLE: Final = "length(steps) = length(readings) AND length(steps) % 8 = 0"
 """Holds for the rows that can be unpacked."""
-_AROUND_STEP: Final = """
-    SELECT split, domain, steps, readings FROM series
+_ROWS: Final = f"SELECT steps, readings FROM series WHERE {_OF_SERIES} ORDER BY first_step"
+_AROUND_STEP: Final = f"""
+    SELECT name, split, domain, steps, readings FROM series
     JOIN (
-        SELECT split, domain, max(first_step) AS first_step FROM series
-        WHERE run = :run AND name = 'accuracy' AND arm = :arm AND first_step <= :step
-        GROUP BY split, domain
-    ) USING (split, domain, first_step)
-    WHERE run = :run AND name = 'accuracy' AND arm = :arm ORDER BY domain
-"""
-_MEASURES: Final = f"""
-    SELECT name, split, steps, readings FROM series
-    JOIN (
-        SELECT name, split, max(first_step) AS first_step FROM series
-        WHERE run = :run AND domain = '{JUDGED}' AND arm = :arm AND first_step <= :step
-        GROUP BY name, split
-    ) USING (name, split, first_step)
-    WHERE run = :run AND domain = '{JUDGED}' AND arm = :arm
-"""
-_JUDGED: Final = """
-    SELECT steps, readings FROM series
-    WHERE run = ? AND name = 'accuracy' AND split = ? AND domain = ? AND arm = ?
-    ORDER BY first_step
+        SELECT name, split, domain, max(first_step) AS first_step FROM series
+        WHERE run = :run AND (name = '{ACCURACY}' OR domain = '{JUDGED}') AND arm = :arm
+            AND first_step <= :step
+        GROUP BY name, split, domain
+    ) USING (name, split, domain, first_step)
+    WHERE run = :run AND arm = :arm ORDER BY name, domain
 """
 
 
@@ -125,21 +109,19 @@ class SeriesWriter:
                 kept = sum(each <= step for each in last.steps)
                 self._write(key, Points(last.steps[:kept], last.values[:kept]))
 
+    def last_value(self, key: MetricKey) -> float | None:
+        """Return the value at the highest written step; None: not finite, or none yet."""
+        last = self._last_chunk(key)
+        return None if last is None else last.at(-1)
+
     def _last_chunk(self, key: MetricKey) -> Points | None:
-        row = self._connection.execute(
-            f"SELECT steps, readings FROM series WHERE {_OF_SERIES} "
-            "ORDER BY first_step DESC LIMIT 1",
-            [self._run, *key],
-        ).fetchone()
+        row = self._connection.execute(f"{_ROWS} DESC LIMIT 1", [self._run, *key]).fetchone()
         return None if row is None else unpack([row])
 
     def _merge(self, key: MetricKey, points: Points) -> None:
         """Merge points with the existing ones, replacing equal steps."""
         place = [self._run, *key]
-        rows = self._connection.execute(
-            f"SELECT steps, readings FROM series WHERE {_OF_SERIES} ORDER BY first_step", place
-        )
-        before = unpack(rows.fetchall())
+        before = unpack(self._connection.execute(_ROWS, place))
         merged = dict(zip(before.steps, before.values, strict=True))
         merged |= zip(points.steps, points.values, strict=True)
         self._connection.execute(f"DELETE FROM series WHERE {_OF_SERIES}", place)
@@ -163,37 +145,35 @@ class SeriesWriter:
         )
 
 
-def domain_accuracies(
+def results_at(
     connection: sqlite3.Connection, run: int, step: int, arm: str
-) -> dict[str, float]:
-    """Return an arm's accuracy of each domain at an evaluation: the ``in`` split of those left out
-    of training, the ``out`` split of the others, without augmentation; empty when there was none
-    at this step."""
-    rows = connection.execute(_AROUND_STEP, {"run": run, "step": step, "arm": arm}).fetchall()
-    values: dict[tuple[str, str], float] = {}
-    for split, domain, steps, readings in rows:
-        points = unpack([(steps, readings)])
-        at = bisect_left(points.steps, step)
-        if at < len(points.steps) and points.steps[at] == step:
-            values[split, domain] = points.values[at]
-    found: dict[str, float] = {}
-    for (split, domain), value in values.items():
-        reported = "in" if ("in", domain) in values else "out"
-        if split == reported and domain != JUDGED and not math.isnan(value):
-            found[domain] = value
-    return found
+) -> tuple[dict[str, float], Summary]:
+    """Return an arm's results at an evaluation: the accuracy of each domain, and the ID and OOD
+    values of its measures; empty when there was none at this step.
 
-
-def measures_at(connection: sqlite3.Connection, run: int, step: int, arm: str) -> Summary:
-    """Return the ID and OOD values of an arm's measures at an evaluation."""
-    rows = connection.execute(_MEASURES, {"run": run, "step": step, "arm": arm}).fetchall()
-    found: dict[str, dict[str, float | None]] = {}
-    for name, split, steps, readings in rows:
-        points = unpack([(steps, readings)])
-        at = bisect_left(points.steps, step)
-        if name in MEASURES and at < len(points.steps) and points.steps[at] == step:
-            found.setdefault(name, {})[split] = points.at(at)
-    return {name: (values.get("out"), values.get("in")) for name, values in found.items()}
+    A domain's accuracy is that of its ``in`` split if it was left out of training, else of its
+    ``out`` split, without augmentation.
+    """
+    accuracies: dict[tuple[str, str], float | None] = {}
+    measures: dict[str, dict[str, float | None]] = {}
+    around = connection.execute(_AROUND_STEP, {"run": run, "step": step, "arm": arm})
+    for name, split, domain, *row in around.fetchall():
+        points = unpack([(row[0], row[1])])
+        at = points.index_of(step)
+        if at is None:
+            continue
+        if name in MEASURES:
+            measures.setdefault(name, {})[split] = points.at(at)
+        elif domain != JUDGED:
+            accuracies[split, domain] = points.at(at)
+    domains: dict[str, float] = {}
+    for (split, domain), value in accuracies.items():
+        reported = "in" if ("in", domain) in accuracies else "out"
+        if split == reported and value is not None:
+            domains[domain] = value
+    return domains, {
+        name: (values.get("out"), values.get("in")) for name, values in measures.items()
+    }
 
 
 def best_evaluation(
@@ -202,19 +182,10 @@ def best_evaluation(
     """Return step, ID and OOD accuracy where an arm's ID accuracy is highest, the earliest of
     equals; a run without a target has no OOD accuracy."""
     id_points, ood_points = (
-        unpack(connection.execute(_JUDGED, [run, split, JUDGED, arm])) for split in ("out", "in")
+        unpack(connection.execute(_ROWS, [run, *key]))
+        for key in (MetricKey.id(arm), MetricKey.ood(arm))
     )
     ood_at = dict(zip(ood_points.steps, ood_points.values, strict=True))
     evaluations = zip(id_points.steps, id_points.values, strict=True)
     best = max(evaluations, key=lambda each: (each[1], -each[0]), default=None)
     return None if best is None else (*best, ood_at.get(best[0]))
-
-
-def last_loss(connection: sqlite3.Connection, run: int) -> float | None:
-    """Return the training loss at the highest step; None: not finite, or none yet."""
-    row = connection.execute(
-        "SELECT steps, readings FROM series WHERE run = ? AND name = 'loss' AND split = ? "
-        "AND domain = ? ORDER BY first_step DESC LIMIT 1",
-        [run, LOSS_SPLIT, LOSS_DOMAIN],
-    ).fetchone()
-    return None if row is None else unpack([row]).at(-1)

@@ -29,13 +29,7 @@ from engine.protocol import (
 )
 from engine.protocol.measures import ACCURACY
 from vld_tui.store.columns import RunState
-from vld_tui.store.packed import (
-    SeriesWriter,
-    best_evaluation,
-    domain_accuracies,
-    last_loss,
-    measures_at,
-)
+from vld_tui.store.packed import SeriesWriter, best_evaluation, results_at
 
 _DISAPPEARED: Final = "process disappeared before the next attempt"
 _LARGEST: Final = 2**63 - 1
@@ -61,10 +55,9 @@ class EventRecorder:
         self._series.flush()
         step = self.state.selected_step
         if self._has_selected and step is not None:
-            domains = domain_accuracies(self._connection, self._key, step, self.state.arm)
-            self.state.domains = msgspec.json.encode(domains).decode()
-            measures = measures_at(self._connection, self._key, step, self.state.arm)
-            self.state.measures = msgspec.json.encode(measures).decode()
+            self.state.domains, self.state.measures = _stored_results(
+                self._connection, self._key, step, self.state.arm
+            )
         self._has_selected = False
         self._arms.flush()
 
@@ -210,7 +203,7 @@ class EventRecorder:
         if state.collapsed_step is not None and state.collapsed_step > kept:
             state.collapsed_step = None
         state.step = max(kept, 0)
-        state.loss = last_loss(self._connection, self._key)
+        state.loss = self._series.last_value(MetricKey.loss(state.arm))
         self._arms.select_again()
         best = best_evaluation(self._connection, self._key, state.arm)
         if best:
@@ -252,20 +245,22 @@ class EventRecorder:
 class ArmRecorder:
     """Tracks the selected step of each arm.
 
-    An arm's best step is written immediately; its accuracy by domain is written by :meth:`flush`,
-    after the evaluations.
+    An arm's best step is written immediately; its results by domain and measure are written by
+    :meth:`flush`, after the evaluations.
     """
 
     def __init__(self, connection: sqlite3.Connection, run: int) -> None:
         self._connection, self._run = connection, run
-        self._selected: set[str] = set()
+        self._selected: dict[str, int] = {}
 
     def record(self, event: ArmEvaluated) -> None:
         """Add an evaluation."""
+        if not event.is_best:
+            return
         before = self._connection.execute(
             "SELECT id_accuracy FROM arms WHERE run = ? AND arm = ?", [self._run, event.arm]
         ).fetchone()
-        if event.is_best and (before is None or event.id_accuracy > before[0]):
+        if before is None or event.id_accuracy > before[0]:
             self._select(event.arm, event.step, event.id_accuracy, event.ood_accuracy)
 
     def select_again(self) -> None:
@@ -279,16 +274,11 @@ class ArmRecorder:
                 self._select(arm, *best)
 
     def flush(self) -> None:
-        """Write accuracies by domain."""
-        for arm in self._selected:
-            (step,) = self._connection.execute(
-                "SELECT selected_step FROM arms WHERE run = ? AND arm = ?", [self._run, arm]
-            ).fetchone()
-            place = (self._connection, self._run, step, arm)
-            found = (domain_accuracies(*place), measures_at(*place))
+        """Write the results at the selected steps."""
+        for arm, step in self._selected.items():
             self._connection.execute(
                 "UPDATE arms SET domains = ?, measures = ? WHERE run = ? AND arm = ?",
-                [*(msgspec.json.encode(each).decode() for each in found), self._run, arm],
+                [*_stored_results(self._connection, self._run, step, arm), self._run, arm],
             )
         self._selected.clear()
 
@@ -297,7 +287,15 @@ class ArmRecorder:
             "INSERT OR REPLACE INTO arms VALUES (?, ?, ?, ?, ?, '{}', '{}')",
             [self._run, arm, step, id_accuracy, ood_accuracy],
         )
-        self._selected.add(arm)
+        self._selected[arm] = step
+
+
+def _stored_results(
+    connection: sqlite3.Connection, run: int, step: int, arm: str
+) -> tuple[str, str]:
+    """Return an arm's accuracies by domain and its measures at a step, as JSON."""
+    domains, measures = results_at(connection, run, step, arm)
+    return msgspec.json.encode(domains).decode(), msgspec.json.encode(measures).decode()
 
 
 def _outcome(end: AttemptEnd) -> str:

@@ -208,10 +208,8 @@ def _thinned(chunks: Iterator[Sequence[bytes]], distance: int, kept_step: int | 
         for at in range(-before % distance, len(points.steps), distance):
             kept.put(points.steps[at], points.values[at])
         before += len(points.steps)
-        if kept_step is not None and points.steps and points.steps[0] <= kept_step:
-            at = bisect_left(points.steps, kept_step)
-            if at < len(points.steps) and points.steps[at] == kept_step:
-                kept.put(kept_step, points.values[at])
+        if kept_step is not None and (found := points.index_of(kept_step)) is not None:
+            kept.put(kept_step, points.values[found])
         if points.steps:
             last = points.steps[-1], points.values[-1]
     if last is not None:
@@ -233,11 +231,8 @@ def _last(chunks: Mapping[Place, Points]) -> LastEvaluation | None:
 
 def _at(points: Points | None, step: int) -> float | None:
     """Return the value at a step; None: none, or not finite."""
-    if points is None:
-        return None
-    at = bisect_left(points.steps, step)
-    is_there = at < len(points.steps) and points.steps[at] == step
-    return points.values[at] if is_there and not math.isnan(points.values[at]) else None
+    at = None if points is None else points.index_of(step)
+    return None if points is None or at is None else points.at(at)
 
 
 def _versions(text: str) -> dict[str, str]:
