@@ -54,12 +54,11 @@ def spec_value(name: str) -> str:
 
     A spec that was written before the field existed has the field's default.
     """
-    value = f"json_extract({SPEC_JSON}, '$.{name}')"
-    default = FIELDS[name].default
-    if default is None or isinstance(default, tuple):
-        return value
-    literal = f"'{default}'" if isinstance(default, str) else f"{default + 0}"
-    return f"ifnull({value}, iif(json_valid(spec), {literal}, NULL))"
+    value, default = f"json_extract(spec, '$.{name}')", FIELDS[name].default
+    if default is not None and not isinstance(default, tuple):
+        literal = f"'{default}'" if isinstance(default, str) else f"{default + 0}"
+        value = f"ifnull({value}, {literal})"
+    return f"iif(json_valid(spec), {value}, NULL)"
 
 
 def encode_stored_spec(spec: RunSpec) -> str:
