@@ -40,6 +40,7 @@ _NEEDED_TABLE: Final = "_sqlite_migrations"
 Parameters = Sequence[Any] | Mapping[str, Any]
 Row = tuple[Any, ...]
 Answer = TypeVar("Answer")
+Value = TypeVar("Value")
 
 
 class Database:
@@ -198,6 +199,15 @@ class Database:
         found: Row | None = self._ask(lambda: self._connection.execute(sql, parameters).fetchone())
         return found
 
+    def count(self, source: str, parameters: Parameters = ()) -> int:
+        """Return the number of rows of ``source``, what follows FROM.
+
+        Raises:
+            StoreError: when the database cannot be read.
+        """
+        (count,) = self.row(f"SELECT count(*) FROM {source}", parameters) or (0,)
+        return int(count)
+
     def _ask(self, query: Callable[[], Answer]) -> Answer:
         """Return what a query finds; bytes that are not text come as signs that stand for them."""
         with _readable_errors(self.path):
@@ -265,6 +275,13 @@ def _matches(pattern: str, text: str | None) -> bool:
 def _matches_word(pattern: str, words: str | None) -> bool:
     """Return whether a regular expression is found in one of the words, for queries."""
     return any(re.search(pattern, word) for word in (words or "").split())
+
+
+def in_parts(values: Sequence[Value]) -> Iterator[tuple[str, Sequence[Value]]]:
+    """Yield values, few enough for one query at a time, after placeholders for them."""
+    for start in range(0, len(values), MOST_AT_ONCE):
+        part = values[start : start + MOST_AT_ONCE]
+        yield ", ".join("?" * len(part)), part
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:

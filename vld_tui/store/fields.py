@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from engine.protocol import FIELDS, MEASURES
 from vld_tui.runs.run import STATUSES
-from vld_tui.store.rows import COLLAPSED, STATUS_SQL
+from vld_tui.store.rows import COLLAPSED_SQL, STATUS_SQL
 from vld_tui.store.specs import SPEC_JSON, spec_value
 
 Kind = Literal["number", "duration", "flag", "text", "choice", "words", "time"]
@@ -63,7 +63,7 @@ _OF_RUN: Final = (
     QueryField("arm", "text", "arm", about="How the run makes predictions."),
     QueryField("target", "text", "target", about=FIELDS["target"].help),
     QueryField("status", "choice", STATUS_SQL, STATUSES, about="Status of the run."),
-    QueryField("collapsed", "flag", f"ifnull({COLLAPSED}, 0)", about="One class for every image."),
+    QueryField("collapsed", "flag", COLLAPSED_SQL, about="One class for every image."),
     QueryField("created", "time", "created_at", about="Creation date."),
     QueryField("age", "duration", _AGE, about="Time since the run was created."),
     QueryField("step", "number", "step", about="Latest step."),

@@ -6,7 +6,7 @@ from typing import Final
 
 from vld_tui.runs.run import CONFIGURATION, MOST_MEMBERS, STATUSES, Grouping, Key, Run, RunSummary
 from vld_tui.runs.statistics import of_moments
-from vld_tui.store.database import Database
+from vld_tui.store.database import Database, in_parts
 from vld_tui.store.query import Condition, Query, find_field, row_condition
 from vld_tui.store.rows import STATUS_SQL, read_runs
 from vld_tui.store.specs import spec_value
@@ -40,11 +40,9 @@ class Groups:
     def count(self, query: Query, grouping: Grouping) -> int:
         """Return the number of groups of the matching runs."""
         where = row_condition(self._database, query)
-        row = self._database.row(
-            f"SELECT count(*) FROM (SELECT 1 FROM runs WHERE {where} GROUP BY {grouping.sql})",
-            query.parameters,
+        return self._database.count(
+            f"(SELECT 1 FROM runs WHERE {where} GROUP BY {grouping.sql})", query.parameters
         )
-        return int(row[0]) if row else 0
 
     def find(
         self,
@@ -72,9 +70,11 @@ class Groups:
             """,
             query.parameters,
         )
-        keys = [row[1] for row in rows]
-        known = read_runs(self._database, f"key IN ({', '.join('?' * len(keys))})", keys)
-        newest = {run.run_id: run for run in known}
+        newest = {
+            run.run_id: run
+            for places, keys in in_parts([row[1] for row in rows])
+            for run in read_runs(self._database, f"key IN ({places})", keys)
+        }
         return [summary for row in rows if (summary := _summary(row, newest)) is not None]
 
 

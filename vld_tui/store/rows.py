@@ -24,7 +24,7 @@ from engine.protocol import (
 )
 from vld_tui.runs.run import DAMAGED, STATUSES, UNKNOWN_SPEC, Run
 from vld_tui.store.columns import NOTHING, TEXT, WHOLE, Kinds, RowKinds, is_time, kinds_of
-from vld_tui.store.database import MOST_AT_ONCE, UNREADABLE, Database, Parameters
+from vld_tui.store.database import UNREADABLE, Database, Parameters, in_parts
 from vld_tui.store.errors import RunNotFound
 from vld_tui.store.specs import decode_stored_spec
 
@@ -33,24 +33,20 @@ IS_SOUND_SQL: Final = f"damage IS NULL AND key NOT IN (SELECT key FROM {UNREADAB
 
 STATUS_SQL: Final = f"iif({IS_SOUND_SQL}, status, '{DAMAGED}')"
 """A run's status as an expression over its row."""
-
-
 TRAINED_FIELDS: Final = tuple(
     name for name in FIELDS if name not in {*OWN_FIELDS, *SHARED_FIELDS, *NOT_RESULT, *MEASURED_ON}
 )
 """Training fields, in which combined runs may differ.
 
 The first one's specification determines what the combination is measured on."""
-
-
-COLLAPSED: Final = (
-    "(collapsed_step IS NOT NULL AND (recovered_step IS NULL AND (selected_step IS NULL OR status "
-    "IN ('starting', 'running')) OR selected_step >= collapsed_step AND (recovered_step IS NULL OR "
-    "selected_step < recovered_step)))"
+COLLAPSED_SQL: Final = (
+    "ifnull(collapsed_step IS NOT NULL AND (recovered_step IS NULL AND (selected_step IS NULL OR "
+    "status IN ('starting', 'running')) OR selected_step >= collapsed_step AND (recovered_step IS "
+    "NULL OR selected_step < recovered_step)), 0)"
 )
 """Whether the selected step has collapsed; for a running run, the last step."""
 _EXPRESSIONS: Final = {
-    "collapsed": f"ifnull({COLLAPSED}, 0)",
+    "collapsed": COLLAPSED_SQL,
     "is_held": "queue_held",
     "has_job": "job_open",
 }
@@ -269,11 +265,8 @@ def _runs(task: CombinationSpec) -> list[str]:
 
 def _specs(database: Database, run_ids: Sequence[str]) -> dict[str, RunSpec]:
     found: dict[str, RunSpec] = {}
-    for start in range(0, len(run_ids), MOST_AT_ONCE):
-        asked = run_ids[start : start + MOST_AT_ONCE]
-        rows = database.rows(
-            f"SELECT run_id, spec FROM runs WHERE run_id IN ({', '.join('?' * len(asked))})", asked
-        )
+    for places, part in in_parts(run_ids):
+        rows = database.rows(f"SELECT run_id, spec FROM runs WHERE run_id IN ({places})", part)
         for run_id, text in rows:
             try:
                 found[run_id] = decode_stored_spec(text)

@@ -22,7 +22,7 @@ from engine.rundir import RunDir, UserData
 from vld_tui.home import Home
 from vld_tui.runs.run import DAMAGED, Run, RunPoint
 from vld_tui.store.columns import insert_task, put_last_in_queue
-from vld_tui.store.database import MOST_AT_ONCE, Database
+from vld_tui.store.database import Database, in_parts
 from vld_tui.store.errors import QueryError, RunNotFound, StoreError
 from vld_tui.store.folders import Folders
 from vld_tui.store.ingest import LiveRuns
@@ -138,10 +138,9 @@ class Runs:
     def by_identity(self, identities: Sequence[str]) -> dict[str, list[Run]]:
         """Return the runs that are not in the trash by identity, the oldest first."""
         found: dict[str, list[Run]] = {}
-        for start in range(0, len(identities), MOST_AT_ONCE):
-            asked = identities[start : start + MOST_AT_ONCE]
-            where = f"trashed_at IS NULL AND identity IN ({', '.join('?' * len(asked))})"
-            for run in read_runs(self._database, where, asked):
+        for places, part in in_parts(identities):
+            where = f"trashed_at IS NULL AND identity IN ({places})"
+            for run in read_runs(self._database, where, part):
                 found.setdefault(str(run.identity), []).append(run)
         return found
 
@@ -159,8 +158,7 @@ class Runs:
     def count(self, query: Query = _ALL, *, trashed: bool = False) -> int:
         """Return how many runs match."""
         condition = row_condition(self._database, query, trashed=trashed)
-        row = self._database.row(f"SELECT count(*) FROM runs WHERE {condition}", query.parameters)
-        return int(row[0]) if row else 0
+        return self._database.count(f"runs WHERE {condition}", query.parameters)
 
     def count_statuses(self) -> dict[str, int]:
         """Return the number of live and queued runs by status."""
@@ -193,11 +191,11 @@ class Runs:
     def count_without_ood(self, query: Query = _ALL) -> int:
         """Return how many matching evaluated runs are not in that plane because they have no
         target."""
-        where = f"{row_condition(self._database, query)} AND id_accuracy IS NOT NULL"
-        row = self._database.row(
-            f"SELECT count(*) FROM runs WHERE {where} AND ood_accuracy IS NULL", query.parameters
+        where = row_condition(self._database, query)
+        return self._database.count(
+            f"runs WHERE {where} AND id_accuracy IS NOT NULL AND ood_accuracy IS NULL",
+            query.parameters,
         )
-        return int(row[0]) if row else 0
 
     def create(
         self,

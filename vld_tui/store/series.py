@@ -16,7 +16,7 @@ from engine.protocol import JUDGED, MetricKey, Summary
 from vld_tui.runs.metrics import Attempt, LastEvaluation, MetricPoint, MetricSeries, Points
 from vld_tui.runs.run import ArmResult
 from vld_tui.store.columns import NOTHING, NUMBER, TEXT, WHOLE, RowKinds
-from vld_tui.store.database import MOST_AT_ONCE, Database, Row
+from vld_tui.store.database import Database, Row, in_parts
 from vld_tui.store.errors import SeriesDamaged
 from vld_tui.store.lookup import find_by_id
 from vld_tui.store.packed import IS_WHOLE, STEP_BYTES, unpack
@@ -52,6 +52,12 @@ _ARMS: Final = """
         arms.domains, arms.measures
     FROM arms JOIN runs ON runs.key = arms.run
     WHERE run_id IN ({}) ORDER BY run_id, arms.arm
+"""
+_OOD_CHUNKS: Final = """
+    SELECT run_id, readings FROM series JOIN runs ON runs.key = series.run
+    WHERE run_id IN ({}) AND series.name = 'accuracy' AND split = 'in' AND domain = '{}'
+        AND series.arm = runs.arm AND {}
+    ORDER BY run_id, first_step
 """
 _LAST_CHUNKS: Final = """
     SELECT run_id, series.arm, split, domain, max(first_step), steps, readings
@@ -132,15 +138,8 @@ class Series:
 
         Very many evaluations are thinned out.
         """
-        rows = self._database.rows(
-            "SELECT run_id, readings FROM series JOIN runs ON runs.key = series.run "
-            f"WHERE run_id IN ({', '.join('?' * len(run_ids))}) "
-            "AND series.name = 'accuracy' AND split = 'in' AND domain = ? "
-            f"AND series.arm = runs.arm AND {IS_WHOLE} ORDER BY run_id, first_step",
-            [*run_ids, JUDGED],
-        )
         histories: dict[str, array[float]] = {}
-        for run_id, readings in rows:
+        for run_id, readings in self._of_runs(_OOD_CHUNKS, run_ids, JUDGED, IS_WHOLE):
             histories.setdefault(run_id, array("d")).frombytes(readings)
         return {
             run_id: tuple(values[:: math.ceil(len(values) / LONGEST_HISTORY)])
@@ -187,11 +186,8 @@ class Series:
 
     def _of_runs(self, query: str, run_ids: Sequence[str], *constants: str) -> Iterator[Row]:
         """Yield the rows of a query for some runs, a limited number at a time."""
-        for start in range(0, len(run_ids), MOST_AT_ONCE):
-            asked = run_ids[start : start + MOST_AT_ONCE]
-            yield from self._database.rows(
-                query.format(", ".join("?" * len(asked)), *constants), asked
-            )
+        for places, part in in_parts(run_ids):
+            yield from self._database.rows(query.format(places, *constants), part)
 
 
 def _shown_order(series: MetricSeries) -> tuple[str, ...]:
