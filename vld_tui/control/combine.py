@@ -21,6 +21,7 @@ from engine.protocol.combination import is_combined, starts_untrained
 from engine.rundir import RunDir
 from vld_tui.runs.event_reader import EventFollower
 from vld_tui.runs.run import Run
+from vld_tui.store.errors import is_trashed
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
@@ -128,9 +129,7 @@ def _kept_last_layer(run_dir: RunDir) -> bool:
 
 def _check_usable(run: Run) -> None:
     if run.trashed_at is not None:
-        raise CombinationError(
-            f"Run {run.run_id} is in the trash.\nRestore it first: vld restore {run.run_id}"
-        )
+        raise CombinationError(is_trashed(run.run_id))
     if run.combination is not None:
         raise CombinationError(is_combined(run.run_id))
     if run.status != "finished":

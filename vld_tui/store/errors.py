@@ -35,3 +35,8 @@ class AmbiguousRun(StoreError):  # noqa: N818 - reads as the fact it states
 
 class QueryError(UserError):
     """An invalid query; the message names the part and the reason."""
+
+
+def is_trashed(run_id: str) -> str:
+    """Return the message for a run that has to be restored from the trash first."""
+    return f"Run {run_id} is in the trash. Restore it first: vld restore {run_id}"

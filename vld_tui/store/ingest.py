@@ -30,7 +30,13 @@ from vld_tui.runs.event_reader import BATCH_BYTES, EventBatch, read_events
 from vld_tui.runs.run import LIVE, Run
 from vld_tui.store.columns import OF_RUN, RunState, load_state, save_state
 from vld_tui.store.database import Database
-from vld_tui.store.errors import DatabaseLocked, DatabaseUnwritable, SeriesDamaged, StoreError
+from vld_tui.store.errors import (
+    DatabaseLocked,
+    DatabaseUnwritable,
+    SeriesDamaged,
+    StoreError,
+    is_trashed,
+)
 from vld_tui.store.lookup import Found, find_by_id
 from vld_tui.store.record import EventRecorder, in_sequence
 from vld_tui.store.rows import read_run, read_runs
@@ -140,9 +146,7 @@ class LiveRuns:
         """
         found = find_by_id(self._database, run_id)
         if found.is_trashed:
-            raise StoreError(
-                f"Run {run_id} is in the trash. Restore it first: vld restore {run_id}"
-            )
+            raise StoreError(is_trashed(run_id))
         _mark_relaunched(self._database, found.key, found.run_dir(self._home), gpu)
         return read_run(self._database, found.key)
 
@@ -297,7 +301,8 @@ def _has_news(run_dir: RunDir, state: RunState) -> bool:
 
 
 def _has_more(run_dir: RunDir, offset: int) -> bool:
-    """Return whether the event log has been replaced since it was read up to ``offset`` bytes."""
+    """Return whether the event log's size is no longer the ``offset`` (bytes) up to which it was
+    read."""
     try:
         return run_dir.events.stat().st_size != offset
     except OSError:  # unreadable for now

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 
 from vld_tui.home import Home
 from vld_tui.runs.run import DAMAGED, QUEUED, Run
 from vld_tui.store.columns import put_last_in_queue
 from vld_tui.store.database import Database
-from vld_tui.store.errors import StoreError
-from vld_tui.store.lookup import Found, find_by_id
+from vld_tui.store.errors import StoreError, is_trashed
+from vld_tui.store.lookup import find_by_id
 from vld_tui.store.rows import read_run, read_runs
 from vld_tui.store.runs import Runs
 
@@ -33,9 +35,7 @@ class Queue:
         """
         run = self._runs.get(run_id)
         if run.trashed_at is not None:
-            raise StoreError(
-                f"Run {run_id} is in the trash. Restore it first: vld restore {run_id}"
-            )
+            raise StoreError(is_trashed(run_id))
         if find_by_id(self._database, run_id).run_dir(self._home).is_copy:
             raise StoreError(
                 f"Run {run_id} is a read-only copy of a run on another machine; resume it there."
@@ -57,13 +57,11 @@ class Queue:
         Raises:
             StoreError: when it is not queued.
         """
-        found = find_by_id(self._database, run_id)
-        with self._database.write() as connection:
-            _refuse_others(connection, found)
+        with self._changing(run_id) as (connection, key, _):
             connection.execute(
                 "UPDATE runs SET status = 'stopped', queue_position = NULL, queue_held = 0 "
                 "WHERE key = ?",
-                [found.key],
+                [key],
             )
 
     def hold(self, run_id: str, *, is_held: bool = True) -> None:
@@ -72,12 +70,8 @@ class Queue:
         Raises:
             StoreError: when it is not queued.
         """
-        found = find_by_id(self._database, run_id)
-        with self._database.write() as connection:
-            _refuse_others(connection, found)
-            connection.execute(
-                "UPDATE runs SET queue_held = ? WHERE key = ?", [int(is_held), found.key]
-            )
+        with self._changing(run_id) as (connection, key, _):
+            connection.execute("UPDATE runs SET queue_held = ? WHERE key = ?", [int(is_held), key])
 
     def move(self, run_id: str, places: int) -> None:
         """Swap a queued run with the next one (1) or the previous one (−1).
@@ -85,9 +79,7 @@ class Queue:
         Raises:
             StoreError: when it is not queued.
         """
-        found = find_by_id(self._database, run_id)
-        with self._database.write() as connection:
-            position = _refuse_others(connection, found)
+        with self._changing(run_id) as (connection, key, position):
             sign, order = (">", "ASC") if places > 0 else ("<", "DESC")
             other = connection.execute(
                 "SELECT key, queue_position FROM runs WHERE status = 'queued' "
@@ -98,7 +90,7 @@ class Queue:
             if other is None:
                 return
             put = "UPDATE runs SET queue_position = ? WHERE key = ?"
-            connection.execute(put, [other[1], found.key])
+            connection.execute(put, [other[1], key])
             connection.execute(put, [position, other[0]])
 
     def mark_unlaunched(self, run_id: str, why: str) -> None:
@@ -111,14 +103,22 @@ class Queue:
                 [why, found.key],
             )
 
+    @contextlib.contextmanager
+    def _changing(self, run_id: str) -> Iterator[tuple[sqlite3.Connection, int, float]]:
+        """Open a write transaction on a queued run for the block; yield its key and position too.
 
-def _refuse_others(connection: sqlite3.Connection, found: Found) -> float:
-    """Return a queued run's position, or raise if it is not queued."""
-    status, position, has_job = connection.execute(
-        "SELECT status, queue_position, job_open FROM runs WHERE key = ?", [found.key]
-    ).fetchone()
-    if has_job:
-        raise StoreError(f"Run {found.run_id} is queued on a cluster, not in this machine's queue.")
-    if status != "queued":
-        raise StoreError(f"Run {found.run_id} is not queued: it is {status}.")
-    return float(position)
+        Raises:
+            StoreError: when it is not queued here.
+        """
+        with self._database.write() as connection:
+            found = find_by_id(self._database, run_id)
+            status, position, has_job = connection.execute(
+                "SELECT status, queue_position, job_open FROM runs WHERE key = ?", [found.key]
+            ).fetchone()
+            if has_job:
+                raise StoreError(
+                    f"Run {run_id} is queued on a cluster, not in this machine's queue."
+                )
+            if status != QUEUED:
+                raise StoreError(f"Run {run_id} is not queued: it is {status}.")
+            yield connection, found.key, float(position)
