@@ -133,11 +133,11 @@ class Jobs:
             refresh_run(self._database, known.key, run_dir)
         with self._database.write() as connection:
             row = connection.execute(
-                "SELECT status, error, job, attempts FROM runs WHERE key = ?", [known.key]
+                "SELECT status, error, job FROM runs WHERE key = ?", [known.key]
             ).fetchone()
             if row is None or row[2] != job.job_id:  # deleted, or submitted as another job
                 return
-            status, error, _, _ = row
+            status, error, _ = row
             if job.is_over:
                 if status == QUEUED:
                     _record_end(job, run_dir)
@@ -208,17 +208,12 @@ def _never_started(job: Job, run_dir: RunDir) -> str:
     if explained != cause or info is None:
         return explained
     if Path(info.log).is_file():  # so the home was accessible
-        return "\n".join(
-            filter(
-                None,
-                (
-                    f"{cause}. It ended before the run started; see {info.log}",
-                    last_lines(Path(info.log)),
-                ),
-            )
-        )
+        seen = f"{cause}. It ended before the run started; see {info.log}"
+        return "\n".join(filter(None, (seen, last_lines(Path(info.log)))))
     if job.state not in ("FAILED", FORGOTTEN):
         return cause
-    maybe = " was it cancelled while pending," if job.state == FORGOTTEN else ""
     home = run_dir.path.parent.parent
-    return f"{cause}. It wrote no log:{maybe} is {home} accessible from the nodes?"
+    asked = f"is {home} accessible from the nodes?"
+    if job.state == FORGOTTEN:
+        asked = f"was it cancelled while pending, or is {home} not accessible from the nodes?"
+    return f"{cause}. It wrote no log: {asked}"

@@ -18,7 +18,7 @@ from vld_tui.home import Home
 from vld_tui.store.columns import is_sound, is_time
 from vld_tui.store.database import Database, Row
 from vld_tui.store.errors import StoreError
-from vld_tui.store.lookup import find_by_id
+from vld_tui.store.lookup import find_by_id, is_text
 from vld_tui.store.side_by_side import side_by_side
 
 NAME_LENGTH: Final = 100
@@ -64,13 +64,14 @@ class Labels:
                 found = find_by_id(self._database, run_id)
                 query = f"SELECT {_LABELS} FROM runs WHERE key = ?"
                 row = connection.execute(query, [found.key]).fetchone()
-                before = _as_user(row, found.run_dir(self._home).read_user()).tags
-                tags = tuple(dict.fromkeys(change(before)))
-                check_tags([tag for tag in tags if tag not in before])
+                run_dir = found.run_dir(self._home)
+                user = _as_user(row, run_dir.read_user())
+                tags = tuple(dict.fromkeys(change(user.tags)))
+                check_tags([tag for tag in tags if tag not in user.tags])
                 connection.execute(
                     "UPDATE runs SET tags = ? WHERE key = ?", [" ".join(tags), found.key]
                 )
-                write_user_data(self._database, found.key, found.run_dir(self._home))
+                run_dir.write_user(msgspec.structs.replace(user, tags=tags))
         except OSError as error:
             raise StoreError(f"Cannot write the tags of run {run_id}: {error}.") from None
         return tags
@@ -218,7 +219,5 @@ def _combined_name(combination: Combination) -> str:
 
 
 def _check_text(what: str, value: str) -> None:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise StoreError(f"{what} is not valid text: {value!r}.") from None
+    if not is_text(value):
+        raise StoreError(f"{what} is not valid text: {value!r}.")

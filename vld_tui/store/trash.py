@@ -41,12 +41,9 @@ class Trash:
             _give_access(found.run_dir(self._home).path)
             _refuse_live(self._database, self._home, found)
             connection.execute(
-                "UPDATE runs SET trashed_at = ?, queue_position = NULL WHERE key = ?",
+                "UPDATE runs SET trashed_at = ?, queue_position = NULL, "
+                "status = iif(status = 'queued', 'stopped', status) WHERE key = ?",
                 [time.time(), found.key],
-            )
-            connection.execute(
-                "UPDATE runs SET status = 'stopped' WHERE key = ? AND status = 'queued'",
-                [found.key],
             )
             _move(
                 self._database,
@@ -119,7 +116,8 @@ def _refuse_live(database: Database, home: Home, found: Found) -> None:
         f"SELECT {STATUS_SQL}, pid, job, job_open FROM runs WHERE key = ?", [found.key]
     )
     status, pid, job, has_job = row or ("gone", None, None, 0)
-    if found.run_dir(home).is_copy:
+    run_dir = found.run_dir(home)
+    if run_dir.is_copy:
         return
     if status in ("starting", "running"):
         process = f" as process {pid}" if pid else ""
@@ -130,7 +128,6 @@ def _refuse_live(database: Database, home: Home, found: Found) -> None:
         raise StoreError(
             f"Run {found.run_id} belongs to job {job}. Stop it first: vld stop {found.run_id}"
         )
-    run_dir = found.run_dir(home)
     process_info = run_dir.read_process()
     if process_info is not None and is_alive(run_dir, process_info):
         raise StoreError(

@@ -161,7 +161,9 @@ def test_a_job_that_slurm_forgot_is_over(store: Store, programs: Programs, submi
     run = store.runs.get(submitted.run_id)
     assert (run.status, run.has_job) == ("crashed", False)
     assert run.error is not None
-    assert "the reason is unknown. It wrote no log: was it cancelled while pending, " in run.error
+    assert (
+        "the reason is unknown. It wrote no log: was it cancelled while pending, or " in run.error
+    )
 
 
 def test_a_cancelled_job_leaves_a_stopped_run(
