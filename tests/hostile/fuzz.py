@@ -23,7 +23,8 @@ with atheris.instrument_imports(
     from engine.protocol import EventDecodeError, decode_event, encode_event, resolve_spec
     from engine.rundir.event_log import EventLog
     from vld_tui.home import open_home
-    from vld_tui.store.query import Query, QueryError
+    from vld_tui.store.errors import QueryError
+    from vld_tui.store.query import Query
     from vld_tui.store.store import Store
 
 from tests.vld_tui.store.told_runs import Teller

@@ -17,7 +17,7 @@ from engine.rundir import LinkError, plain_file
 from vld_tui.cli.command import Command, RunArgument
 from vld_tui.cli.errors import check_range
 from vld_tui.cli.session import open_for_runs
-from vld_tui.launch.local import EventFollower
+from vld_tui.runs.event_reader import EventFollower
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import QUEUED, Run
 from vld_tui.runs.run_folder import start_of_last_lines

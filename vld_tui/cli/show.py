@@ -14,7 +14,7 @@ from vld_tui.cli.command import Command, JsonOption, RunArgument
 from vld_tui.cli.output import print_json
 from vld_tui.cli.session import open_for_runs, refresh_or_say
 from vld_tui.control.export import run_records
-from vld_tui.launch.local import EventFollower
+from vld_tui.runs.event_reader import EventFollower
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
 from vld_tui.runs.run_folder import FolderReader, stop_asked, suspended_pid

@@ -11,7 +11,8 @@ from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
-from vld_tui.launch.sync import THEIRS, FetchedStudies, SyncError, fetch_runs
+from vld_tui.launch.sync.fetch import THEIRS, FetchedStudies, fetch_runs
+from vld_tui.launch.sync.rsync import SyncError
 from vld_tui.words.numbers import plural
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

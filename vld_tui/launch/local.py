@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,25 +22,10 @@ from engine.rundir import ExitInfo, ProcessInfo, RunDir, plain_file
 from engine.rundir.life import is_alive
 from engine.rundir.lock import held
 from engine.rundir.process import killed_for_memory
-from vld_tui.runs.event_reader import EventFollower
-
-__all__ = [
-    "ENGINE_COMMAND",
-    "EXIT_PATIENCE_S",
-    "EventFollower",
-    "LaunchError",
-    "engine_environment",
-    "launch",
-    "record_end",
-    "stop",
-    "wait_and_record",
-]
 
 ENGINE_COMMAND: Final = (sys.executable, "-P", "-X", "faulthandler", "-m", "engine")
 """``-P``: do not import a folder named ``engine`` from the current directory.
 ``-X faulthandler``: write a traceback to the log on a crash in native code."""
-
-
 EXIT_PATIENCE_S: Final = 15.0
 """How long a process may take to end after its last event."""
 _POLL_INTERVAL_S: Final = 0.05
@@ -56,7 +41,7 @@ def launch(
     *,
     patience_s: float = 0.0,
     gpu: str | None = None,
-    lets_go_on: bool = True,
+    cancels_stop: bool = True,
     gpus: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start ``command RUN_DIR`` in its own session, so that it outlives the terminal.
@@ -64,7 +49,7 @@ def launch(
     ``patience_s``: how long an earlier process that has written its last event may take to end.
     ``gpu``: the visible GPUs, as in ``CUDA_VISIBLE_DEVICES``; None: as for this process.
     ``gpus``: the number of GPUs to resume on; None: as in the spec.
-    ``lets_go_on``: withdraw an earlier request to stop.
+    ``cancels_stop``: withdraw an earlier request to stop.
 
     Its output is appended to the run's log, and the process is recorded in the run folder before
     this returns. Of several concurrent launches, only one starts the process.
@@ -75,9 +60,9 @@ def launch(
     refuse_copy(run_dir)
     await_exit(run_dir, patience_s)
     try:
-        with _only_launcher(run_dir):
+        with held(run_dir.log):  # against other launches
             _refuse_if_alive(run_dir)
-            if lets_go_on:
+            if cancels_stop:
                 run_dir.cancel_stop()
             with open(run_dir.log, "ab", opener=plain_file) as log:
                 process = subprocess.Popen(
@@ -234,13 +219,6 @@ def _environment(gpu: str | None) -> dict[str, str] | None:
     if gpu is None:
         return environment
     return {**(environment or os.environ), "CUDA_VISIBLE_DEVICES": gpu}
-
-
-@contextlib.contextmanager
-def _only_launcher(run_dir: RunDir) -> Iterator[None]:
-    """Lock the run's log against other launches for the duration of the block."""
-    with held(run_dir.log):
-        yield
 
 
 def _refuse_if_alive(run_dir: RunDir) -> None:

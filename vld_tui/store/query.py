@@ -34,8 +34,6 @@ from vld_tui.store.fields import ALIASES, QUERY_FIELDS, known_name
 from vld_tui.store.rows import find_unreadable
 from vld_tui.store.terms import Joined, Not, Term, Tree, check_text, parse_terms
 
-__all__ = ["Condition", "Query", "QueryError", "find_field", "is_one_of"]
-
 EXAMPLE: Final = "dropout>=0.9 dataset=emoji (status:running or tag:best)"
 """An example of the language."""
 _CONSIDERED: Final = 1000

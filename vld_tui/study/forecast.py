@@ -24,7 +24,8 @@ from engine.protocol import (
 from vld_tui.runs.event_reader import EventFollower
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
-from vld_tui.store.query import Query, QueryError
+from vld_tui.store.errors import QueryError
+from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 
 MOST_RUNS: Final = 200

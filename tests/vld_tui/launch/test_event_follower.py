@@ -4,8 +4,7 @@ from pathlib import Path
 
 from engine.rundir import RunDir
 from tests.vld_tui.store.told_runs import Teller, numbered, started, steps_taken, stopped
-from vld_tui.launch.local import EventFollower
-from vld_tui.runs.event_reader import read_events
+from vld_tui.runs.event_reader import EventFollower, read_events
 
 
 def test_each_event_is_handed_out_once(tmp_path: Path) -> None:

@@ -18,12 +18,12 @@ from engine.rundir import ProcessInfo, RunDir, UserData, write_atomic
 from engine.rundir.life import exit_of
 from tests.small_runs import MakeRun
 from vld_tui.launch.local import (
-    EventFollower,
     LaunchError,
     launch,
     stop,
     wait_and_record,
 )
+from vld_tui.runs.event_reader import EventFollower
 
 _DESCRIBING = """
 import os, sys

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from engine.protocol import FIELDS, resolve_spec
 from tests.vld_tui.store.told_runs import Teller
 from vld_tui.home import open_home
+from vld_tui.store.errors import QueryError
 from vld_tui.store.fields import ALIASES, QUERY_FIELDS
-from vld_tui.store.query import Query, QueryError
+from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 
 RUNS: tuple[tuple[str, tuple[str, ...], dict[str, object]], ...] = (

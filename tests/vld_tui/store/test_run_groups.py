@@ -8,8 +8,9 @@ from engine.protocol import resolve_spec
 from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started
 from vld_tui.home import Home
 from vld_tui.runs.run import CONFIGURATION
+from vld_tui.store.errors import QueryError
 from vld_tui.store.groups import find_grouping, member_condition
-from vld_tui.store.query import Query, QueryError
+from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 
 EVERY = Query()

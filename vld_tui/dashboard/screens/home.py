@@ -36,8 +36,9 @@ from vld_tui.dashboard.widgets.curves import Curves
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.run_table import RunTable
 from vld_tui.runs.run import CONFIGURATION, GroupRow, Run, RunRow, TableRow
+from vld_tui.store.errors import QueryError
 from vld_tui.store.fields import QUERY_FIELDS
-from vld_tui.store.query import EXAMPLE, QueryError
+from vld_tui.store.query import EXAMPLE
 from vld_tui.views.status_line import status_text
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text

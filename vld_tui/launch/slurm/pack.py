@@ -135,7 +135,7 @@ class Pack:
     def _do(self, run_dir: RunDir) -> None:
         """Start the engine on a run and wait until it ends."""
         try:
-            process = launch(run_dir, lets_go_on=False)
+            process = launch(run_dir, cancels_stop=False)
         except LaunchError as error:
             _tell(run_dir, str(error))
             return
