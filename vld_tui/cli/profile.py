@@ -19,7 +19,7 @@ from vld_tui.launch.slurm.profiles import (
     read_profile,
     remove_profile,
 )
-from vld_tui.launch.slurm.settings import NONE, SETTINGS, by_name
+from vld_tui.launch.slurm.settings import NONE, SETTINGS, without_secrets
 
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 
@@ -118,7 +118,6 @@ def _tell(name: str, values: dict[str, Any]) -> None:
     say(name)
     width = max(map(len, values), default=0)
     for key, value in values.items():
-        for each in (
-            by_name(value) if key == "env" else value if isinstance(value, list) else [value]
-        ):
+        listed = value if isinstance(value, list) else [value]
+        for each in without_secrets(listed) if key == "env" else listed:
             say(f"  {key:<{width}}  {each}")

@@ -18,8 +18,15 @@ from vld_tui.cli.output import print_json, say
 from vld_tui.control.export import run_records
 from vld_tui.home import Home
 from vld_tui.launch.slurm.commands import SlurmError
-from vld_tui.launch.slurm.profiles import read_profile, settings_as_values, settings_in_full
-from vld_tui.launch.slurm.settings import SETTINGS, SlurmSettings, make_settings, refuse_secrets
+from vld_tui.launch.slurm.profiles import read_profile
+from vld_tui.launch.slurm.settings import (
+    SETTINGS,
+    SlurmSettings,
+    make_settings,
+    refuse_secrets,
+    settings_as_values,
+    settings_in_full,
+)
 from vld_tui.launch.slurm.submit import Need, Submission
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store

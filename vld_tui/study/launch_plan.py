@@ -12,8 +12,7 @@ from engine.rundir import write_atomic
 from vld_tui.home import Home
 from vld_tui.launch.queue.slots import slots_of
 from vld_tui.launch.slurm.commands import SlurmError
-from vld_tui.launch.slurm.profiles import settings_as_values
-from vld_tui.launch.slurm.settings import SlurmSettings, make_settings
+from vld_tui.launch.slurm.settings import SlurmSettings, make_settings, settings_as_values
 from vld_tui.store.store import Store
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.files import find_text

@@ -7,8 +7,6 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
-
 from engine.protocol import nearest
 from engine.rundir import write_atomic
 from engine.rundir.lock import held
@@ -16,7 +14,6 @@ from vld_tui.home import Home
 from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.settings import (
     SlurmSettings,
-    by_name,
     has_secret,
     make_settings,
     refuse_secrets,
@@ -120,23 +117,3 @@ def remove_profile(home: Home, name: str) -> None:
         (home.profiles / f"{name}{SUFFIX}").unlink()
     except OSError as error:
         raise SlurmError(f"Cannot delete profile {name}: {error.strerror}.") from None
-
-
-def settings_as_values(settings: SlurmSettings) -> dict[str, Any]:
-    """Return the settings that differ from the defaults, by name, as JSON values.
-
-    They may be stored and shown: of a secret variable only the name is kept.
-    """
-    values = settings_in_full(settings)
-    return values | ({"env": by_name(settings.env)} if settings.env else {})
-
-
-def settings_in_full(settings: SlurmSettings) -> dict[str, Any]:
-    """Return the settings that differ from the defaults, including secrets: never store these."""
-    usual = msgspec.structs.asdict(SlurmSettings())
-    given = msgspec.structs.asdict(settings)
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in given.items()
-        if value != usual[name]
-    }

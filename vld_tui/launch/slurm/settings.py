@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -12,111 +12,6 @@ import msgspec
 from engine.protocol import nearest
 from engine.protocol.fields import about, fields_of
 from vld_tui.launch.slurm.commands import SlurmError
-
-VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(=.*)?")
-_LEAST_LENGTH: Final = 8
-_SECRET_NAME: Final = re.compile(
-    r"(?i)(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|API_?KEY|KEY|PAT)$"
-)
-_SECRET_VALUE: Final = re.compile(
-    r"\b(?:hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[oprsu]_[A-Za-z0-9]{20,}"
-    r"|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{10,}|A[KS]IA[0-9A-Z]{16}"
-    r"|eyJ[\w-]{10,}\.[\w-]{10,}\.)|://[^\s/@'\":]+:[^\s/@'\"]+@"
-)
-"""Tokens of well-known services, and passwords in addresses."""
-_ASSIGNMENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(\"[^\"]*\"|'[^']*'|[^\s,;]*)")
-
-
-def is_secret(name: str, value: str) -> bool:
-    """Return whether a variable with this value looks like a secret."""
-    value = value.strip("\"'")
-    is_place = value.startswith(("/", "~", "$"))
-    if _SECRET_NAME.search(name) and len(value) >= _LEAST_LENGTH and not is_place:
-        return True
-    return _SECRET_VALUE.search(value) is not None
-
-
-def refuse_secrets(values: Mapping[str, Any]) -> None:
-    """Check that the typed settings contain no secret.
-
-    Raises:
-        SlurmError: with how to pass it by name.
-    """
-    for setting in ("env", "setup", "sbatch"):
-        given = values.get(setting) or ()
-        for each in (given,) if isinstance(given, str) else given:
-            name = _secret_in(str(each), is_variable=setting == "env")
-            if name is not None:
-                raise SlurmError(
-                    f"{setting} seems to contain a secret ({name}), which would be stored with "
-                    f"each run.\nPass it by name instead: export {name}=…, then env={name} in a "
-                    f"profile or --env {name}"
-                )
-
-
-def has_secret(values: Mapping[str, Any]) -> bool:
-    """Return whether settings contain a secret value."""
-    try:
-        refuse_secrets(values)
-    except SlurmError:
-        return True
-    return False
-
-
-def by_name(env: Iterable[str]) -> list[str]:
-    """Return the variables to store and show, with secrets by name only."""
-    return [each if (pair := _secret_pair(each)) is None else pair[0] for each in env]
-
-
-def with_values(env: Iterable[str]) -> dict[str, str]:
-    """Return the variables given with a value that is not a secret."""
-    pairs = (each.partition("=") for each in env if _secret_pair(each) is None)
-    return {name: value for name, sign, value in pairs if sign}
-
-
-def from_environment(
-    env: Iterable[str], environment: Mapping[str, str] = os.environ
-) -> dict[str, str]:
-    """Return the variables passed by name, with their values.
-
-    Raises:
-        SlurmError: for a variable that is not set.
-    """
-    found = {}
-    for each in env:
-        name, sign, value = each.partition("=")
-        if sign and _secret_pair(each) is None:
-            continue
-        if not sign and name not in environment:
-            raise SlurmError(
-                f"env lists {name}, which is not set. Set it (export {name}=…), or drop it with "
-                "--env none."
-            )
-        found[name] = value if sign else environment[name]
-    return found
-
-
-def export_of(names: Iterable[str], base: str | None) -> str:
-    """Return the value of sbatch's ``--export`` that also passes these variables."""
-    others = [] if base in ("NONE", "NIL") else [base or "ALL"]
-    return ",".join([*others, *names])
-
-
-def _secret_pair(variable: str) -> tuple[str, str] | None:
-    name, sign, value = variable.partition("=")
-    return (name, value) if sign and is_secret(name, value) else None
-
-
-def _secret_in(text: str, *, is_variable: bool) -> str | None:
-    """Return the name under which a text or variable holds a secret, or None."""
-    if is_variable:
-        pair = _secret_pair(text)
-        return None if pair is None else pair[0]
-    for name, value in _ASSIGNMENT.findall(text):
-        if is_secret(name, value):
-            return str(name)
-    return "SECRET" if _SECRET_VALUE.search(text) else None
-
 
 Words = tuple[str, ...]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -180,6 +75,7 @@ _OURS: Final = frozenset(
      "output", "parsable", "quiet", "requeue", "signal", "test-only", "wait", "wrap")
 )  # fmt: skip
 """sbatch options that vld sets itself."""
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(=.*)?")
 _MEMORY: Final = re.compile(r"\d+[KMGT]?")
 
 
@@ -202,6 +98,26 @@ def make_settings(values: dict[str, Any]) -> SlurmSettings:
         raise SlurmError(_in_words(str(error), values)) from None
     _check(settings)
     return settings
+
+
+def settings_as_values(settings: SlurmSettings) -> dict[str, Any]:
+    """Return the settings that differ from the defaults, by name, as JSON values.
+
+    They may be stored and shown: of a secret variable only the name is kept.
+    """
+    values = settings_in_full(settings)
+    return values | ({"env": without_secrets(settings.env)} if settings.env else {})
+
+
+def settings_in_full(settings: SlurmSettings) -> dict[str, Any]:
+    """Return the settings that differ from the defaults, including secrets: never store these."""
+    usual = msgspec.structs.asdict(SlurmSettings())
+    given = msgspec.structs.asdict(settings)
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in given.items()
+        if value != usual[name]
+    }
 
 
 def _as_meant(name: str, value: Any) -> Any:
@@ -233,7 +149,7 @@ def _check(settings: SlurmSettings) -> None:
     if settings.runs_per_gpu > 1 and settings.gpus_per_run > 1:
         raise SlurmError("runs_per_gpu must be 1 when gpus_per_run is above 1.")
     for each in settings.env:
-        if not VARIABLE.fullmatch(each):
+        if not _VARIABLE.fullmatch(each):
             raise SlurmError(
                 f"env is {each!r}, but must be NAME=VALUE, or NAME to use its current value."
             )
@@ -259,3 +175,109 @@ def _in_words(error: str, values: dict[str, Any]) -> str:
     if found is None:
         return error
     return f"{found[1]} is {values[found[1]]!r}, but must be {SETTINGS[found[1]].allowed}."
+
+
+_SHORTEST_SECRET: Final = 8
+_SECRET_NAME: Final = re.compile(
+    r"(?i)(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|API_?KEY|KEY|PAT)$"
+)
+_SECRET_VALUE: Final = re.compile(
+    r"\b(?:hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[oprsu]_[A-Za-z0-9]{20,}"
+    r"|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{10,}|A[KS]IA[0-9A-Z]{16}"
+    r"|eyJ[\w-]{10,}\.[\w-]{10,}\.)|://[^\s/@'\":]+:[^\s/@'\"]+@"
+)
+"""Tokens of well-known services, and passwords in addresses."""
+_ASSIGNMENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(\"[^\"]*\"|'[^']*'|[^\s,;]*)")
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Return whether a variable with this value looks like a secret."""
+    value = value.strip("\"'")
+    is_place = value.startswith(("/", "~", "$"))
+    if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET and not is_place:
+        return True
+    return _SECRET_VALUE.search(value) is not None
+
+
+def refuse_secrets(values: Mapping[str, Any]) -> None:
+    """Check that the typed settings contain no secret.
+
+    Raises:
+        SlurmError: with how to pass it by name.
+    """
+    for setting, name in _secrets_in(values):
+        raise SlurmError(
+            f"{setting} seems to contain a secret ({name}), which would be stored with each run.\n"
+            f"Pass it by name instead: export {name}=…, then env={name} in a profile or --env "
+            f"{name}"
+        )
+
+
+def has_secret(values: Mapping[str, Any]) -> bool:
+    """Return whether settings contain a secret value."""
+    return any(True for _ in _secrets_in(values))
+
+
+def without_secrets(env: Iterable[str]) -> list[str]:
+    """Return the variables to store and show, with secrets by name only."""
+    return [each if (pair := _secret_pair(each)) is None else pair[0] for each in env]
+
+
+def variables_with_values(env: Iterable[str]) -> dict[str, str]:
+    """Return the variables given with a value that is not a secret."""
+    pairs = (each.partition("=") for each in env if _secret_pair(each) is None)
+    return {name: value for name, sign, value in pairs if sign}
+
+
+def variables_by_name(
+    env: Iterable[str], environment: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """Return the variables passed by name, with their values.
+
+    Raises:
+        SlurmError: for a variable that is not set.
+    """
+    found = {}
+    for each in env:
+        name, sign, value = each.partition("=")
+        if sign and _secret_pair(each) is None:
+            continue
+        if not sign and name not in environment:
+            raise SlurmError(
+                f"env lists {name}, which is not set. Set it (export {name}=…), or drop it with "
+                "--env none."
+            )
+        found[name] = value if sign else environment[name]
+    return found
+
+
+def export_option(names: Iterable[str], base: str | None) -> str:
+    """Return the value of sbatch's ``--export`` that also passes these variables."""
+    others = [] if base in ("NONE", "NIL") else [base or "ALL"]
+    return ",".join([*others, *names])
+
+
+def _secrets_in(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the settings that contain a secret, with its name."""
+    for setting in ("env", "setup", "sbatch"):
+        given = values.get(setting) or ()
+        for each in (given,) if isinstance(given, str) else given:
+            name = _secret_in(str(each), is_variable=setting == "env")
+            if name is not None:
+                yield setting, name
+
+
+def _secret_pair(variable: str) -> tuple[str, str] | None:
+    name, sign, value = variable.partition("=")
+    return (name, value) if sign and is_secret(name, value) else None
+
+
+def _secret_in(text: str, *, is_variable: bool) -> str | None:
+    """Return the name under which a text or variable holds a secret, or None."""
+    if is_variable:
+        pair = _secret_pair(text)
+        return None if pair is None else pair[0]
+    for name, value in _ASSIGNMENT.findall(text):
+        if is_secret(name, value):
+            return str(name)
+    return "SECRET" if _SECRET_VALUE.search(text) else None

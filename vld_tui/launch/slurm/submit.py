@@ -29,13 +29,13 @@ from vld_tui.launch.slurm.batches import (
     require_submitit,
 )
 from vld_tui.launch.slurm.commands import SlurmError
-from vld_tui.launch.slurm.profiles import settings_as_values
 from vld_tui.launch.slurm.settings import (
     SlurmSettings,
-    export_of,
-    from_environment,
+    export_option,
     minutes_of,
-    with_values,
+    settings_as_values,
+    variables_by_name,
+    variables_with_values,
 )
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
@@ -125,7 +125,7 @@ class Cluster:
         commands.require_controller()
         require_submitit()
         self.settings = settings
-        self._passed = from_environment(settings.env)
+        self._passed = variables_by_name(settings.env)
         self._on_slow = on_slow
         configured = commands.configuration().get("MaxArraySize", "")
         self.array_size = int(configured) if configured.isdecimal() else _USUAL_ARRAY
@@ -184,7 +184,7 @@ class Cluster:
             name, sign, value = each.partition("=")
             further[name] = value if sign else True
         if self._passed:
-            further["export"] = export_of(self._passed, further.get("export"))
+            further["export"] = export_option(self._passed, further.get("export"))
         return further
 
     def refuse_sharing(self, need: Need) -> None:
@@ -230,7 +230,7 @@ class Cluster:
     def _parameters(self, batch: Batch, need: Need) -> dict[str, Any]:
         """Return the settings under submitit's names."""
         settings = self.settings
-        variables = with_values(settings.env).items()
+        variables = variables_with_values(settings.env).items()
         setup = [*settings.setup, *(f"export {n}={shlex.quote(v)}" for n, v in variables)]
         cpus = settings.cpus
         return {
@@ -252,7 +252,7 @@ class Cluster:
 
         variables = dict(self._passed)
         if variables and (base := os.environ.get(_EXPORT)):  # it overrides the script's option
-            variables[_EXPORT] = export_of(self._passed, base)
+            variables[_EXPORT] = export_option(self._passed, base)
         context: contextlib.AbstractContextManager[None] = environment_variables(**variables)
         return context
 

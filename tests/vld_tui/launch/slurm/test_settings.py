@@ -13,9 +13,8 @@ from vld_tui.launch.slurm.profiles import (
     profile_names,
     read_profile,
     remove_profile,
-    settings_as_values,
 )
-from vld_tui.launch.slurm.settings import make_settings, minutes_of
+from vld_tui.launch.slurm.settings import make_settings, minutes_of, settings_as_values
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tests.vld_tui.cli.conftest import Vld
 from vld_tui.home import Home
 from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.profiles import change_profile, keep_profile, read_profile
-from vld_tui.launch.slurm.settings import export_of, is_secret, refuse_secrets
+from vld_tui.launch.slurm.settings import export_option, is_secret, refuse_secrets
 
 TOKEN = "hf_" + "a1B2" * 8
 OF_OTHERS = "0123456789abcdef" * 2
@@ -77,4 +77,4 @@ def test_a_name_alone_is_a_setting(home: Home) -> None:
     [(None, "ALL,A,B"), ("ALL", "ALL,A,B"), ("NONE", "A,B"), ("PATH,X=1", "PATH,X=1,A,B")],
 )
 def test_what_sbatch_exports(base: str | None, export: str) -> None:
-    assert export_of(["A", "B"], base) == export
+    assert export_option(["A", "B"], base) == export
