@@ -26,6 +26,7 @@ from vld_tui.control.combine import (
 )
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
+from vld_tui.words.numbers import plural
 
 MOST_COMPARED: Final = 4
 """The most runs that the suggested ``vld compare`` command lists."""
@@ -194,8 +195,9 @@ def _choose(store: Store, names: list[str] | None, where: str | None) -> Sequenc
     if where is None:
         return [store.runs.get(name) for name in names or ()]
     chosen = choose_matching(store, store.runs.query(where))
-    if chosen.passed_over:
-        say(f"Left out: {chosen.passed_over}.", to_stderr=True)
+    counts = {"unfinished run": chosen.unfinished, "combining run": chosen.combining}
+    if left_out := [plural(count, what) for what, count in counts.items() if count]:
+        say(f"Left out: {' and '.join(left_out)}.", to_stderr=True)
     return chosen.runs
 
 

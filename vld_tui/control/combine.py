@@ -35,10 +35,11 @@ _ARE: Final[Mapping[Checkpoint, str]] = {"best": "selected steps", "last": "fina
 
 
 class Chosen(NamedTuple):
-    """Runs to combine, and a description of those left out."""
+    """Runs to combine, and how many others matched: unfinished ones and combining ones."""
 
     runs: tuple[Run, ...]
-    passed_over: str = ""
+    unfinished: int
+    combining: int
 
 
 def choose_matching(store: Store, query: Query) -> Chosen:
@@ -46,13 +47,7 @@ def choose_matching(store: Store, query: Query) -> Chosen:
     matching = store.runs.find(query)[::-1]
     runs = tuple(run for run in matching if run.status == "finished" and run.combination is None)
     unfinished = sum(run.status != "finished" for run in matching)
-    combined = len(matching) - len(runs) - unfinished
-    reasons = []
-    if unfinished:
-        reasons.append(f"{plural(unfinished, 'unfinished run')}")
-    if combined:
-        reasons.append(plural(combined, "combining run"))
-    return Chosen(runs, " and ".join(reasons))
+    return Chosen(runs, unfinished, len(matching) - len(runs) - unfinished)
 
 
 def plan_combination(
