@@ -119,8 +119,10 @@ def _look_again(store: Store, run_ids: Sequence[str]) -> list[Run]:
     """
     for run_id in run_ids:
         refuse_copy(store.runs.run_dir(run_id))
-    if any(store.runs.get(run_id).has_job for run_id in run_ids):
-        look_at_jobs(store)
+    runs = [store.runs.get(run_id) for run_id in run_ids]
+    if not any(run.has_job for run in runs):
+        return runs
+    look_at_jobs(store)
     return [store.runs.get(run_id) for run_id in run_ids]
 
 

@@ -79,10 +79,10 @@ def launch(store: Store, study: Study, text: StudyText, cluster: Cluster | None 
         if cluster is not None:
             find_lost_batches(store)
             store.folders.take_in_others()  # created on another login node
-        refuse_misfits(standing_of(store, study))
+        standing = standing_of(store, study)
+        refuse_misfits(standing)
         gone = runs_left_behind(home, study, text)
         keep_study(home, study, text)
-        standing = standing_of(store, study)
         if cluster is None:
             launch_missing(store, standing)
             remember_place(home, study.name, None)
