@@ -324,7 +324,7 @@ def test_what_a_quota_leaves_of_a_study_is_told(
     assert record["missing"] == 5, "as it stood before"
     refused = vld("sweep", str(file), "--on", "slurm", "--json")
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert "Nothing was submitted. sbatch: QOSMax" in refused.stderr
+    assert "Nothing was submitted: sbatch: QOSMax" in refused.stderr
     programs.says("sbatch", "Submitted batch job 13\n")
     told = vld("sweep", str(file), "--on", "slurm")
     assert (told.exit_code, told.stdout.splitlines()[-1]) == (0, "submitted 2 runs as job 13")

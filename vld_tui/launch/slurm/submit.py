@@ -47,7 +47,7 @@ _USUAL_ARRAY: Final = 1001
 """Slurm's own MaxArraySize."""
 _LOOK: Final = "sinfo --format='%P %l %c %m %G'"
 """Lists partitions with their time limit and their nodes' cores, memory (MiB) and GPUs."""
-_FULL: Final = "The cluster's queue is full (MaxJobCount); sbatch retried for two minutes."
+_FULL: Final = "the cluster's queue is full (MaxJobCount); sbatch retried for two minutes."
 _SLOW_S: Final = 10.0
 _EXPORT: Final = "SBATCH_EXPORT"
 
@@ -96,7 +96,7 @@ class Submission(msgspec.Struct, frozen=True):
             SlurmError: with the reason.
         """
         if self.refusal and not self.submitted:
-            raise SlurmError(f"Nothing was submitted. {self.refusal}")
+            raise SlurmError(f"Nothing was submitted: {self.refusal}")
         return self
 
     def __add__(self, other: Submission) -> Submission:
@@ -290,7 +290,7 @@ def submit_what_fits(store: Store, cluster: Cluster, runs: Sequence[str]) -> Sub
     most = len(runs) if room is None else min(len(runs), room * of_each)
     refusal = None
     if most < len(runs):
-        refusal = "the cluster accepts no more of your jobs (MaxSubmitJobs)"
+        refusal = "the cluster accepts no more of your jobs (MaxSubmitJobs)."
     needs = {run: Need.of(store.runs.run_dir(run).read_spec()) for run in runs}
     runs = sorted(runs, key=needs.__getitem__)
     submitted, arrays = 0, []

@@ -101,7 +101,7 @@ def test_a_cluster_that_refuses_gets_nothing_and_says_why(store: Store, programs
     with pytest.raises(SlurmError) as refused:
         submit_runs(store, Cluster(make_settings({})), runs)
     assert str(refused.value).startswith(
-        "Nothing was submitted. sbatch: invalid partition specified: gpux; Batch job submission "
+        "Nothing was submitted: sbatch: invalid partition specified: gpux; Batch job submission "
         "failed: Invalid partition name specified\n"
         "List the cluster's resources with: sinfo --format="
     )
@@ -133,7 +133,7 @@ def test_a_full_queue_is_said_to_be_while_it_lasts_and_after(
     with pytest.raises(SlurmError) as refused:
         submit_runs(store, Cluster(make_settings({}), is_slow.set), make_runs(store, 2))
     assert str(refused.value) == (
-        "Nothing was submitted. The cluster's queue is full (MaxJobCount); sbatch retried for two "
+        "Nothing was submitted: the cluster's queue is full (MaxJobCount); sbatch retried for two "
         "minutes."
     )
     assert is_slow.wait(60)
