@@ -27,7 +27,6 @@ from vld_tui.study.results.state import StudyState
 _NESTED: Final = ("domains", "arms", "measures")
 _OF_ARM: Final = ("selected_step", "id_accuracy", "plain_id_accuracy", "ood_accuracy")
 
-
 Record = dict[str, Any]
 
 

@@ -51,7 +51,7 @@ def hold(store: Store, run_id: str, *, is_held: bool) -> Run:
 
 
 def start_queued(store: Store, run_ids: Sequence[str]) -> tuple[Queued, ...]:
-    """Have a process start queued runs as slots come free, and return their places.
+    """Have a process start queued runs as slots become free, and return their places.
 
     Raises:
         LaunchError: when nothing can work on the queue.
@@ -76,7 +76,7 @@ def set_slots(store: Store, count: int | None = None, gpus: str | None = None) -
 
 
 def work_on_queue(store: Store) -> QueueWork:
-    """Have a process start the queued runs as slots come free, unless one does so already.
+    """Have a process start the queued runs as slots become free, unless one does so already.
 
     Raises:
         LaunchError: when it cannot be started.

@@ -62,7 +62,7 @@ class StoppedStudy:
 
 
 def refuse_stopped(store: Store, run: Run) -> None:
-    """Refuse a run that neither runs nor waits.
+    """Refuse a run that is neither running nor queued.
 
     Raises:
         StoreError: when there is nothing to stop, or only the history, which cannot be written,
@@ -170,8 +170,8 @@ def _may_job_resume(store: Store, run: Run) -> bool:
 
 def _stop_on_cluster(store: Store, run: Run, *, kill: bool, by: str) -> Stopped:
     refuse_copy(store.runs.run_dir(run.run_id))
-    is_waiting = run.status == QUEUED
-    if not (run.is_live or is_waiting) or not commands.is_slurm_here():
+    is_queued = run.status == QUEUED
+    if not (run.is_live or is_queued) or not commands.is_slurm_here():
         return _leave_job(store, run, kill=kill, by=by)
     try:
         mates = _stop_jobs(store, [run], kill=kill, by=by)
@@ -183,7 +183,7 @@ def _stop_on_cluster(store: Store, run: Run, *, kill: bool, by: str) -> Stopped:
         return Stopped(run, "dequeued", leaves_job=True, is_slurm_away=True)
     if kill:
         return Stopped(run, "killed" if run.is_live else "cancelled", mates=tuple(mates))
-    return Stopped(run, "dequeued" if is_waiting else "asked")
+    return Stopped(run, "dequeued" if is_queued else "asked")
 
 
 def _leave_job(store: Store, run: Run, *, kill: bool, by: str) -> Stopped:

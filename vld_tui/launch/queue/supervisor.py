@@ -1,4 +1,4 @@
-"""The process that starts waiting runs as slots come free.
+"""The process that starts queued runs as slots become free.
 
 ``python -m vld_tui.launch.queue HOME``. Of several, one works: it holds a lock that the operating
 system releases when it dies. All its state is in the database and the run folders, so a killed
@@ -41,7 +41,6 @@ LOCK_PATIENCE_S: Final = 5.0
 """How long a second supervisor waits for the first one to end."""
 SUPERVISOR_COMMAND: Final = (sys.executable, "-P", "-m", "vld_tui.launch.queue")
 
-
 Starter = Callable[[RunDir, str | None], subprocess.Popen[bytes]]
 """Starts the engine on a run, on its own GPU if available."""
 
@@ -67,15 +66,15 @@ class Supervisor:
         """Start runs in free slots; return whether more remain."""
         try:
             self._store.live.refresh()
-            waiting = [run for run in self._store.queue.runs() if run.is_due]
-            left = self._start_some(waiting)
+            due = [run for run in self._store.queue.runs() if run.is_due]
+            left = self._start_some(due)
         except StoreError as error:  # such as a locked database: retry
             _say(str(error))
             return True
         self._watchers = [thread for thread in self._watchers if thread.is_alive()]
         return left or bool(self._watchers)
 
-    def _start_some(self, waiting: Sequence[Run]) -> bool:
+    def _start_some(self, due: Sequence[Run]) -> bool:
         """Start runs in free slots, in order; return whether some are left.
 
         No run overtakes one that needs more GPUs than are free, so that it is not starved.
@@ -88,7 +87,7 @@ class Supervisor:
         ]
         taken = [slot for run in live for slot in _taken(run)]
         free = free_slots(slots, taken)
-        for run in waiting:
+        for run in due:
             wanted = wanted_slots(run.spec, slots)
             if choose_slots(slots, wanted) is None:
                 gpus = len(set(slots))
@@ -115,10 +114,8 @@ class Supervisor:
             process = self._launch(run_dir, slot)
         except LaunchError as error:
             _say(str(error))
-            known = run_dir.read_process()
-            if known is not None and is_alive(
-                run_dir, known
-            ):  # started by a supervisor that was killed
+            known = run_dir.read_process()  # perhaps started by a supervisor that was killed
+            if known is not None and is_alive(run_dir, known):
                 self._store.live.mark_relaunched(run.run_id, gpu=slot)
             else:
                 self._store.queue.mark_unlaunched(run.run_id, str(error))
@@ -185,9 +182,8 @@ def main(home: Home, start: Starter = _start_engine) -> None:
                 return
             with Store.open(home) as store:
                 Supervisor(store, start).work()
-        with Store.open(
-            home
-        ) as store:  # a process that just queued a run may have seen the lock held
+        # A process that has just queued a run may have seen the lock held.
+        with Store.open(home) as store:
             if not any(run.is_due for run in store.queue.runs()):
                 return
 
