@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -113,19 +113,12 @@ class CombinationSpec(msgspec.Struct, frozen=True):
     def of(cls, first: RunSpec, combination: Combination) -> CombinationSpec:
         """Return the task of a combination run, based on the first parent's specification.
 
-        It keeps the fields that determine the images and the network. The seed is the split's.
+        It keeps the fields that determine the images and the network. Its seed determines the
+        split only. :data:`OWN_FIELDS` have their defaults, except ``steps``.
         """
-        spec = msgspec.structs.replace(
-            first,
-            steps=combination.steps,
-            head_steps=0,
-            warmup_steps=0,
-            lr_drops=(),
-            arms=(),
-            gpus=1,
-            nodes=1,
-        )
-        return cls(spec, combination)
+        own: dict[str, Any] = {name: FIELDS[name].default for name in OWN_FIELDS}
+        own |= {"steps": combination.steps, "gpus": 1, "nodes": 1}
+        return cls(msgspec.structs.replace(first, **own), combination)
 
 
 RunTask = RunSpec | CombinationSpec

@@ -120,9 +120,9 @@ def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
             "averaged. Lower --average-every."
         )
     for name in ("eval_every", "eval_from", "log_every"):
-        value, flag = getattr(spec, name), "--" + name.replace("_", "-")
+        value = getattr(spec, name)
         if name in given and value is not None and value > spec.steps:
-            yield f"{name} is {value}, but {run}. Give {flag} {spec.steps} or less."
+            yield f"{name} is {value}, but {run}. Give {FIELDS[name].flag} {spec.steps} or less."
 
 
 def _without_effect(spec: RunSpec, given: Collection[str]) -> Iterator[str]:

@@ -27,6 +27,9 @@ NO_TARGET: Final = "none"
 """The target of a run that trains on every domain. A target of None means "not chosen", which is
 valid only for data with a single domain."""
 
+NO_WEIGHT_FILES: Final = ("pretrained", "none")
+"""Values of ``weights`` that are not files."""
+
 Positive = Meta(gt=0)
 NonNegative = Meta(ge=0)
 
@@ -419,7 +422,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def weights_file(self) -> str | None:
         """Return the path of the weight file, or None if the weights are not a file."""
-        return None if self.weights in ("pretrained", "none") else self.weights
+        return None if self.weights in NO_WEIGHT_FILES else self.weights
 
     @property
     def ranks(self) -> int:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Final
 
 from engine.protocol import FIELDS, SpecError, fields_with, is_address, shown_value
-
-_NO_FILES: Final = ("pretrained", "none")
-"""Values of ``weights`` that are not files."""
+from engine.protocol.spec import NO_WEIGHT_FILES
 
 
 def spec_values(given: Mapping[str, object]) -> dict[str, object]:
@@ -55,7 +52,7 @@ def with_absolute_paths(
 
 def _is_path(weights: str) -> bool:
     """Return whether weights are a file; URLs are rejected with the spec."""
-    return weights not in _NO_FILES and not is_address(weights)
+    return weights not in NO_WEIGHT_FILES and not is_address(weights)
 
 
 def command_line(values: Mapping[str, object]) -> list[str]:

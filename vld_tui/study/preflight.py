@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from engine.protocol import (
     LoadedWeights,
@@ -32,9 +32,6 @@ from vld_tui.store.errors import StoreError
 from vld_tui.study.forecast import Forecast
 from vld_tui.study.planner import InspectedWeights, LocalPlanner, Network, weights_places
 
-_OTHERS: Final = ("pretrained", "none")
-"""Values of ``weights`` that are not files."""
-
 
 class AbsentWeights(NamedTuple):
     """Missing weights, and how many runs need them.
@@ -52,7 +49,7 @@ def absent_weights(planner: LocalPlanner, specs: Sequence[RunSpec]) -> tuple[Abs
 
     Unknown networks are skipped; if the engine cannot answer, so are all networks.
     """
-    files = Counter(spec.weights for spec in specs if spec.weights not in _OTHERS)
+    files = Counter(spec.weights_file for spec in specs if spec.weights_file is not None)
     found = [
         AbsentWeights(path, "file", runs) for path, runs in files.items() if not Path(path).exists()
     ]
