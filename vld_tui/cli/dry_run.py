@@ -15,7 +15,7 @@ from vld_tui.home import Home
 from vld_tui.launch.slurm.plan import ClusterPlan, PlannedJobs
 from vld_tui.runs.progress import Progress
 from vld_tui.study.planner import LocalPlanner
-from vld_tui.study.preflight import Prospects, prospects
+from vld_tui.study.preflight import Preflight, preflight
 from vld_tui.views.forecast import forecast_text
 from vld_tui.views.plan import ONE_DOMAIN, image_rows, loaded_line, plan_rows
 from vld_tui.views.study import weights_lines
@@ -57,7 +57,7 @@ def print_plan(home: Home, spec: RunSpec, cluster: ClusterPlan | None, *, as_jso
     Raises:
         typer.Exit: with 2 when a problem would stop the run.
     """
-    found = prospects(LocalPlanner(home), spec, goes_elsewhere=cluster is not None)
+    found = preflight(LocalPlanner(home), spec, goes_elsewhere=cluster is not None)
     failing = [each for each in found.absent if each.where != "hub"]
     problems = [*found.problems, *weights_lines(failing)]
     if cluster is not None:
@@ -70,7 +70,7 @@ def print_plan(home: Home, spec: RunSpec, cluster: ClusterPlan | None, *, as_jso
         raise typer.Exit(USAGE_EXIT)
 
 
-def _say_plan(spec: RunSpec, cluster: ClusterPlan | None, found: Prospects) -> None:
+def _say_plan(spec: RunSpec, cluster: ClusterPlan | None, found: Preflight) -> None:
     rows = plan_rows(spec, Progress())
     if found.images is not None:
         if len(found.images.domains) == 1 and spec.target in (None, NO_TARGET):
@@ -92,7 +92,7 @@ def _say_plan(spec: RunSpec, cluster: ClusterPlan | None, found: Prospects) -> N
     say(f"not checked: {', '.join([*found.unchecked, *unasked])}")
 
 
-def _images(found: Prospects) -> str:
+def _images(found: Preflight) -> str:
     if found.images is None:
         raise AssertionError("called without images")
     counts = [f"{domain.name} {domain.images:,}" for domain in found.images.domains]
@@ -100,7 +100,7 @@ def _images(found: Prospects) -> str:
 
 
 def _record(
-    spec: RunSpec, cluster: ClusterPlan | None, found: Prospects, problems: list[str]
+    spec: RunSpec, cluster: ClusterPlan | None, found: Preflight, problems: list[str]
 ) -> dict[str, Any]:
     """Return the plan for scripts; with a cluster, the fields are under ``spec``."""
     rates, images, expected = learning_rates(spec), found.images, found.forecast

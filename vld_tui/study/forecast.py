@@ -15,12 +15,14 @@ from engine.protocol import (
     NO_TARGET,
     ArmEvaluated,
     DataPrepared,
+    DomainInfo,
     Evaluated,
     RunFinished,
     RunSpec,
     evaluations_after,
     fields_with,
 )
+from engine.protocol.datasets import DomainListing
 from vld_tui.runs.event_reader import EventFollower
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
@@ -35,6 +37,8 @@ SAME_PACE: Final = fields_with("pace")
 """Fields, besides the network, that must agree for paces to be comparable."""
 DECIDING: Final = (*SAME_PACE, *fields_with("cost"))
 """Fields that a forecast depends on."""
+_deciding: Final = attrgetter(*DECIDING)
+_COUNTED: Final = tuple(name for name in FIELDS if name not in fields_with("implied"))
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,11 @@ class ImageCounts:
 
     domains: int
     images: int
+
+    @classmethod
+    def of(cls, domains: Sequence[DomainInfo] | Sequence[DomainListing]) -> ImageCounts:
+        """Return the counts of these domains."""
+        return cls(len(domains), sum(domain.images for domain in domains))
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,35 @@ class Forecast:
     memory_bytes: int | None = None
     disk_bytes: int | None = None
     disk_from: Run | None = None
+
+
+@dataclass(frozen=True)
+class FieldCost:
+    """A field and its number of values; with only one, the study costs that fraction."""
+
+    name: str
+    values: int
+
+
+@dataclass(frozen=True)
+class StudyCost:
+    """The cost of runs: total sequential seconds, and bytes kept on disk.
+
+    ``wall_s`` excludes ``unknown`` runs without a comparable earlier run. ``wall_from`` is the run
+    that most of the estimate is based on. ``disk_bytes`` None: unknown. ``largest``: the field
+    with the most values, or None if none has several.
+    """
+
+    runs: int
+    wall_s: float = 0.0
+    unknown: int = 0
+    wall_from: Run | None = None
+    disk_bytes: int | None = None
+    largest: FieldCost | None = None
+
+
+CountImages = Callable[[str, str | None], ImageCounts | None]
+"""Returns the counts of a data set, by name and folder; None: unknown."""
 
 
 def forecast(store: Store, spec: RunSpec, *, host: str, counts: ImageCounts | None) -> Forecast:
@@ -131,7 +169,7 @@ def _time(
     if not (started and data and model and progress.latest and progress.evaluations):
         return None, ()
     is_same = _same_images(like.spec, spec)
-    theirs = ImageCounts(len(data.domains), sum(domain.images for domain in data.domains))
+    theirs = ImageCounts.of(data.domains)
     ours = theirs if is_same else counts
     their_sources = len(data.sources)
     if ours is None or not their_sources or not theirs.images:
@@ -217,7 +255,7 @@ def _disk(store: Store, spec: RunSpec, runs: Iterable[Run]) -> tuple[int | None,
     for run in alike[:MOST_DISK_RUNS]:
         saved = {each.kind: each.bytes for each in store.checkpoints.saved(run.run_id)}
         if {"best", "last"} <= saved.keys():
-            return _left(spec, saved["best"], saved["last"]), run
+            return _kept_bytes(spec, saved["best"], saved["last"]), run
     return None, None
 
 
@@ -232,49 +270,17 @@ def checkpoint_bytes(spec: RunSpec, network_bytes: int) -> int:
         of_optimizer = 0
     of_averages = 2 * len(NETWORK_ARMS.intersection(spec.arms))
     last_bytes = network_bytes * (1 + of_optimizer + of_averages)
-    return _left(spec, network_bytes, last_bytes)
+    return _kept_bytes(spec, network_bytes, last_bytes)
 
 
-def _left(spec: RunSpec, best_bytes: int, last_bytes: int) -> int:
+def _kept_bytes(spec: RunSpec, best_bytes: int, last_bytes: int) -> int:
     if spec.keep_checkpoints == "none":
         return 0
     networks = 1 + len(NETWORK_ARMS.intersection(spec.arms))
     return networks * best_bytes + (last_bytes if spec.keep_checkpoints == "all" else 0)
 
 
-Counts = Callable[[str, str | None], ImageCounts | None]
-"""Counts of a data set's images, by name and folder; None: unknown."""
-
-_COUNTED: Final = tuple(name for name in FIELDS if name not in fields_with("implied"))
-_deciding: Final = attrgetter(*DECIDING)
-
-
-@dataclass(frozen=True)
-class FieldCost:
-    """A field and its number of values; with only one, the study costs that fraction."""
-
-    name: str
-    values: int
-
-
-@dataclass(frozen=True)
-class StudyCost:
-    """The cost of runs: total sequential seconds, and bytes kept on disk.
-
-    ``wall_s`` excludes ``unknown`` runs without a comparable earlier run. ``wall_from`` is the run
-    that most of the estimate is based on. ``disk_bytes`` None: unknown. ``largest``: the field
-    with the most values, or None if none has several.
-    """
-
-    runs: int
-    wall_s: float = 0.0
-    unknown: int = 0
-    wall_from: Run | None = None
-    disk_bytes: int | None = None
-    largest: FieldCost | None = None
-
-
-def cost_of(store: Store, left: Sequence[tuple[RunSpec, float]], counts: Counts) -> StudyCost:
+def cost_of(store: Store, left: Sequence[tuple[RunSpec, float]], counts: CountImages) -> StudyCost:
     """Return the cost of runs on this machine, given each spec and the share left to do.
 
     Raises:

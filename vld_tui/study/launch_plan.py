@@ -21,6 +21,8 @@ from vld_tui.study.forecast import StudyCost, cost_of
 from vld_tui.study.standing import Standing, standing_of
 
 SUFFIX: Final = ".slurm.json"
+MOST_UNASKED: Final = 100
+"""The most new runs that are launched without confirmation."""
 
 
 def last_place(home: Home, name: str) -> SlurmSettings | None:
@@ -64,10 +66,6 @@ def remember_place(home: Home, name: str, settings: SlurmSettings | None) -> Non
 
 def _path(home: Home, name: str) -> Path:
     return home.studies / f"{name}{SUFFIX}"
-
-
-MOST_UNASKED: Final = 100
-"""The most new runs that are launched without confirmation."""
 
 
 @dataclass(frozen=True)

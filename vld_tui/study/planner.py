@@ -179,8 +179,7 @@ class LocalPlanner:
             return Forecast()
         counts = None
         if listing is not None and listing.where is not None:
-            images = sum(domain.images for domain in listing.domains)
-            counts = ImageCounts(len(listing.domains), images)
+            counts = ImageCounts.of(listing.domains)
         with Store.open(self._home) as store:
             return forecast(store, spec, host=socket.gethostname(), counts=counts)
 

@@ -1,4 +1,4 @@
-"""What will keep runs from starting: missing weights, networks, images, domains and GPUs."""
+"""Checks before a run: its network, weights, images, domains and device."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def networks_for(planner: LocalPlanner, models: Iterable[str]) -> Sequence[Netwo
         return known
 
 
-class Prospects(NamedTuple):
+class Preflight(NamedTuple):
     """Why a run would fail, which weights are missing here, and what was not checked.
 
-    ``images`` are those it would be made of; None: they cannot be read. ``loaded`` is
-    what it would load from its weight file; None: they are no file, or cannot be loaded.
-    ``cautions`` are what to know of its numbers before they are believed.
+    ``images`` is the run's data set; None: it cannot be read. ``loaded`` is what the run would load
+    from its weight file; None: the weights are not a file, or cannot be loaded. ``cautions`` are
+    warnings about the reliability of its results.
     """
 
     problems: tuple[str, ...]
@@ -92,7 +92,7 @@ class Prospects(NamedTuple):
     cautions: tuple[str, ...] = ()
 
 
-def prospects(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = False) -> Prospects:
+def preflight(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = False) -> Preflight:
     """Check that the network, its weights, the images, their domains and, unless the run
     ``goes_elsewhere``, the device exist.
 
@@ -135,7 +135,7 @@ def prospects(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = Fa
     except StoreError as error:
         unchecked = [*unchecked, f"the time ({error})"]
     cautions = () if listing is None else tuple(_cautions(spec, listing))
-    return Prospects(
+    return Preflight(
         tuple(problems), absent, tuple(unchecked), listing, expected, weights.loaded, cautions
     )
 
@@ -180,14 +180,12 @@ def _of_machine(spec: RunSpec) -> Iterator[str]:
 
 def _of_images(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:
     """Yield problems with the images or the domains."""
-    domains = [domain.name for domain in listing.domains]
     try:
-        target = check_target(listing.name, domains, spec.target)
-        held_out = check_held_out_source(listing.name, domains, spec.held_out_source, target)
+        sources = _sources(spec, listing)
     except SpecError as error:
         yield str(error)
         return
-    if problem := too_few_images(spec, len(set(domains) - {target, held_out})):
+    if problem := too_few_images(spec, len(sources)):
         yield problem
     try:
         _validation_images(spec, listing)
@@ -198,13 +196,21 @@ def _of_images(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:
 def _cautions(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:
     """Yield warnings about the run's results; none if the images are unusable."""
     with suppress(SpecError):
-        domains = [domain.name for domain in listing.domains]
-        target = check_target(listing.name, domains, spec.target)
-        held_out = check_held_out_source(listing.name, domains, spec.held_out_source, target)
-        images = _validation_images(spec, listing)
-        sources = {name: images[name] for name in domains if name not in (target, held_out)}
-        if few := uncertain_selection(sources):
+        sources, images = _sources(spec, listing), _validation_images(spec, listing)
+        if few := uncertain_selection({name: images[name] for name in sources}):
             yield few
+
+
+def _sources(spec: RunSpec, listing: DatasetListing) -> list[str]:
+    """Return the domains that the run would train on.
+
+    Raises:
+        SpecError: when the target or the held-out source is not valid.
+    """
+    domains = [domain.name for domain in listing.domains]
+    target = check_target(listing.name, domains, spec.target)
+    held_out = check_held_out_source(listing.name, domains, spec.held_out_source, target)
+    return [name for name in domains if name not in (target, held_out)]
 
 
 def _validation_images(spec: RunSpec, listing: DatasetListing) -> dict[str, int]:

@@ -63,7 +63,7 @@ class StudyReader:
         state = (store.database.version(), name, _file_state(kept_path(self._home, name)))
         if self._opened is None or self._opened[0] != state:
             new, old = self._state(store, name), self._opened[1] if self._opened else None
-            is_same = old is not None and _values(old) == _values(new)  # only other runs changed
+            is_same = old is not None and vars(old) == vars(new)  # only other runs changed
             self._opened = state, old if old is not None and is_same else new
         return self._opened[1]
 
@@ -107,9 +107,8 @@ class StudyReader:
 
     def _study(self, name: str, known: _Known) -> Study | str:
         file = _file_state(kept_path(self._home, name))
-        if known.file != file or isinstance(
-            known.study, str
-        ):  # a data set may have become available
+        # What was a problem may be solved: a data set may have become available.
+        if known.file != file or isinstance(known.study, str):
             known.file, known.standing = file, None
             known.datasets = HomeDatasets(self._home)
             try:
@@ -127,12 +126,6 @@ class StudyReader:
             known.cost, known.left = cost_of(store, left, counts), left
         left_s = seconds_left(standing.live, known.cost, devices)
         return TimeLeft(left_s, known.cost.unknown)
-
-
-def _values(state: StudyState) -> tuple[object, ...]:
-    return (
-        state.name, state.standing, state.results, state.left, state.problem, state.is_on_cluster,
-    )  # fmt: skip
 
 
 def _file_state(path: Path) -> object:

@@ -15,6 +15,9 @@ from vld_tui.study.define.grid import StudyError
 
 _RANKS: Final = {"finished": 3, "running": 2, "starting": 2, QUEUED: 1}
 """Order in which one of several identical runs is chosen: the most advanced counts."""
+_PLACES: Final = (*(name for name in fields_with("place") if name != "data_dir"), "seed")
+_NOT_TOLD_BY: Final = NOT_RESULT.union(("data_dir",))
+"""Fields that do not distinguish the runs of a study."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +119,6 @@ def _left(run: Run) -> tuple[RunSpec, float]:
 
 def _rank(run: Run) -> tuple[int, int, float]:
     return _RANKS.get(run.status, 0), run.step, run.created_at
-
-
-_PLACES: Final = (*(name for name in fields_with("place") if name != "data_dir"), "seed")
-_NOT_TOLD_BY: Final = NOT_RESULT.union(("data_dir",))
-"""Fields that do not distinguish the runs of a study."""
 
 
 class Strays(NamedTuple):

@@ -70,8 +70,7 @@ class HomeDatasets:
         listing = next(looked_into, None)
         if listing is None or listing.where is None:
             return None
-        images = sum(domain.images for domain in listing.domains)
-        return ImageCounts(len(listing.domains), images)
+        return ImageCounts.of(listing.domains)
 
     def _listing(self, dataset: str, data_dir: str | None, layout: Layout) -> DatasetListing:
         key = dataset, data_dir, layout

@@ -129,7 +129,7 @@ class _Reader:
                 f"choose lists {min(measured)}, which changes the images that ID accuracy is "
                 "measured on, so it cannot be chosen by ID accuracy. List it in compare."
             )
-        compare = (*compare, *_measured_on(specs, compare))
+        compare = (*compare, *measured_differently(specs, compare))
         if both := set(compare).intersection(choose):
             raise StudyError(f"{min(both)!r} is in both compare and choose; list it in one.")
         if self._flag("leave_one_source_out"):
@@ -224,7 +224,7 @@ class _Remembered:
         return self._datasets.absent
 
 
-def _measured_on(specs: Sequence[RunSpec], compare: Sequence[str]) -> list[str]:
+def measured_differently(specs: Sequence[RunSpec], compare: Sequence[str]) -> list[str]:
     """Return the fields that must be compared because each value measures ID accuracy on
     different images, so that a mean over them is meaningless."""
     return [

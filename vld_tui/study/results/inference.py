@@ -32,9 +32,14 @@ NO_SPREAD: Final = 1e-12
 """Deviations below which values count as equal up to rounding, so that their spread says nothing
 about chance."""
 _NOISE_SEED: Final = 0
+POWER: Final = 0.8
+MOST_SEEDS: Final = 10_000
+"""Number of seeds above which a difference counts as undetectable."""
 
 Values = npt.NDArray[np.float64]
 Interval = tuple[float, float]
+Differences = Mapping[str, Mapping[Seed, float]]
+"""OOD accuracy of one setting less that of another, by target and seed."""
 
 
 class Inference(NamedTuple):
@@ -147,14 +152,6 @@ def _mean_and_error(means: Values) -> tuple[float, float]:
     return float(means.mean()), float(means.std(ddof=1)) / len(means) ** 0.5
 
 
-POWER: Final = 0.8
-MOST_SEEDS: Final = 10_000
-"""Number of seeds above which a difference counts as undetectable."""
-
-Differences = Mapping[str, Mapping[Seed, float]]
-"""OOD accuracy of one setting less that of another, by target and seed."""
-
-
 class Pair(NamedTuple):
     """Accuracies of one setting less those of another, of a run each, as shares."""
 
@@ -168,16 +165,19 @@ class Pair(NamedTuple):
 class Comparison(NamedTuple):
     """A setting against a baseline on one data set: OOD accuracies, as shares.
 
-    ``difference`` is the mean over targets of :func:`paired_changes`. ``seeds_interval`` (95%,
-    Student's t) is of other seeds on these targets, ``seeds_p_value`` goes with it, and
-    ``deviation`` is that of the mean over targets between the ``shared_seeds`` that all of them
-    have; the interval is None for fewer than three of them, or where they do not differ, the
-    deviation for fewer than two. ``interval`` and ``p_value`` are of other targets as well; None
-    for fewer than three targets, where they do not differ, or where a target has one seed only.
-    ``bootstrap_interval`` is of the same, None also for too few targets. ``seeds`` is the number
-    that every target has at least. ``seeds_needed`` is how many would show such a difference of
-    these targets with 80% power; None: no number that anyone runs, or not known. Adjusted p-values
-    (Holm) are of all ``comparisons`` on the data set.
+    ``difference`` is the mean over targets of :func:`paired_changes`.
+
+    Over seeds, on these targets: ``seeds_interval`` (95%, Student's t) and ``seeds_p_value`` come
+    from the ``shared_seeds`` that every target has; None for fewer than three, or if they do not
+    differ. ``deviation`` is the standard deviation between them; None for fewer than two.
+    ``seeds`` is the smallest number of seeds of a target. ``seeds_needed`` is how many would detect
+    the difference with 80% power; None: unknown, or more than :data:`MOST_SEEDS`.
+
+    Over targets: ``interval`` and ``p_value``; None for fewer than three targets, if they do not
+    differ, or if a target has only one seed. ``bootstrap_interval`` covers the same, but needs
+    more targets.
+
+    Adjusted p-values (Holm) are over all ``comparisons`` on the data set.
     """
 
     dataset: str

@@ -26,11 +26,15 @@ from vld_tui.runs.metrics import LastEvaluation
 from vld_tui.runs.run import ArmResult, Run, own_result
 from vld_tui.runs.statistics import Estimate, Reading, over_seeds
 from vld_tui.store.store import Store
-from vld_tui.study.define.definition import Study
+from vld_tui.study.define.definition import Study, measured_differently
 from vld_tui.study.standing import Standing
 
 PLACES: Final = (*fields_with("place"), *SEEDS)
 """Fields by which results are ordered, whatever a study compares."""
+_NO_OWN_RESULT: Final = NOT_RESULT.union(fields_with("not_own_result"))
+"""Fields that change no result of a run's own network."""
+FINISHED: Final = "finished"
+NOT_STARTED: Final = "not started"
 DROPOUT_WORD: Final = "λ"
 AS_TRAINED: Final = "as trained"
 
@@ -155,17 +159,13 @@ class Design(NamedTuple):
         accuracy.
         """
         compared = [name for name in compare if name not in PLACES]
-        compared += [
-            name
-            for name in MEASURED_ON
-            if name not in compared and len({getattr(spec, name) for spec in specs}) > 1
-        ]
+        compared += measured_differently(specs, compared)
         chosen = tuple(name for name in choose if name not in (*PLACES, *compared))
         alike = grouped(specs, lambda spec: _values(spec, (*PLACES, *compared, *chosen)))
         compared += [
             name
             for name in FIELDS
-            if name not in (*PLACES, *compared, *chosen, *_TOLD)
+            if name not in (*PLACES, *compared, *chosen, *_NO_OWN_RESULT)
             and any(len({getattr(spec, name) for spec in specs}) > 1 for specs in alike.values())
         ]
         return cls(tuple(compared), chosen)
@@ -182,10 +182,6 @@ class Design(NamedTuple):
         """Return a cell as text."""
         pairs = zip(self.chosen, cell, strict=True)
         return ", ".join(field_words(name, value) for name, value in pairs)
-
-
-_TOLD: Final = NOT_RESULT.union(fields_with("not_own_result"))
-"""Fields that change no result of a run's own network."""
 
 
 def field_words(name: str, value: object) -> str:
@@ -279,15 +275,11 @@ def _values(spec: RunSpec, names: Iterable[str]) -> Cell:
     return tuple(getattr(spec, name) for name in names)
 
 
-FINISHED: Final = "finished"
-NOT_STARTED: Final = "not started"
-
-
 class Coverage(NamedTuple):
     """How many runs of one cell of a study have finished.
 
-    ``held_out_source``: for runs with a held-out source. ``others`` counts what is
-    missing by its status.
+    Runs with and without a held-out source are counted separately. ``others`` counts the missing
+    runs by status.
     """
 
     dataset: str
