@@ -19,6 +19,10 @@ from vld_tui.words.palette import (
 )
 from vld_tui.words.text import plain_text, shorten
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 COLUMN_INCHES, PAGE_INCHES = 3.4, 7.0
 """Widths of a column and of a full page."""
 PANEL_INCHES: Final = 2.7
@@ -28,6 +32,11 @@ MARKERS: Final = ("o", "^", "s", "D", "P", "X", "v")
 LINES: Final = ("-", "--", ":", "-.")
 INK, FAINT = "#222222", "#999999"
 LONGEST_LABEL: Final = 48
+DOTS_PER_INCH: Final = 200
+MOST_TICKS: Final = 7
+_LEGEND_INCHES: Final = 0.17
+_FORMATS: Final[dict[str, dict[str, Any]]] = {"png": {}, "pdf": {"CreationDate": None}}
+"""File formats and their metadata, fixed so that equal figures are equal files."""
 RC: Final[dict[str, Any]] = {
     "font.family": "sans-serif",
     "font.size": 8,
@@ -82,17 +91,6 @@ def looks(settings: Sequence[Setting]) -> dict[Setting, Look]:
 def shown(text: str, longest: int = LONGEST_LABEL) -> str:
     """Return external text for a figure."""
     return shorten(plain_text(text), longest)
-
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-DOTS_PER_INCH: Final = 200
-MOST_TICKS: Final = 7
-_LEGEND_INCHES: Final = 0.17
-_FORMATS: Final[dict[str, dict[str, Any]]] = {"png": {}, "pdf": {"CreationDate": None}}
-"""File formats and their metadata, fixed so that equal figures are equal files."""
 
 
 class Picture(NamedTuple):

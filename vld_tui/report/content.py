@@ -1,4 +1,4 @@
-"""The content of a report: facts about its runs, then tables and figures."""
+"""The content of a report: facts about its runs, tables, and the data of its figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ from vld_tui.runs.run import Run
 from vld_tui.study.define.files import without_local_folder
 from vld_tui.study.results.cloud import Cloud, clouds
 from vld_tui.study.results.interpolation import Way
-from vld_tui.study.results.outcomes import PLACES, Coverage, Design, Gathered, Outcome
+from vld_tui.study.results.outcomes import (
+    PLACES,
+    Coverage,
+    Design,
+    Gathered,
+    Outcome,
+    value_words,
+)
 from vld_tui.views.cautions import image_cautions, precision_cautions
 from vld_tui.words.numbers import duration, moment, percent, plural
 
@@ -162,17 +169,7 @@ def _arms(gathered: Gathered) -> list[str]:
 
 
 def _joined(values: Iterable[object]) -> str:
-    return ", ".join(_shown(value) for value in values) or "none"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple):
-        return " ".join(map(str, value)) or "none"
-    if value is None:
-        return "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return ", ".join(value_words(value, " ") for value in values) or "none"
 
 
 def _machine(host: str | None, gpu: str | None, device: str | None) -> str:

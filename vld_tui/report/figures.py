@@ -1,4 +1,4 @@
-"""A report's figures, with captions that say what each mark stands for."""
+"""A report's figures and their captions."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from vld_tui.report.accuracy import seeds_text
 from vld_tui.report.canvas import (
     COLOURS,
     FAINT,
+    INK,
     LINES,
     MARKERS,
-    RC,
     Look,
     Picture,
     add_legend,
@@ -40,9 +40,20 @@ from vld_tui.study.results.outcomes import (
 )
 from vld_tui.views.combined import METHOD_FROM
 from vld_tui.words.numbers import plural
+from vld_tui.words.palette import VERMILION
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MOST_DRAWN: Final = 5000
 """Maximum drawn points of a cloud; the outline is of all points."""
+FEW_POINTS: Final = 300
+"""Maximum number of points that are drawn individually visible."""
+ROW_INCHES, LOW_ROW_INCHES, MANY_ROWS = 0.16, 0.1, 32
+"""Row heights of the figure of targets, for few and for many rows."""
+_LABEL_PLACES: Final = ((4, 3), (4, -9), (-4, 3), (-4, -9))
+"""Offsets (points) of labels from their marks; chains lie close together."""
+_ID_LABEL, _OOD_LABEL = "ID accuracy (%)", "OOD accuracy (%)"
 
 
 def runs_behind(of_dataset: Mapping[str, Sequence[Cloud]]) -> str:
@@ -109,18 +120,6 @@ def _points(clouds: Sequence[Cloud]) -> str:
 
 def _seeds(fewest: int, most: int) -> str:
     return f"{seeds_text(fewest, most)} seed{'' if most == 1 else 's'}"
-
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-FEW_POINTS: Final = 300
-"""Maximum number of points that are drawn individually visible."""
-ROW_INCHES, LOW_ROW_INCHES, MANY_ROWS = 0.16, 0.1, 32
-"""Row heights of the figure of targets, for few and for many rows."""
-_LABEL_PLACES: Final = ((4, 3), (4, -9), (-4, 3), (-4, -9))
-"""Offsets (points) of labels from their marks; chains lie close together."""
-_ID_LABEL, _OOD_LABEL = "ID accuracy (%)", "OOD accuracy (%)"
 
 
 def cloud_picture(clouds: Sequence[Cloud]) -> Picture:
@@ -215,7 +214,7 @@ def target_picture(results: Sequence[Outcome]) -> Picture | None:
 def way_picture(ways: Sequence[Way]) -> Picture:
     """Draw accuracy along the line between two networks."""
     styles = {"interpolation": "-", "representations": "--"}
-    colours = {"id": RC["axes.edgecolor"], "ood": "#D55E00"}
+    colours = {"id": INK, "ood": VERMILION}
     with style():
         figure, drawings = panels(len(ways), legend=2)
         for axes, way in zip(drawings, ways, strict=True):

@@ -14,6 +14,8 @@ from vld_tui.report.tables import Table, printed, sparse_texts
 from vld_tui.words.text import plain_text
 
 NEEDS: Final = r"% needs \usepackage[T1]{fontenc} and \usepackage{booktabs}"
+LONGEST_TABLE: Final = 60
+"""Tables with more rows are collapsed, except the table of results."""
 _SIGNS: Final = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$",
     "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -50,10 +52,6 @@ def latex_table(table: Table) -> str:
         lines.append(" & ".join(map(latex_text, row)) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
     return "\n".join(lines) + "\n"
-
-
-LONGEST_TABLE: Final = 60
-"""Tables with more rows are collapsed, except the table of results."""
 
 
 def page(report: Report, pictures: Sequence[Picture]) -> str:

@@ -13,12 +13,7 @@ from vld_tui.report.accuracy import measure_file
 from vld_tui.report.canvas import Picture
 from vld_tui.report.choices import BEGINNING as CHOICE_COLUMNS
 from vld_tui.report.content import Report, results_csv, ways_csv
-from vld_tui.report.figures import (
-    chain_picture,
-    cloud_picture,
-    target_picture,
-    way_picture,
-)
+from vld_tui.report.figures import chain_picture, cloud_picture, target_picture, way_picture
 from vld_tui.report.page import NEEDS as LATEX_NEEDS
 from vld_tui.report.page import latex_table, page
 from vld_tui.report.tables import csv_text

@@ -20,6 +20,7 @@ from engine.protocol import (
     Summary,
     fields_with,
     measures_in,
+    shown_value,
     value_in,
 )
 from vld_tui.runs.metrics import LastEvaluation
@@ -187,13 +188,16 @@ class Design(NamedTuple):
 def field_words(name: str, value: object) -> str:
     """Return a field and its value as text."""
     word = DROPOUT_WORD if name == "dropout_rate" else FIELDS[name].label
-    if value is None:
-        return f"{word} none"
-    if isinstance(value, bool):
-        return f"{word} {'yes' if value else 'no'}"
+    return f"{word} {value_words(value)}"
+
+
+def value_words(value: object, separator: str = ", ") -> str:
+    """Return a value as text, with numbers rounded; ``separator`` is between parts of a tuple."""
+    if isinstance(value, float):
+        return f"{value:g}"
     if isinstance(value, tuple):
-        return f"{word} {', '.join(map(str, value)) or 'none'}"
-    return f"{word} {value:g}" if isinstance(value, float) else f"{word} {value}"
+        return separator.join(map(str, value)) or "none"
+    return shown_value(value)
 
 
 def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
