@@ -112,8 +112,8 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
     if spec.micro_batch_size is not None and not spec.freeze_batchnorm:
         raise SpecError(
             f"micro_batch_size is {spec.micro_batch_size}, but freeze_batchnorm is false: "
-            "BatchNorm statistics would be of the chunks, not of the batch. Drop --micro-batch, or "
-            "give --freeze-batchnorm."
+            "BatchNorm would use the statistics of each chunk, not of the batch. Drop "
+            "--micro-batch, or give --freeze-batchnorm."
         )
     late = [arm for arm in ("averaged", "ensemble") if arm in spec.arms]
     if late and spec.average_from > spec.steps:
@@ -219,6 +219,6 @@ def check_gpus(spec: RunSpec) -> None:
         )
     if not spec.freeze_batchnorm:
         raise SpecError(
-            f"{shared}, but freeze_batchnorm is false: BatchNorm statistics would be of each "
+            f"{shared}, but freeze_batchnorm is false: BatchNorm would use the statistics of each "
             "GPU's images, not of the batch. Drop --gpus and --nodes, or give --freeze-batchnorm."
         )

@@ -28,8 +28,8 @@ OVER_SEEDS: Final = (
 OVER_TARGETS: Final = (
     "95% over targets: the change on other targets, by Student's t over the targets' means (at "
     f"least {FEWEST} targets). Caution: targets that are left out in turn share their sources and "
-    "are not independent, so it is too narrow. With differences correlated by 0.5 between "
-    "targets, or only one target in four a real shift, it missed the true value in 24% of "
+    "are not independent, so it is too narrow. If differences were correlated by 0.5 between "
+    "targets, or if only one target in four was a real shift, it missed the true value in 24% of "
     "simulated studies of 4 targets instead of 5%."
 )
 _EQUAL_SEEDS: Final = "seeds do not differ"

@@ -186,7 +186,7 @@ class _Reader:
                 f"seeds is {self._values['seeds']!r}, but must be a number (1 to {MOST_SEEDS}) or "
                 "a list of seeds."
             )
-        return tuple(check_value("seed", seed, "seeds") for seed in given)
+        return tuple(check_value("seed", seed, "seeds:") for seed in given)
 
     def _domains(self) -> dict[str, tuple[str, ...]]:
         given = self._values.get("domains", {})
@@ -268,8 +268,8 @@ def _refuse_twins(specs: Sequence[RunSpec], declared: Mapping[str, None]) -> Non
         shown = ["seed", *(name for name in FIELDS if name in declared and name not in differing)]
         values = ", ".join(f"{name} {getattr(spec, name)}" for name in dict.fromkeys(shown))
         apart = (
-            f" only in {', '.join(differing)}, which changes no result"
+            f"differ only in {', '.join(differing)}, which does not change the result"
             if differing
-            else " in nothing"
+            else "are identical"
         )
-        raise StudyError(f"two runs differ{apart}: {values}.")
+        raise StudyError(f"two runs {apart}: {values}.")
