@@ -128,7 +128,7 @@ class _Server:
             listener.listen()
             path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.warm_processes", str(listener.fileno())],
+                [_PYTHON, "-m", "tests.warm_processes", str(listener.fileno())],
                 stdin=subprocess.PIPE, pass_fds=[listener.fileno()], start_new_session=True,
                 env=self.environment | {"PYTHONPATH": path}, cwd=ROOT,
             )  # fmt: skip

@@ -21,13 +21,12 @@ from typing import Final
 
 from tests.mutants.mutants import ROOT, Mutant, Part, read_parts
 from tests.mutants.score import HEADER, Score, page
-from tests.mutants.trial import Outcome, Trial
+from tests.mutants.trial import POLL_S, Outcome, Trial
 
 PAGE: Final = ROOT / "docs" / "mutants.md"
 PRELOADED: Final = ("torch", "torchvision", "timm", "cv2", "textual.app", "typer", "scipy.special",
                     "hypothesis", "matplotlib")  # fmt: skip
 """Imported once, for all copies."""
-POLL_S: Final = 0.02
 SLOWER: Final = 4
 GRACE_S: Final = 20.0
 """A bug is found, too, when tests take so many times as long as without it, and this on top."""

@@ -1,4 +1,4 @@
-"""The page that tells how many bugs the tests find."""
+"""The page that shows how many bugs the tests find."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ LOAD = MachineLoad(cpu_share=0.25, memory_gib=2, memory_total_gib=16, disk_left_
 
 
 def make_run(index: int, **changes: object) -> Run:
-    """Return a finished run; those of higher index are older and better on ID, worse on OOD."""
+    """Return a finished run; those of higher index are older."""
     known: dict[str, object] = {
         "run_id": f"250101-{index:06d}-aaaa",
         "name": f"run {index}",

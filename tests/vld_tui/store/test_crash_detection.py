@@ -15,6 +15,7 @@ from engine.protocol import AttemptEnd, resolve_spec
 from engine.rundir import ExitInfo, ProcessInfo, RunDir, write_atomic
 from engine.rundir.life import HEARTBEAT_STALE_S, is_alive
 from tests.vld_tui.store.told_runs import Teller, dead_process, started, steps_taken, stopped
+from tests.waiting import wait_until
 from vld_tui.home import Home
 from vld_tui.launch.local import stop, wait_and_record
 from vld_tui.runs.run import Run
@@ -326,10 +327,7 @@ def test_a_suspended_process_is_not_dead_and_goes_on(
     teller.run_dir.heartbeat.touch()
     sleeper.send_signal(signal.SIGSTOP)
     _age(teller.run_dir, time.time() - 10 * HEARTBEAT_STALE_S)
-    deadline = time.monotonic() + 10
-    while psutil.Process(sleeper.pid).status() != psutil.STATUS_STOPPED:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: psutil.Process(sleeper.pid).status() == psutil.STATUS_STOPPED, 10)
     assert _now(store, run).status == "running"
     assert store.runs.get(run.run_id).status == "running"
     sleeper.send_signal(signal.SIGCONT)

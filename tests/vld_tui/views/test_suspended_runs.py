@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import msgspec
@@ -15,6 +14,7 @@ from engine.protocol import resolve_spec
 from engine.rundir import RunDir
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.told_runs import Teller, finished, started, steps_taken
+from tests.waiting import wait_until
 from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home
 from vld_tui.runs.run_folder import suspended_pid
@@ -44,10 +44,7 @@ def process(home: Home) -> Iterator[subprocess.Popen[bytes]]:
 
 def wait_for(run_dir: RunDir, pid: int | None) -> None:
     """Wait until the system has done with the process what the signal asks."""
-    deadline = time.monotonic() + DEADLINE_S
-    while suspended_pid(run_dir) != pid:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: suspended_pid(run_dir) == pid, DEADLINE_S)
 
 
 def test_a_person_is_told_that_it_is_suspended_until_it_goes_on(
