@@ -6,7 +6,7 @@ import contextlib
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Final, Literal
+from typing import IO, TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -15,14 +15,10 @@ from vld_tui.runs.run import ArmResult, Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
-from vld_tui.study.results.cells import (
-    StudyCell,
-    arms_of,
-    compared_grid,
-    quantities,
-    varying_fields,
-)
-from vld_tui.study.results.state import StudyState
+
+if TYPE_CHECKING:
+    from vld_tui.study.results.cells import StudyCell
+    from vld_tui.study.results.state import StudyState
 
 _NESTED: Final = ("domains", "arms", "measures")
 _OF_ARM: Final = ("selected_step", "id_accuracy", "plain_id_accuracy", "ood_accuracy")
@@ -199,6 +195,12 @@ def write_table(state: StudyState, file: IO[str]) -> int:
 
 def table_records(state: StudyState) -> Iterator[dict[str, Any]]:
     """Yield the results of each setting on each target, by arm."""
+    from vld_tui.study.results.cells import (  # a list of runs does without studies
+        arms_of,
+        compared_grid,
+        varying_fields,
+    )
+
     if state.standing is None:
         return
     study = state.standing.study
@@ -212,6 +214,8 @@ def table_records(state: StudyState) -> Iterator[dict[str, Any]]:
 
 
 def _figures(cell: StudyCell) -> dict[str, Any]:
+    from vld_tui.study.results.cells import quantities
+
     known = quantities(cell.results)
     ids = cell.estimate(known["id"])
     domain, worst = cell.worst or ("", None)

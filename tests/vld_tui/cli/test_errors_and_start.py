@@ -68,6 +68,19 @@ def test_help_and_list_import_no_validation_library_and_no_rendering(
     assert ran.stderr == "set()\n"
 
 
+def test_a_list_imports_no_studies(history: Vld) -> None:
+    ran = python(
+        history,
+        "import sys\n"
+        "sys.argv = ['vld', 'ls']\n"
+        "from vld_tui.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit:\n    pass\n"
+        "print('vld_tui.study' in sys.modules, file=sys.stderr)\n",
+    )
+    assert ran.stderr == "False\n"
+
+
 def test_help_names_every_command_and_imports_none(vld: Vld) -> None:
     ran = python(
         vld,
