@@ -13,8 +13,7 @@ from vld_tui.cli.command import Command, Group, JsonOption, RunsOrNone, proposes
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import FinishedOption
 from vld_tui.cli.follow import start_new
-from vld_tui.cli.output import say
-from vld_tui.cli.reporters import NextCommands
+from vld_tui.cli.output import NextCommands, say
 from vld_tui.cli.run import DetachOption, NameOption, QueueOption, TagOption
 from vld_tui.cli.session import open_store
 from vld_tui.control.combine import (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from functools import partial
 from typing import Any, Final
 
@@ -14,7 +12,7 @@ from engine.protocol import measures_in, value_in
 from vld_tui.cli.command import Command, JsonOption, RunsOrNone
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import MatchingOption
-from vld_tui.cli.output import print_json, say
+from vld_tui.cli.output import print_json, say, terminal_cells
 from vld_tui.cli.session import open_store
 from vld_tui.runs.run import DAMAGED, Run
 from vld_tui.study.results.groups import RunGroup, differing_fields, group_by_seed, group_labels
@@ -65,8 +63,7 @@ def compare(
             }
         )
         return
-    cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in compare_lines(groups, arms, cells=cells):
+    for line in compare_lines(groups, arms, cells=terminal_cells()):
         say(line)
 
 

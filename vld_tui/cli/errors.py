@@ -12,7 +12,6 @@ import typer
 from engine.protocol import UserError, nearest
 from vld_tui.cli.command import MOST
 from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import is_folder_gone
 from vld_tui.words.text import plain_text
 
 FAILED_EXIT: Final = 1
@@ -81,9 +80,17 @@ def _is_of_missing_folder(error: BaseException | None) -> bool:
     """Return whether the error was caused by a deleted current directory."""
     while error is not None:
         if isinstance(error, FileNotFoundError) and error.filename is None:
-            return is_folder_gone()
+            return _is_folder_gone()
         error = error.__cause__ or error.__context__
     return False
+
+
+def _is_folder_gone() -> bool:
+    """Return whether the current directory was deleted."""
+    with contextlib.suppress(FileNotFoundError):
+        os.getcwd()
+        return False
+    return True
 
 
 def _discard_output() -> None:

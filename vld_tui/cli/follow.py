@@ -18,9 +18,9 @@ from engine.protocol import RunFailed
 from engine.rundir import RunDir
 from vld_tui.cli.errors import FAILED_EXIT, INTERRUPTED_EXIT, CommandError
 from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import print_json, say
+from vld_tui.cli.output import NextCommands, print_json, say, suggest
 from vld_tui.cli.queue import tell_queued
-from vld_tui.cli.reporters import NextCommands, Reporter, make_reporter
+from vld_tui.cli.reporters import Reporter, make_reporter
 from vld_tui.control.export import run_records
 from vld_tui.control.queue import start_queued
 from vld_tui.control.resume import resume_here
@@ -143,12 +143,13 @@ def start_and_leave(
         print_json(run_records(store, [run])[0] | {"pid": process.pid})
     else:
         say(f"run {run.run_id}  {run.name} · process {process.pid}")
-        for command, purpose in (
-            (f"vld logs -f {run.run_id}", "follow its log"),
-            (f"vld curve {run.run_id}", "plot its accuracies"),
-            (f"vld stop {run.run_id}", "save and stop; vld resume continues"),
-        ):
-            say(with_home(f"  {command}  # {purpose}"))
+        suggest(
+            [
+                (f"vld logs -f {run.run_id}", "follow its log"),
+                (f"vld curve {run.run_id}", "plot its accuracies"),
+                (f"vld stop {run.run_id}", "save and stop it; vld resume continues it"),
+            ]
+        )
     if run.status in ("failed", "crashed"):
         _leave(run, run_dir, interrupted=False)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from typing import Annotated
 
 import typer
 
 from vld_tui.cli.command import Command, Group, JsonOption
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
-from vld_tui.cli.output import print_json, say
+from vld_tui.cli.output import print_json, say, terminal_cells
 from vld_tui.launch.inspection import ask_engine
 from vld_tui.launch.local import LaunchError
 from vld_tui.views.inventory import model_lines
@@ -41,8 +39,7 @@ def ls(pattern: PatternArgument = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(models)
         return
-    cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if not models:
         raise CommandError(f"No timm network matches {pattern!r}.")
-    for line in model_lines(models, cells=cells):
+    for line in model_lines(models, cells=terminal_cells()):
         say(line)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
+import shutil
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 import typer
 
+from vld_tui.cli.hints import with_home
 from vld_tui.words.text import plain_text
 
+NextCommands = Sequence[tuple[str, str]]
+"""Commands to run next, each with its purpose."""
 _STANDARD: Final = ("stdin", "stdout", "stderr")
 
 
@@ -36,22 +40,25 @@ def settle_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
-def is_folder_gone() -> bool:
-    """Return whether the current directory was deleted."""
-    with contextlib.suppress(FileNotFoundError):
-        os.getcwd()
-        return False
-    return True
-
-
 def say(line: str, *, to_stderr: bool = False) -> None:
     """Print a line as plain text, without terminal escapes."""
     typer.echo(plain_text(line), err=to_stderr)
 
 
+def suggest(commands: NextCommands) -> None:
+    """Print commands to run next, with their purposes."""
+    for command, purpose in commands:
+        say(with_home(f"  {command}  # {purpose}"))
+
+
 def on_one_line(error: object) -> str:
     """Return an error's lines as one, to follow other words on a line."""
-    return " ".join(str(error).splitlines())
+    return with_home(" ".join(str(error).splitlines()))
+
+
+def terminal_cells() -> int | None:
+    """Return the width of the terminal; None if stdout is not one, so that no line is cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def print_text(text: str) -> None:

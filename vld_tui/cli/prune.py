@@ -11,6 +11,7 @@ from vld_tui.cli.asking import ask
 from vld_tui.cli.command import Command, JsonOption, RunsOrNone, proposes
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import WhereOption
+from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
 from vld_tui.runs.run import DAMAGED
@@ -76,7 +77,8 @@ def prune(
     _tell(found, as_json=as_json, dry_run=dry_run)
     if damaged:
         left = plural(damaged, "damaged run")
-        say(f"skipped {left}; list: vld ls --where status={DAMAGED}", to_stderr=True)
+        lists = with_home(f"vld ls --where status={DAMAGED}")
+        say(f"skipped {left}; to list: {lists}", to_stderr=True)
 
 
 def _prunable(store: Store, runs: Iterable[str], keep: Keep) -> dict[str, Prunable]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -11,7 +9,7 @@ import typer
 
 from vld_tui.cli.command import Command, Group, JsonOption, run_argument
 from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import print_json, say
+from vld_tui.cli.output import print_json, say, suggest, terminal_cells
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.control import queue
 from vld_tui.control.export import run_records
@@ -64,11 +62,11 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
                             for record, run in zip(given_records, given, strict=True)]}
         )  # fmt: skip
         return
-    cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    cells = terminal_cells()
     for line in queue_lines(live, waiting, slots, cells=cells):
         say(line)
     for line in () if is_worked_on else at_rest_lines(waiting):
-        say(line)
+        say(with_home(line))
     for line in job_lines(given, cells=cells, stopping=asked):
         say(line)
 
@@ -158,8 +156,9 @@ def tell_queued(store: Store, queued: Sequence[Queued], *, as_json: bool) -> Non
     for run, place in ((each.run, each.place) for each in queued):
         where = "starting" if place is None else f"number {place}"
         say(f"run {run.run_id}  {run.name} · queued: {where}")
-        for command, purpose in (
-            ("vld queue ls", "running and queued runs"),
-            (f"vld stop {run.run_id}", "remove it from the queue, or stop it once it runs"),
-        ):
-            say(with_home(f"  {command}  # {purpose}"))
+        suggest(
+            [
+                ("vld queue ls", "running and queued runs"),
+                (f"vld stop {run.run_id}", "remove it from the queue, or stop it once it runs"),
+            ]
+        )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import time
 from collections.abc import Sequence
 from importlib import metadata
@@ -15,7 +13,7 @@ from rich.console import Console
 
 from vld_tui.cli.command import Command, JsonOption, proposes
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
-from vld_tui.cli.output import print_json, say
+from vld_tui.cli.output import print_json, say, terminal_cells
 from vld_tui.cli.session import open_store
 from vld_tui.report.content import Report, make_report, report_record
 from vld_tui.report.terminal import AS_WIDE_AS_IT_TAKES, report_texts
@@ -125,9 +123,8 @@ def _nothing(gathered: Gathered, strays: Strays | None) -> str:
 
 
 def _print(made: Report, written: Sequence[Path]) -> None:
-    cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else AS_WIDE_AS_IT_TAKES
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-    for text in report_texts(made, cells):
+    for text in report_texts(made, terminal_cells() or AS_WIDE_AS_IT_TAKES):
         console.print(text)
         console.print()
     say(f"Page     {written[0]}")

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from engine.protocol import Event, RunFinished, RunTask, StepsTaken
 from vld_tui.cli.hints import with_home
+from vld_tui.cli.output import NextCommands
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
 from vld_tui.views.accuracies import accuracy_views, interval_line
@@ -59,7 +60,7 @@ def closing_view(
     return Group(*parts)
 
 
-def next_commands(commands: Sequence[tuple[str, str]]) -> Text:
+def next_commands(commands: NextCommands) -> Text:
     """Return suggested commands with their purposes.
 
     A long command gets its own line, so that it can be copied.
@@ -81,8 +82,6 @@ def next_commands(commands: Sequence[tuple[str, str]]) -> Text:
 REPAINT_INTERVAL_S: Final = 0.25
 IDLE_REPAINT_INTERVAL_S: Final = 1.0
 LOSS_LINE_INTERVAL_S: Final = 5.0
-
-NextCommands = Sequence[tuple[str, str]]
 
 
 class Reporter(Protocol):

@@ -8,10 +8,10 @@ import typer
 
 from vld_tui.cli.asking import ask
 from vld_tui.cli.command import Command, RunsOrNone
-from vld_tui.cli.errors import CommandError
+from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.filters import MatchingOption
 from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import say
+from vld_tui.cli.output import say, suggest
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.runs.run import QUEUED, Run
 from vld_tui.store.store import Store
@@ -53,7 +53,7 @@ def rm(
         for run in chosen:
             store.trash.move(run.run_id)
             say(f"moved to the trash: {run.run_id}  {run.name}")
-            say(with_home(f"  vld restore {run.run_id}  # undo"))
+            suggest([(f"vld restore {run.run_id}", "undo")])
 
 
 def _matching(store: Store, where: str) -> list[Run]:
@@ -75,5 +75,5 @@ def _empty(store: Store, *, asks: bool) -> None:
         say("The trash is empty.")
         return
     if asks and not typer.confirm(f"Permanently delete {plural(len(trashed), 'run')}?"):
-        raise CommandError("Nothing was deleted.", exit_code=1)
+        raise CommandError("Nothing was deleted.", exit_code=FAILED_EXIT)
     say(f"deleted {plural(store.trash.empty(), 'run')}")

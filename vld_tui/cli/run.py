@@ -15,7 +15,7 @@ from vld_tui.cli.errors import CommandError
 from vld_tui.cli.follow import start_new
 from vld_tui.cli.hints import home_option
 from vld_tui.cli.options import one_spelling, with_spec_options
-from vld_tui.cli.reporters import NextCommands
+from vld_tui.cli.output import NextCommands
 from vld_tui.cli.session import open_store, this_home
 from vld_tui.cli.slurm import (
     Asked,

@@ -14,7 +14,7 @@ from vld_tui.cli.command import proposes
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.options import option_of, with_options
-from vld_tui.cli.output import print_json, say
+from vld_tui.cli.output import print_json, say, suggest
 from vld_tui.control.export import run_records
 from vld_tui.home import Home
 from vld_tui.launch.slurm.commands import SlurmError
@@ -178,7 +178,7 @@ def tell_submission(submission: Submission, later: str) -> None:
         say(submission.why_left)
         for line in (submission.refusal or "").splitlines()[1:]:
             say(f"  {line}")
-        say(f"  {later}")
+        say(with_home(f"  {later}"))
         raise typer.Exit(FAILED_EXIT)
 
 
@@ -199,12 +199,13 @@ def tell_submitted(store: Store, run: Run, *, as_json: bool) -> None:
         print_json(run_records(store, [run])[0])
         return
     say(f"run {run.run_id}  {run.name} · job {run.job}")
-    for command, purpose in (
-        (f"vld show {run.run_id}", "state, and why it is queued"),
-        (f"vld logs -f {run.run_id}", "follow its log"),
-        (f"vld stop {run.run_id}", "remove it from the queue, or save and stop once it runs"),
-    ):
-        say(with_home(f"  {command}  # {purpose}"))
+    suggest(
+        [
+            (f"vld show {run.run_id}", "state, and why it is queued"),
+            (f"vld logs -f {run.run_id}", "follow its log"),
+            (f"vld stop {run.run_id}", "remove it from the queue, or save and stop once it runs"),
+        ]
+    )
 
 
 def _keyword(name: str) -> str:

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from vld_tui.cli.command import Command, JsonOption
-from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import print_json, say
+from vld_tui.cli.output import print_json, say, suggest
 from vld_tui.cli.session import open_store
 from vld_tui.launch.sync.fetch import THEIRS, FetchedStudies, fetch_runs
 from vld_tui.launch.sync.rsync import SyncError
@@ -86,4 +85,4 @@ def _report(runs: int, studies: FetchedStudies, folder: Path) -> None:
     if studies.kept:
         say("  To replace yours, add --overwrite.")
     if runs or brought:
-        say(with_home("  vld ls  # list all runs"))
+        suggest([("vld ls", "list all runs")])

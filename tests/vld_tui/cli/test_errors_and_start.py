@@ -208,6 +208,13 @@ def test_a_fault_of_the_program_is_told_without_a_traceback(
     assert "--debug" in result.stderr
 
 
+def test_advice_within_a_line_names_the_home_that_was_given(history: Vld) -> None:
+    (history.home / "vld.db").write_bytes(b"not a database" * 100)
+    shown = history("show", "first", "--home", str(history.home))
+    assert "read from the run folder only: " in shown.stderr
+    assert f"run: vld --home {history.home} rebuild" in shown.stderr
+
+
 def test_a_closed_pipe_is_no_error(history: Vld) -> None:
     command = f"{sys.executable} {WITH_STAND_IN} run --help | head -1"
     ran = subprocess.run(

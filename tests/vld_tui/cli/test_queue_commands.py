@@ -77,6 +77,12 @@ def test_a_look_at_the_queue_starts_nothing_and_says_what_does(
     assert vld("queue", "start").stdout.startswith("No queued run can start: all are held")
 
 
+@pytest.mark.usefixtures("queued")
+def test_advice_about_the_queue_names_the_home_that_was_given(vld: Vld) -> None:
+    told = vld("queue", "ls", "--home", str(vld.home)).stdout.splitlines()
+    assert told[-1] == f"  vld --home {vld.home} queue start  # start them as slots become free"
+
+
 def test_the_number_of_slots_is_kept(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert vld("queue", "slots").stdout == "1 slot\n"

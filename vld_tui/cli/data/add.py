@@ -13,8 +13,7 @@ from engine.protocol.datasets import AddDataset, DatasetListing
 from vld_tui.cli.command import JsonOption
 from vld_tui.cli.data.named import refuse_busy
 from vld_tui.cli.data.work import LayoutOption, checked_layout, do_work
-from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import print_json, say
+from vld_tui.cli.output import print_json, say, suggest
 from vld_tui.cli.session import open_store, this_home
 from vld_tui.views.inventory import dataset_detail
 
@@ -106,12 +105,10 @@ def tell_listing(listing: DatasetListing, *, as_json: bool) -> None:
         return
     for line in dataset_detail(listing):
         say(line)
-    words, purpose = (
-        ["vld", "run", "--dataset", listing.name],
-        "train with that domain as the target",
-    )
+    words = ["vld", "run", "--dataset", listing.name]
     if len(listing.domains) == 1:
         purpose = "single domain: no OOD accuracy (vld data shift creates domains)"
     else:
         words += ["--target", listing.domains[-1].name]
-    say(with_home(f"  {shlex.join(words)}  # {purpose}"))
+        purpose = "train with that domain as the target"
+    suggest([(shlex.join(words), purpose)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import statistics
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,8 +19,8 @@ from engine.protocol import FIELDS
 from engine.protocol.datasets import TILE, CheckDataset, CheckReport, Duplicate
 from vld_tui.cli.command import JsonOption
 from vld_tui.cli.data.work import LayoutOption, WhatArgument, checked_layout, do_work
-from vld_tui.cli.errors import FAILED_EXIT, CommandError
-from vld_tui.cli.output import print_json, say
+from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_range
+from vld_tui.cli.output import print_json, say, terminal_cells
 from vld_tui.cli.session import this_home
 from vld_tui.launch.datasets import DatasetError, values_of
 from vld_tui.words.columns import Column, table_lines
@@ -240,8 +239,7 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Read, count and compare all images. Exits with 1 if a problem would invalidate a run."""
-    if not 0 <= near <= 32:
-        raise CommandError(f"--near is {near}, but must be from 0 to 32.")
+    check_range("--near", near, 0, 32)
     if not 0 < validation_fraction < 1:
         raise CommandError(
             f"--validation-fraction is {validation_fraction:g}, but must be between 0 and 1."
@@ -282,8 +280,7 @@ def _tell(report: CheckReport, sheet: Path | None, tiles: Path | None, *, shows_
             colour=not console.no_color,
         ):
             console.print(row)
-    cells = terminal if sys.stdout.isatty() else None
-    for line in check_report_lines(report, cells=cells, shows_all=shows_all):
+    for line in check_report_lines(report, cells=terminal_cells(), shows_all=shows_all):
         say(line)
     if sheet is not None:
         say(f"contact sheet: {sheet}")

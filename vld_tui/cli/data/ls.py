@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from typing import Annotated
 
 import typer
@@ -12,7 +10,7 @@ from engine.protocol.datasets import DatasetListing, ListDatasets, unknown_datas
 from vld_tui.cli.command import JsonOption, proposes
 from vld_tui.cli.data.work import do_work
 from vld_tui.cli.errors import CommandError
-from vld_tui.cli.output import print_json, say
+from vld_tui.cli.output import print_json, say, terminal_cells
 from vld_tui.cli.session import this_home
 from vld_tui.views.inventory import dataset_detail, dataset_table
 
@@ -39,7 +37,9 @@ def ls(ctx: typer.Context, name: NameArgument = None, as_json: JsonOption = Fals
     if as_json:
         print_json(listings)
         return
-    cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    lines = dataset_table(listings, cells=cells) if name is None else dataset_detail(listings[0])
+    if name is None:
+        lines = dataset_table(listings, cells=terminal_cells())
+    else:
+        lines = dataset_detail(listings[0])
     for line in lines:
         say(line)

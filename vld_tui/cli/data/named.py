@@ -12,6 +12,7 @@ from vld_tui.cli.asking import ask
 from vld_tui.cli.command import JsonOption
 from vld_tui.cli.data.work import do_work
 from vld_tui.cli.errors import CommandError
+from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
 from vld_tui.runs.run import Run
@@ -63,7 +64,8 @@ def mv(
     say(f"renamed {name} to {new_name}")
     if idle:
         runs = plural(len(idle), "unfinished run")
-        say(f"  to resume {runs} of {name}, first run: vld data mv {new_name} {name}")
+        first = with_home(f"vld data mv {new_name} {name}")
+        say(f"  to resume {runs} of {name}, first run: {first}")
 
 
 def refuse_busy(store: Store, name: str) -> list[Run]:

@@ -12,8 +12,7 @@ from vld_tui.cli.asking import ask
 from vld_tui.cli.command import JsonOption, proposes
 from vld_tui.cli.dry_run import planned_lines
 from vld_tui.cli.errors import USAGE_EXIT, CommandError
-from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import print_json, print_text, say
+from vld_tui.cli.output import print_json, print_text, say, suggest
 from vld_tui.cli.queue import GpusOption
 from vld_tui.cli.session import open_store, refresh, this_home
 from vld_tui.cli.slurm import (
@@ -341,9 +340,10 @@ def _tell_launch(
         say(_gone(gone, name))
     for line in cautions:
         say(f"caution: {line}")
-    for command, purpose in (
-        (f"vld sweep status {name}", "progress and results so far"),
-        ("vld queue ls", "running and queued runs"),
-        (f"vld report {name}", "tables and figures"),
-    ):
-        say(with_home(f"  {command}  # {purpose}"))
+    suggest(
+        [
+            (f"vld sweep status {name}", "progress and results so far"),
+            ("vld queue ls", "running and queued runs"),
+            (f"vld report {name}", "tables and figures"),
+        ]
+    )

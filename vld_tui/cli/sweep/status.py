@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -11,7 +9,7 @@ import typer
 
 from vld_tui.cli.command import JsonOption, proposes
 from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import print_json, say
+from vld_tui.cli.output import print_json, say, suggest, terminal_cells
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.cli.slurm import place_record
 from vld_tui.cli.sweep.ls import launched_record, launched_studies, standing_record, tell_launched
@@ -68,7 +66,7 @@ def status(ctx: typer.Context, study: StudyOrNone = None, as_json: JsonOption = 
     else:
         _tell(standing, strays, cost, devices, place)
     for line in at_rest_lines(waiting) if standing.queued else ():
-        say(line, to_stderr=as_json)
+        say(with_home(line), to_stderr=as_json)
 
 
 def _tell(
@@ -87,13 +85,11 @@ def _tell(
     for line in _cautions(standing, strays):
         say(f"{'caution':<9} {line}")
     say("")
-    cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in result_lines(standing, cells):
+    for line in result_lines(standing, terminal_cells()):
         say(line)
-    for at, (command, purpose) in enumerate(_following(standing, place)):
-        if at == 0:
-            say("")
-        say(with_home(f"  {command}  # {purpose}"))
+    if following := list(_following(standing, place)):
+        say("")
+        suggest(following)
 
 
 def _following(standing: Standing, place: SlurmSettings | None) -> Iterator[tuple[str, str]]:

@@ -9,8 +9,7 @@ import typer
 
 from vld_tui.cli.command import JsonOption, proposes
 from vld_tui.cli.errors import FAILED_EXIT
-from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import print_json, say
+from vld_tui.cli.output import print_json, say, suggest
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.control.stop import StoppedStudy, stop_study
 from vld_tui.study.define.files import find_study
@@ -56,7 +55,7 @@ def _tell(name: str, done: StoppedStudy) -> None:
     said = "; ".join(_parts(done))
     say(said or f"no running or queued runs of {name}")
     if said:
-        say(with_home(f"  vld sweep {name}  # resume the stopped runs"))
+        suggest([(f"vld sweep {name}", "resume the stopped runs")])
 
 
 def _parts(done: StoppedStudy) -> Iterator[str]:
