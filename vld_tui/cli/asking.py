@@ -19,7 +19,7 @@ def ask(
         CommandError: with ``refusal`` for no; with ``hint`` if there is no terminal.
     """
     if not is_interactive():
-        raise CommandError(f"{question}\n{hint}")
+        raise CommandError(f"Cannot ask without a terminal: {question}\n{hint}")
     if not typer.confirm(plain_text(question, keep_newlines=True)):
         raise CommandError(refusal, exit_code=FAILED_EXIT)
 

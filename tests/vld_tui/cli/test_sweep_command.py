@@ -231,6 +231,7 @@ def test_much_is_asked_about(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = vld(*words)
     assert refused.exit_code == 2
     assert "Launch 288 new runs of paper-fig3? Time: unknown" in refused.stderr
+    assert refused.stderr.startswith("Error: Cannot ask without a terminal: Launch 288 ")
     assert " Disk: " in refused.stderr
     assert "Pass --yes to confirm" in refused.stderr
     monkeypatch.setattr("vld_tui.cli.asking.is_interactive", lambda: True)
