@@ -292,10 +292,10 @@ def _allowed(kind: Any, metas: list[Meta]) -> str:
         if meta.gt is not None:
             text += f" above {_written(meta.gt)}"
         if meta.ge is not None:
-            text += " of at least" if meta.le is None else " from"
+            text += " of at least" if meta.le is None and meta.lt is None else " from"
             text += f" {_written(meta.ge)}"
         if meta.lt is not None:
-            text += f" and below {_written(meta.lt)}"
+            text += f" {'and' if meta.ge is None else 'to'} below {_written(meta.lt)}"
         if meta.le is not None:
             text += f" to {_written(meta.le)}"
     return text

@@ -41,7 +41,7 @@ def test_a_field_may_be_spelled_as_its_flag(tmp_path: Path) -> None:
     [
         ("dropuot_rate = 0.5", ["'dropuot_rate'", "Did you mean dropout_rate?"]),
         ("[method]\nmasks = 2", ["'method'", "vld run --help"]),
-        ("dropout_rate = 1.0", ["dropout_rate is 1.0", "of at least 0 and below 1"]),
+        ("dropout_rate = 1.0", ["dropout_rate is 1.0", "from 0 to below 1"]),
         ("masks = 'eight'", ["masks is 'eight'", "whole number"]),
         ("optimizer = 'sdg'", ["optimizer is 'sdg'", "Did you mean sgd?"]),
         ("lr = inf", ["lr is inf", "finite number above 0"]),

@@ -54,9 +54,9 @@ def test_a_folder_names_the_data_set_and_has_no_default_target() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "allowed"),
     [
-        ("dropout_rate", 1.0, "of at least 0 and below 1"),
-        ("dropout_rate", -0.1, "of at least 0 and below 1"),
-        ("dropout_rate", float("nan"), "of at least 0 and below 1"),
+        ("dropout_rate", 1.0, "from 0 to below 1"),
+        ("dropout_rate", -0.1, "from 0 to below 1"),
+        ("dropout_rate", float("nan"), "from 0 to below 1"),
         ("masks", 0, "a whole number from 1 to 1024"),
         ("masks", 1.5, "a whole number"),
         ("seed", 2**31, "from 0 to 2147483647"),

@@ -280,8 +280,8 @@ def test_a_trial_says_how_many_gpus_are_missing_here(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--dropout", "1.0"], "--dropout is 1.0, but must be a number of at least 0 and"),
-        (["--dropout", "-0.1"], "--dropout is -0.1, but must be a number of at least 0"),
+        (["--dropout", "1.0"], "--dropout is 1.0, but must be a number from 0 to below 1"),
+        (["--dropout", "-0.1"], "--dropout is -0.1, but must be a number from 0 to below 1"),
         (["--masks", "0"], "--masks is 0, but must be a whole number from 1"),
         (["--masks", "many"], "--masks is 'many', but must be a whole number"),
         (["--precision", "bf61"], "Did you mean bf16"),

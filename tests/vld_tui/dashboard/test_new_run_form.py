@@ -30,7 +30,7 @@ def test_every_field_is_there_and_the_line_to_type_is_told() -> None:
 
 
 def test_a_bad_value_is_told_as_on_the_command_line_and_not_launched() -> None:
-    said = "--dropout is 1.0, but must be a number of at least 0 and below 1."
+    said = "--dropout is 1.0, but must be a number from 0 to below 1."
 
     async def use(form: Form) -> None:
         await form.fill(dropout_rate="1.0")
