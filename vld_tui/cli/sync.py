@@ -10,7 +10,7 @@ import typer
 from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.output import print_json, say, suggest
 from vld_tui.cli.session import open_store
-from vld_tui.launch.sync.fetch import THEIRS, FetchedStudies, fetch_runs
+from vld_tui.launch.sync.fetch import THEIRS, Fetched, FetchedStudies, fetch_runs
 from vld_tui.launch.sync.rsync import SyncError
 from vld_tui.words.numbers import plural
 
@@ -52,8 +52,7 @@ def sync(
     for each in report.damaged:
         say(f"cannot read {each.path.name}: {each.reason}", to_stderr=True)
     if fetched.problem is not None:
-        kept = "Copied files are kept. " if fetched.run_ids else ""
-        raise SyncError(f"{fetched.problem}\n{kept}Run the command again to continue.")
+        raise SyncError(f"{fetched.problem}\n{_advice(fetched)}")
     studies = fetched.studies
     if as_json:
         print_json(
@@ -67,6 +66,13 @@ def sync(
         )
         return
     _report(report.runs, studies, store.home.studies)
+
+
+def _advice(fetched: Fetched) -> str:
+    """Return what to do after a failed copy."""
+    if fetched.run_ids:
+        return "Copied runs are kept. To copy the rest, run the command again."
+    return "No run was copied. Once this is fixed, run the command again."
 
 
 def _report(runs: int, studies: FetchedStudies, folder: Path) -> None:

@@ -173,6 +173,7 @@ def test_what_cannot_be_brought_is_said(vld: Vld, source: str, message: str) -> 
     result = vld("sync", "--", source)
     assert result.exit_code == 2
     assert message in result.stderr
+    assert ("No run was copied." in result.stderr) == source.startswith("me@other")
 
 
 def test_a_home_is_not_brought_to_itself(there: Home) -> None:
@@ -227,6 +228,7 @@ def test_a_sync_that_fails_keeps_what_came_and_says_why(
     assert broken.exit_code == 2
     assert "rsync could not copy all" in broken.stderr
     assert "connection closed" in broken.stderr
+    assert "Copied runs are kept. To copy the rest, run the command again." in broken.stderr
     (record,) = vld.json("ls")
     assert Home(vld.home).run_dir(record["run"]).is_copy
 
@@ -283,7 +285,7 @@ def test_a_sync_that_was_killed_brings_the_rest_the_next_time(
         patched.setenv("PATH", f"{programs}:{os.environ['PATH']}")
         broken = vld("sync", source_of(there))
     assert broken.exit_code == 2
-    assert "Run the command again to continue" in broken.stderr
+    assert broken.stderr.endswith(", run the command again.\n")
     here = Home(vld.home)
     names = [each.name for each in here.runs.iterdir() if not each.name.startswith(".")]
     assert len(names) < len(large)
