@@ -23,7 +23,7 @@ from vld_tui.cli.session import open_for_runs
 from vld_tui.runs.metrics import Points
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
-from vld_tui.views.combined import networks, step_label
+from vld_tui.views.combined import networks, place_label, step_label
 from vld_tui.views.plot import Plot, Series, View
 from vld_tui.views.raster import Axis
 from vld_tui.words.palette import ID_STYLE, OOD_STYLE, SERIES_STYLES, status_label
@@ -75,8 +75,8 @@ def curve(
                 f"Run {known.run_id} has no OOD accuracy: it trained on every domain."
             )
         raise CommandError(
-            f"Run {known.run_id} has no measurements yet: it is {known.status} at step "
-            f"{known.step} of {known.steps}."
+            f"Run {known.run_id} has no measurements yet: it is {known.status} at "
+            f"{place_label(known.step, known.task, of_all=True)}."
         )
     terminal = shutil.get_terminal_size()
     state = status_label(known.status, collapsed=known.collapsed)
@@ -130,9 +130,8 @@ def _known(run: Run, curves: Mapping[MetricKey, Points]) -> dict[str, list[Serie
     own = run.arm
     keys = [key for key in curves if key.name == ACCURACY]
     domains = {
-        domain: [_curve(curves, domain, MetricKey(ACCURACY, split, domain, own))]
+        domain: [_curve(curves, domain, _split_key(run, domain))]
         for domain in sorted({key.domain for key in keys if not key.is_judged})
-        for split in ["in" if domain == run.target else "out"]
     }
     arms = sorted({key.arm for key in keys} - {own})
     both = _judged(curves, own)
@@ -149,6 +148,11 @@ def _known(run: Run, curves: Mapping[MetricKey, Points]) -> dict[str, list[Serie
     }
     of_arms = {arm: _judged(curves, arm, f"{arm} ") for arm in arms}
     return {**fixed, **domains, **of_arms, **fixed}  # no domain's name hides a fixed one
+
+
+def _split_key(run: Run, domain: str) -> MetricKey:
+    """Return the accuracy on the split of a domain that is reported."""
+    return MetricKey(ACCURACY, "in" if domain == run.target else "out", domain, run.arm)
 
 
 def _coloured(series: Sequence[Series]) -> tuple[Series, ...]:

@@ -70,6 +70,13 @@ def progress_label(step: int, task: RunTask) -> str:
     return f"{step:,} of {plural(steps, 'network')}{_tried(task.combination)}"
 
 
+def place_label(step: int, task: RunTask, *, of_all: bool = False) -> str:
+    """Return where a run is or was, to follow "at" or "after"; ``of_all``: with all its steps."""
+    if isinstance(task, CombinationSpec):
+        return progress_label(step, task)
+    return f"step {progress_label(step, task) if of_all else f'{step:,}'}"
+
+
 def _tried(combination: Combination) -> str:
     """Return a word for greedy combinations, which may leave networks out."""
     return " tried" if combination.method == "greedy_soup" else ""

@@ -24,7 +24,7 @@ from engine.protocol import (
     spec_of,
 )
 from vld_tui.runs.progress import Progress, domain_accuracy
-from vld_tui.views.combined import combining_lines, has_choice, progress_label, step_label
+from vld_tui.views.combined import combining_lines, has_choice, place_label, step_label
 from vld_tui.views.plan import plan_rows
 from vld_tui.words.numbers import decimal, duration, id_words, percent, plural, rate
 from vld_tui.words.palette import COLLAPSED_SIGN
@@ -42,7 +42,7 @@ def event_lines(task: RunTask, progress: Progress, event: Event) -> list[str]:
     lines: list[str] = []
     match event:
         case RunStarted(resumed_step=int(step)):
-            lines = [f"resumed at step {step:,}"]
+            lines = [f"resumed at {place_label(step, task)}"]
         case DataPrepared(skipped=skipped):
             lines = [f"left out, unreadable: {plain_text(path)}" for path in skipped]
         case ModelPrepared():
@@ -105,19 +105,20 @@ def closing_line(
 ) -> str:
     """Return in one line of plain text how the run ended, and why it failed unless that follows."""
     parts = [status]
-    spec, selected = spec_of(task), progress.selected
+    is_known, selected = _is_known(spec_of(task)), progress.selected
     match progress.end:
         case RunFinished() as end:
             parts[0] += f" in {duration(end.wall_s)}"
         case RunStopped() as end:
-            parts[0] += f" at step {end.step:,}{_of_all(spec)}"
-        case RunFailed() as end:
-            when = f"after step {progress.step:,}" if end.step is None else f"at step {end.step:,}"
-            parts[0] += f" {when}" + (f": {plain_text(end.message)}" if gives_reason else "")
+            parts[0] += f" at {place_label(end.step, task, of_all=is_known)}"
+        case RunFailed(step=None):
+            parts[0] += f" after {place_label(progress.step, task)}"
+        case RunFailed(step=int(step)):
+            parts[0] += f" at {place_label(step, task)}"
         case None:
-            parts[0] += f" after step {progress.step:,}{_of_all(spec)}"
-    if isinstance(task, CombinationSpec) and isinstance(progress.end, RunStopped):
-        parts[0] = f"{status} at {progress_label(progress.step, task)}"
+            parts[0] += f" after {place_label(progress.step, task, of_all=is_known)}"
+    if isinstance(progress.end, RunFailed) and gives_reason:
+        parts[0] += f": {plain_text(progress.end.message)}"
     if selected is not None:
         parts += _reached(task, selected.step, selected)
     elif isinstance(progress.end, RunFinished):  # its evaluations were not read
@@ -160,10 +161,6 @@ def _step(task: RunTask, step: int) -> str:
         return step_label(step, task)
     total = f"{task.steps:,}"
     return f"step {step:>{len(total)},}/{total}"
-
-
-def _of_all(spec: RunSpec) -> str:
-    return f" of {spec.steps:,}" if _is_known(spec) else ""
 
 
 def _is_known(spec: RunSpec) -> bool:

@@ -11,7 +11,7 @@ from vld_tui.runs.metrics import CheckpointInfo
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import DAMAGED, QUEUED, Run
 from vld_tui.views.accuracies import Certainty, RunCertainty, run_certainty
-from vld_tui.views.combined import progress_label
+from vld_tui.views.combined import place_label, progress_label
 from vld_tui.views.queue import job_text
 from vld_tui.words.numbers import percent, percent_range
 from vld_tui.words.palette import (
@@ -122,10 +122,12 @@ def trouble_line(
         reason = plain_text(run.error or "", keep_newlines=True)
         return Text(f"damaged  {reason}", ALARM_STYLE, overflow="fold")
     last = next((each.step for each in checkpoints if each.kind == "last"), None)
-    way = f"{resume} " + ("starts it again" if last is None else f"resumes from step {last:,}")
+    way = f"{resume} starts it again"
+    if last is not None:
+        way = f"{resume} resumes from {place_label(last, run.task)}"
     style = ALARM_STYLE if run.status in IN_TROUBLE else status_style(run.status)
     text = Text(overflow="fold")
-    text.append(f"{run.status} at step {run.step:,}", style)
+    text.append(f"{run.status} at {place_label(run.step, run.task)}", style)
     text.append(f"  {way}", QUIET_STYLE)
     if run.error and run.error.strip():
         text.append(f"  {plain_text(run.error.strip().splitlines()[0])}", style)

@@ -8,9 +8,11 @@ from typing import Final, NamedTuple
 
 from rich.text import Text
 
+from engine.protocol import RunTask
 from vld_tui.runs.metrics import Attempt
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import QUEUED, Run
+from vld_tui.views.combined import has_choice, place_label, step_label
 from vld_tui.views.lines import collapse_line, recovery_line
 from vld_tui.views.queue import job_text
 from vld_tui.words.numbers import duration, id_words, moment, percent
@@ -54,7 +56,7 @@ def timeline(run: Run, attempts: Sequence[Attempt], progress: Progress) -> Text:
 def _moments(run: Run, attempts: Sequence[Attempt], progress: Progress) -> Iterator[Moment]:
     yield Moment(run.created_at, "+", "", "created")
     for attempt in attempts:
-        yield from _attempt_moments(attempt)
+        yield from _attempt_moments(attempt, run.task)
     if (collapse := progress.collapse) is not None:
         recovered = progress.recovered_step
         line = collapse_line(collapse) if recovered is None else recovery_line(collapse, recovered)
@@ -63,8 +65,10 @@ def _moments(run: Run, attempts: Sequence[Attempt], progress: Progress) -> Itera
     if (selected := progress.selected) is not None:
         of_id = id_words(selected.id_accuracy, selected.plain_id_accuracy)
         accuracies = f"{of_id} · OOD {percent(selected.ood_accuracy)}"
-        what = f"selected step {selected.step:,} was evaluated · {accuracies}"
-        yield Moment(selected.time or None, "★", "", what)
+        what = "evaluated"
+        if has_choice(run.task):
+            what = f"selected {step_label(selected.step, run.task)} was evaluated"
+        yield Moment(selected.time or None, "★", "", f"{what} · {accuracies}")
     if run.status == QUEUED:
         waits = "held in the queue" if run.is_held else "queued"
         if run.has_job:
@@ -82,10 +86,10 @@ def reason_line(reason: str) -> str:
     return f"{first}: the job timed out or was preempted" if first == _WARNED else first
 
 
-def _attempt_moments(attempt: Attempt) -> Iterator[Moment]:
+def _attempt_moments(attempt: Attempt, task: RunTask) -> Iterator[Moment]:
     began = "started" if attempt.attempt == 1 else f"started, attempt {attempt.attempt}"
     if attempt.resumed_step is not None:
-        began = f"resumed at step {attempt.resumed_step:,}"
+        began = f"resumed at {place_label(attempt.resumed_step, task)}"
     where = f"process {attempt.pid} on {plain_text(attempt.host)}"
     yield Moment(
         attempt.started_at, STATUS_SIGNS["running"], status_style("running"), f"{began} · {where}"
@@ -94,7 +98,7 @@ def _attempt_moments(attempt: Attempt) -> Iterator[Moment]:
         return
     ended = plain_text(attempt.outcome)
     if attempt.step is not None:
-        ended += f" at step {attempt.step:,}"
+        ended += f" at {place_label(attempt.step, task)}"
     if attempt.reason:
         ended += f": {reason_line(attempt.reason)}"
     sign, style = STATUS_SIGNS.get(attempt.outcome, "?"), status_style(attempt.outcome)

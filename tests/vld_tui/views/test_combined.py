@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -19,10 +20,13 @@ from engine.protocol import (
     RunStarted,
     resolve_spec,
 )
+from tests.vld_tui.dashboard.fake_history import make_run
+from tests.vld_tui.dashboard.run_facts import make_attempts
 from vld_tui.cli.reporters import closing_view
 from vld_tui.runs.progress import Progress
-from vld_tui.views.combined import findings, networks, notices, step_label
+from vld_tui.views.combined import findings, networks, notices, place_label, step_label
 from vld_tui.views.lines import closing_line, event_lines
+from vld_tui.views.timeline import timeline
 
 PARENTS = tuple(Parent(f"run-{index}\x1b[2J", f"/{index}") for index in range(9))
 SOUP = Combination(method="greedy_soup", parents=PARENTS)
@@ -57,6 +61,23 @@ def test_a_step_is_a_network_or_a_percent_of_the_second() -> None:
     assert step_label(1200, SPEC) == "step 1,200"
     assert step_label(9, OF_SOUP) == "9 networks tried"
     assert step_label(50, OF_PATH) == "50% of B"
+
+
+def test_a_place_is_a_step_or_a_count_of_networks_or_a_percentage() -> None:
+    assert place_label(1200, SPEC) == "step 1,200"
+    assert place_label(120, SPEC, of_all=True) == "step 120 of 300"
+    assert place_label(9, OF_SOUP) == "9 of 9 networks tried"
+    assert place_label(50, OF_PATH) == "50% of the way from A to B"
+
+
+def test_history_of_a_combination_names_no_step() -> None:
+    ended = make_attempts()[-1]
+    ended = msgspec.structs.replace(ended, resumed_step=None, outcome="finished", step=9)
+    run = make_run(0, spec=OF_SOUP.spec, combination=SOUP, status="finished")
+    told = str(timeline(run, [ended], Progress.told_by([evaluated(9, 0.5), finished(9)])))
+    assert "finished at 9 of 9 networks tried" in told
+    assert "★ evaluated · ID 50.0%" in told
+    assert "step" not in told
 
 
 def test_many_networks_are_counted() -> None:
