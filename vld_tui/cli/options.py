@@ -28,11 +28,7 @@ _METAVARS = {int: "N", float: "X", str: "TEXT", tuple: "N,N"}
 def with_options(
     function: Callable[..., None], options: Iterable[inspect.Parameter]
 ) -> Callable[..., None]:
-    """Give ``function`` one keyword option for every field of a run, in addition to its own.
-
-    An option that is not given arrives as None. Texts arrive as typed: see
-    :func:`vld_tui.runs.fields.spec_values`.
-    """
+    """Give ``function`` keyword options in addition to its own; they arrive in its ``**given``."""
     own = [
         parameter
         for parameter in inspect.signature(function, eval_str=True).parameters.values()
@@ -45,7 +41,7 @@ def with_options(
 def option_of(
     info: FieldInfo, facts: Iterable[str], *, panel: str, keyword: str | None = None
 ) -> inspect.Parameter:
-    """Return the option of a field. One that is not given arrives as None, others as typed.
+    """Return the option of a field; it arrives as typed, or as None if it is not given.
 
     Args:
         facts: what the help states in brackets.
@@ -84,8 +80,10 @@ def with_spec_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _defaults() -> dict[str, dict[str, object]]:
-    """Return each field's default: for your own images (``default``), for each other recipe, and
-    for each data set that has its own defaults."""
+    """Return the fields' defaults by recipe, then by data set that has its own.
+
+    Those of recipes are for the user's own images.
+    """
     own = {"data_dir": "/"}
     specs = {recipe: resolve_spec({"recipe": recipe, **own}) for recipe in RECIPES}
     specs |= {name: resolve_spec({"dataset": name}) for name in DATASET_DEFAULTS}
@@ -125,7 +123,9 @@ def _metavar(info: FieldInfo) -> str:
         return info.metavar
     if info.unit is not None and info.base is not tuple:
         return info.unit.upper()
-    return "WORD" if info.choices and info.base is not tuple else _METAVARS[info.base]
+    if info.choices:
+        return "WORD,WORD" if info.base is tuple else "WORD"
+    return _METAVARS[info.base]
 
 
 def _facts(info: FieldInfo, defaults: Mapping[str, Mapping[str, object]]) -> list[str]:
