@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.words.text import plain_text
+
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")]
 
 
 def ask(

@@ -73,6 +73,15 @@ RunsOrNone = Annotated[
     list[str] | None,
     run_argument("[RUN...]", "Run ids, unique id prefixes, names or @last."),
 ]
+StudyArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help="Preset, launched study or TOML file.",
+        show_default=False,
+        autocompletion=proposes("studies"),
+    ),
+]
 
 
 def is_debugging(ctx: typer.Context) -> bool:

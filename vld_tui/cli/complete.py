@@ -104,7 +104,6 @@ def complete_filter(home: Home, _ctx: typer.Context, incomplete: str) -> Iterato
 @completer
 def complete_datasets(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
     """Complete data sets: embedded, added and published ones."""
-
     added = [path.name for path in _folders(home.datasets)]
     yield from ((name, "embedded") for name in EMBEDDED_DATASETS)
     yield from ((name, "added") for name in added)
@@ -198,13 +197,10 @@ COMPLETERS: Final[dict[str, Completer]] = {
     "studies": complete_studies,
     "profiles": complete_profiles,
     "data sets": complete_datasets,
-    "published data sets": complete_words(*STUDY_DATASETS),
-    "kept checkpoints": complete_words("best", "none"),
-    "checkpoints": complete_words("best", "last"),
     "domains": complete_targets,
     "networks": complete_models,
     "initial weights": complete_words("pretrained", "none"),
     "devices": complete_words("auto", "cpu", "cuda", "mps"),
     "recipes": complete_words(*RECIPES),
 }
-"""The completer for each kind of word; ``field NAME`` is a field of a run."""
+"""The completer for each kind of word."""

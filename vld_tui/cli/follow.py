@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from types import FrameType
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import typer
@@ -32,6 +32,10 @@ from vld_tui.runs.run import Run
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 from vld_tui.views.accuracies import interval_record
+
+DetachOption = Annotated[
+    bool, typer.Option("--detach", help="Start the run, print its id and return.")
+]
 
 POLL_INTERVAL_S: Final = 0.1
 INGEST_INTERVAL_S: Final = 3.0

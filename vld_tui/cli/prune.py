@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vld_tui.cli.asking import ask
+from vld_tui.cli.asking import YesOption, ask
 from vld_tui.cli.command import Command, JsonOption, RunsOrNone, proposes
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import WhereOption
@@ -36,7 +36,7 @@ StudyOption = Annotated[
 KeepOption = Annotated[
     str,
     typer.Option(
-        "--keep", metavar="best|none", autocompletion=proposes("kept checkpoints"),
+        "--keep", metavar="best|none", autocompletion=proposes(("best", "none")),
         help="Checkpoint to keep: the selected step's (best), or none. [default: best]",
         show_default=False,
     ),
@@ -53,7 +53,7 @@ def prune(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be freed without deleting anything.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")] = False,
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Delete checkpoints of the given finished runs, or of all finished runs."""

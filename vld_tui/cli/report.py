@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from vld_tui.cli.command import Command, JsonOption, proposes
+from vld_tui.cli.command import Command, JsonOption, StudyArgument
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.output import print_json, say, terminal_cells
 from vld_tui.cli.session import open_store
@@ -28,15 +28,6 @@ from vld_tui.words.numbers import plural
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-StudyArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="STUDY",
-        help="Launched study, preset or TOML file.",
-        show_default=False,
-        autocompletion=proposes("studies"),
-    ),
-]
 OutOption = Annotated[
     Path | None,
     typer.Option(

@@ -10,7 +10,7 @@ import typer
 
 from vld_tui.cli.command import Command, JsonOption, run_argument
 from vld_tui.cli.errors import CommandError
-from vld_tui.cli.follow import run_and_follow, start_and_leave
+from vld_tui.cli.follow import DetachOption, run_and_follow, start_and_leave
 from vld_tui.cli.queue import tell_queued
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.cli.slurm import (
@@ -29,23 +29,13 @@ from vld_tui.store.store import Store
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-DetachOption = Annotated[
-    bool, typer.Option("--detach", help="Start the run, print its id and return.")
-]
-
 BrokenRuns = Annotated[
     list[str], run_argument("RUN...", "Run ids, unique id prefixes, names or @last.", "broken runs")
 ]
 QueueOption = Annotated[bool, typer.Option("--queue", help="Queue the runs and return.")]
-
-
 GpusOption = Annotated[
     int | None,
-    typer.Option(
-        "--gpus",
-        metavar="N",
-        help="GPUs to resume on. [default: same as before]",
-    ),
+    typer.Option("--gpus", metavar="N", help="GPUs to resume on. [default: same as before]"),
 ]
 
 
@@ -88,7 +78,7 @@ def resume(
             queued = queue_again(store, [run.run_id for run in here])
             tell_queued(store, queued, as_json=as_json)
         elif here:
-            _go_on(store, here[0], detach=detach, as_json=as_json, gpus=gpus)
+            _resume_here(store, here[0], detach=detach, as_json=as_json, gpus=gpus)
 
 
 def _goes_to_cluster(run: Run, on: str | None, *, queue: bool) -> bool:
@@ -96,7 +86,7 @@ def _goes_to_cluster(run: Run, on: str | None, *, queue: bool) -> bool:
     return on == "slurm" or (on is None and run.job is not None and not queue)
 
 
-def _go_on(store: Store, run: Run, *, detach: bool, as_json: bool, gpus: int | None) -> None:
+def _resume_here(store: Store, run: Run, *, detach: bool, as_json: bool, gpus: int | None) -> None:
     """Resume a run here, and follow it unless ``detach``."""
     if detach:
         start_and_leave(store, run, resumes=True, as_json=as_json, gpus=gpus)

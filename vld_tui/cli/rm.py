@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vld_tui.cli.asking import ask
+from vld_tui.cli.asking import YesOption, ask
 from vld_tui.cli.command import Command, RunsOrNone
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.filters import MatchingOption
@@ -31,7 +31,7 @@ def rm(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List matching runs without removing them.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")] = False,
+    yes: YesOption = False,
 ) -> None:
     """Move runs to the trash."""
     if sum((bool(runs), where is not None, empty_trash)) != 1:

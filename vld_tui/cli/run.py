@@ -12,7 +12,7 @@ import typer
 from engine.protocol import RunSpec, SpecError, resolve_new_spec
 from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.errors import CommandError
-from vld_tui.cli.follow import start_new
+from vld_tui.cli.follow import DetachOption, start_new
 from vld_tui.cli.hints import home_option
 from vld_tui.cli.options import one_spelling, with_spec_options
 from vld_tui.cli.output import NextCommands
@@ -48,9 +48,6 @@ TagOption = Annotated[
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="TOML file of settings; options override it."),
-]
-DetachOption = Annotated[
-    bool, typer.Option("--detach", help="Start the run, print its id and return.")
 ]
 QueueOption = Annotated[
     bool, typer.Option("--queue", help="Queue the run, print its id and return.")

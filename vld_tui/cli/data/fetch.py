@@ -17,7 +17,7 @@ NameArgument = Annotated[
     typer.Argument(
         metavar="NAME",
         help=" | ".join(STUDY_DATASETS),
-        autocompletion=proposes("published data sets"),
+        autocompletion=proposes(tuple(STUDY_DATASETS)),
     ),
 ]
 

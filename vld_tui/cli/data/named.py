@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from engine.protocol.datasets import NamedSet, RemoveDataset, RenameDataset
-from vld_tui.cli.asking import ask
+from vld_tui.cli.asking import YesOption, ask
 from vld_tui.cli.command import JsonOption
 from vld_tui.cli.data.work import do_work
 from vld_tui.cli.errors import CommandError
@@ -31,7 +31,7 @@ NewNameArgument = Annotated[str, typer.Argument(metavar="NEW", help="New name.")
 def rm(
     ctx: typer.Context,
     name: NameArgument,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")] = False,
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Imported images are deleted permanently; images used in place are kept."""

@@ -8,8 +8,8 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from vld_tui.cli.asking import ask
-from vld_tui.cli.command import JsonOption, proposes
+from vld_tui.cli.asking import YesOption, ask
+from vld_tui.cli.command import JsonOption, StudyArgument
 from vld_tui.cli.dry_run import planned_lines
 from vld_tui.cli.errors import USAGE_EXIT, CommandError
 from vld_tui.cli.output import print_json, print_text, say, suggest
@@ -62,14 +62,6 @@ from vld_tui.views.study import (
 )
 from vld_tui.words.numbers import plural
 
-StudyArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="STUDY", help="Preset, launched study or TOML file.",
-        autocompletion=proposes("studies"),
-        show_default=False,
-    ),
-]  # fmt: skip
 DataOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -114,7 +106,7 @@ def launch(
     gpus: GpusOption = None,
     prints: PrintOption = False,
     dry_run: DryRunOption = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")] = False,
+    yes: YesOption = False,
     as_json: JsonOption = False,
     on: OnOption = None,
     profile: ProfileOption = None,
