@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
-from collections.abc import Sequence
-from typing import Annotated, Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -12,9 +14,10 @@ from engine.protocol import PRETRAINED
 from vld_tui.cli.command import Command, Group, JsonOption, RunsOrNone, proposes, run_argument
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import FinishedOption
-from vld_tui.cli.follow import start_new
+from vld_tui.cli.follow import DetachOption, start_new
+from vld_tui.cli.options import with_options
 from vld_tui.cli.output import NextCommands, say
-from vld_tui.cli.run import DetachOption, NameOption, QueueOption, TagOption
+from vld_tui.cli.run import NameOption, QueueOption, TagOption
 from vld_tui.cli.session import open_store
 from vld_tui.control.combine import (
     CHECKPOINTS,
@@ -40,7 +43,7 @@ AtOption = Annotated[
         help="Checkpoint to use: best (the selected step) or last (the final weights, as in "
         "arXiv 2403.00946). [default: best]",
         show_default=False,
-        autocompletion=proposes("checkpoints"),
+        autocompletion=proposes(CHECKPOINTS),
     ),
 ]
 DeviceOption = Annotated[
@@ -53,14 +56,17 @@ DeviceOption = Annotated[
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Launching:
-    """The name, tags and start options of a combining run."""
+    """The options that every combination has: its checkpoint, name, tags, device and start."""
 
-    def __init__(
-        self, name: str | None, tag: list[str] | None, *, detach: bool, queue: bool, as_json: bool
-    ) -> None:
-        self._name, self._tags = name, tag or ()
-        self._detach, self._queue, self._as_json = detach, queue, as_json
+    at: AtOption = "best"
+    name: NameOption = None
+    tag: TagOption = None
+    device: DeviceOption = None
+    detach: DetachOption = False
+    queue: QueueOption = False
+    as_json: JsonOption = False
 
     def go(
         self,
@@ -68,28 +74,30 @@ class Launching:
         method: Method,
         runs: Sequence[Run],
         *,
-        at: str,
-        device: str | None,
         points: int = 11,
         from_pretrained: bool = False,
         probe: bool = False,
     ) -> None:
         """Create the run, then start or queue it."""
         task = plan_combination(
-            store, method, runs, at=_checkpoint(at), points=points,
-            from_pretrained=from_pretrained, probe=probe, device=device,
+            store, method, runs, at=_checkpoint(self.at), points=points,
+            from_pretrained=from_pretrained, probe=probe, device=self.device,
         )  # fmt: skip
-        made = store.runs.create(task, name=self._name, tags=self._tags, is_queued=self._queue)
+        made = store.runs.create(task, name=self.name, tags=self.tag or (), is_queued=self.queue)
         start_new(
-            store, made, queue=self._queue, detach=self._detach, as_json=self._as_json,
+            store, made, queue=self.queue, detach=self.detach, as_json=self.as_json,
             following=_following(method, runs),
         )  # fmt: skip
 
 
-@app.command(
-    cls=Command,
-    help="Average the weights (model soup).",
-)
+def _with_launching(function: Callable[..., None]) -> Callable[..., None]:
+    """Give ``function`` the options of :class:`Launching`, which arrive in ``given``."""
+    options = inspect.signature(Launching, eval_str=True).parameters.values()
+    return with_options(function, options)
+
+
+@app.command(cls=Command, help="Average the weights (model soup).")
+@_with_launching
 def soup(
     ctx: typer.Context,
     runs: RunsOrNone = None,
@@ -102,42 +110,29 @@ def soup(
             "first (ties in the order given), and keep each that does not lower ID accuracy.",
         ),
     ] = False,
-    at: AtOption = "best",
-    name: NameOption = None,
-    tag: TagOption = None,
-    device: DeviceOption = None,
-    detach: DetachOption = False,
-    queue: QueueOption = False,
-    as_json: JsonOption = False,
+    **given: Any,
 ) -> None:
     """Create a run whose weights are the mean of other runs' weights."""
-    launching = Launching(name, tag, detach=detach, queue=queue, as_json=as_json)
     with open_store(ctx) as store:
-        chosen = _choose(store, runs, where)
         method: Method = "greedy_soup" if greedy else "soup"
-        launching.go(store, method, chosen, at=at, device=device)
+        Launching(**given).go(store, method, _choose(store, runs, where))
 
 
 @app.command(cls=Command, help="Average the logits (ensemble).")
+@_with_launching
 def ensemble(
     ctx: typer.Context,
     runs: RunsOrNone = None,
     where: FinishedOption = None,
-    at: AtOption = "best",
-    name: NameOption = None,
-    tag: TagOption = None,
-    device: DeviceOption = None,
-    detach: DetachOption = False,
-    queue: QueueOption = False,
-    as_json: JsonOption = False,
+    **given: Any,
 ) -> None:
     """Create a run that predicts with the mean of other runs' logits."""
-    launching = Launching(name, tag, detach=detach, queue=queue, as_json=as_json)
     with open_store(ctx) as store:
-        launching.go(store, "ensemble", _choose(store, runs, where), at=at, device=device)
+        Launching(**given).go(store, "ensemble", _choose(store, runs, where))
 
 
 @app.command(cls=Command, help="Evaluate networks on the line between two.")
+@_with_launching
 def interpolate(
     ctx: typer.Context,
     first: Annotated[
@@ -165,23 +160,16 @@ def interpolate(
             "alone).",
         ),
     ] = False,
-    at: AtOption = "best",
-    name: NameOption = None,
-    tag: TagOption = None,
-    device: DeviceOption = None,
-    detach: DetachOption = False,
-    queue: QueueOption = False,
-    as_json: JsonOption = False,
+    **given: Any,
 ) -> None:
     """Create a run that evaluates interpolations between two networks."""
-    launching = Launching(name, tag, detach=detach, queue=queue, as_json=as_json)
     from_pretrained = first == PRETRAINED
     if probe and not from_pretrained:
         raise CommandError(f"--probe needs {PRETRAINED!r} as A, not {first!r}; drop --probe.")
     with open_store(ctx) as store:
         names = [second] if from_pretrained else [first, second]
-        launching.go(
-            store, "interpolation", _choose(store, names, None), at=at, device=device,
+        Launching(**given).go(
+            store, "interpolation", _choose(store, names, None),
             points=points, from_pretrained=from_pretrained, probe=probe,
         )  # fmt: skip
 
