@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -43,6 +43,23 @@ StudyOrNone = Annotated[
 ]
 
 
+class _Found(NamedTuple):
+    """A study's progress; ``place`` is where it last went, None for this machine."""
+
+    standing: Standing
+    strays: Strays | None
+    cost: StudyCost
+    devices: int
+    place: SlurmSettings | None
+
+    @property
+    def cautions(self) -> list[str]:
+        """Return warnings about the results."""
+        study, runs = self.standing.study, (*self.standing.finished, *self.standing.live)
+        stray = [] if self.strays is None else [stray_text(study, self.strays)]
+        return [*image_cautions(study.name, runs), *precision_cautions(study, runs), *stray]
+
+
 def status(ctx: typer.Context, study: StudyOrNone = None, as_json: JsonOption = False) -> None:
     """Show a study's progress and results so far."""
     with open_store(ctx, to_look=True) as store:
@@ -56,38 +73,36 @@ def status(ctx: typer.Context, study: StudyOrNone = None, as_json: JsonOption = 
             return
         datasets = HomeDatasets(store.home)
         standing = standing_of(store, find_text(store.home, study).read(store.home, datasets))
-        strays = find_strays(store, standing)
-        cost = cost_of(store, standing.left, datasets.known_counts)
-        devices = devices_of(store)
-        place = last_place(store.home, standing.study.name)
+        found = _Found(
+            standing,
+            find_strays(store, standing),
+            cost_of(store, standing.left, datasets.known_counts),
+            devices_of(store),
+            last_place(store.home, standing.study.name),
+        )
         waiting = () if is_supervised(store.home) else store.queue.runs()
     if as_json:
-        _print_record(standing, strays, cost, devices, place)
+        _print_record(found)
     else:
-        _tell(standing, strays, cost, devices, place)
+        _tell(found)
     for line in at_rest_lines(waiting) if standing.queued else ():
         say(with_home(line), to_stderr=as_json)
 
 
-def _tell(
-    standing: Standing,
-    strays: Strays | None,
-    cost: StudyCost,
-    devices: int,
-    place: SlurmSettings | None,
-) -> None:
+def _tell(found: _Found) -> None:
+    standing = found.standing
     say(study_heading(standing.study))
     say(f"{'runs':<9} {counts_text(standing)}")
     if standing.live or standing.queued or standing.missing:
-        say(f"{'time left':<9} {left_text(standing, cost, devices)}")
+        say(f"{'time left':<9} {left_text(standing, found.cost, found.devices)}")
     for line in failure_lines(standing.broken_off):
         say(f"{'ended':<9} {line}")
-    for line in _cautions(standing, strays):
+    for line in found.cautions:
         say(f"{'caution':<9} {line}")
     say("")
     for line in result_lines(standing, terminal_cells()):
         say(line)
-    if following := list(_following(standing, place)):
+    if following := list(_following(standing, found.place)):
         say("")
         suggest(following)
 
@@ -102,33 +117,21 @@ def _following(standing: Standing, place: SlurmSettings | None) -> Iterator[tupl
         yield f"vld sweep stop {name}", "save and stop running runs, dequeue queued ones"
 
 
-def _cautions(standing: Standing, strays: Strays | None) -> Iterator[str]:
-    """Yield warnings about the results."""
-    runs = (*standing.finished, *standing.live)
-    yield from image_cautions(standing.study.name, runs)
-    yield from precision_cautions(standing.study, runs)
-    if strays is not None:
-        yield stray_text(standing.study, strays)
-
-
-def _print_record(
-    standing: Standing,
-    strays: Strays | None,
-    cost: StudyCost,
-    devices: int,
-    place: SlurmSettings | None,
-) -> None:
+def _print_record(found: _Found) -> None:
+    standing, cost = found.standing, found.cost
     compare = standing.study.compare
     print_json(
         standing_record(standing)
-        | place_record(place)
+        | place_record(found.place)
         | {
-            "seconds_left": None if cost.unknown else seconds_left(standing.live, cost, devices),
+            "seconds_left": None
+            if cost.unknown
+            else seconds_left(standing.live, cost, found.devices),
             "failures": [
                 {"run": run.run_id, "status": run.status, "error": run.error}
                 for run in standing.broken_off
             ],
-            "cautions": list(_cautions(standing, strays)),
+            "cautions": found.cautions,
             "compare": compare,
             "results": [
                 {
