@@ -8,7 +8,6 @@ import sys
 import termios
 import time
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 from typing import Final, Protocol, TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -29,6 +28,9 @@ from vld_tui.words.numbers import size
 from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, STATUS_STYLES
 from vld_tui.words.text import fit, plain_text, width
 
+REPAINT_INTERVAL_S: Final = 0.25
+IDLE_REPAINT_INTERVAL_S: Final = 1.0
+LOSS_LINE_INTERVAL_S: Final = 5.0
 _SHORT_COMMAND_CELLS: Final = 32
 
 
@@ -79,21 +81,11 @@ def next_commands(commands: NextCommands) -> Text:
     return text
 
 
-REPAINT_INTERVAL_S: Final = 0.25
-IDLE_REPAINT_INTERVAL_S: Final = 1.0
-LOSS_LINE_INTERVAL_S: Final = 5.0
-
-
 class Reporter(Protocol):
     """Displays a run while it is followed."""
 
     def __enter__(self) -> Reporter: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_error: object) -> None: ...
     def show(self, progress: Progress, events: Sequence[Event]) -> None:
         """Show the progress after ``events``; called about ten times a second."""
 
@@ -137,12 +129,7 @@ class LiveReporter:
         self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._live.stop()
         self._keyboard.close()
 
@@ -248,12 +235,7 @@ class LineReporter:
     def __enter__(self) -> LineReporter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._stream.flush()
 
     def show(self, progress: Progress, events: Sequence[Event]) -> None:
