@@ -102,8 +102,14 @@ def _measured(
     shown: Callable[[Run], str],
     rank: int = _CHOSEN_RANK,
 ) -> RunColumn:
-    """Return the column of a result that is empty for groups."""
-    column = Column(heading, right=True, rank=rank)
+    """Return the column of a number that is empty for groups."""
+    return _of_run(about, Column(heading, right=True, rank=rank), field, shown)
+
+
+def _of_run(
+    about: str, column: Column, field: str | None, shown: Callable[[Run], str]
+) -> RunColumn:
+    """Return a column that is empty for groups."""
     return RunColumn(about, column, lambda run, _, __: shown(run), lambda *_: "", field)
 
 
@@ -230,12 +236,11 @@ _USUAL: Final = {
         lambda group, now: age(now - group.summary.newest.created_at),
         "created",
     ),
-    "tags": RunColumn(
+    "tags": _of_run(
         "Tags.",
         Column("tags", rank=0, shrinks=True, narrowest=6, style=QUIET_STYLE),
-        lambda run, _, __: plain_text(" ".join(run.tags)),
-        lambda *_: "",
         "tag",
+        lambda run: plain_text(" ".join(run.tags)),
     ),
 }
 USUAL_COLUMNS: Final = tuple(_USUAL)
@@ -260,14 +265,10 @@ LISTED_COLUMNS: Final = (
 
 RUN_COLUMNS: Final[dict[str, RunColumn]] = {
     **_USUAL,
-    "state": RunColumn(
-        "Status in words.",
-        Column("status", rank=100),
-        lambda run, _, __: status_label(run.status, collapsed=run.collapsed),
-        lambda *_: "",
-        "status",
-        is_status=True,
-    ),
+    "state": _of_run(
+        "Status in words.", Column("status", rank=100), "status",
+        lambda run: status_label(run.status, collapsed=run.collapsed),
+    )._replace(is_status=True),
     "step": _measured(
         "Latest step, of all steps.", "step", "step",
         lambda run: f"{run.step}/{run.steps}" if run.has_spec else UNKNOWN, rank=7,
@@ -287,15 +288,18 @@ RUN_COLUMNS: Final[dict[str, RunColumn]] = {
     "attempts": _measured(
         "Number of attempts.", "attempts", "attempts", lambda run: str(run.attempts)
     ),
-    "arm": _measured(
-        "Predictor (arm).", "arm", "arm", lambda run: plain_text(run.arm.replace("_", " ")), rank=1,
-    )._replace(column=Column("arm", rank=1)),
-    "gpu": _measured("Assigned GPU.", "gpu", None, lambda run: plain_text(run.gpu or "")),
-    "note": _measured("Note.", "note", "note", lambda run: plain_text(run.note))._replace(
-        column=Column("note", rank=_CHOSEN_RANK, shrinks=True, narrowest=8)
+    "arm": _of_run(
+        "Predictor (arm).", Column("arm", rank=1), "arm",
+        lambda run: plain_text(run.arm.replace("_", " ")),
     ),
-    "run": _measured("Run id.", "run", "run", lambda run: plain_text(run.run_id))._replace(
-        column=Column("run", rank=97, style=QUIET_STYLE)
+    "gpu": _measured("Assigned GPU.", "gpu", None, lambda run: plain_text(run.gpu or "")),
+    "note": _of_run(
+        "Note.", Column("note", rank=_CHOSEN_RANK, shrinks=True, narrowest=8), "note",
+        lambda run: plain_text(run.note),
+    ),
+    "run": _of_run(
+        "Run id.", Column("run", rank=97, style=QUIET_STYLE), "run",
+        lambda run: plain_text(run.run_id),
     ),
     **{name: _any_field(name) for name in FIELDS if name not in {*_USUAL, "target"}},
     "target": _any_field("target"),
