@@ -31,7 +31,13 @@ from vld_tui.words.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.words.sparkline import sparkline
 from vld_tui.words.text import plain_text, shorten
 
+Judged = Evaluated | ArmEvaluated
+
 COVERED: Final = "they cover the sampling of images, not seeds or training"
+AUGMENTED_IMAGES: Final = "augmented images"
+_NAME_CELLS = 20
+_INTERVAL_CELLS = 12
+_MIN_SPARK_CELLS, _MAX_SPARK_CELLS = 8, 40
 _SAME: Final = 1e-6
 
 
@@ -54,7 +60,7 @@ class RunCertainty(NamedTuple):
     plain_id: Certainty = Certainty()
 
 
-def run_certainty(progress: Progress, evaluation: Evaluated | ArmEvaluated | None) -> RunCertainty:
+def run_certainty(progress: Progress, evaluation: Judged | None) -> RunCertainty:
     """Return the intervals of an evaluation."""
     if progress.data is None or evaluation is None:
         return RunCertainty()
@@ -93,9 +99,7 @@ def interval_note(progress: Progress) -> str:
     return _told(progress, lambda of: f"from {plural(of.images, of.noun)}")
 
 
-def interval_record(
-    progress: Progress, evaluation: Evaluated | ArmEvaluated | None
-) -> dict[str, Interval | None]:
+def interval_record(progress: Progress, evaluation: Judged | None) -> dict[str, Interval | None]:
     """Return the intervals of an evaluation for scripts."""
     of_run = run_certainty(progress, evaluation)
     return {
@@ -120,7 +124,7 @@ def _certainty(samples: Sequence[Sample]) -> Certainty:
 
 
 def _id_samples(
-    data: DataPrepared, evaluation: Evaluated | ArmEvaluated, split: str, mean: float | None
+    data: DataPrepared, evaluation: Judged, split: str, mean: float | None
 ) -> list[Sample]:
     """Return the sources' accuracies on a split, whose mean is ``mean``; empty if unknown."""
     known = {
@@ -137,13 +141,6 @@ def _id_samples(
         return []
     found = fmean(sample.accuracy for sample in samples)
     return samples if math.isclose(found, mean, abs_tol=_SAME) else []
-
-
-AUGMENTED_IMAGES: Final = "augmented images"
-Judged = Evaluated | ArmEvaluated
-_NAME_CELLS = 20
-_INTERVAL_CELLS = 12
-_MIN_SPARK_CELLS, _MAX_SPARK_CELLS = 8, 40
 
 
 @dataclass(frozen=True)

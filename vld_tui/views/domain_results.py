@@ -10,7 +10,6 @@ from rich.text import Text
 from engine.protocol import (
     AUGMENTED,
     MEASURES,
-    ArmEvaluated,
     DomainInfo,
     Evaluated,
     RunTask,
@@ -18,7 +17,7 @@ from engine.protocol import (
     value_in,
 )
 from vld_tui.runs.progress import Progress, best_of
-from vld_tui.views.accuracies import interval_line, split_interval
+from vld_tui.views.accuracies import Judged, interval_line, split_interval
 from vld_tui.views.combined import has_choice, step_label
 from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import UNKNOWN, decimal, id_words, percent, percent_range
@@ -89,7 +88,7 @@ def _measure_table(
     """Return the ID and OOD values of each measure, by arm at its selected step; None: there are
     none."""
     arms = {arm: best_of(evaluations) for arm, evaluations in progress.arms.items()}
-    found: dict[str, Evaluated | ArmEvaluated] = {"own network": selected}
+    found: dict[str, Judged] = {"own network": selected}
     found |= {plain_text(arm): best for arm, best in arms.items() if best is not None}
     known = measures_in(each.measures for each in found.values())
     if not known:

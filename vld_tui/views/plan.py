@@ -26,45 +26,12 @@ from vld_tui.words.numbers import UNKNOWN, duration, magnitude, plural
 from vld_tui.words.palette import QUIET_STYLE
 from vld_tui.words.text import plain_text
 
-_SHOWN = 3
-
-
-def loaded_line(loaded: LoadedWeights) -> str:
-    """Return which weights of a file were loaded or left out, and whether the last layer is new."""
-    parts = [_which(loaded), f"{plural(loaded.matched, 'tensor')} loaded"]
-    if loaded.prefixes:
-        parts.append(f"prefix {plain_text(''.join(loaded.prefixes))} removed")
-    if loaded.converted:
-        parts.append("converted by timm")
-    if loaded.missing:
-        parts.append(f"{len(loaded.missing):,} missing ({_first(loaded.missing)})")
-    if loaded.unexpected:
-        parts.append(f"{len(loaded.unexpected):,} left out ({_first(loaded.unexpected)})")
-    parts.append(f"last layer {plain_text(loaded.last_layer)}")
-    if loaded.other_entries:
-        parts.append(f"also in the file: {_first(loaded.other_entries)} (--weights-key)")
-    return " · ".join(part for part in parts if part)
-
-
-def _which(loaded: LoadedWeights) -> str:
-    entry = plain_text(loaded.entry)
-    if loaded.is_ema:
-        return f"EMA weights ({entry})" if entry else "EMA weights"
-    if loaded.training is not None:
-        return f"trained by run {plain_text(loaded.training.run)}"
-    return f"entry {entry}" if entry else ""
-
-
-def _first(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(plain_text, names[:_SHOWN])) + rest
-
-
 LABEL_CELLS = 9
 _SEPARATOR = " · "
 _EVERY_DOMAIN = f"{NO_TARGET}: every domain is trained on, so there is no OOD accuracy"
 _AUGMENTED = "by ID accuracy on augmented validation images; ID on plain images is shown too"
 ONE_DOMAIN = f"{NO_TARGET}: one domain, no OOD accuracy; to make domains: vld data shift"
+_SHOWN = 3
 
 
 def plan_rows(task: RunTask, progress: Progress) -> list[tuple[str, str]]:
@@ -130,6 +97,37 @@ def _network(spec: RunSpec, model: ModelPrepared | None) -> str:
             f"feature RMS {model.feature_rms:.3g}",
         ]
     )
+
+
+def loaded_line(loaded: LoadedWeights) -> str:
+    """Return which weights of a file were loaded or left out, and whether the last layer is new."""
+    parts = [_which(loaded), f"{plural(loaded.matched, 'tensor')} loaded"]
+    if loaded.prefixes:
+        parts.append(f"prefix {plain_text(''.join(loaded.prefixes))} removed")
+    if loaded.converted:
+        parts.append("converted by timm")
+    if loaded.missing:
+        parts.append(f"{len(loaded.missing):,} missing ({_first(loaded.missing)})")
+    if loaded.unexpected:
+        parts.append(f"{len(loaded.unexpected):,} left out ({_first(loaded.unexpected)})")
+    parts.append(f"last layer {plain_text(loaded.last_layer)}")
+    if loaded.other_entries:
+        parts.append(f"also in the file: {_first(loaded.other_entries)} (--weights-key)")
+    return " · ".join(part for part in parts if part)
+
+
+def _which(loaded: LoadedWeights) -> str:
+    entry = plain_text(loaded.entry)
+    if loaded.is_ema:
+        return f"EMA weights ({entry})" if entry else "EMA weights"
+    if loaded.training is not None:
+        return f"trained by run {plain_text(loaded.training.run)}"
+    return f"entry {entry}" if entry else ""
+
+
+def _first(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(map(plain_text, names[:_SHOWN])) + rest
 
 
 def _data(spec: RunSpec, data: DataPrepared | None) -> str:

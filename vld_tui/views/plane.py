@@ -25,7 +25,21 @@ Task = tuple[str, str]
 """A data set and the domain left out of training."""
 Place = tuple[int, int]
 """A row and a column of the picture."""
+Colouring = Literal["dropout_rate", "arm", "target", "model", "setting"]
+COLOURINGS: Final[tuple[Colouring, ...]] = ("dropout_rate", "arm", "target", "model")
+"""What the marks can stand for, in cycling order."""
+Trail = tuple[Values, Values]
+"""ID and OOD accuracies of a run over its evaluations, (n,) each."""
 
+CURRENT_MARK: Final = "◉"
+AXES: Final = "ID across, OOD up"
+_QUIET: Final = Style(dim=True)
+_STRONG: Final = Style(bold=True)
+_FRONT: Final = Style(color="grey70")
+_TRAIL: Final = Style(color="grey50")
+_ROOM: Final = 0.06
+_BESIDES_ROWS: Final = 3
+"""Rows of the legend, of the ticks and of the explanation."""
 MOST_FRONTS: Final = 6
 """Maximum number of fronts to draw; of more, only that of the current run is drawn."""
 FRONT_LABEL_CELLS: Final = 20
@@ -98,23 +112,6 @@ def _free_places(canvas: list[list[Cell]], front: Sequence[Place], cells: int) -
                     and all(text == " " for text, _ in canvas[row + down][start : start + cells])
                 ):
                     yield row + down, start
-
-
-Colouring = Literal["dropout_rate", "arm", "target", "model", "setting"]
-COLOURINGS: Final[tuple[Colouring, ...]] = ("dropout_rate", "arm", "target", "model")
-"""What the marks can stand for, in cycling order."""
-Trail = tuple[Values, Values]
-"""ID and OOD accuracies of a run over its evaluations, (n,) each."""
-
-CURRENT_MARK: Final = "◉"
-AXES: Final = "ID across, OOD up"
-_QUIET: Final = Style(dim=True)
-_STRONG: Final = Style(bold=True)
-_FRONT: Final = Style(color="grey70")
-_TRAIL: Final = Style(color="grey50")
-_ROOM: Final = 0.06
-_BESIDES_ROWS: Final = 3
-"""Rows of the legend, of the ticks and of the explanation."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,21 @@ _REASONS: Final = {
     "Nodes required for job are DOWN": "the required nodes are down, drained or reserved",
 }
 """Prefixes of pending reasons that do not resolve automatically or soon, and their meaning."""
+QUEUE_COLUMNS: Final = (
+    Column("", rank=100),
+    Column("#", right=True, rank=100),
+    Column("name", rank=99, shrinks=True, narrowest=18),
+    Column("run", rank=50),
+    Column("progress", rank=90),
+    Column("gpu", rank=40),
+)
+JOB_COLUMNS: Final = (
+    Column("", rank=100),
+    Column("name", rank=99, shrinks=True, narrowest=18),
+    Column("run", rank=50),
+    Column("job", rank=90, shrinks=True, narrowest=20),
+    Column("node", rank=40),
+)
 
 
 def reason_in_words(run: Run) -> str | None:
@@ -82,23 +97,6 @@ def stopped_text(done: Stopped) -> str:
             return f"was detached from job {run.job}; the job was not cancelled"
         case "gone":
             return "has no process here to stop"
-
-
-QUEUE_COLUMNS: Final = (
-    Column("", rank=100),
-    Column("#", right=True, rank=100),
-    Column("name", rank=99, shrinks=True, narrowest=18),
-    Column("run", rank=50),
-    Column("progress", rank=90),
-    Column("gpu", rank=40),
-)
-JOB_COLUMNS: Final = (
-    Column("", rank=100),
-    Column("name", rank=99, shrinks=True, narrowest=18),
-    Column("run", rank=50),
-    Column("job", rank=90, shrinks=True, narrowest=20),
-    Column("node", rank=40),
-)
 
 
 def queue_lines(
