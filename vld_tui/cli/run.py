@@ -19,8 +19,8 @@ from vld_tui.cli.output import NextCommands
 from vld_tui.cli.session import open_store, this_home
 from vld_tui.cli.slurm import (
     Asked,
-    OnOption,
-    ProfileOption,
+    on_option,
+    profile_option,
     tell_slow,
     tell_submitted,
     with_slurm_options,
@@ -73,8 +73,8 @@ def run(
     queue: QueueOption = False,
     as_json: JsonOption = False,
     dry_run: DryRunOption = False,
-    on: OnOption = None,
-    profile: ProfileOption = None,
+    on: Annotated[str | None, on_option("local")] = None,
+    profile: Annotated[str | None, profile_option("profile 'default'")] = None,
     **given: Any,
 ) -> None:
     """Start a run in its own process and follow it, or submit it to a cluster."""

@@ -34,22 +34,28 @@ from vld_tui.words.numbers import plural
 
 PANEL: Final = "Cluster"
 PLACES: Final = ("local", "slurm")
-OnOption = Annotated[
-    str | None,
-    typer.Option(
-        "--on", metavar="local|slurm",
-        help="Run on this machine or a Slurm cluster. [default: as last time]",
-        rich_help_panel=PANEL, show_default=False,
-    ),
-]  # fmt: skip
+
+
+def on_option(default: str) -> Any:
+    """Return the ``--on`` option; its help shows where runs go by default."""
+    return typer.Option(
+        "--on", metavar="|".join(PLACES), rich_help_panel=PANEL, show_default=False,
+        help=f"Run on this machine or a Slurm cluster. [default: {default}]",
+    )  # fmt: skip
+
+
+def profile_option(default: str) -> Any:
+    """Return the ``--profile`` option; its help shows which settings apply by default."""
+    return typer.Option(
+        "--profile", metavar="NAME", rich_help_panel=PANEL, show_default=False,
+        help=f"Profile of settings. [default: {default}]", autocompletion=proposes("profiles"),
+    )  # fmt: skip
+
+
+OnOption = Annotated[str | None, on_option("as last time")]
 ProfileOption = Annotated[
-    str | None,
-    typer.Option(
-        "--profile", metavar="NAME", show_default=False, rich_help_panel=PANEL,
-        autocompletion=proposes("profiles"),
-        help="Profile of settings. [default: settings of last time, else profile 'default']",
-    ),
-]  # fmt: skip
+    str | None, profile_option("settings of last time, else profile 'default'")
+]
 
 
 def with_slurm_options(function: Callable[..., None]) -> Callable[..., None]:
