@@ -80,7 +80,7 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
         try:
             found[name] = read_profile(home, name)
         except SlurmError as error:
-            say(f"{name} is invalid: {on_one_line(error)}", to_stderr=True)
+            say(f"profile {name} is invalid: {on_one_line(error)}", to_stderr=True)
     if as_json:
         print_json(found)
         return

@@ -71,7 +71,7 @@ def dataset_table(datasets: Sequence[DatasetListing], *, cells: int | None) -> I
         )
     yield from table_lines(_DATASET_COLUMNS, rows, cells)
     if not all(dataset.complete for dataset in datasets):
-        yield "✗ incomplete  – not here; to get it: vld data ls NAME"
+        yield "✗ incomplete  – not here; how to get it: vld data ls NAME"
 
 
 def dataset_detail(dataset: DatasetListing) -> Iterator[str]:

@@ -58,5 +58,5 @@ def test_profiles_that_are_invalid_are_named_on_a_line_each(vld: Vld) -> None:
     vld("profile", "set", "old", "mem=8G")
     (vld.home / "profiles" / "old.toml").write_text("bogus = 1\n")
     (told,) = vld("profile", "ls").stderr.splitlines()
-    assert told.startswith("old is invalid: ")
+    assert told.startswith("profile old is invalid: ")
     assert "'bogus'. Settings: partition," in told

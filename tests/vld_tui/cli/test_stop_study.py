@@ -115,7 +115,7 @@ def test_copies_are_left_alone(vld: Vld, store: Store, file: str) -> None:
     vld("sweep", file)
     store.runs.run_dir(runs_of(store)[0]).mark_synced()
     told = vld("sweep", "stop", "rates").stdout.splitlines()[0]
-    assert told == "2 runs removed from the queue; 1 run is a read-only copy: stop it there"
+    assert told == "2 runs removed from the queue; 1 run is a read-only copy: stop it where it runs"
 
 
 def test_a_run_that_its_job_would_begin_again_is_stopped(

@@ -114,8 +114,8 @@ def test_final_weights_that_finished_runs_no_longer_have_are_told_of(vld: Vld, f
     Path(file).write_text('keep = "all"\n' + STUDY)
     assert vld.json("sweep", file, "--dry-run")["without_final_weights"] == 2
     caution = (
-        "2 finished runs have no last checkpoint although keep is all, so vld combine --at last "
-        "cannot use them. To get final weights, vld rm them and relaunch"
+        "2 finished runs have no last checkpoint although --keep is all, so vld combine --at last "
+        "cannot use them. To get final weights, remove them (vld rm) and launch the study again"
     )
     assert f"caution   {caution}" in vld("sweep", file, "--dry-run").stdout.splitlines()
     assert f"caution: {caution}" in vld("sweep", file).stdout.splitlines()

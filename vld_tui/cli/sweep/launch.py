@@ -300,8 +300,9 @@ def _cautions(store: Store, standing: Standing) -> list[str]:
 def _without_final_weights(runs: int) -> str:
     have = "has" if runs == 1 else "have"
     return (
-        f"{plural(runs, 'finished run')} {have} no last checkpoint although keep is all, so "
-        "vld combine --at last cannot use them. To get final weights, vld rm them and relaunch"
+        f"{plural(runs, 'finished run')} {have} no last checkpoint although --keep is all, so "
+        "vld combine --at last cannot use them. To get final weights, remove them (vld rm) and "
+        "launch the study again"
     )
 
 

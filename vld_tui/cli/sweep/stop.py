@@ -67,8 +67,8 @@ def _parts(done: StoppedStudy) -> Iterator[str]:
         (
             done.copies,
             "run",
-            "is a read-only copy: stop it there",
-            "are read-only copies: stop them there",
+            "is a read-only copy: stop it where it runs",
+            "are read-only copies: stop them where they run",
         ),
     ):
         if runs:
