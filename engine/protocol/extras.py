@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from importlib import metadata
 from typing import Final
 
 _PROGRAM: Final = "vld-tui"
@@ -16,6 +15,8 @@ def install_command(extra: str) -> str:
 
     It names the packages themselves because the program may not be on a package index.
     """
+    from importlib import metadata  # slow to import, and rarely needed
+
     try:
         requirements = metadata.requires(_PROGRAM) or []
     except metadata.PackageNotFoundError:  # run from source
