@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -78,8 +79,6 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     """Return the mean of values with its uncertainty, or None without values."""
     if not values:
         return None
-    import statistics  # slow to import, and rarely needed
-
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return _estimate(statistics.fmean(values), deviation, len(values))
 
@@ -90,8 +89,6 @@ def over_seeds(readings: Iterable[Reading]) -> Estimate | None:
     Deviation, interval and ``n`` are those of the seeds that have every cell of every target,
     since others differ in more than chance. Readings of one seed count as one.
     """
-    import statistics  # slow to import, and rarely needed
-
     mean = statistics.fmean
     found: dict[Hashable, dict[Hashable, dict[Hashable, list[float]]]] = {}
     for target, cell, seed, value in readings:
