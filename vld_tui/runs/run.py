@@ -1,4 +1,4 @@
-"""A run as history knows it, groups of runs, and the rows of the run table."""
+"""A run as stored in the history, groups of runs, and the rows of the run table."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ STEPS_TAKEN: Final = b'{"type":"steps_taken"'
 EVALUATED: Final = b'{"type":"evaluated"'
 RUN_STARTED: Final = b'{"type":"run_started"'
 DRAWING_S: Final = 0.7
+"""Seconds to draw the first block before the rest of the log is read."""
 BLOCK_BYTES: Final = 2**22
 """Bytes read at once, more than any line."""
 
@@ -52,7 +53,7 @@ class Story:
 
     @property
     def is_behind(self) -> bool:
-        """Continue with the rest of the log, after the first block has been drawn."""
+        """Return whether to read the rest of the log, now that the first block has been drawn."""
         since = self._begun_at
         return self._is_behind and since is not None and time.monotonic() > since + DRAWING_S
 

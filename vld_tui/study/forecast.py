@@ -39,6 +39,7 @@ DECIDING: Final = (*SAME_PACE, *fields_with("cost"))
 """Fields that a forecast depends on."""
 _deciding: Final = attrgetter(*DECIDING)
 _COUNTED: Final = tuple(name for name in FIELDS if name not in fields_with("implied"))
+"""Fields whose values multiply a study's runs."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What launching a study means: what it costs, and where its runs go."""
+"""The plan of launching a study: its cost, and where its runs go."""
 
 from __future__ import annotations
 
