@@ -76,6 +76,7 @@ ZIP_DATE: Final = (1980, 1, 1, 0, 0, 0)
 
 Renderer = Callable[[str], bytes]
 """Turns SVG text into PNG bytes on white."""
+
 COPYRIGHTS: Final[dict[str, str]] = {
     "noto": "Copyright Google Inc. and the Noto Emoji authors",
     "twemoji": "Copyright Twitter, Inc and other contributors",
@@ -112,6 +113,20 @@ LICENSE file of its distribution.
 
 class BuildError(UserError):
     """Missing or unusable packages."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One emoji set: its name, author, npm package and licence (SPDX)."""
+
+    domain: str
+    title: str
+    author: str
+    source: str
+    package: str
+    version: str
+    license: str
+    license_url: str
 
 
 @dataclass(frozen=True)
@@ -205,6 +220,36 @@ def resvg_renderer() -> Renderer:
     return render
 
 
+def licenses_markdown(notices: Sequence[Notice], emojibase_version: str) -> str:
+    """Return the text of ``LICENSES.md``."""
+    return "\n".join(
+        [
+            INTRODUCTION,
+            *(_section(notice) for notice in notices),
+            "## Classes: emojibase-data",
+            "",
+            "The classes follow the subgroups of emojibase-data by Miles Johnson "
+            "(https://github.com/milesj/emojibase),",
+            f"npm package `emojibase-data` {emojibase_version}, licence MIT. "
+            f"{EMOJIBASE_COPYRIGHT}.",
+            "",
+            "## The MIT License",
+            "",
+            "It covers the sets marked MIT above, with the copyright lines given there.",
+            "",
+            MIT_TEXT,
+            "## The other licences",
+            "",
+            "The Apache License 2.0 is in the LICENSE file of this distribution and at "
+            "https://www.apache.org/licenses/LICENSE-2.0.",
+            "",
+            "Creative Commons Attribution 4.0 International is at "
+            "https://creativecommons.org/licenses/by/4.0/legalcode.",
+            "",
+        ]
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build ``emoji.zip`` and ``LICENSES.md``; return the exit status."""
     parser = argparse.ArgumentParser(description="Build the embedded emoji images.")
@@ -244,6 +289,20 @@ def _notice(domain: str, package: Package) -> Notice:
     )
 
 
+def _section(notice: Notice) -> str:
+    return "\n".join(
+        [
+            f"## `{notice.domain}`: {notice.title}",
+            "",
+            f"- Author: {notice.author}, {notice.source}",
+            f"- {COPYRIGHTS[notice.domain]}",
+            f"- Licence: {notice.license}, {notice.license_url}",
+            f"- Taken from the npm package `{notice.package}` {notice.version}",
+            "",
+        ]
+    )
+
+
 def _normalised(codepoint: str) -> str:
     return codepoint.lower().replace(VARIATION_SELECTOR, "")
 
@@ -266,61 +325,3 @@ def _webp(png: bytes) -> bytes:
 
 if __name__ == "__main__":
     sys.exit(main())
-
-
-@dataclass(frozen=True)
-class Notice:
-    """One emoji set: its name, author, npm package and licence (SPDX)."""
-
-    domain: str
-    title: str
-    author: str
-    source: str
-    package: str
-    version: str
-    license: str
-    license_url: str
-
-
-def licenses_markdown(notices: Sequence[Notice], emojibase_version: str) -> str:
-    """Return the text of ``LICENSES.md``."""
-    return "\n".join(
-        [
-            INTRODUCTION,
-            *(_section(notice) for notice in notices),
-            "## Classes: emojibase-data",
-            "",
-            "The classes follow the subgroups of emojibase-data by Miles Johnson "
-            "(https://github.com/milesj/emojibase),",
-            f"npm package `emojibase-data` {emojibase_version}, licence MIT. "
-            f"{EMOJIBASE_COPYRIGHT}.",
-            "",
-            "## The MIT License",
-            "",
-            "It covers the sets marked MIT above, with the copyright lines given there.",
-            "",
-            MIT_TEXT,
-            "## The other licences",
-            "",
-            "The Apache License 2.0 is in the LICENSE file of this distribution and at "
-            "https://www.apache.org/licenses/LICENSE-2.0.",
-            "",
-            "Creative Commons Attribution 4.0 International is at "
-            "https://creativecommons.org/licenses/by/4.0/legalcode.",
-            "",
-        ]
-    )
-
-
-def _section(notice: Notice) -> str:
-    return "\n".join(
-        [
-            f"## `{notice.domain}`: {notice.title}",
-            "",
-            f"- Author: {notice.author}, {notice.source}",
-            f"- {COPYRIGHTS[notice.domain]}",
-            f"- Licence: {notice.license}, {notice.license_url}",
-            f"- Taken from the npm package `{notice.package}` {notice.version}",
-            "",
-        ]
-    )

@@ -1,9 +1,12 @@
 import io
 import json
+import runpy
+import sys
 import tarfile
 import zipfile
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -148,6 +151,20 @@ def test_building_twice_gives_the_same_bytes(
     inside[24:72, 24:72] = True
     assert (pixels[inside] == 0).all()
     assert (pixels[~inside] == 255).all()
+
+
+def test_the_module_builds_as_a_program(
+    npm_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    white = io.BytesIO()
+    Image.new("RGB", (96, 96), "white").save(white, "PNG")
+    resvg = SimpleNamespace(svg_to_bytes=lambda **_: white.getvalue())
+    monkeypatch.setitem(sys.modules, "resvg_py", resvg)
+    monkeypatch.setattr(sys, "argv", ["build", str(npm_dir), "--output", str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "engine.datasets.emoji.build")
+    with pytest.raises(SystemExit, match="^0$"):
+        runpy.run_module("engine.datasets.emoji.build", run_name="__main__")
+    assert "Author of noto" in (tmp_path / "LICENSES.md").read_text()
 
 
 def test_a_missing_package_is_named(
