@@ -1,4 +1,4 @@
-"""ChosenExecution of precision and memory format by measurement.
+"""Choice of precision and memory format by measurement.
 
 The fastest choice depends on processor and network: on one server CPU, bf16 with channels last was
 twice as fast as fp32 for a ResNet-50 and three times slower for a ResNet-18. ``auto`` times a few

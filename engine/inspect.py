@@ -21,6 +21,7 @@ from huggingface_hub import constants as hub
 
 from engine.datasets.catalog import find_image_set
 from engine.errors import DataError, InputError
+from engine.execution import DTYPES
 from engine.machine.devices import available_devices, device_name
 from engine.machine.processor import cpu_name, usable_cores
 from engine.model import PACKAGED_WEIGHTS, build_for
@@ -37,8 +38,6 @@ STUDIED_NETWORKS = (
     "swin_tiny_patch4_window7_224.ms_in1k",
 )
 """Networks listed by default: the embedded one, the paper's, and one of each other kind."""
-
-PRECISION_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def list_models(pattern: str | None) -> list[dict[str, str]]:
@@ -87,9 +86,7 @@ def network_sizes(models: Sequence[str]) -> dict[str, int]:
 def inspect_weights(spec: RunSpec) -> dict[str, Any]:
     """Describe what a run would load from its weight file, or why it cannot."""
     classes: tuple[str, ...] = ()
-    with contextlib.suppress(
-        DataError, SpecError
-    ):  # problems of the data set are reported elsewhere
+    with contextlib.suppress(DataError, SpecError):  # the data set's problems are shown elsewhere
         classes = find_image_set(spec).classes
     try:
         network = build_for(spec, classes, seed=0)
@@ -128,7 +125,7 @@ def _precisions(name: str) -> list[str]:
     device = torch.device(name)
     layer, image = torch.nn.Conv2d(3, 8, 3).to(device), torch.ones(1, 3, 8, 8, device=device)
     working = []
-    for precision, dtype in PRECISION_DTYPES.items():
+    for precision, dtype in DTYPES.items():
         try:
             with torch.autocast(device.type, dtype=dtype, enabled=precision != "fp32"):
                 layer(image).sum().backward()
