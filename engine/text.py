@@ -1,17 +1,16 @@
-"""Text of messages: readable sizes, no secrets, and no control characters for a terminal."""
+"""Text of messages: sizes, counts and lists, without secrets or control characters."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
 HIDDEN: Final = "***"
 _IN_ADDRESS: Final = re.compile(r"(?<=://)[^\s/@'\"]+(?=@)")
 """User and password in a URL, such as a proxy's."""
 _TOKEN: Final = re.compile(r"\bhf_[A-Za-z0-9]{8,}|(?<=\bBearer )[A-Za-z0-9._~+/=-]+")
-
-
 _UNSEEN: Final = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Unicode categories of control characters and invisible characters."""
 
@@ -21,6 +20,23 @@ def format_size(size_bytes: float) -> str:
     if size_bytes >= 2**29:
         return f"{size_bytes / 2**30:,.1f} GiB"
     return f"{size_bytes / 2**20:,.1f} MiB"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 image``, ``2 images``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def quoted(name: str) -> str:
+    """Return a name, quoted if it has surrounding spaces, commas or quotes."""
+    return repr(name) if name != name.strip() or not name or set(name) & set(",;'\"") else name
+
+
+def listed(names: Iterable[str], most: int = 10) -> str:
+    """Return the first names, separated by commas, and the number of the others."""
+    names = list(names)
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def without_secrets(text: str) -> str:

@@ -21,10 +21,11 @@ from engine.datasets.catalog import (
     refuse_contradiction,
     refuse_small_domains,
 )
-from engine.datasets.folders import ImageSet, counted, listed
+from engine.datasets.folders import ImageSet
 from engine.datasets.progress import Progress
 from engine.errors import DataError
 from engine.protocol import RunSpec, trial_seed
+from engine.text import counted, listed
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.datasets.card import DatasetCard, read_card
-from engine.datasets.folders import ImageSet, counted, open_image_set, quoted
+from engine.datasets.folders import ImageSet, open_image_set
 from engine.datasets.sources import ImageFile
 from engine.datasets.study_sets import STUDY_SETS, StudySet, how_to_get, ways_to_get
 from engine.datasets.tables import TableSource
@@ -23,6 +23,7 @@ from engine.protocol.datasets import (
     check_target,
     unknown_dataset,
 )
+from engine.text import counted, quoted
 
 EMOJI_ARCHIVE: Final = Path(__file__).parent / "emoji" / "emoji.zip"
 

@@ -11,10 +11,11 @@ from typing import Final
 import numpy as np
 
 from engine.datasets.duplicates import NearDuplicates
-from engine.datasets.folders import ImageSet, counted, listed, quoted
+from engine.datasets.folders import ImageSet
 from engine.protocol import SpecError
 from engine.protocol.datasets import Finding, check_splits
 from engine.protocol.intervals import half_interval, uncertain_selection
+from engine.text import counted, listed, quoted
 
 LEAK_SHARE: Final = 0.01
 """Maximum fraction of a published domain's images that another domain may contain, and of smaller
@@ -199,8 +200,8 @@ def split_findings(
     single = _cells(counts, lambda count: count == 1)
     if single:
         text = (
-            f"Only 1 image of a class in a domain: {_shown(single)}. It cannot be used for both "
-            "training and validation. Add images or remove the class."
+            f"Only 1 image of a class in a domain: {listed(single, SHOWN_NAMES)}. It cannot be "
+            "used for both training and validation. Add images or remove the class."
         )
         yield Finding(not is_published, text)
 
@@ -225,7 +226,7 @@ def count_findings(counts: Counts) -> Iterator[Finding]:
     """Yield classes with few images and domains with very unequal classes."""
     few = _cells(counts, lambda count: count < FEW_IMAGES)
     if few:
-        text = f"Fewer than {FEW_IMAGES} images of a class in a domain: {_shown(few)}."
+        text = f"Fewer than {FEW_IMAGES} images of a class in a domain: {listed(few, SHOWN_NAMES)}."
         yield Finding(False, text)
     for domain, of_class in counts.items():
         most, least = max(of_class.values(), default=0), min(of_class.values(), default=0)
@@ -242,11 +243,6 @@ def _cells(counts: Counts, is_wanted: Callable[[int], bool]) -> list[str]:
         for name, count in of_class.items()
         if is_wanted(count)
     ]
-
-
-def _shown(items: Sequence[str]) -> str:
-    more = f" and {len(items) - SHOWN_NAMES:,} more" if len(items) > SHOWN_NAMES else ""
-    return ", ".join(items[:SHOWN_NAMES]) + more
 
 
 def orientation_finding(rotated: int) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ import struct
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +34,7 @@ from engine.datasets.tables import TABLE_SUFFIXES, TableSource
 from engine.errors import DataError
 from engine.protocol.datasets import LeftOut, left_out_text
 from engine.protocol.spec import Layout
+from engine.text import counted, listed, quoted
 
 DAMAGE: Final = (
     SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, zlib.error,
@@ -54,8 +55,6 @@ WIDE_MODES: Final = ("I", "F")
 SHOWN_BYTES: Final = 24
 SHOWN_BINARY: Final = 8
 """Number of bytes shown of a file that is not an image."""
-MAX_NAMED: Final = 10
-"""Maximum number of names listed in a message."""
 
 
 class ImageSet:
@@ -256,23 +255,6 @@ def _source(location: Path, layout: Layout) -> ImageSource:
             "--dataset NAME."
         )
     raise DataError(f"{location} is not a folder of images. Give {DATA_WORDS}.")
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return the first ten names, separated by commas, and the number of the others."""
-    names = list(names)
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return ", ".join(names[:MAX_NAMED]) + more
-
-
-def quoted(name: str) -> str:
-    """Return a name, quoted if it has surrounding spaces, commas or quotes."""
-    return repr(name) if name != name.strip() or not name or set(name) & set(",;'\"") else name
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun: ``1 image``, ``2 images``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _check_layout(

@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 
 from engine.datasets.card import DatasetCard
-from engine.datasets.folders import counted, listed
 from engine.datasets.reading import describe_reading, has_shared_classes
 from engine.datasets.sources import FolderSource, ImageFile, ImageSource
 from engine.datasets.study_sets import STUDY_SETS
 from engine.errors import DataError
 from engine.protocol.datasets import AddDataset
 from engine.protocol.spec import Layout
+from engine.text import counted, listed
 
 WITHOUT_DOMAINS = ("class", "split/class")
 """Layouts with a single domain."""

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from engine.datasets.card import DatasetCard, TableColumns, read_card, write_card
 from engine.datasets.catalog import describe
-from engine.datasets.folders import ImageSet, listed
+from engine.datasets.folders import ImageSet
 from engine.datasets.hub import download_tables
 from engine.datasets.imports import (
     ImageColumns,
@@ -44,6 +44,7 @@ from engine.protocol.datasets import (
     FetchDataset,
     WorkNote,
 )
+from engine.text import listed
 
 
 def add_dataset(request: AddDataset, report: Reporter) -> DatasetListing:

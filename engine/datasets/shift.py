@@ -20,7 +20,7 @@ from PIL import Image
 
 from engine.datasets.cache import resize
 from engine.datasets.card import DatasetCard, TableColumns
-from engine.datasets.folders import counted, decode_image, listed
+from engine.datasets.folders import decode_image
 from engine.datasets.imports import staged
 from engine.datasets.layouts import find_class_images
 from engine.datasets.named_sets import IMAGES, check_name
@@ -39,6 +39,7 @@ from engine.protocol.datasets import (
     WorkNote,
 )
 from engine.protocol.extras import install_command
+from engine.text import counted, listed
 
 CLEAN: Final = "clean"
 EVERY_GROUP: Final = "all"

@@ -29,6 +29,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from engine.errors import InputError
 from engine.model.tensor_file import DamagedFileError, read_metadata, read_tensors
+from engine.text import listed
 
 # This also applies to timm and the hub's client in this process.
 os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
@@ -55,6 +56,7 @@ ONLY_DATA: Final = (
 )
 _HEAD_BYTES: Final = 4096
 _SHOWN_LETTERS: Final = 30
+_SHOWN_NAMES: Final = 3
 _LFS: Final = b"version https://git-lfs.github.com/spec/"
 _MAGIC: Final[Sequence[tuple[int, bytes, str]]] = (
     (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras and TensorFlow write"),
@@ -335,7 +337,8 @@ def _describe_zip(path: Path) -> str | None:
             return kind
     if any(name.rpartition("/")[2] == "data.pkl" for name in names):
         return None
-    return f"a zip archive that PyTorch did not write (contains {_listed(names)})"
+    inside = listed(names, _SHOWN_NAMES) or "nothing"
+    return f"a zip archive that PyTorch did not write (contains {inside})"
 
 
 def _describe_text(path: Path, head: bytes, size: int) -> str | None:
@@ -364,11 +367,7 @@ def _describe_json(path: Path, begins: str) -> str:
     except (ValueError, RecursionError):
         return f"a text file ({begins})"
     if isinstance(content, dict) and isinstance(content.get("weight_map"), dict):
-        files = sorted({str(name) for name in content["weight_map"].values()})
-        return f"the index of a sharded checkpoint ({_listed(files)}): merge it into one file"
+        names = sorted({str(name) for name in content["weight_map"].values()})
+        files = listed(names, _SHOWN_NAMES) or "nothing"
+        return f"the index of a sharded checkpoint ({files}): merge it into one file"
     return f"a JSON document ({begins})"
-
-
-def _listed(names: Sequence[str], shown: int = 3) -> str:
-    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return (", ".join(names[:shown]) or "nothing") + rest

@@ -19,6 +19,7 @@ from engine.model.tensor_file import STATE_KEY
 from engine.model.weight_files import WeightsFile, digest, read_file
 from engine.model.weight_names import Fit, Wanted, closest, readings
 from engine.protocol import LoadedWeights, PastTraining
+from engine.text import listed
 
 NETWORK: Final = "network."
 """Prefix of the network's tensors in a last checkpoint."""
@@ -30,6 +31,8 @@ COMMON_NETWORKS: Final = (
     "deit_small_patch16_224", "swin_tiny_patch4_window7_224", "densenet121", "vgg16",
 )  # fmt: skip
 """Networks to try if a file does not match the given one."""
+SHOWN: Final = 4
+"""Maximum number of tensors or classes named in a message."""
 _MISFIT: Final = (
     AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip
@@ -134,7 +137,7 @@ def load_from_file(
     _refuse_last_checkpoint(file, key)
     asked = [fit for fit in fits if key is None or fit.matches_key(key)]
     if not asked:
-        raise InputError(f"{path} has no entry {key!r}. Available: {_listed(_addresses(fits))}.")
+        raise InputError(f"{path} has no entry {key!r}. Available: {', '.join(_addresses(fits))}.")
     fitting = [fit for fit in asked if not fit.misfits(wanted)]
     if not fitting:
         converted = [each for fit in asked for each in _converted(fit, network)]
@@ -215,14 +218,14 @@ def _load(network: nn.Module, fit: Fit, wanted: Wanted, path: Path) -> None:
     ]
     if whole:
         raise InputError(
-            f"The weights in {path} are quantized (not floating-point): {_first(whole)}. Use the "
-            "weights from before quantization."
+            f"The weights in {path} are quantized (not floating-point): {listed(whole, SHOWN)}. "
+            "Use the weights from before quantization."
         )
     bad = [name for name, each in taken.items() if not _is_finite(each)]
     if bad:
         raise InputError(
-            f"The weights in {path} contain NaN or infinite values: {_first(bad)}. Their training "
-            "had diverged; use an earlier checkpoint."
+            f"The weights in {path} contain NaN or infinite values: {listed(bad, SHOWN)}. Their "
+            "training had diverged; use an earlier checkpoint."
         )
     network.load_state_dict(taken, strict=False)
 
@@ -242,7 +245,7 @@ def _choose(fitting: Sequence[Fit], path: Path) -> Fit:
     equal = [fit for fit in others if fit.rank() == first.rank()]
     if equal:
         raise InputError(
-            f"{path} contains several matching networks: {_listed(_addresses([first, *equal]))}. "
+            f"{path} contains several matching networks: {', '.join(_addresses([first, *equal]))}. "
             f"Choose one, such as: --weights-key {_address(first)}"
         )
     return first
@@ -287,7 +290,9 @@ def _others(fits: Sequence[Fit], chosen: Fit, wanted: Wanted) -> tuple[str, ...]
 
 def _misfit(file: WeightsFile, fit: Fit, wanted: Wanted, model: str) -> InputError:
     """Return the error for weights that do not match, naming a network that they match."""
-    problems = "; ".join(f"{title} {_first(names)}" for title, names in fit.misfits(wanted).items())
+    problems = "; ".join(
+        f"{title} {listed(names, SHOWN)}" for title, names in fit.misfits(wanted).items()
+    )
     where = f"{file.path} ({_address(fit)})" if fit.address else str(file.path)
     advice = _advice(file, fit, wanted, model)
     return InputError(f"The weights in {where} do not match {model}: {problems}. {advice}")
@@ -326,7 +331,7 @@ def _likely_network(file: WeightsFile, model: str) -> str | None:
 def _classes_not_known(names: Sequence[str]) -> str:
     if len(names) == 1:
         return f"the file has no class {names[0]}"
-    return f"the file has no classes {_first(list(names))}"
+    return f"the file has no classes {listed(names, SHOWN)}"
 
 
 def _kept(classes: Sequence[str], known: Sequence[str]) -> str:
@@ -346,12 +351,3 @@ def _address(fit: Fit) -> str:
 def _addresses(fits: Sequence[Fit]) -> list[str]:
     """Return the distinct addresses of the weights in a file."""
     return list(dict.fromkeys(_address(fit) or "(the file itself)" for fit in fits))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
-
-
-def _first(names: list[str], shown: int = 4) -> str:
-    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + rest

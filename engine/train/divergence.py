@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from engine.data.splits import Indices
-from engine.datasets.folders import ImageSet, counted
+from engine.datasets.folders import ImageSet
 from engine.errors import TrainingError
+from engine.text import counted
 
 ADVICE: Final = "Restart with a lower --lr (a third), or with --grad-clip 1."
 MOST_NAMED: Final = 4
