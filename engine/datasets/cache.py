@@ -9,14 +9,12 @@ older versions lack the sizes, which are then read from the images' headers.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import mmap
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -123,7 +121,7 @@ def cached_images(
     folder = root / cache_key(image_set, image_size)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _locked(root / f"{folder.name}.lock"):
+        with held(root / f"{folder.name}.lock"):
             found = _open(folder, image_set, image_size, on_progress)
             if found is None:
                 _build(folder, image_set, image_size, on_progress)
@@ -297,13 +295,6 @@ def _checksum(pixels_file: Path, images: int, image_bytes: int) -> int:
             file.seek(number * images // checked * image_bytes)
             checksum = zlib.crc32(file.read(image_bytes), checksum)
     return checksum
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that is released when the process ends."""
-    with held(path):
-        yield
 
 
 def _cannot_write(root: Path, error: OSError, needed: int) -> DataError:

@@ -9,7 +9,6 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,7 +18,6 @@ import msgspec
 from engine.machine.disk import write_atomic
 from engine.protocol import RunFailed, RunFinished, RunStopped
 from engine.rundir import StopRecord
-from engine.rundir.lock import held
 
 _FAILURES: Final = "failed-*.json"
 _SECRET_BYTES: Final = 32
@@ -133,17 +131,3 @@ class Exchange:
         if not failures:
             return None
         return min(failures, key=lambda each: (each.is_echo, each.time)).event
-
-
-@contextlib.contextmanager
-def writing(lock: Path) -> Iterator[None]:
-    """Hold the lock of the rank that writes a run's events and checkpoints.
-
-    It is released when this process ends, which may be after its launcher; see
-    :func:`~engine.rundir.lock.wait_until_free`.
-
-    Raises:
-        BlockingIOError: if another process holds it.
-    """
-    with held(lock, patience_s=0):
-        yield

@@ -18,7 +18,7 @@ import torch.distributed as dist
 
 from engine.data import load_data
 from engine.distributed.agent import AGENT_PID, exit_with_parent
-from engine.distributed.exchange import Exchange, writing
+from engine.distributed.exchange import Exchange
 from engine.distributed.group import joined
 from engine.errors import InputError, TrainingError
 from engine.failures import describe_failure
@@ -29,6 +29,7 @@ from engine.ranks import Ranks
 from engine.rundir import RunDir
 from engine.rundir.clock import every
 from engine.rundir.event_log import EventLog, SilentLog
+from engine.rundir.lock import held
 from engine.stop_request import StopRequest, StopRequested
 from engine.train import explain_out_of_memory, fine_tune, load_last
 
@@ -49,7 +50,8 @@ def main() -> int:
         log: EventLog = SilentLog()
         try:
             if ranks.is_first:
-                stack.enter_context(writing(run_dir.writer_lock))
+                # Held until this process ends, which may be after its launcher.
+                stack.enter_context(held(run_dir.writer_lock, patience_s=0))
                 log = EventLog(run_dir.events)
             outcome = _train(run_dir, exchange, ranks, log)
             log.sync()
