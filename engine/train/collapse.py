@@ -33,16 +33,15 @@ def class_entropy(data: RunData) -> float:
     return float(torch.special.entr(frequency).sum())
 
 
-def has_collapsed(evaluation: Evaluation, entropy: float) -> bool:
-    """Return whether a single class is predicted and the loss is near the class entropy (nats)."""
-    return evaluation.dominant_share >= COLLAPSE_SHARE and (
-        not evaluation.id_loss < COLLAPSE_LOSS * entropy
-    )
-
-
 def has_learned(evaluation: Evaluation, class_entropy: float) -> bool:
     """Return whether a network is better than the class frequencies (entropy in nats)."""
     return evaluation.id_loss < COLLAPSE_LOSS * class_entropy
+
+
+def has_collapsed(evaluation: Evaluation, class_entropy: float) -> bool:
+    """Return whether a single class is predicted and the loss is near the class entropy (nats)."""
+    is_one_class = evaluation.dominant_share >= COLLAPSE_SHARE
+    return is_one_class and not has_learned(evaluation, class_entropy)
 
 
 def judge_collapse(
