@@ -56,22 +56,6 @@ def _describe(request: DescribeDataset, _report: Reporter) -> object:
     return describe(request.name, _image_set(request))
 
 
-def _add(request: AddDataset, report: Reporter) -> object:
-    return add_dataset(request, report)
-
-
-def _fetch(request: FetchDataset, report: Reporter) -> object:
-    return fetch_dataset(request, report)
-
-
-def _shift(request: ShiftDataset, report: Reporter) -> object:
-    return shift_dataset(request, report)
-
-
-def _split(request: SplitDataset, report: Reporter) -> object:
-    return split_dataset(request, report)
-
-
 def _cache(request: CacheDataset, report: Reporter) -> object:
     image_set = _image_set(request)
     progress = progress_of(report, "decoding", "images")
@@ -112,10 +96,10 @@ def _image_set(request: CacheDataset | CheckDataset | DescribeDataset) -> ImageS
 WORK: Final[Mapping[type, Callable[[Any, Reporter], object]]] = {
     ListDatasets: _list,
     DescribeDataset: _describe,
-    AddDataset: _add,
-    FetchDataset: _fetch,
-    ShiftDataset: _shift,
-    SplitDataset: _split,
+    AddDataset: add_dataset,
+    FetchDataset: fetch_dataset,
+    ShiftDataset: shift_dataset,
+    SplitDataset: split_dataset,
     CacheDataset: _cache,
     CheckDataset: _check,
     RemoveDataset: _remove,
