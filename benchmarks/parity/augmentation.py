@@ -22,7 +22,7 @@ from benchmarks.parity.data import IMAGE_SIZE, load, paper_spec
 from benchmarks.parity.images import TARGET, save_domains, smooth_image
 from benchmarks.parity.reference import data as theirs
 from benchmarks.parity.row import Expected, Row, difference_text, largest_difference
-from engine.data import RunData, ValidationAugmentation, seed_hash
+from engine.data import RunData, ValidationAugmentation, evaluation_batches, seed_hash
 from engine.data.augment import AugmentParameters, augment_with, draw_parameters
 from engine.data.augment.on_device import augment_tensors
 from engine.data.batches import PilAugmentation
@@ -121,9 +121,11 @@ def _evaluated(data: RunData, step: int) -> Evaluation:
 def _validation_difference(images: Path, data: RunData) -> float:
     """Return the largest difference of a domain's augmented images from torchvision's."""
     domain, transform = data.sources[0], theirs.training_transform(IMAGE_SIZE)
-    batches = ValidationAugmentation(data, "pil", 0).batches(
-        301, domain, 64, theirs.IMAGENET_MEAN, theirs.IMAGENET_STD, torch.device("cpu")
-    )
+    device = torch.device("cpu")
+    batches = evaluation_batches(
+        domain, domain.out_indices, 64, theirs.IMAGENET_MEAN, theirs.IMAGENET_STD, device,
+        load=ValidationAugmentation(data, "pil", 0).of_step(301, domain, device),
+    )  # fmt: skip
     ours = torch.cat([batch for batch, _ in batches])
     generator = torch.Generator().manual_seed(seed_hash("validation", 0, 301, domain.name))
     seeds = torch.randint(2**63 - 1, (len(ours),), generator=generator)

@@ -26,6 +26,9 @@ from engine.ranks import ALONE, Ranks
 AT_ONCE = 64
 """Maximum number of original files decoded at a time."""
 
+LoadImages = Callable[[slice], Tensor]
+"""Returns a slice of a domain's images to evaluate, (b, S, S, 3) uint8 on the device."""
+
 
 class TrainingBatches:
     """Endless training batches: the same number of images of every source domain.
@@ -166,6 +169,7 @@ def evaluation_batches(
     std: Sequence[float],
     device: torch.device,
     ranks: Ranks = ALONE,
+    load: LoadImages | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield batches for evaluation, in the order of ``indices``.
 
@@ -177,16 +181,23 @@ def evaluation_batches(
         std: standard deviation of each channel.
         device: device of the batches.
         ranks: processes that share each batch.
+        load: returns the images of a slice of ``indices``; None: the cached ones.
 
     Yields:
         This rank's images, (b, 3, S, S) float32, normalised, and the labels of all images, (B,)
         int64.
     """
+
+    def cached(part: slice) -> Tensor:
+        return send(domain.images(indices[part]), device)
+
+    load = load or cached
     of_all = batch_size * ranks.size
     for start in range(0, len(indices), of_all):
-        batch = indices[start : start + of_all]
-        images = send(domain.images(batch[ranks.share(len(batch))]), device)
-        yield network_input(images, mean, std), send(domain.labels[batch], device)
+        labels = domain.labels[indices[start : start + of_all]]
+        share = ranks.share(len(labels))
+        images = load(slice(start + share.start, start + share.stop))
+        yield network_input(images, mean, std), send(labels, device)
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
@@ -216,47 +227,15 @@ class ValidationAugmentation:
         self._threads = ThreadPoolExecutor(os.cpu_count())
         self._pil = PilAugmentation(data, self._threads) if kind == "pil" else None
 
-    def batches(
-        self,
-        step: int,
-        domain: DomainData,
-        batch_size: int,
-        mean: Sequence[float],
-        std: Sequence[float],
-        device: torch.device,
-        ranks: Ranks = ALONE,
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield a domain's validation images, augmented for a step, in the order of their indices.
+    def of_step(self, step: int, domain: DomainData, device: torch.device) -> LoadImages:
+        """Draw for all validation images of a domain; return the function that augments them.
 
-        The other arguments and the batches are as in :func:`evaluation_batches`.
-
-        Raises:
-            TrainingError: if an original file can no longer be read.
+        It raises TrainingError if an original file can no longer be read.
         """
         indices = domain.out_indices
         generator = torch.Generator().manual_seed(
             seed_hash("validation", self._seed, step, domain.name)
         )
-        augmented = self._drawn(domain, indices, generator, device)
-        of_all = batch_size * ranks.size
-        for start in range(0, len(indices), of_all):
-            count = min(of_all, len(indices) - start)
-            share = ranks.share(count)
-            pixels = augmented(slice(start + share.start, start + share.stop))
-            labels = send(domain.labels[indices[start : start + count]], device)
-            yield network_input(pixels, mean, std), labels
-
-    def _drawn(
-        self,
-        domain: DomainData,
-        indices: Indices,
-        generator: torch.Generator,
-        device: torch.device,
-    ) -> Callable[[slice], Tensor]:
-        """Draw for all images; return a function that augments a slice of them.
-
-        It returns (b, S, S, 3) uint8 on the device.
-        """
         pil, rows = self._pil, domain.rows[indices]
         if pil is not None:
             seeds = torch.randint(2**63 - 1, (len(indices),), generator=generator)

@@ -115,10 +115,14 @@ def network_predictor(
     def predictions(
         domain: DomainData, split: str, indices: Indices
     ) -> Iterable[tuple[Tensor, Tensor]]:
-        how = (batch_size, network.mean, network.std, execution.device, execution.ranks)
+        load = None
         if split == AUGMENTED and augmentation is not None:
-            return predict(network, augmentation.batches(step, domain, *how), execution)
-        return predict(network, evaluation_batches(domain, indices, *how), execution)
+            load = augmentation.of_step(step, domain, execution.device)
+        batches = evaluation_batches(
+            domain, indices, batch_size, network.mean, network.std, execution.device,
+            execution.ranks, load,
+        )  # fmt: skip
+        return predict(network, batches, execution)
 
     return predictions
 

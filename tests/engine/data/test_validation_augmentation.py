@@ -56,8 +56,10 @@ def augmented(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Return the augmented validation images of a domain, and the labels, batch by batch."""
     augmentation = ValidationAugmentation(data, kind, seed)
-    batches = augmentation.batches(
-        step, domain or data.sources[0], batch_size, MEAN, STD, CPU, ranks
+    domain = domain or data.sources[0]
+    load = augmentation.of_step(step, domain, CPU)
+    batches = evaluation_batches(
+        domain, domain.out_indices, batch_size, MEAN, STD, CPU, ranks, load
     )
     images, labels = zip(*batches, strict=True)
     return list(images), list(labels)
