@@ -43,7 +43,7 @@ from engine.rundir import RunDir
 from engine.train.last_layer import train_head_on
 from engine.train.setup import make_generators
 
-REPRESENTATIONS = "representations"
+REPRESENTATIONS: Final = "representations"
 """The arm that interpolates representations."""
 TOLERANCE: Final = 1e-4
 """Relative difference of losses that is attributed to rounding."""

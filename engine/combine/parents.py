@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from torch import Tensor
 
@@ -16,6 +17,10 @@ from engine.protocol import CombinationError, CombinationSpec, Parent, RunSpec, 
 from engine.protocol.combination import is_combined
 from engine.rundir import RunDir
 from engine.train.checkpoint import TrainingState, decode_state
+
+_USE_ANOTHER: Final = (
+    "Use the other checkpoint (--at best or --at last), restore the run, or run it again."
+)
 
 
 @dataclass(frozen=True)
@@ -134,8 +139,3 @@ def _prefix(path: Path) -> str:
 
 def _unreadable(run_id: str, path: Path, error: Exception) -> InputError:
     return InputError(f"The checkpoint {path} of run {run_id} is damaged ({error}). {_USE_ANOTHER}")
-
-
-_USE_ANOTHER = (
-    "Use the other checkpoint (--at best or --at last), restore the run, or run it again."
-)

@@ -1,4 +1,4 @@
-"""Make domains: images with corruptions, or split by a column of a table."""
+"""Data sets with new domains: corrupted images, or images split by a column of a table."""
 
 from __future__ import annotations
 
@@ -57,6 +57,8 @@ SEVERITIES: Final = range(1, 6)
 SMALLEST: Final = 32
 """Minimum side in pixels for which the corruptions are defined."""
 _TAKES_SEED: Final = ("impulse_noise", "glass_blur")
+TABLE_FILE: Final = "images.csv"
+"""Table that a split by a column writes, in the data set's folder."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,10 @@ class Shift:
     domain: str
     corruptions: tuple[str, ...]
     severity: int
+
+
+Job = tuple[ImageFile, Shift]
+"""An image, and the domain to write it to."""
 
 
 def shift_dataset(request: ShiftDataset, report: Reporter) -> DatasetListing:
@@ -127,9 +133,6 @@ def plan_shifts(corruptions: Sequence[str], severities: Sequence[int]) -> tuple[
             for level in levels
         ),
     )
-
-
-Job = tuple[ImageFile, Shift]
 
 
 def _paired(files: Sequence[ImageFile], shifts: Sequence[Shift]) -> Iterator[Job]:
@@ -256,9 +259,6 @@ def corrupt(
         np.asarray(image), severity=severity, corruption_name=name, **extra
     )
     return np.asarray(corrupted, dtype=np.uint8)
-
-
-TABLE_FILE: Final = "images.csv"
 
 
 def split_dataset(request: SplitDataset, report: Reporter) -> DatasetListing:

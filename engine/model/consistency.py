@@ -25,8 +25,6 @@ TOLERANCE: Final = 1e-4
 """Relative difference that is attributed to rounding."""
 SHOWN: Final = 3
 """Maximum number of tensors named in a message."""
-
-
 _CHOOSE_ANOTHER: Final = "Choose another network; list them with: vld models ls"
 
 

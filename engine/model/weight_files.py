@@ -1,4 +1,4 @@
-"""Reading of weight files without executing code from them.
+"""Reading of weight files without executing code, and descriptions of other files.
 
 The format is detected from the content, not the file name: safetensors, or the format of
 ``torch.save``, read with torch's ``weights_only`` loading.
@@ -53,49 +53,6 @@ _NO_WEIGHTS: Final = ("optimizer", "lr_scheduler", "scheduler", "scaler", "loops
 """Prefixes of keys whose tensors are not weights."""
 ONLY_DATA: Final = (
     "Only .safetensors files and PyTorch state dicts are loaded (nothing that could execute code)."
-)
-_HEAD_BYTES: Final = 4096
-_SHOWN_LETTERS: Final = 30
-_SHOWN_NAMES: Final = 3
-_LFS: Final = b"version https://git-lfs.github.com/spec/"
-_MAGIC: Final[Sequence[tuple[int, bytes, str]]] = (
-    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras and TensorFlow write"),
-    (0, b"\x93NUMPY", "a NumPy array"),
-    (0, b"GGUF", "a GGUF file"),
-    (0, b"\x89PNG\r\n", "a PNG image"),
-    (0, b"\xff\xd8\xff", "a JPEG image"),
-    (0, b"GIF8", "a GIF image"),
-    (0, b"BM", "a BMP image"),
-    (0, b"II*\x00", "a TIFF image"),
-    (0, b"MM\x00*", "a TIFF image"),
-    (8, b"WEBP", "a WebP image"),
-    (4, b"TFL3", "a TensorFlow Lite model"),
-    (257, b"ustar", "a tar archive: unpack it first"),
-    (0, _LFS, "a Git LFS pointer, not the file itself: fetch it with git lfs pull"),
-    (0, b"%PDF", "a PDF document"),
-    (0, b"SQLite format 3", "an SQLite database"),
-    (0, b"\x7fELF", "a program"),
-    (0, b"\x1f\x8b", "a gzip archive: unpack it first"),
-    (0, b"BZh", "a bzip2 archive: unpack it first"),
-    (0, b"\xfd7zXZ", "an xz archive: unpack it first"),
-    (0, b"\x28\xb5\x2f\xfd", "a Zstandard archive: unpack it first"),
-    (0, b"7z\xbc\xaf", "a 7z archive: unpack it first"),
-    (0, b"Rar!", "a RAR archive: unpack it first"),
-)
-_SUFFIXES: Final = {
-    ".onnx": "an ONNX model",
-    ".pb": "a TensorFlow graph",
-    ".tflite": "a TensorFlow Lite model",
-    ".index": "the index of a TensorFlow checkpoint",
-    ".msgpack": "a Flax checkpoint",
-    ".mlmodel": "a Core ML model",
-}
-_KINDS_OF_ZIP: Final = (
-    (re.compile(r"(^|/)constants\.pkl$"), "a TorchScript archive: a program, not a state dict"),
-    (re.compile(r"\.npy$"), "a NumPy archive (.npz)"),
-    (re.compile(r"(^|/)model\.weights\.h5$"), "a Keras model"),
-    (re.compile(r"(^|/)models/.*\.json$|archive_format$"), "an exported PyTorch program (.pt2)"),
-    (re.compile(r"^\[Content_Types\]\.xml$"), "an office document"),
 )
 
 
@@ -287,6 +244,51 @@ def _reason(error: Exception) -> str:
     if " " not in str(error):
         return "it is damaged, or not a weight file"
     return str(error).splitlines()[0]
+
+
+_HEAD_BYTES: Final = 4096
+_SHOWN_LETTERS: Final = 30
+_SHOWN_NAMES: Final = 3
+_LFS: Final = b"version https://git-lfs.github.com/spec/"
+_MAGIC: Final[Sequence[tuple[int, bytes, str]]] = (
+    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras and TensorFlow write"),
+    (0, b"\x93NUMPY", "a NumPy array"),
+    (0, b"GGUF", "a GGUF file"),
+    (0, b"\x89PNG\r\n", "a PNG image"),
+    (0, b"\xff\xd8\xff", "a JPEG image"),
+    (0, b"GIF8", "a GIF image"),
+    (0, b"BM", "a BMP image"),
+    (0, b"II*\x00", "a TIFF image"),
+    (0, b"MM\x00*", "a TIFF image"),
+    (8, b"WEBP", "a WebP image"),
+    (4, b"TFL3", "a TensorFlow Lite model"),
+    (257, b"ustar", "a tar archive: unpack it first"),
+    (0, _LFS, "a Git LFS pointer, not the file itself: fetch it with git lfs pull"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"SQLite format 3", "an SQLite database"),
+    (0, b"\x7fELF", "a program"),
+    (0, b"\x1f\x8b", "a gzip archive: unpack it first"),
+    (0, b"BZh", "a bzip2 archive: unpack it first"),
+    (0, b"\xfd7zXZ", "an xz archive: unpack it first"),
+    (0, b"\x28\xb5\x2f\xfd", "a Zstandard archive: unpack it first"),
+    (0, b"7z\xbc\xaf", "a 7z archive: unpack it first"),
+    (0, b"Rar!", "a RAR archive: unpack it first"),
+)
+_SUFFIXES: Final = {
+    ".onnx": "an ONNX model",
+    ".pb": "a TensorFlow graph",
+    ".tflite": "a TensorFlow Lite model",
+    ".index": "the index of a TensorFlow checkpoint",
+    ".msgpack": "a Flax checkpoint",
+    ".mlmodel": "a Core ML model",
+}
+_KINDS_OF_ZIP: Final = (
+    (re.compile(r"(^|/)constants\.pkl$"), "a TorchScript archive: a program, not a state dict"),
+    (re.compile(r"\.npy$"), "a NumPy archive (.npz)"),
+    (re.compile(r"(^|/)model\.weights\.h5$"), "a Keras model"),
+    (re.compile(r"(^|/)models/.*\.json$|archive_format$"), "an exported PyTorch program (.pt2)"),
+    (re.compile(r"^\[Content_Types\]\.xml$"), "an office document"),
+)
 
 
 def describe_folder(folder: Path) -> str:

@@ -20,48 +20,6 @@ MOST_NAMED: Final = 4
 """Maximum number of a batch's images named in the message."""
 
 
-def are_finite(tensors: Iterable[Tensor]) -> bool:
-    """Return whether all values of tensors on one device are finite."""
-    return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
-
-
-def bad_loss(bad: BadLoss, step: int, images: ImageSet, kept_step: int | None) -> TrainingError:
-    """Return the error for a loss that is not finite.
-
-    Args:
-        bad: the loss.
-        step: its step, from 1.
-        images: the image set of the rows.
-        kept_step: step of the last checkpoint, if there is one.
-    """
-    before = "" if bad.before is None else f" ({bad.before:.3g} at the previous step)"
-    what = f"The loss of step {step} is {bad.value}{before}"
-    return _error(what, step, bad.rows, images, kept_step)
-
-
-def bad_weights(
-    step: int, rows: Indices | None, images: ImageSet, kept_step: int | None
-) -> TrainingError:
-    """Return the error for weights or momentum that are not finite after an update."""
-    what = f"Weights are NaN or infinite after step {step}"
-    return _error(what, step, rows, images, kept_step)
-
-
-def _error(
-    what: str, step: int, rows: Indices | None, images: ImageSet, kept_step: int | None
-) -> TrainingError:
-    parts = [f"{what}."]
-    if rows is not None:
-        named = ", ".join(images.files[row].path for row in rows[:MOST_NAMED].tolist())
-        others = len(rows) - MOST_NAMED
-        rest = f" and {counted(others, 'other')}" if others > 0 else ""
-        parts.append(f"Batch: {named}{rest}.")
-    if kept_step is not None:
-        parts.append(f"The checkpoint of step {kept_step} is intact.")
-    parts.append(ADVICE)
-    return TrainingError(" ".join(parts), step)
-
-
 @dataclass(frozen=True)
 class BadLoss:
     """The first loss that is not finite.
@@ -121,3 +79,45 @@ class LossMeter:
                 before = values[index - 1] if index else None
                 return BadLoss(value, len(values) - 1 - index, before, self._unread[index][1])
         return None
+
+
+def are_finite(tensors: Iterable[Tensor]) -> bool:
+    """Return whether all values of tensors on one device are finite."""
+    return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
+
+
+def bad_loss(bad: BadLoss, step: int, images: ImageSet, kept_step: int | None) -> TrainingError:
+    """Return the error for a loss that is not finite.
+
+    Args:
+        bad: the loss.
+        step: its step, from 1.
+        images: the image set of the rows.
+        kept_step: step of the last checkpoint, if there is one.
+    """
+    before = "" if bad.before is None else f" ({bad.before:.3g} at the previous step)"
+    what = f"The loss of step {step} is {bad.value}{before}"
+    return _error(what, step, bad.rows, images, kept_step)
+
+
+def bad_weights(
+    step: int, rows: Indices | None, images: ImageSet, kept_step: int | None
+) -> TrainingError:
+    """Return the error for weights or momentum that are not finite after an update."""
+    what = f"Weights are NaN or infinite after step {step}"
+    return _error(what, step, rows, images, kept_step)
+
+
+def _error(
+    what: str, step: int, rows: Indices | None, images: ImageSet, kept_step: int | None
+) -> TrainingError:
+    parts = [f"{what}."]
+    if rows is not None:
+        named = ", ".join(images.files[row].path for row in rows[:MOST_NAMED].tolist())
+        others = len(rows) - MOST_NAMED
+        rest = f" and {counted(others, 'other')}" if others > 0 else ""
+        parts.append(f"Batch: {named}{rest}.")
+    if kept_step is not None:
+        parts.append(f"The checkpoint of step {kept_step} is intact.")
+    parts.append(ADVICE)
+    return TrainingError(" ".join(parts), step)

@@ -1,4 +1,4 @@
-"""Safe unpacking of zip and tar archives."""
+"""Safe unpacking of zip and tar archives, and images read from tar archives."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ FEW_ENTRIES: Final = 20_000
 """Number of files and folders that is always allowed."""
 _DAMAGE: Final = (*ZIP_DAMAGE, tarfile.TarError, IndexError)
 """Exceptions for damaged archives, in addition to OSError without an errno."""
+_UNPACK_YOURSELF: Final = "If you trust it, unpack it yourself and give the folder."
 
 
 def is_archive(path: Path) -> bool:
@@ -208,9 +209,6 @@ def _write(target: Path, content: IO[bytes]) -> None:
 
 def _refused(archive: Path, name: str, what: str) -> DataError:
     return DataError(f"{archive} was not unpacked: {name!r} is {what}. {_UNPACK_YOURSELF}")
-
-
-_UNPACK_YOURSELF: Final = "If you trust it, unpack it yourself and give the folder."
 
 
 class TarSource(TreeSource):

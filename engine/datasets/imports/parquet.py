@@ -20,6 +20,14 @@ OTHER_SUFFIX: Final = ".jpg"
 _SEPARATORS: Final = str.maketrans({"/": "_", "\\": "_", "\0": "_"})
 
 
+class ImageColumns(msgspec.Struct, frozen=True):
+    """Names of the columns of images, labels and domains."""
+
+    image: str = "image"
+    label: str = "label"
+    domain: str = "domain"
+
+
 class _Table(NamedTuple):
     """A file's columns, schema metadata, number of rows, and a function that reads batches."""
 
@@ -156,14 +164,6 @@ def _damaged(file: Path, error: Exception) -> DataError:
     return DataError(
         f"{file} cannot be read: {reason.rstrip('.')}. If it was downloaded, download it again."
     )
-
-
-class ImageColumns(msgspec.Struct, frozen=True):
-    """Names of the columns."""
-
-    image: str = "image"
-    label: str = "label"
-    domain: str = "domain"
 
 
 class _Feature(msgspec.Struct):
