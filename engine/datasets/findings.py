@@ -80,7 +80,8 @@ def shared_findings(
         )
         yield Finding(not is_published or shares[most] > LEAK_SHARE, text)
     if more := pairs[MOST_PAIRS_OF_DOMAINS:]:
-        text = f"{counted(len(more), 'other pair')} of domains also share images."
+        share = "shares" if len(more) == 1 else "share"
+        text = f"{counted(len(more), 'other pair')} of domains also {share} images."
         yield Finding(not is_published, text)
 
 
@@ -156,8 +157,8 @@ def copy_findings(
         if smaller := int(near.smaller[rows].sum()):
             are = "is a smaller copy" if smaller == 1 else "are smaller copies"
             text = (
-                f"{counted(smaller, 'image')} of {quoted(domain)} {are} of others in the domain "
-                "(thumbnails?). Remove them."
+                f"{counted(smaller, 'image')} of {quoted(domain)} {are} of others in the domain. "
+                "Remove thumbnails and other smaller copies."
             )
             yield Finding(smaller > LEAK_SHARE * len(rows) and not is_published, text)
 
@@ -266,8 +267,8 @@ def name_findings(domains: Sequence[str], classes: Sequence[str]) -> Iterator[Fi
         alike = [" and ".join(map(repr, same)) for same in spellings.values() if len(same) > 1]
         if alike:
             count = sum(len(same) for same in spellings.values() if len(same) > 1)
-            text = f"differ only in case, spaces, '_' or '-': {listed(alike)}. Same {single}?"
-            yield Finding(False, f"{count:,} {kind} {text}")
+            text = f"{count:,} {kind} differ only in case, spaces, '_' or '-': {listed(alike)}."
+            yield Finding(False, f"{text} Merge them if they are the same {single}.")
         spaced = [repr(name) for name in names if name != name.strip()]
         if spaced:
             have = f"1 {single} has" if len(spaced) == 1 else f"{len(spaced):,} {kind} have"

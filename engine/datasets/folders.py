@@ -370,8 +370,8 @@ def _check_known_classes(
     unknown = sorted(set().union(*folders.values()) - set(known))
     if unknown:
         raise DataError(
-            f"{where} has classes that were not there when it was added: {listed(unknown)}. Remove "
-            "them, or add the data set under another name."
+            f"{where} has classes that it did not have when it was added: {listed(unknown)}. "
+            "Remove them, or add the data set under another name."
         )
     return known
 

@@ -117,8 +117,9 @@ def _doubled(
 
 def _none_exists(table: Path, paths: Sequence[str]) -> str:
     """Return an error message for a table none of whose files exists, with the likely reason."""
-    few = f"the 1 file of {table} does not exist"
-    text = f"none of the {len(paths):,} files of {table} exists" if len(paths) > 1 else few
+    text = f"The only file of {table} does not exist"
+    if len(paths) > 1:
+        text = f"None of the {len(paths):,} files of {table} exists"
     reason = f"for example {paths[0]}; paths must be relative to the table's folder, or absolute"
     for mark, why in (
         ("file://", "write paths without file://"),
@@ -129,7 +130,7 @@ def _none_exists(table: Path, paths: Sequence[str]) -> str:
         if sum(mark in path for path in paths) > len(paths) / 2:
             reason = f"{why} (for example {paths[0]})"
             break
-    return f"{text[0].upper()}{text[1:]}: {reason}."
+    return f"{text}: {reason}."
 
 
 def missing_note(missing: Sequence[str]) -> str:

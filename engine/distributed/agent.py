@@ -113,8 +113,8 @@ def _report_death(exchange: Exchange, rank: int, code: int) -> None:
     """Report how a rank ended, unless it reported an error itself."""
     if exchange.has_failure(str(rank)):
         return
-    was = "was " if code < 0 else ""
-    message = f"Rank {rank} on {socket.gethostname()} {was}{exit_cause(code)}."
+    how = f"was {exit_cause(code)}" if code < 0 else f"ended with exit code {code}"
+    message = f"Rank {rank} on {socket.gethostname()} {how}."
     exchange.write_failure(
         str(rank),
         RunFailed(error="RankDied", message=message, traceback="", step=None, refused=False),

@@ -104,6 +104,6 @@ def _wait(agent: subprocess.Popen[bytes]) -> None:
 
 
 def _unexplained(exit_code: int) -> RunFailed:
-    cause = exit_cause(exit_code)
-    message = f"The process that starts the ranks ended before it could report an error: {cause}."
+    how = f"was {exit_cause(exit_code)}" if exit_code < 0 else f"ended with exit code {exit_code}"
+    message = f"The process that starts the ranks {how} without reporting an error."
     return RunFailed(error="AgentDied", message=message, traceback="", step=None, refused=False)

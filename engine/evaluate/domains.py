@@ -58,9 +58,8 @@ class Evaluation:
     target. ``id_loss`` (nats) and ``predicted`` (predictions by class, (C,)) are on the sources'
     ``out`` splits without augmentation. ``measured`` has the sources' ``out`` splits, then ``in``
     and ``out`` of the target and of the held-out source; ``augmented`` has the sources'
-    ``out_augmented`` splits.
-    ``measures`` are the values of each measure on the images of ID accuracy without augmentation,
-    and on those of OOD accuracy.
+    ``out_augmented`` splits. ``measures`` are the values of each measure on the images of ID
+    accuracy without augmentation, and on those of OOD accuracy.
     """
 
     metrics: list[Metric]

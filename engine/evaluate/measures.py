@@ -29,17 +29,18 @@ class Judged:
 
 
 def balanced_accuracy(judged: Judged) -> float:
-    """Return the mean over the classes that have images of the share classified correctly."""
+    """Return the mean recall of the classes that have images."""
     images = judged.confusion.sum(dim=1)
     recall = judged.confusion.diagonal()[images > 0] / images[images > 0]
     return float(recall.mean())
 
 
 def calibration_error(judged: Judged) -> float:
-    """Return the expected calibration error over :data:`BINS` bins of equal width: the gap between
-    mean confidence and accuracy in each bin, weighted by its number of images.
+    """Return the expected calibration error over :data:`BINS` bins of equal width.
 
-    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 3.
+    It is the gap between mean confidence and accuracy in each bin, weighted by its number of
+    images; NaN if a confidence is not finite. Guo et al., "On Calibration of Modern Neural
+    Networks", ICML 2017, equation 3.
     """
     confidence, is_right = judged.confidence.double(), judged.is_right.double()
     if not confidence.isfinite().all():

@@ -112,7 +112,7 @@ def disk_trouble(error: OSError, place: Path) -> str | None:
         case errno.EDQUOT:
             problem = "has no space left: your quota is used up"
         case errno.EROFS:
-            problem = "is read-only: mounted so, or remounted after an error"
+            problem = "is read-only, by its mount options or after an error"
         case _:
             return None
     return f"The disk {describe_disk(place)} {problem}."

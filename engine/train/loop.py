@@ -127,7 +127,7 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
             masks=spec.masks,
             generator=training.generators["masks"],
         )
-        # Their mean cross-entropy, unless spec.objective says otherwise.
+        # Their mean cross-entropy, unless spec.objective is another loss.
         loss: Tensor = training.objective(Batch(logits, features, labels, training.sources))
     optimizer.zero_grad(set_to_none=True)
     scaler.scale(loss).backward()

@@ -35,7 +35,7 @@ STEPS_TRIED = 2
 def explain_out_of_memory(
     spec: RunSpec, data: RunData, run_dir: RunDir, stop: StopRequest, ranks: Ranks = ALONE
 ) -> Iterator[None]:
-    """Convert an out-of-memory error in the block into one that says what would fit.
+    """Convert an out-of-memory error in the block into one that names what would fit.
 
     Raises:
         TrainingError: if memory ran out.
@@ -64,7 +64,7 @@ def _explain(
     else:
         parts.append(_advice_to_ranks(spec, data, ranks))
     if run_dir.last_checkpoint.exists():
-        parts.append("The last checkpoint was kept; resume it on a machine with more memory.")
+        parts.append("The last checkpoint is intact: resume the run on a machine with more memory.")
     return " ".join(parts)
 
 

@@ -300,7 +300,7 @@ def test_a_class_that_came_later_is_refused(root: Path, make_folder: MakeFolder)
     folder = make_folder({"a": ("cat", "dog"), "b": ("cat",)}, 2)
     add(root, folder, keep_missing_classes=True)
     (folder / "b" / "cow").mkdir()
-    with pytest.raises(DataError, match="classes that were not there when it was added: cow"):
+    with pytest.raises(DataError, match="classes that it did not have when it was added: cow"):
         open_image_set("pets", root / "pets")
 
 
