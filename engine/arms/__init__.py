@@ -17,6 +17,7 @@ from engine.data import RunData
 from engine.evaluate import Evaluation
 from engine.execution import Execution
 from engine.model import FineTunedNetwork
+from engine.model.tensor_file import under_prefix
 from engine.protocol import RunSpec
 
 
@@ -94,11 +95,4 @@ class Arms:
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore the state that :meth:`tensors` returned."""
         for name, arm in self._arms.items():
-            prefix = f"{name}."
-            arm.restore(
-                {
-                    key.removeprefix(prefix): tensor
-                    for key, tensor in tensors.items()
-                    if key.startswith(prefix)
-                }
-            )
+            arm.restore(under_prefix(f"{name}.", tensors))

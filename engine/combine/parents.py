@@ -12,7 +12,13 @@ from torch import Tensor
 from engine.data import RunData
 from engine.errors import InputError
 from engine.model import NETWORK, FineTunedNetwork
-from engine.model.tensor_file import DamagedFileError, Shapes, read_header, read_tensors
+from engine.model.tensor_file import (
+    DamagedFileError,
+    Shapes,
+    read_header,
+    read_tensors,
+    under_prefix,
+)
 from engine.protocol import CombinationError, CombinationSpec, Parent, RunSpec, check_alike
 from engine.protocol.combination import is_combined
 from engine.rundir import RunDir
@@ -39,9 +45,8 @@ class ParentRun:
         Raises:
             InputError: if the checkpoint is damaged or cannot be read.
         """
-        prefix = _prefix(self.file)
         try:
-            return read_tensors(self.file, prefix)
+            return read_tensors(self.file, _prefix(self.file))
         except (DamagedFileError, OSError) as error:
             raise _unreadable(self.run_id, self.file, error) from None
 
@@ -118,17 +123,12 @@ def _find(parent: Parent) -> ParentRun:
     task = run_dir.read_task()
     if isinstance(task, CombinationSpec):
         raise InputError(is_combined(parent.run_id))
-    prefix = _prefix(path)
     try:
         header, shapes = read_header(path)
         state = decode_state(header)
     except (DamagedFileError, OSError) as error:
         raise _unreadable(parent.run_id, path, error) from None
-    shapes = {
-        name.removeprefix(prefix): shape
-        for name, shape in shapes.items()
-        if name.startswith(prefix)
-    }
+    shapes = under_prefix(_prefix(path), shapes)
     return ParentRun(parent.run_id, path, task, state, shapes)
 
 

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -30,6 +30,7 @@ DIGEST_KEY: Final = "vld_crc32"
 _KEYS_WITHOUT_DIGEST: Final = {"format", STATE_KEY}
 """Header keys of checkpoints of older versions, which had no checksum."""
 
+T = TypeVar("T")
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -153,6 +154,13 @@ def read_tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
     if lacks_digest or written not in (None, f"{digest:08x}"):
         raise DamagedFileError("checksum mismatch")
     return kept
+
+
+def under_prefix(prefix: str, named: Mapping[str, T]) -> dict[str, T]:
+    """Return the values whose names start with ``prefix``, with it removed."""
+    return {
+        name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)
+    }
 
 
 def _digest_of_header(header: Mapping[str, str]) -> int:

@@ -14,6 +14,7 @@ from typing import Final
 
 from torch import Tensor
 
+from engine.model.tensor_file import under_prefix
 from engine.model.weight_files import Entry
 
 WRAPPERS: Final = (
@@ -161,11 +162,7 @@ def _behind_prefixes(
         key=lambda prefix: (prefix.count("."), prefix),
     )
     for prefix in prefixes:
-        inside = {
-            name.removeprefix(prefix): tensor
-            for name, tensor in tensors.items()
-            if name.startswith(prefix)
-        }
+        inside = under_prefix(prefix, tensors)
         outside = tuple(name for name in tensors if not name.startswith(prefix))
         parts = tuple(part for part in prefix.split(".") if part)
         yield Fit(keys, (*removed, *parts), inside, outside)

@@ -18,7 +18,13 @@ from engine.data import RunData
 from engine.errors import TrainingError
 from engine.evaluate import Evaluation
 from engine.model import NETWORK, FineTunedNetwork, NetworkCard, creation_options
-from engine.model.tensor_file import DamagedFileError, read_header, read_tensors, write_tensors
+from engine.model.tensor_file import (
+    DamagedFileError,
+    read_header,
+    read_tensors,
+    under_prefix,
+    write_tensors,
+)
 from engine.protocol import CheckpointSaved, LoadedWeights, RunSpec, trial_seed
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
@@ -85,11 +91,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """Return the tensors whose names start with ``prefix``, with it removed."""
-        return {
-            name.removeprefix(prefix): tensor
-            for name, tensor in self.tensors.items()
-            if name.startswith(prefix)
-        }
+        return under_prefix(prefix, self.tensors)
 
 
 def save_last(
