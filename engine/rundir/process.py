@@ -36,6 +36,10 @@ class ProcessInfo(msgspec.Struct, frozen=True):
         """Describe a running process of this host."""
         return cls(pid, psutil.Process(pid).create_time(), socket.gethostname(), _birth(pid))
 
+    def matches(self, pid: int | None, birth: str | None) -> bool:
+        """Return whether a record is of this process; pids are reused, especially in containers."""
+        return self.pid == pid and (None in (self.birth, birth) or self.birth == birth)
+
     def is_alive(self) -> bool | None:
         """Return whether it is running; None if it is on another host."""
         if self.host != socket.gethostname():
@@ -88,10 +92,8 @@ class ExitInfo(msgspec.Struct, frozen=True):
     birth: str | None = None
 
     def is_of(self, process: ProcessInfo) -> bool:
-        """Return whether it is this process's end; pids are reused, especially in containers."""
-        if self.pid != process.pid:
-            return False
-        return None in (self.birth, process.birth) or self.birth == process.birth
+        """Return whether it is this process's end."""
+        return process.matches(self.pid, self.birth)
 
 
 class KillRecord(msgspec.Struct, frozen=True):
@@ -103,9 +105,7 @@ class KillRecord(msgspec.Struct, frozen=True):
 
     def is_of(self, process: ProcessInfo) -> bool:
         """Return whether it concerns this process."""
-        if self.pid != process.pid:
-            return False
-        return None in (self.birth, process.birth) or self.birth == process.birth
+        return process.matches(self.pid, self.birth)
 
 
 class JobInfo(msgspec.Struct, frozen=True):
