@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 
 import msgspec
@@ -32,6 +33,9 @@ TARGET = "fluent-mono"
 PATTERNS = 100
 """Runs read from real folders; the other runs of a large home are copies of their rows."""
 FIRST_AT = 1.7e9
+LONG_STEPS = 50_000
+LONG_DOMAINS = 9
+"""With accuracy and loss of these domains, ID and OOD, 20 metrics; plus the training loss."""
 
 
 def fill(home: Home, runs: int) -> None:
@@ -78,15 +82,24 @@ def _copy_rows(
 def write_finished_run(run_dir: RunDir, index: int) -> None:
     """Write a run folder as the engine leaves it, without waiting for the disk."""
     spec = resolve_spec({"seed": index, "dropout_rate": 0.9 if index % 2 else 0.0})
-    user = UserData(
-        name=f"run-{index}", tags=("bench", f"group-{index % 10}"), created_at=1.7e9 + index
-    )
+    write_run(run_dir, spec, index, events(spec, index), ("bench", f"group-{index % 10}"))
+
+
+def write_run(
+    run_dir: RunDir,
+    spec: RunSpec,
+    index: int,
+    recorded: Sequence[Event],
+    tags: tuple[str, ...] = (),
+) -> None:
+    """Write the folder of run number ``index`` with these events."""
+    user = UserData(name=f"run-{index}", tags=tags, created_at=FIRST_AT + index)
     run_dir.path.mkdir()
     run_dir.spec.write_bytes(encode_spec(spec))
     run_dir.user.write_bytes(msgspec.json.encode(user))
     numbered = (
-        msgspec.structs.replace(event, seq=seq, time=1.7e9 + index + seq)
-        for seq, event in enumerate(events(spec, index))
+        msgspec.structs.replace(event, seq=seq, time=FIRST_AT + index + seq)
+        for seq, event in enumerate(recorded)
     )
     run_dir.events.write_bytes(b"".join(map(encode_event, numbered)))
 
@@ -150,11 +163,6 @@ def evaluation(step: int, index: int) -> list[Event]:
 def accuracy_at(step: int, index: int) -> float:
     """Return a simulated accuracy that grows with the steps and differs between runs."""
     return 0.5 + 0.25 * step / 300 + 0.1 * (index % 97) / 97
-
-
-LONG_STEPS = 50_000
-LONG_DOMAINS = 9
-"""With accuracy and loss of these domains, ID and OOD, 20 metrics; plus the training loss."""
 
 
 def write_long_run(run_dir: RunDir, index: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from benchmarks.filled_home import write_run
 from engine.protocol import (
     MEASURES,
     ArmEvaluated,
@@ -18,16 +19,12 @@ from engine.protocol import (
     RunFinished,
     RunSpec,
     RunStarted,
-    encode_event,
-    encode_spec,
 )
-from engine.rundir import UserData
 from vld_tui.home import Home
 from vld_tui.store.store import Store
 from vld_tui.study.define.definition import Study
 
 ARMS = ("averaged", "ensemble")
-FIRST_AT = 1.7e9
 EVALUATIONS = 5
 
 
@@ -50,7 +47,7 @@ def fill_study(
         recorded = _events(spec, known, arms, noise)
         if has_measures:
             recorded = list(map(_with_measures, recorded))
-        _write_run(home, spec, index, recorded)
+        write_run(home.run_dir(f"260101-{index:06d}-aaaa"), spec, index, recorded)
     with Store.open(home) as store:
         store.folders.rebuild()
 
@@ -70,19 +67,6 @@ def _with_measures(event: Event) -> Event:
         metrics=[*event.metrics, *added],
         measures=dict.fromkeys(MEASURES, (event.id_accuracy / 2, oods)),
     )
-
-
-def _write_run(home: Home, spec: RunSpec, index: int, recorded: Sequence[Event]) -> None:
-    run_dir = home.run_dir(f"260101-{index:06d}-aaaa")
-    run_dir.path.mkdir()
-    run_dir.spec.write_bytes(encode_spec(spec))
-    user = UserData(name=f"run-{index}", tags=(), created_at=FIRST_AT + index)
-    run_dir.user.write_bytes(msgspec.json.encode(user))
-    numbered = (
-        msgspec.structs.replace(event, seq=seq, time=FIRST_AT + index + seq)
-        for seq, event in enumerate(recorded)
-    )
-    run_dir.events.write_bytes(b"".join(map(encode_event, numbered)))
 
 
 def _events(
