@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engine.__main__ import delete_spare_checkpoints
 from engine.datasets.catalog import EMOJI_ARCHIVE
-from engine.protocol import AnyEvent, decode_event
+from engine.protocol import AnyEvent, RunFinished, RunStopped, decode_event
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
 from engine.stop_request import StopRequest
@@ -98,6 +98,19 @@ def run_here(run_dir: RunDir) -> None:
     finally:
         log.close()
     delete_spare_checkpoints(run_dir, outcome)
+
+
+def stop_here(run_dir: RunDir, looks: int) -> RunFinished | RunStopped:
+    """Do the first steps of a run here, and save it when a stop was looked for so many times."""
+    from engine.data import load_data
+    from engine.train import fine_tune
+
+    spec, log = run_dir.read_spec(), EventLog(run_dir.events)
+    stop = StopAfter(looks)
+    outcome = fine_tune(spec, load_data(spec, run_dir.cache), run_dir, None, log, stop)
+    log.record(outcome)
+    log.close()
+    return outcome
 
 
 def read_events(run_dir: RunDir) -> list[AnyEvent]:

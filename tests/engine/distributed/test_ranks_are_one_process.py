@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine.data import load_data
 from engine.protocol import (
     ArmEvaluated,
     CheckpointSaved,
@@ -19,11 +18,9 @@ from engine.protocol import (
     resolve_spec,
 )
 from engine.rundir import RunDir, UserData
-from engine.rundir.event_log import EventLog
-from engine.train import fine_tune
 from tests.engine.distributed.rank_processes import train_on_two
 from tests.measured import numbers
-from tests.small_runs import SMALL_RUN, StopAfter, read_events, run_here
+from tests.small_runs import SMALL_RUN, read_events, run_here, stop_here
 
 STEPS = {"steps": 8, "eval_every": 4, "log_every": 1}
 STOPPED_AT = 6
@@ -78,19 +75,11 @@ def pairs(
         run_here(done[name][0])
     of_two = {name: pair[1] for name, pair in done.items()}
     if "begun-by-one" in of_two:
-        stop_before(of_two["begun-by-one"], STOPPED_AT)
+        stop_here(of_two["begun-by-one"], STOPPED_AT)
     train_on_two(runs.parent / "meeting", [*of_two.values()], {"begun-by-two": STOPPED_AT})
     if "begun-by-two" in of_two:
         run_here(of_two["begun-by-two"])
     return done
-
-
-def stop_before(run_dir: RunDir, step: int) -> None:
-    spec = run_dir.read_spec()
-    log = EventLog(run_dir.events)
-    data = load_data(spec, run_dir.cache)
-    log.record(fine_tune(spec, data, run_dir, None, log, StopAfter(step)))
-    log.close()
 
 
 def selections(run_dir: RunDir) -> list[tuple[object, ...]]:

@@ -6,15 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine.data import load_data
 from engine.errors import InputError
 from engine.model import FineTunedNetwork, build_network
 from engine.model.linear import LinearNetwork, LinearStart
 from engine.model.tensor_file import read_metadata
 from engine.protocol import RunStopped
-from engine.rundir.event_log import EventLog
-from engine.train import fine_tune
-from tests.small_runs import SMALL_CLASSES, MakeRun, StopAfter, run_here
+from tests.small_runs import SMALL_CLASSES, MakeRun, run_here, stop_here
 
 
 def _network(
@@ -120,10 +117,7 @@ def test_a_run_of_the_authors_start_resumes_with_its_features(make_run: MakeRun)
     }  # fmt: skip
     whole, parts = make_run("whole", **fields), make_run("parts", **fields)
     run_here(whole)
-    spec, log = parts.read_spec(), EventLog(parts.events)
-    stopped = fine_tune(spec, load_data(spec, parts.cache), parts, None, log, StopAfter(2))
-    assert isinstance(stopped, RunStopped)
-    log.close()
+    assert isinstance(stop_here(parts, 2), RunStopped)
     run_here(parts)
     ours, theirs = load_file(parts.last_checkpoint), load_file(whole.last_checkpoint)
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())

@@ -5,12 +5,9 @@ from __future__ import annotations
 import torch
 from safetensors.torch import load_file
 
-from engine.data import load_data
 from engine.protocol import ArmEvaluated, Evaluated, RunFinished, evaluation_steps
 from engine.rundir import RunDir
-from engine.rundir.event_log import EventLog
-from engine.train import fine_tune
-from tests.small_runs import MakeRun, StopAfter, read_events, run_here
+from tests.small_runs import MakeRun, read_events, run_here, stop_here
 
 FROM_THE_FIRST = {
     "steps": 9,
@@ -42,9 +39,7 @@ def test_a_run_is_evaluated_after_its_first_step_and_resumed_it_is_the_same(
     assert own == list(evaluation_steps(whole.read_spec())) == [1, 4, 7, 9]
     assert arms == [[4, 7, 9], [4, 7, 9]], "from average_from on"
 
-    spec, log = parts.read_spec(), EventLog(parts.events)
-    log.record(fine_tune(spec, load_data(spec, parts.cache), parts, None, log, StopAfter(5)))
-    log.close()
+    stop_here(parts, 5)
     assert not isinstance(read_events(parts)[-1], RunFinished)
     run_here(parts)
     assert measured(parts) == measured(whole)

@@ -6,23 +6,14 @@ import msgspec
 import pytest
 import torch
 
-from engine.data import load_data
 from engine.model.tensor_file import write_tensors
 from engine.protocol import RunFinished, StepsTaken
 from engine.rundir import RunDir
-from engine.rundir.event_log import EventLog
-from engine.train import fine_tune, load_last
+from engine.train import load_last
 from engine.train.checkpoint import Checkpoint
-from tests.small_runs import MakeRun, StopAfter, read_events, run_here
+from tests.small_runs import MakeRun, read_events, run_here, stop_here
 
 SHORT = {"steps": 8, "eval_every": 8, "log_every": 4, "head_steps": 0}
-
-
-def run_until(run_dir: RunDir, step: int) -> None:
-    """Do a run's first steps, and save as when it is asked to stop."""
-    spec, log = run_dir.read_spec(), EventLog(run_dir.events)
-    log.record(fine_tune(spec, load_data(spec, run_dir.cache), run_dir, None, log, StopAfter(step)))
-    log.close()
 
 
 def last_of(run_dir: RunDir) -> Checkpoint:
@@ -42,7 +33,7 @@ def test_a_run_that_is_stopped_between_readings_is_the_undisturbed_one(
 ) -> None:
     whole, parts = (make_run(name, **SHORT, **fields) for name in ("whole", "parts"))
     run_here(whole)
-    run_until(parts, 6)
+    stop_here(parts, 6)
     assert last_of(parts).state.step == 6
     run_here(parts)
     assert losses(parts) == losses(whole)
@@ -53,7 +44,7 @@ def test_a_run_that_is_stopped_between_readings_is_the_undisturbed_one(
 
 def test_time_and_what_was_learned_add_up_over_attempts(make_run: MakeRun) -> None:
     run_dir = make_run(**SHORT, lr=1e-30)
-    run_until(run_dir, 6)
+    stop_here(run_dir, 6)
     before = last_of(run_dir)
     state = msgspec.structs.replace(before.state, elapsed_s=1000.0, has_learned=True)
     write_tensors(run_dir.last_checkpoint, before.tensors, msgspec.json.encode(state), {})

@@ -21,10 +21,8 @@ from engine.protocol import (
     resolve_spec,
 )
 from engine.rundir import RunDir
-from engine.rundir.event_log import EventLog
-from engine.train import fine_tune
 from tests.engine.datasets.image_folders import MakeFolder
-from tests.small_runs import SMALL_CLASSES, MakeRun, StopAfter, read_events, run_here
+from tests.small_runs import SMALL_CLASSES, MakeRun, read_events, run_here, stop_here
 
 SHORT = {"steps": 6, "eval_every": 3, "log_every": 1, "head_steps": 2}
 DOMAINS = ["fluent", "fluent-mono", "noto", "twemoji"]
@@ -129,9 +127,7 @@ def test_stopped_and_resumed_it_is_the_run_never_interrupted(make_run: MakeRun) 
     fields = {**SHORT, "target": "none", "arms": ["averaged", "ensemble"], "head_steps": 0}
     whole, parts = make_run("whole", **fields), make_run("parts", **fields)
     run_here(whole)
-    spec, log = parts.read_spec(), EventLog(parts.events)
-    log.record(fine_tune(spec, load_data(spec, parts.cache), parts, None, log, StopAfter(4)))
-    log.close()
+    stop_here(parts, 4)
     assert not isinstance(read_events(parts)[-1], RunFinished)
     run_here(parts)
     assert numbers(parts) == numbers(whole)
