@@ -41,9 +41,13 @@ class Trash:
             _give_access(found.run_dir(self._home).path)
             _refuse_live(self._database, self._home, found)
             connection.execute(
-                "UPDATE runs SET trashed_at = ?, queue_position = NULL, "
-                "status = iif(status = 'queued', 'stopped', status) WHERE key = ?",
+                "UPDATE runs SET trashed_at = ?, queue_position = NULL WHERE key = ?",
                 [time.time(), found.key],
+            )
+            # Not in one statement: a damaged status written back would fail the table's check.
+            connection.execute(
+                "UPDATE runs SET status = 'stopped' WHERE key = ? AND status = 'queued'",
+                [found.key],
             )
             _move(
                 self._database,
