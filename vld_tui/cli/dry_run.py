@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from engine.protocol import NO_TARGET, RunSpec, learning_rates
+from engine.protocol.datasets import DatasetListing
 from vld_tui.cli.errors import USAGE_EXIT
 from vld_tui.cli.output import print_json, say
 from vld_tui.home import Home
@@ -76,7 +77,7 @@ def _say_plan(spec: RunSpec, cluster: ClusterPlan | None, found: Preflight) -> N
         if len(found.images.domains) == 1 and spec.target in (None, NO_TARGET):
             rows = [("target", ONE_DOMAIN) if row[0] == "target" else row for row in rows]
         read = image_rows(found.images.reading, found.images.left_out)
-        rows[2:2] = [("images", _images(found)), *read]
+        rows[2:2] = [("images", _images(found.images)), *read]
     if found.loaded is not None:
         rows.insert(1, ("weights", loaded_line(found.loaded)))
     if cluster is None:
@@ -92,11 +93,9 @@ def _say_plan(spec: RunSpec, cluster: ClusterPlan | None, found: Preflight) -> N
     say(f"not checked: {', '.join([*found.unchecked, *unasked])}")
 
 
-def _images(found: Preflight) -> str:
-    if found.images is None:
-        raise AssertionError("called without images")
-    counts = [f"{domain.name} {domain.images:,}" for domain in found.images.domains]
-    return " · ".join([*counts, plural(len(found.images.classes), "class")])
+def _images(images: DatasetListing) -> str:
+    counts = [f"{domain.name} {domain.images:,}" for domain in images.domains]
+    return " · ".join([*counts, plural(len(images.classes), "class")])
 
 
 def _record(

@@ -85,8 +85,9 @@ def run(
         raise CommandError(f"Cluster runs are always queued and detached; drop {flag}.")
     options = spec_values(one_spelling(given))
     values = with_absolute_paths({**(read_config(config) if config else {}), **options})
+    home = this_home(ctx, to_look=dry_run)
     try:
-        spec = resolve_new_spec(find_added(this_home(ctx, to_look=dry_run), values))
+        spec = resolve_new_spec(find_added(home, values))
     except SpecError as error:
         raise as_typed(error, options) from None
     asked.refuse_contradiction([spec])
@@ -97,9 +98,9 @@ def run(
         if name is not None:
             check_name(name)
         plan = None if settings is None else plan_jobs(settings, [spec])
-        print_plan(this_home(ctx, to_look=True), spec, plan, as_json=as_json)
+        print_plan(home, spec, plan, as_json=as_json)
         return
-    spec = located(this_home(ctx), spec)
+    spec = located(home, spec)
     cluster = None if settings is None else Cluster(settings, tell_slow)
     with open_store(ctx) as store:
         created = store.runs.create(spec, name=name, tags=tag or (), is_queued=queue)
