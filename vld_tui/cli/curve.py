@@ -11,14 +11,13 @@ from typing import Annotated, Final
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from engine.protocol import MEASURES, MetricKey, nearest
 from engine.protocol.measures import ACCURACY
 from vld_tui.cli.command import Command, RunArgument
 from vld_tui.cli.errors import CommandError, check_range
-from vld_tui.cli.output import say
+from vld_tui.cli.output import plain_console, say
 from vld_tui.cli.session import open_for_runs
 from vld_tui.runs.metrics import Points
 from vld_tui.runs.run import Run
@@ -185,7 +184,7 @@ def _curve(curves: Mapping[MetricKey, Points], title: str, key: MetricKey) -> Se
 
 def _draw(panels: Sequence[Plot], cells: int, rows: int) -> None:
     """Print charts one below the other in so many columns and rows."""
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = plain_console()
     for panel, panel_rows in zip(panels, _share_rows(len(panels), rows), strict=True):
         for line in panel.lines(cells, panel_rows):
             text = Text.assemble(*((each.text, each.style or "") for each in line))

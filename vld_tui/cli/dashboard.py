@@ -8,12 +8,11 @@ import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from vld_tui.cli.command import Command
 from vld_tui.cli.group import ErrorsInWords
 from vld_tui.cli.hints import home_option
-from vld_tui.cli.output import settle_streams
+from vld_tui.cli.output import plain_console, settle_streams
 from vld_tui.cli.session import open_store
 from vld_tui.home import HomeError, absence, find_home, open_home
 
@@ -49,7 +48,7 @@ def _print_once(ctx: typer.Context) -> None:
     home = find_home(home_option(ctx))
     if not home.database.is_file():  # likely a mistyped name: create nothing
         raise HomeError(absence(home))
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = plain_console()
     with open_store(ctx, to_look=True) as store:
         store.live.refresh()
         runs = store.runs.find(limit=max(5, shutil.get_terminal_size().lines - 3))

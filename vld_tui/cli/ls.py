@@ -15,7 +15,7 @@ from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.errors import CommandError, check_range
 from vld_tui.cli.filters import LANGUAGE, SortOption, WhereOption, field_lines, field_records
 from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import print_json, print_text, say
+from vld_tui.cli.output import plain_console, print_json, print_text, say
 from vld_tui.cli.session import open_store, refresh_or_say
 from vld_tui.control.export import run_records, write_csv
 from vld_tui.runs.run import Run
@@ -96,10 +96,8 @@ def _print_fields(*, as_json: bool) -> None:
 
 
 def _print_table(runs: Sequence[Run], *, hidden: int) -> None:
-    from rich.console import Console  # a pipe does without it
-
     cells = shutil.get_terminal_size().columns
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = plain_console()
     console.print(
         run_table(runs, now=time.time(), cells=cells), no_wrap=True, overflow="ignore", crop=False
     )

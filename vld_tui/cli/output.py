@@ -8,13 +8,16 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import typer
 
 from vld_tui.cli.hints import with_home
 from vld_tui.words.text import plain_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 NextCommands = Sequence[tuple[str, str]]
 """Commands to run next, each with its purpose."""
@@ -54,6 +57,13 @@ def suggest(commands: NextCommands) -> None:
 def on_one_line(error: object) -> str:
     """Return an error's lines as one, to follow other words on a line."""
     return with_home(" ".join(str(error).splitlines()))
+
+
+def plain_console() -> Console:
+    """Return a console that prints text as it is, without markup."""
+    from rich.console import Console  # a pipe does without it
+
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def terminal_cells() -> int | None:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from engine.protocol import Event, RunFinished, RunTask, StepsTaken
 from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import NextCommands
+from vld_tui.cli.output import NextCommands, plain_console
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
 from vld_tui.views.accuracies import accuracy_views, interval_line
@@ -103,7 +103,7 @@ def make_reporter(run: Run, *, stdout_is_taken: bool) -> Reporter:
     """
     if stdout_is_taken:
         return LineReporter(run, stream=sys.stderr)
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = plain_console()
     if sys.stdout.isatty() and not console.is_dumb_terminal:
         return LiveReporter(run, console=console)
     return LineReporter(run, stream=sys.stdout)

@@ -6,12 +6,11 @@ from typing import Any, Final
 
 import msgspec
 import typer
-from rich.console import Console
 
 from engine.protocol import PredictionsError
 from engine.rundir import RunDir
 from vld_tui.cli.command import Command, JsonOption, RunArgument
-from vld_tui.cli.output import print_json
+from vld_tui.cli.output import plain_console, print_json
 from vld_tui.cli.session import open_for_runs, refresh_or_say
 from vld_tui.control.export import run_records
 from vld_tui.runs.event_reader import EventFollower
@@ -45,7 +44,7 @@ def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> N
             print_json(_record(store, known, run_dir, progress))
             return
         job = run_dir.read_job()
-        console = Console(highlight=False, markup=False, emoji=False)
+        console = plain_console()
         detail = run_detail(
             known,
             progress,
