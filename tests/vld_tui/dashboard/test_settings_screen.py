@@ -79,6 +79,20 @@ def test_arrows_lead_from_setting_to_setting_and_enter_opens_a_list() -> None:
     play(source(), scenario, size=(80, 24))
 
 
+def test_keys_are_shown_without_control_characters() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("comma")
+        await settle(pilot)
+        table = app.screen.query_one("#keys", DataTable)
+        shown = {key.value: str(table.get_cell_at((at, 1))) for at, key in enumerate(table.rows)}
+        assert shown["clear"] == "escape"
+        assert shown["dequeue"] == "x delete"
+        assert shown["help"] == "?"
+        assert all(keys.isprintable() for keys in shown.values())
+
+    play(source(), scenario)
+
+
 def test_an_action_gets_other_keys_and_its_usual_ones_back() -> None:
     actions = FakeActions()
 

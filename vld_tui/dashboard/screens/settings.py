@@ -176,6 +176,6 @@ class SettingsScreen(Guarded, ModalScreen[None]):
 
 
 def _as_typed(keys: str) -> str:
-    """Return keys as characters instead of names: ``?`` for ``question_mark``."""
-    named = ((key, key_to_character(key) or "") for key in keys.split(","))
-    return " ".join(character.strip() or key for key, character in named)
+    """Return keys as visible characters instead of names: ``?`` for ``question_mark``."""
+    named = ((key, (key_to_character(key) or "").strip()) for key in keys.split(","))
+    return " ".join(sign if sign and sign.isprintable() else key for key, sign in named)
