@@ -30,6 +30,7 @@ def chains(everywhere: Sequence[BindingType]) -> tuple[Chain, ...]:
         (*of_run, samples.SamplesPane.BINDINGS),
         (*of_run, log.LogPane.BINDINGS, log.LogLines.BINDINGS),
         (*of_run, files.FilesPane.BINDINGS, of_text),
+        (everywhere, compare.CompareScreen.BINDINGS, of_text),
         (everywhere, compare.CompareScreen.BINDINGS, of_chart),
         (everywhere, queue.QueueScreen.BINDINGS),
         (everywhere, studies.StudiesScreen.BINDINGS),

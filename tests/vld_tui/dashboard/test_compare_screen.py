@@ -39,6 +39,26 @@ def test_marked_runs_are_shown_side_by_side_with_their_curves(size: tuple[int, i
     play(two_arms(), scenario, size=size)
 
 
+def test_columns_fit_beside_the_scroll_bar() -> None:
+    rates = (0.0, 0.5, 0.9, 0.95)
+    measures = {"balanced_accuracy": (0.5, 0.25), "calibration_error": (0.125, 0.375)}
+    runs = [
+        make_run(at, spec=resolve_spec({"dropout_rate": rate}), measures=measures,
+                 name=f"photo-dropout-{rate}", domains={"art": 0.5, "noto": 0.25})
+        for at, rate in enumerate(rates)
+    ]  # fmt: skip
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("space", "space", "space", "space", "d")
+        await settle(pilot)
+        lines = screen_lines(app)
+        (at,) = (at for at, line in enumerate(lines) if line.split()[:1] == ["dropout"])
+        assert lines[at].split()[1:] == [str(rate) for rate in rates]
+        assert lines[at + 1].split()[0] == "status"
+
+    play(FakeSource(runs), scenario, size=(80, 24))
+
+
 def test_one_configuration_is_not_called_several() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await pilot.press("down", "space", "space", "d")

@@ -7,7 +7,6 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -17,6 +16,7 @@ from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.messages import SnapshotTaken
 from vld_tui.dashboard.widgets.curves import Curves
 from vld_tui.dashboard.widgets.key_bar import KeyBar
+from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
 from vld_tui.study.results.groups import group_by_seed
 from vld_tui.views.compare import compare_lines
 from vld_tui.words.numbers import plural
@@ -36,8 +36,7 @@ class CompareScreen(Guarded, Screen[None]):
     def compose(self) -> ComposeResult:
         """Lay out the table above the curves."""
         yield Static(id="status")
-        with VerticalScroll(id="table"):
-            yield Static(id="differences")
+        yield ScrolledText(id="table")
         yield Curves()
         yield KeyBar()
 
@@ -55,12 +54,12 @@ class CompareScreen(Guarded, Screen[None]):
 
     def on_resize(self) -> None:
         """Fit the table."""
-        self._show_table()
+        self.call_after_refresh(self._show_table)
 
     def _show_table(self) -> None:
         groups = group_by_seed(each.run for each in self._watched)
-        lines = compare_lines(groups, cells=max(20, self.size.width - 2))
-        self.query_one("#differences", Static).update(Text("\n".join(lines), no_wrap=True))
+        table = self.query_one(ScrolledText)
+        table.show(Text("\n".join(compare_lines(groups, cells=table.text_cells)), no_wrap=True))
         runs, configurations = len(self._watched), plural(len(groups), "configuration")
         title = f" compare  {plural(runs, 'run')}, {configurations}"
         self.query_one("#status", Static).update(Text(title, "bold", no_wrap=True))
