@@ -10,15 +10,18 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.worker import get_current_worker
 
-from engine.protocol import RunSpec, UserError
+from engine.protocol import RunSpec, SpecError, UserError
+from engine.protocol.datasets import DatasetListing, check_target
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.screens.new_run.knowledge import LOOKING
 from vld_tui.dashboard.screens.new_run.messages import (
+    Appraised,
     DatasetsFound,
     NetworksFound,
     PresetsFound,
-    appraise,
 )
+from vld_tui.launch.datasets import DatasetError
+from vld_tui.study.forecast import Forecast
 from vld_tui.study.planner import Planner
 from vld_tui.study.presets import Preset
 from vld_tui.words.text import plain_text
@@ -91,3 +94,27 @@ def ask_presets(planner: Planner) -> Message:
 def ask_datasets(planner: Planner) -> Message:
     """Return the data sets."""
     return DatasetsFound(planner.datasets())
+
+
+def appraise(planner: Planner, spec: RunSpec) -> Appraised:
+    """Look up the run's images and domains, and comparable runs."""
+    listing: DatasetListing | None = None
+    problems: dict[str, str] = {}
+    images = "dataset" if spec.data_dir is None else "data_dir"
+    try:
+        listing = planner.dataset_of(spec)
+        if listing.domains:
+            check_target(spec.dataset, [domain.name for domain in listing.domains], spec.target)
+        else:  # it cannot be read: the notes give the reason
+            problems[images] = " ".join(listing.notes) or f"{spec.dataset} has no images."
+    except SpecError as error:
+        problems["target"] = str(error)
+    except DatasetError as error:
+        problems[images] = str(error)
+    except UserError:  # the run's own process will report the problem
+        listing = None
+    try:
+        forecast = planner.forecast(spec, listing)
+    except UserError:
+        forecast = Forecast()
+    return Appraised(spec, listing, problems, forecast)

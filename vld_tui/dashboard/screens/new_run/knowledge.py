@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from engine.protocol import RunSpec
 from engine.protocol.datasets import DatasetListing
 from vld_tui.dashboard.screens.new_run.choices import (
     dataset_choices,
@@ -16,7 +17,7 @@ from vld_tui.dashboard.screens.new_run.choices import (
     value_choices,
 )
 from vld_tui.dashboard.screens.new_run.draft import Draft
-from vld_tui.dashboard.screens.new_run.messages import Appraised, is_same_choice
+from vld_tui.dashboard.screens.new_run.messages import Appraised
 from vld_tui.dashboard.screens.pick import Choice
 from vld_tui.study.planner import Network, networks_of_kind, weights_places
 from vld_tui.views.inventory import weights_words
@@ -102,7 +103,7 @@ class Knowledge:
     def _appraisal(self, draft: Draft) -> Appraised | None:
         """Return the appraisal of a run of the same images and target."""
         appraised, specs = self.appraised, draft.specs
-        is_of_this = appraised and specs and is_same_choice(appraised.spec, specs[0])
+        is_of_this = appraised and specs and _is_same_choice(appraised.spec, specs[0])
         return appraised if is_of_this else None
 
     def _network_note(self, draft: Draft) -> str:
@@ -116,3 +117,9 @@ class Knowledge:
         if kinds := networks_of_kind(name, self.networks):
             return f"timm's choice of {plural(len(kinds), 'set')} of weights; enter lists them"
         return self.networks_remark or "not a known network"
+
+
+def _is_same_choice(one: RunSpec, other: RunSpec) -> bool:
+    """Return whether two runs have the same images and target."""
+    fields = ("dataset", "data_dir", "layout", "target")
+    return all(getattr(one, name) == getattr(other, name) for name in fields)

@@ -1,4 +1,4 @@
-"""The lines of the form: a field each, and how keys walk from one to the next."""
+"""The lines of the form: the preset, the fields, and groups of fields that fold."""
 
 from __future__ import annotations
 
@@ -171,42 +171,6 @@ class FieldLine(Widget):
             self._input.cursor_position = 0
 
 
-def hint(info: FieldInfo) -> str:
-    """Return the full help of a field, with range and unit."""
-    allowed = info.allowed if info.allowed != "text" else ""
-    if info.unit:
-        allowed = f"{allowed}; unit: {info.unit}" if allowed else f"unit: {info.unit}"
-    help_text = info.help if info.name not in _NOTES else f"{info.help} {_NOTES[info.name]}"
-    return f"{info.flag}  {help_text}" + (f" [{allowed}]" if allowed else "")
-
-
-def _note(info: FieldInfo) -> str:
-    return _NOTES.get(info.name, info.help)
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 <= value < 1 else None
-
-
-def line_of(widget: Widget) -> Widget:
-    """Return the field that a widget is part of, or the widget."""
-    fields = (each for each in widget.ancestors_with_self if isinstance(each, FieldLine))
-    return next(fields, widget)
-
-
-def next_line(chain: Sequence[Widget], focused: Widget, step: int) -> Widget:
-    """Return the line after that of the focused widget, or before it (−1), cyclically.
-
-    ``chain`` has every focusable widget, in order.
-    """
-    lines = list(dict.fromkeys(map(line_of, chain)))
-    return lines[(lines.index(line_of(focused)) + step) % len(lines)]
-
-
 class PresetLine(Static, can_focus=True):
     """Shows which preset was loaded, and whether anything changed since.
 
@@ -328,3 +292,39 @@ class FieldGroup(Vertical):
         if title.markup != self._told:
             self._told = title.markup
             self.query_one(GroupTitle).update(title)
+
+
+def hint(info: FieldInfo) -> str:
+    """Return the full help of a field, with range and unit."""
+    allowed = info.allowed if info.allowed != "text" else ""
+    if info.unit:
+        allowed = f"{allowed}; unit: {info.unit}" if allowed else f"unit: {info.unit}"
+    help_text = info.help if info.name not in _NOTES else f"{info.help} {_NOTES[info.name]}"
+    return f"{info.flag}  {help_text}" + (f" [{allowed}]" if allowed else "")
+
+
+def line_of(widget: Widget) -> Widget:
+    """Return the field that a widget is part of, or the widget."""
+    fields = (each for each in widget.ancestors_with_self if isinstance(each, FieldLine))
+    return next(fields, widget)
+
+
+def next_line(chain: Sequence[Widget], focused: Widget, step: int) -> Widget:
+    """Return the line after that of the focused widget, or before it (−1), cyclically.
+
+    ``chain`` has every focusable widget, in order.
+    """
+    lines = list(dict.fromkeys(map(line_of, chain)))
+    return lines[(lines.index(line_of(focused)) + step) % len(lines)]
+
+
+def _note(info: FieldInfo) -> str:
+    return _NOTES.get(info.name, info.help)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 <= value < 1 else None
