@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option
 
 from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.guard import Guarded
-from vld_tui.dashboard.widgets.ask import Confirm
+from vld_tui.dashboard.widgets.ask import confirm
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.plain_input import PlainInput
 from vld_tui.words.columns import GAP
@@ -139,12 +139,11 @@ class Pick(Guarded, ModalScreen[str | None]):
         if choice is None or drop is None:
             return
 
-        def answered(is_meant: bool | None) -> None:
-            if is_meant:
-                drop(choice.value)
-                self.set_choices([each for each in self._choices if each != choice])
+        def confirmed() -> None:
+            drop(choice.value)
+            self.set_choices([each for each in self._choices if each != choice])
 
-        self.app.push_screen(Confirm(f"Delete {plain_text(choice.columns[0])}?"), answered)
+        confirm(self.app, f"Delete {plain_text(choice.columns[0])}?", confirmed)
 
     @property
     def _options(self) -> _Options:

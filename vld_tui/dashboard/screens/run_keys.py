@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.screen import Screen
@@ -48,16 +49,12 @@ class RunKeys(Guarded, Screen[None]):
 
     def action_kill(self) -> None:
         """Kill the run after confirmation."""
-        from vld_tui.dashboard.widgets.ask import Confirm  # not needed for the first frame
+        from vld_tui.dashboard.widgets.ask import confirm  # not needed for the first frame
 
         if run := self.run_for_keys():
-
-            def answered(is_meant: bool | None) -> None:
-                if is_meant:
-                    self._do(lambda: self._actions.kill(run.run_id))
-
             question = f"Kill {run.name}? Steps after its last checkpoint are lost."
-            self.app.push_screen(Confirm(question), answered)
+            kill = partial(self._actions.kill, run.run_id)
+            confirm(self.app, question, partial(self._do, kill))
 
     def action_tags(self) -> None:
         """Ask for the run's tags."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
@@ -50,6 +51,16 @@ class Confirm(Guarded, ModalScreen[bool]):
         """Show the question."""
         with Vertical(classes="question"):
             yield Static(f"{self._question}\n\ny  yes     n  no", markup=False)
+
+
+def confirm(app: App[Any], question: str, action: Callable[[], object]) -> None:
+    """Do something if the user confirms it."""
+
+    def answered(is_meant: bool | None) -> None:
+        if is_meant:
+            action()
+
+    app.push_screen(Confirm(question), answered)
 
 
 class Alert(Guarded, ModalScreen[None]):

@@ -25,7 +25,7 @@ from vld_tui.dashboard.messages import ActionAsked, RunChosen, RunOpened, RunsCh
 from vld_tui.dashboard.screens.pick import Choice, Pick
 from vld_tui.dashboard.screens.picture import save_picture
 from vld_tui.dashboard.screens.study.look import LaidOut, StudyLook
-from vld_tui.dashboard.widgets.ask import AskLine, Confirm
+from vld_tui.dashboard.widgets.ask import AskLine, confirm
 from vld_tui.dashboard.widgets.heat_map import HeatMapView
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
@@ -190,17 +190,14 @@ class StudyScreen(Guarded, Screen[None]):
         """Launch missing runs and resume interrupted ones; confirm a large launch."""
         if (standing := self._state.standing) is None:
             return
-        new, launch = len(standing.missing), partial(self._actions.launch_study, self._study_name)
-
-        def answered(is_meant: bool | None) -> None:
-            if is_meant:
-                self.post_message(ActionAsked(launch))
-
+        new = len(standing.missing)
+        launch = ActionAsked(partial(self._actions.launch_study, self._study_name))
         if new > MOST_UNASKED:
             where = " on slurm, as last time" if self._state.is_on_cluster else ""
-            self.app.push_screen(Confirm(f"Launch {plural(new, 'new run')}{where}?"), answered)
+            question = f"Launch {plural(new, 'new run')}{where}?"
+            confirm(self.app, question, partial(self.post_message, launch))
         else:
-            answered(is_meant=True)
+            self.post_message(launch)
 
     def action_export(self) -> None:
         """Ask where to export the table, or the screen."""

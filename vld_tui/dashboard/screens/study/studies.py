@@ -19,7 +19,7 @@ from vld_tui.dashboard.draw.study_progress import study_lines, study_list_headin
 from vld_tui.dashboard.feed import Snapshot
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.messages import ActionAsked, SnapshotTaken, StudyOpened
-from vld_tui.dashboard.widgets.ask import Alert, Confirm
+from vld_tui.dashboard.widgets.ask import Alert, confirm
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.study.define.files import SMALL, preset_titles
 from vld_tui.views.study import plan_lines
@@ -128,12 +128,8 @@ class StudiesScreen(Guarded, Screen[None]):
         if plan.refusal is not None:
             self.app.push_screen(Alert(f"{plan_text}\n\n{plan.refusal}"))
             return
-
-        def answered(is_meant: bool | None) -> None:
-            if is_meant:
-                self.post_message(ActionAsked(partial(self._actions.launch_study, name)))
-
-        self.app.push_screen(Confirm(f"{plan_text}\n\nLaunch?"), answered)
+        launch = ActionAsked(partial(self._actions.launch_study, name))
+        confirm(self.app, f"{plan_text}\n\nLaunch?", partial(self.post_message, launch))
 
     def _show(self) -> None:
         """Update the list; the cursor stays on its line."""
