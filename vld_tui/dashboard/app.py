@@ -208,9 +208,8 @@ class Dashboard(Guarded, App[None]):
 
     def action_open_settings(self) -> None:
         """Open the settings."""
-        from vld_tui.dashboard.screens.settings import (
-            SettingsScreen,
-        )  # not needed for the first frame
+        # Not needed for the first frame.
+        from vld_tui.dashboard.screens.settings import SettingsScreen
 
         self.push_screen(SettingsScreen(self.preferences, self.key_table))
 
@@ -379,10 +378,7 @@ def make_dashboard(home: Home) -> Dashboard:
     """Return the dashboard of a home, with its preferences."""
     preferences = Preferences()
     if home.database.exists():  # a new home is created after the first frame
-        with (
-            contextlib.suppress(StoreError),
-            Store.open(home) as store,
-        ):  # shown on screen
+        with contextlib.suppress(StoreError), Store.open(home) as store:  # errors: shown on screen
             preferences = store.settings.get(PREFERENCES_SETTING, Preferences, preferences)
     return Dashboard(
         HistorySource(home),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # numpy is slow to import, and the list of runs does not need
     from vld_tui.study.results.state import StudyProgress, StudyState
 
 LOG_BYTES: Final = 16_384
-"""Events and log lines shown below the curves of a run."""
+"""Bytes of events, and of process output, that are read to show the last lines of a run."""
 MOST_POINTS: Final = 2_000
 EVERY_RUN: Final = Query()
 

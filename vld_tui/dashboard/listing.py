@@ -83,7 +83,7 @@ class Listing:
         return not self.filter and self.within is None
 
     def parts(self, count: int) -> list[str]:
-        """Yield its parts as text; ``count`` runs or groups match."""
+        """Return its parts as text; ``count`` runs or groups match."""
         parts = [f"sorted by {self.sort}"]
         if self.within is not None:
             parts.append(f"within {self.within[0]}")
