@@ -224,14 +224,14 @@ def test_the_log_is_followed_until_one_scrolls_up() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await open_tab(pilot, "5")
         assert "line 199 of the log" in on_screen(app)
-        assert "follows (f)" in on_screen(app)
+        assert "· following (f)" in on_screen(app)
         pane = app.screen.query_one(LogPane)
         pane.show(logs[1], is_cut=False)
         await settle(pilot)
         assert "one more" in on_screen(app)
         await pilot.press("up", "up")
         await settle(pilot)
-        assert "stands (f)" in on_screen(app)
+        assert "not following (f)" in on_screen(app)
         pane.show(logs[2], is_cut=True)
         await settle(pilot)
         assert "and more" not in on_screen(app)
@@ -267,7 +267,7 @@ def test_the_log_is_searched() -> None:
         assert "not found" in on_screen(app)
         await pilot.press("n", "slash", "5", "escape")
         await settle(pilot)
-        assert "/ searches" in on_screen(app)
+        assert "/ to search" in on_screen(app)
         assert app.screen.query_one(Input).display is False
 
     play(one_run(replace(FULL, log=log)), scenario)
@@ -444,7 +444,7 @@ def test_keys_right_after_another_tab_act_on_it() -> None:
         await press_at_once(app, pilot, "2oo")
         assert "classes by name" in on_screen(app)
         await press_at_once(app, pilot, "5f")
-        assert "stands (f)" in on_screen(app)
+        assert "not following (f)" in on_screen(app)
         await press_at_once(app, pilot, "1s")
         assert "smooth 0.9" in on_screen(app)
 

@@ -167,9 +167,9 @@ def test_the_state_of_the_log_in_words() -> None:
         }  # fmt: skip
         return str(log_state(3, **known))  # type: ignore[arg-type]
 
-    assert state() == "3 lines · follows (f) · / searches"
+    assert state() == "3 lines · following (f) · / to search"
     assert "earlier lines" in state(is_cut=True)
-    assert "stands" in state(is_followed=False)
+    assert "not following" in state(is_followed=False)
     assert "“x␛” not found" in state(searched="x\x1b")
     assert "2 of 5" in state(searched="x", hits=5, place=2)
 

@@ -55,7 +55,7 @@ def log_state(
     text.append(plural(lines, "line"), QUIET_STYLE)
     text.append("; earlier lines are only in the file" if is_cut else "", QUIET_STYLE)
     text.append(" · ", QUIET_STYLE)
-    text.append("follows" if is_followed else "stands", ID_STYLE if is_followed else QUIET_STYLE)
+    text.append(*("following", ID_STYLE) if is_followed else ("not following", QUIET_STYLE))
     text.append(" (f)", QUIET_STYLE)
     if searched:
         text.append(f" · “{plain_text(searched)}” ")
@@ -64,5 +64,5 @@ def log_state(
         else:
             text.append("not found", ALARM_STYLE)
     else:
-        text.append(" · / searches", QUIET_STYLE)
+        text.append(" · / to search", QUIET_STYLE)
     return text

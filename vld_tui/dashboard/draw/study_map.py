@@ -76,7 +76,7 @@ def cell_text(cell: StudyCell, name: str) -> Text:
         known = [*quantities(cell.results).values()]
         domain, accuracy = cell.worst or ("", None)
         parts = [f"{each.heading} {estimate_text(cell.estimate(each))}" for each in known]
-        parts.insert(3, f"worst domain {estimate_text(accuracy)}  {plain_text(domain)}")
+        parts.insert(3, f"worst domain {estimate_text(accuracy)} ({plain_text(domain)})")
         text.append("  ".join(parts) + "\n")
     for status, shown in _told_runs(cell.known):
         text.append(STATUS_SIGNS.get(status, "?"), status_style(status))

@@ -20,7 +20,7 @@ from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
 from vld_tui.words.palette import QUIET_STYLE
 
 HERE, ON_SCREEN, EVERYWHERE = "focused widget", "this screen", "everywhere"
-ADVICE = "esc or ? closes · ↑ ↓ scroll · the keys of other parts: focus them with tab"
+ADVICE = "esc or ? to close · ↑ ↓ to scroll · tab to another part first for its keys"
 
 
 class HelpScreen(Guarded, ModalScreen[None]):
