@@ -154,6 +154,18 @@ def test_the_plane_takes_the_place_of_the_curves(size: tuple[int, int]) -> None:
     play(FakeSource([make_run(i) for i in range(3)]), scenario, size=size)
 
 
+def test_lines_that_are_too_long_end_in_an_ellipsis() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        assert screen_lines(app)[0].rstrip().endswith("GiB left …")
+        await pilot.press("f", *"name:run_and_a_name_that_leaves_no_room_for_more_on_the_line", "enter")
+        await settle(pilot)
+        line = screen_lines(app)[1].rstrip()
+        assert line.startswith(" sorted by -created · filter name:run_and")
+        assert line.endswith("…")
+
+    play(FakeSource([make_run(at) for at in range(3)]), scenario, size=(80, 24))
+
+
 def test_trash_and_undo() -> None:
     actions = FakeActions()
 

@@ -58,7 +58,7 @@ class Pick(Guarded, ModalScreen[str | None]):
     }
     Pick Input { border: none; height: 1; padding: 0; background: $boost; }
     Pick OptionList { border: none; height: auto; padding: 0; background: $panel; }
-    Pick #remark { height: 1; }
+    Pick #remark { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     Pick Footer { background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [

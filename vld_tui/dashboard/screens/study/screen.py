@@ -56,7 +56,7 @@ class StudyScreen(Guarded, Screen[None]):
     DEFAULT_CSS = """
     StudyScreen #progress { height: 1; }
     StudyScreen #failures { height: auto; padding: 0 1; }
-    StudyScreen #status, StudyScreen #progress, StudyScreen #failures, StudyScreen #cell {
+    StudyScreen #progress, StudyScreen #failures, StudyScreen #cell {
         text-wrap: nowrap; text-overflow: ellipsis;
     }
     StudyScreen #views { height: 1fr; padding: 1 1 0 1; }

@@ -142,7 +142,7 @@ class LogPane(Guarded, Vertical):
 
     DEFAULT_CSS = """
     LogPane { height: 1fr; }
-    LogPane > Static { height: 1; padding: 0 1; }
+    LogPane > Static { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
     LogPane > SearchInput { height: 1; border: none; padding: 0 1; display: none; }
     LogPane.-searching > SearchInput { display: block; }
     """

@@ -36,7 +36,7 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
     DEFAULT_CSS = """
     SamplesPane { height: 1fr; padding: 0 1; }
     SamplesPane:focus { background: $boost; }
-    SamplesPane > Static { height: 1; }
+    SamplesPane > Static { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     SamplesPane > Grid { height: 1fr; grid-gutter: 1 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
