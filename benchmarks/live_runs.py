@@ -51,12 +51,12 @@ def _write(run_dirs: Sequence[RunDir]) -> None:
     while True:
         step += 1
         for index, log in enumerate(logs):
-            for event in _told(step, index):
+            for event in _events_of_step(step, index):
                 log.record(event)
         time.sleep(max(0.0, started + step / EVENTS_PER_S - time.perf_counter()))
 
 
-def _told(step: int, index: int) -> list[Event]:
+def _events_of_step(step: int, index: int) -> list[Event]:
     """Return the event of a step: an evaluation every tenth time, otherwise the loss."""
     if step % 10 == 0:
         return [msgspec.structs.replace(evaluation(step, index)[0], is_best=step % 100 == 0)]

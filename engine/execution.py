@@ -116,9 +116,10 @@ def choose_execution(
         (torch.__version__, device_name(device), str(torch.get_num_threads()), network_key,
          spec.precision, spec.memory_format)
     )  # fmt: skip
-    step_ms, under_load = _read_timings(timings).get(key), False
+    known = _read_timings(timings)
+    step_ms, under_load = known.get(key), False
     if step_ms is None:
-        step_ms, under_load = _recent_under_load(timings, key), True
+        step_ms, under_load = _recent_under_load(known.get(key + UNDER_LOAD)), True
     if step_ms is None:
         step_ms, under_load = _measure_at_rest(candidates, trial_step)
         _store_timings(timings, key, step_ms, under_load=under_load)
@@ -127,12 +128,11 @@ def choose_execution(
     return ChosenExecution(Execution(device, precision, memory_format), step_ms, under_load)
 
 
-def _recent_under_load(timings: Path, key: str) -> dict[str, float] | None:
-    """Return a recent measurement under load if the machine is still loaded.
+def _recent_under_load(step_ms: dict[str, float] | None) -> dict[str, float] | None:
+    """Return a measurement under load if it is recent and the machine is still loaded.
 
     Otherwise every run on a shared machine would measure again.
     """
-    step_ms = _read_timings(timings).get(key + UNDER_LOAD)
     if step_ms is None or not 0 <= time.time() - step_ms.pop(MEASURED_AT, 0.0) < VALID_UNDER_LOAD_S:
         return None
     others = OtherPrograms()
