@@ -40,7 +40,7 @@ _NEEDED_TABLE: Final = "_sqlite_migrations"
 Parameters = Sequence[Any] | Mapping[str, Any]
 Row = tuple[Any, ...]
 Answer = TypeVar("Answer")
-Value = TypeVar("Value")
+_Value = TypeVar("_Value")
 
 
 class Database:
@@ -209,7 +209,7 @@ class Database:
         return int(count)
 
     def _ask(self, query: Callable[[], Answer]) -> Answer:
-        """Return what a query finds; bytes that are not text come as signs that stand for them."""
+        """Return what a query finds; bytes that are not text are replaced."""
         with _readable_errors(self.path):
             try:
                 return query()
@@ -277,7 +277,7 @@ def _matches_word(pattern: str, words: str | None) -> bool:
     return any(re.search(pattern, word) for word in (words or "").split())
 
 
-def in_parts(values: Sequence[Value]) -> Iterator[tuple[str, Sequence[Value]]]:
+def in_parts(values: Sequence[_Value]) -> Iterator[tuple[str, Sequence[_Value]]]:
     """Yield values, few enough for one query at a time, after placeholders for them."""
     for start in range(0, len(values), MOST_AT_ONCE):
         part = values[start : start + MOST_AT_ONCE]

@@ -65,7 +65,7 @@ class Groups:
             SELECT common, max(newest), group_concat(members), sum(runs),
                    {_moments("id")}, {_moments("ood")}, {_shared("dataset")}, {_shared("target")},
                    {statuses}
-            FROM ({_specs(where, grouping)})
+            FROM ({_identical(where, grouping)})
             GROUP BY common ORDER BY {_order(sort)}
             LIMIT {-1 if limit is None else limit} OFFSET {offset}
             """,
@@ -93,7 +93,7 @@ def _order(sort: str) -> str:
     return f"{column} {'DESC' if is_descending else 'ASC'} NULLS LAST, max(newest) DESC"
 
 
-def _specs(where: str, grouping: Grouping) -> str:
+def _identical(where: str, grouping: Grouping) -> str:
     """Return the query of identical runs, which count as one."""
     statuses = ", ".join(f"sum({STATUS_SQL} = '{status}') AS {status}" for status in STATUSES)
     return f"""

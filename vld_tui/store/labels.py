@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal
@@ -16,7 +15,7 @@ from engine.protocol import NO_TARGET, Combination, CombinationSpec, RunTask, sp
 from engine.rundir import RunDir, UserData
 from vld_tui.home import Home
 from vld_tui.store.columns import is_sound, is_time
-from vld_tui.store.database import Database, Row
+from vld_tui.store.database import Database, Row, in_parts
 from vld_tui.store.errors import StoreError
 from vld_tui.store.lookup import find_by_id, is_text
 from vld_tui.store.side_by_side import side_by_side
@@ -86,7 +85,7 @@ class Labels:
         (tag,) = check_tags([tag])
         try:
             with self._database.write() as connection:
-                users = dict(_with_tag(connection, self._home, run_ids, tag))
+                users = dict(_with_tag(self._database, self._home, run_ids, tag))
                 connection.executemany(
                     "UPDATE runs SET tags = ? WHERE run_id = ?",
                     [(" ".join(user.tags), run_dir.run_id) for run_dir, user in users.items()],
@@ -108,19 +107,18 @@ class Labels:
 
 
 def _with_tag(
-    connection: sqlite3.Connection, home: Home, run_ids: Sequence[str], tag: str
+    database: Database, home: Home, run_ids: Sequence[str], tag: str
 ) -> Iterator[tuple[RunDir, UserData]]:
-    for run_id in run_ids:
-        row = connection.execute(
-            f"SELECT {_LABELS} FROM runs WHERE run_id = ? AND trashed_at IS NULL",
-            [run_id],
-        ).fetchone()
-        if row is None:
-            continue
-        run_dir = home.run_dir(run_id)
-        user = _as_user(row, run_dir.read_user())
-        if tag not in user.tags:
-            yield run_dir, msgspec.structs.replace(user, tags=(*user.tags, tag))
+    for places, part in in_parts(run_ids):
+        rows = database.rows(
+            f"SELECT run_id, {_LABELS} FROM runs WHERE trashed_at IS NULL AND run_id IN ({places})",
+            part,
+        )
+        for row in rows:
+            run_dir = home.run_dir(row[0])
+            user = _as_user(row[1:], run_dir.read_user())
+            if tag not in user.tags:
+                yield run_dir, msgspec.structs.replace(user, tags=(*user.tags, tag))
 
 
 def _write_where_it_is(run_dir: RunDir, user: UserData) -> None:

@@ -101,10 +101,10 @@ def _ambiguous(reference: str, matches: list[Found]) -> str:
     return f"{reference!r} matches {len(matches)} runs: {ids}{more}. Use an id."
 
 
-def is_text(name: str) -> bool:
-    """Return whether a name is valid text."""
+def is_text(value: str) -> bool:
+    """Return whether a string is valid text, without bytes that could not be decoded."""
     try:
-        name.encode()
+        value.encode()
     except UnicodeEncodeError:
         return False
     return True

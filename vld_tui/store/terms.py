@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 
 from vld_tui.store.errors import QueryError
 from vld_tui.store.fields import is_field
+from vld_tui.store.lookup import is_text
 
 _COMPARISON: Final = re.compile(
     r"(?P<field>[A-Za-z_λ][\w-]*)\s*(?P<operator>!=|==|<=|>=|=~|!~|[=:<>~])(?P<space>\s*)"
@@ -82,10 +83,8 @@ def check_text(text: str) -> None:
     """
     if len(text) > _LONGEST:
         raise QueryError(f"The query has {len(text)} characters; the maximum is {_LONGEST}.")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise QueryError(f"The query is not valid text: {text!r}.") from None
+    if not is_text(text):
+        raise QueryError(f"The query is not valid text: {text!r}.")
 
 
 def _tokens(text: str) -> Iterator[Token]:
