@@ -46,8 +46,6 @@ _IN_VAIN: Final = (
     "preempted. Submit it again with a longer --time."
 )
 
-Standing = tuple[object, ...]
-
 
 class Pack:
     """The runs of one job, executed one after another or concurrently.
@@ -62,14 +60,14 @@ class Pack:
         at_once: int = 1,
         version: str = VERSION,
         settled: Sequence[str] = (),
-        standing: Standing = (),
+        last_words: tuple[object, ...] = (),
         times_here: int = 0,
     ) -> None:
         self.folders = tuple(folders)
         self.at_once = at_once
         self.version = version
         self.settled = set(settled)
-        self.standing = standing
+        self.last_words = last_words
         self.times_here = times_here
         self._engines: dict[str, subprocess.Popen[bytes]] = {}
         self._is_ending = threading.Event()
@@ -78,7 +76,7 @@ class Pack:
         """Return the picklable state, without the state of a running job."""
         settled = tuple(sorted(self.settled))
         return Pack, (
-            self.folders, self.at_once, self.version, settled, self.standing, self.times_here,
+            self.folders, self.at_once, self.version, settled, self.last_words, self.times_here,
         )  # fmt: skip
 
     def __call__(self) -> None:
@@ -113,9 +111,9 @@ class Pack:
         self._end_all(signal.SIGUSR2, None)
         while self._engines:
             time.sleep(POLL_S)
-        standing = tuple(_last_word(RunDir(Path(folder))) for folder in self.folders)
-        self.times_here = self.times_here + 1 if standing == self.standing else 1
-        self.standing = standing
+        last_words = tuple(_last_word(RunDir(Path(folder))) for folder in self.folders)
+        self.times_here = self.times_here + 1 if last_words == self.last_words else 1
+        self.last_words = last_words
         left = [folder for folder in self.folders if folder not in self.settled]
         left = [folder for folder in left if RunDir(Path(folder)).read_stop() is None]
         return DelayedSubmission(self) if left else None

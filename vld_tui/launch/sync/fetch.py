@@ -135,7 +135,7 @@ class Fetched:
     problem: str | None = None
 
 
-class _Standing(NamedTuple):
+class _Here(NamedTuple):
     """Ids of the runs here: copies, and runs that are not synced."""
 
     copies: list[str]
@@ -163,12 +163,12 @@ def fetch_runs(
     if is_folder(source) and Path(source).expanduser().resolve() == home.path.resolve():
         raise SyncError(f"{source} is this home; sync copies from another one.")
     left_out = [*_NEVER, *(() if checkpoints else ("checkpoints",))]
-    standing = _standing(home)
+    here = _runs_here(home)
     try:
-        new, problem = _bring_new(home, source, left_out, standing)
+        new, problem = _bring_new(home, source, left_out, here)
         changed: set[str] = set()
-        if standing.copies and problem is None:
-            changed, problem = _bring_changed(home, source, left_out, standing, overwrite=overwrite)
+        if here.copies and problem is None:
+            changed, problem = _bring_changed(home, source, left_out, here, overwrite=overwrite)
     except NoSuchFolder:
         raise SyncError(f"{source} is not a home: it has no runs/ folder.") from None
     run_ids = tuple(sorted(new | changed))
@@ -178,7 +178,7 @@ def fetch_runs(
     return Fetched(run_ids, studies, problem)
 
 
-def _standing(home: Home) -> _Standing:
+def _runs_here(home: Home) -> _Here:
     """Return which runs are copies, and which are this home's own or in its trash.
 
     A folder without a specification, left by a sync of an earlier version, is neither.
@@ -187,7 +187,7 @@ def _standing(home: Home) -> _Standing:
     copies = [run.run_id for run in runs if run.is_copy]
     own = [run.run_id for run in runs if not run.is_copy and run.spec.exists()]
     thrown_away = _folders(home.trash) if home.trash.is_dir() else []
-    return _Standing(sorted({*copies}.difference(thrown_away)), [*own, *thrown_away])
+    return _Here(sorted({*copies}.difference(thrown_away)), [*own, *thrown_away])
 
 
 def _folders(parent: Path) -> list[str]:
@@ -196,11 +196,11 @@ def _folders(parent: Path) -> list[str]:
 
 
 def _bring_new(
-    home: Home, source: str, left_out: Sequence[str], standing: _Standing
+    home: Home, source: str, left_out: Sequence[str], here: _Here
 ) -> tuple[set[str], str | None]:
     """Copy the runs that are missing here; return their ids, and why the copy failed, if it did."""
     incoming = home.runs / _INCOMING
-    here = [f"/{named(run_id)}/" for run_id in (*standing.copies, *standing.closed)]
+    known = [f"/{named(run_id)}/" for run_id in (*here.copies, *here.closed)]
 
     def mark(name: str) -> None:
         if run_id := _changed_run(name):
@@ -208,24 +208,24 @@ def _bring_new(
             RunDir(incoming / run_id).mark_synced()
 
     hidden = "/.*"  # such as incomplete copies there
-    problem = bring(f"{source}/runs/", incoming, [*left_out, hidden, *here], mark)
+    problem = bring(f"{source}/runs/", incoming, [*left_out, hidden, *known], mark)
     arrived = {name for name in _folders(incoming) if RunDir(incoming / name).spec.is_file()}
     for name in sorted(arrived):
-        _settle(incoming / name, home.run_dir(name), is_wanted=name not in standing.closed)
+        _settle(incoming / name, home.run_dir(name), is_wanted=name not in here.closed)
     _drop_empty(incoming)
-    return arrived.difference(standing.closed), problem
+    return arrived.difference(here.closed), problem
 
 
 def _bring_changed(
-    home: Home, source: str, left_out: Sequence[str], standing: _Standing, *, overwrite: bool
+    home: Home, source: str, left_out: Sequence[str], here: _Here, *, overwrite: bool
 ) -> tuple[set[str], str | None]:
     """Update the copies here; return their ids, and why the copy failed, if it did."""
-    labelled = [run_id for run_id in standing.copies if home.run_dir(run_id).labelled.exists()]
+    labelled = [run_id for run_id in here.copies if home.run_dir(run_id).labelled.exists()]
     if overwrite:
         for run_id in labelled:
             home.run_dir(run_id).discard_labels()
     kept = [] if overwrite else [f"/{named(run_id)}/user.json" for run_id in labelled]
-    wanted = [f"+ /{named(run_id)}/" for run_id in standing.copies]
+    wanted = [f"+ /{named(run_id)}/" for run_id in here.copies]
     changed: set[str] = set()
 
     def mark(name: str) -> None:
