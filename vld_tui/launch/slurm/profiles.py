@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from engine.protocol import nearest
@@ -36,18 +37,11 @@ def read_profile(home: Home, name: str | None) -> dict[str, Any]:
     Raises:
         SlurmError: when it does not exist or is invalid.
     """
-    names = profile_names(home)
     if name is None:
-        if DEFAULT_PROFILE not in names:
+        if DEFAULT_PROFILE not in profile_names(home):
             return {}
         name = DEFAULT_PROFILE
-    if name not in names:
-        known = f" Profiles: {', '.join(names)}." if names else ""
-        raise SlurmError(
-            f"No profile {name!r}.{nearest(name, names)}{known}\n"
-            f"Create it: vld profile set {name} partition=gpu time=4:00:00"
-        )
-    path = home.profiles / f"{name}{SUFFIX}"
+    path = _existing(home, name)
     try:
         values = read_toml(path.read_text(encoding="utf-8"))
         make_settings(values)
@@ -111,9 +105,24 @@ def remove_profile(home: Home, name: str) -> None:
     Raises:
         SlurmError: when it does not exist or cannot be deleted.
     """
-    if name not in profile_names(home):
-        read_profile(home, name)  # raises if it does not exist
+    path = _existing(home, name)
     try:
-        (home.profiles / f"{name}{SUFFIX}").unlink()
+        path.unlink()
     except OSError as error:
         raise SlurmError(f"Cannot delete profile {name}: {error.strerror}.") from None
+
+
+def _existing(home: Home, name: str) -> Path:
+    """Return a profile's file.
+
+    Raises:
+        SlurmError: when it does not exist.
+    """
+    names = profile_names(home)
+    if name not in names:
+        known = f" Profiles: {', '.join(names)}." if names else ""
+        raise SlurmError(
+            f"No profile {name!r}.{nearest(name, names)}{known}\n"
+            f"Create it: vld profile set {name} partition=gpu time=4:00:00"
+        )
+    return home.profiles / f"{name}{SUFFIX}"
