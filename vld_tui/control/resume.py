@@ -19,7 +19,7 @@ from vld_tui.store.store import Store
 
 
 def refuse_unresumable(store: Store, run: Run, *, may_be_queued: bool = False) -> None:
-    """Refuse to resume a run that is finished, or that something works on or will.
+    """Refuse to resume a run that is finished, live or queued.
 
     ``may_be_queued``: accept a run that is queued on this machine.
 
@@ -49,9 +49,9 @@ def refuse_unresumable(store: Store, run: Run, *, may_be_queued: bool = False) -
 
 
 def resume_here(store: Store, run_id: str, *, gpus: int | None = None) -> subprocess.Popen[bytes]:
-    """Start a run's process again, from its last checkpoint; a queued one need not wait.
+    """Start a run's process again, from its last checkpoint, also if the run is queued.
 
-    ``gpus``: how many it gets; None: as many as it was made for.
+    ``gpus``: the number of GPUs; None: as in the spec.
 
     Raises:
         LaunchError, SlurmError, StoreError: see :func:`refuse_unresumable`, and when its process
@@ -65,7 +65,7 @@ def resume_here(store: Store, run_id: str, *, gpus: int | None = None) -> subpro
 
 
 def queue_again(store: Store, run_ids: Sequence[str]) -> tuple[Queued, ...]:
-    """Queue runs that are over, to resume them when a slot is free; all of them or none.
+    """Queue runs that have ended, to resume them when a slot is free; all of them or none.
 
     Raises:
         LaunchError, SlurmError, StoreError: see :func:`refuse_unresumable`, and when nothing can
@@ -79,7 +79,7 @@ def queue_again(store: Store, run_ids: Sequence[str]) -> tuple[Queued, ...]:
 
 
 def as_last_time(last: SlurmSettings | None) -> SlurmSettings:
-    """Return what a job asked the last time, or the defaults."""
+    """Return the settings of the previous job, or the defaults."""
     return last or SlurmSettings()
 
 
@@ -88,10 +88,10 @@ def submit_again(
     run_ids: Sequence[str],
     asks: Callable[[SlurmSettings | None], SlurmSettings] = as_last_time,
 ) -> Submission:
-    """Submit runs that are over, those with the same settings together.
+    """Submit runs that have ended, those with the same settings together.
 
-    ``asks``: returns what a run's job asks of the cluster, given what it asked the last time; None
-    where the run never had one.
+    ``asks``: returns the settings of a run's job, given those of its previous one; None: it never
+    had one.
 
     Raises:
         LaunchError, StoreError: see :func:`refuse_unresumable`.
@@ -103,7 +103,7 @@ def submit_again(
     for run in _look_again(store, run_ids):
         refuse_unresumable(store, run)
         grouped.setdefault(asks(_last_settings(store, run)), []).append(run.run_id)
-    clusters = [Cluster(each) for each in grouped]  # which refuses what makes no sense there
+    clusters = [Cluster(each) for each in grouped]  # each checks its settings
     submission = Submission()
     for cluster, together in zip(clusters, grouped.values(), strict=True):
         submission += submit_what_fits(store, cluster, together)
@@ -111,11 +111,11 @@ def submit_again(
 
 
 def _look_again(store: Store, run_ids: Sequence[str]) -> list[Run]:
-    """Return runs as they are now; the cluster is asked about those whose jobs were not over.
+    """Return runs as they are now; the cluster is queried about jobs that had not ended.
 
     Raises:
         LaunchError: when a run's folder is a read-only copy.
-        StoreError: when it cannot be recorded how they are.
+        StoreError: when their state cannot be recorded.
     """
     for run_id in run_ids:
         refuse_copy(store.runs.run_dir(run_id))
@@ -129,7 +129,7 @@ def _look_again(store: Store, run_ids: Sequence[str]) -> list[Run]:
 def _refuse_open_job(run: Run) -> None:
     if run.has_job:
         first = f"Stop it first: vld stop {run.run_id}"
-        if not (run.is_live or run.status == QUEUED):  # it ends, or does its other runs
+        if not (run.is_live or run.status == QUEUED):  # the job is ending, or has other runs
             first = f"Try again in a moment, or release it from the job: vld stop {run.run_id}"
         raise SlurmError(
             f"Run {run.run_id} is {run.status}, but its job {run.job} has not ended.\n{first}"
@@ -137,6 +137,6 @@ def _refuse_open_job(run: Run) -> None:
 
 
 def _last_settings(store: Store, run: Run) -> SlurmSettings | None:
-    """Return what the run's job asked of the cluster the last time; None: it never had one."""
+    """Return the settings of the run's previous job; None: it never had one."""
     job_info = store.runs.run_dir(run.run_id).read_job()
     return make_settings(dict(job_info.settings)) if job_info else None

@@ -1,4 +1,4 @@
-"""Start runs that were just made: in a process of this machine or on a cluster."""
+"""Start new runs: in a process of this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def located(home: Home, spec: RunSpec) -> RunSpec:
     """Return a spec with the folder of its data set, if that was added by name.
 
     Raises:
-        DatasetError: when its images have the name of a published data set and are others.
-        LaunchError: when they cannot be looked into.
+        DatasetError: when other images have the name of a published data set.
+        LaunchError: when its images cannot be read.
     """
     folder = None if spec.data_dir else added_folder(home, spec.dataset)
     if folder is not None:
@@ -35,7 +35,7 @@ def begin(
 ) -> subprocess.Popen[bytes]:
     """Start the process of a run; a new run that cannot be started is deleted.
 
-    ``gpus``: how many it gets; None: as many as it was made for.
+    ``gpus``: the number of GPUs; None: as in the spec.
 
     Raises:
         LaunchError: when it cannot be started.
@@ -53,11 +53,11 @@ def begin(
 
 
 def submit(store: Store, run: Run, cluster: Cluster) -> Run:
-    """Submit a new run, and return it with its job; it is deleted when the cluster refuses it.
+    """Submit a new run, and return it with its job; it is deleted if the cluster rejects it.
 
     Raises:
-        SlurmError: when the cluster does not take it.
-        StoreError: when that cannot be recorded.
+        SlurmError: when the cluster rejects it.
+        StoreError: when the submission cannot be recorded.
     """
     try:
         submit_runs(store, cluster, [run.run_id])

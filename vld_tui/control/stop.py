@@ -26,13 +26,13 @@ _BY_STUDY: Final = "vld sweep stop --kill"
 
 @dataclass(frozen=True)
 class Stopped:
-    """What became of a run that was to stop.
+    """The result of stopping a run.
 
     ``run`` is the run as it was before. ``how``: it was ``dequeued``, ``asked`` to save and stop,
-    ``killed``, ``cancelled`` together with its queued job, or ``released``: it was over, and its
-    job may not resume it; ``gone``: no process of it is alive. ``leaves_job``: its job itself was
-    not cancelled; ``is_slurm_away``: because the controller does not answer. ``mates`` are the
-    other runs that were killed with the job.
+    ``killed``, ``cancelled`` together with its queued job, or ``released``: it had ended, and its
+    job will not resume it; ``gone``: it has no live process. ``leaves_job``: its job was not
+    cancelled; ``is_slurm_away``: because the controller does not answer. ``mates`` are the other
+    runs that were killed with the job.
     """
 
     run: Run
@@ -44,8 +44,8 @@ class Stopped:
 
 @dataclass
 class StoppedStudy:
-    """What became of a study's runs, by id: dequeued, asked to stop or killed; copies of runs on
-    other machines; runs of others that were killed with their jobs; and why runs could not be
+    """The result of stopping a study, by run id: dequeued, asked to stop or killed; copies of runs
+    on other machines; other runs that were killed with their jobs; and why runs could not be
     stopped."""
 
     taken_out: list[str] = field(default_factory=list)
@@ -82,20 +82,20 @@ def refuse_stopped(store: Store, run: Run) -> None:
 def stop(store: Store, run_id: str, *, kill: bool = False, by: str = "vld stop --kill") -> Stopped:
     """Have a run save and stop, or dequeue it.
 
-    Its job on a cluster is cancelled when it has no other run to do, or with ``kill``, at once and
-    whole. Of a run that is over, or on a machine without Slurm, the job is left alone and waited
-    for no longer. While the controller is away, the job skips the run when it starts.
+    Its job on a cluster is cancelled if it has no other runs, or with ``kill`` immediately, with
+    all its runs. If the run has ended, or Slurm is not installed here, the job is not cancelled
+    but considered ended. While the controller does not answer, the job will skip the run.
 
     Args:
         store: history.
-        run_id: which run.
-        kill: end its process and job at once, without a checkpoint.
+        run_id: the run.
+        kill: end its process and job immediately, without a checkpoint.
         by: what kills it, for the record.
 
     Raises:
         LaunchError: when the run's folder is a copy, or its process belongs to another user or,
             with ``kill``, to another machine.
-        SlurmError: when Slurm does not cancel the job, or is away and ``kill`` is asked.
+        SlurmError: when Slurm does not cancel the job, or does not answer with ``kill``.
         StoreError: when it cannot be recorded.
         OSError: when the run's folder cannot be written.
     """
@@ -187,7 +187,7 @@ def _stop_on_cluster(store: Store, run: Run, *, kill: bool, by: str) -> Stopped:
 
 
 def _leave_job(store: Store, run: Run, *, kill: bool, by: str) -> Stopped:
-    """Have a run's job skip it, through its folder alone, and wait for the job no longer."""
+    """Have a run's job skip it, through its folder alone, and consider the job ended."""
     run_dir = store.runs.run_dir(run.run_id)
     is_killed = kill and run.is_live and local.stop(run_dir, kill=True, by=by)
     ask_to_stop(run_dir)
