@@ -154,10 +154,10 @@ def test_the_plane_takes_the_place_of_the_curves(size: tuple[int, int]) -> None:
     play(FakeSource([make_run(i) for i in range(3)]), scenario, size=size)
 
 
-def test_lines_that_are_too_long_end_in_an_ellipsis() -> None:
+def test_a_query_that_is_too_long_ends_in_an_ellipsis() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        assert screen_lines(app)[0].rstrip().endswith("GiB left …")
-        await pilot.press("f", *"name:run_and_a_name_that_leaves_no_room_for_more_on_the_line", "enter")
+        long_name = "run_and_a_name_that_leaves_no_room_for_more_on_the_line"
+        await pilot.press("f", *f"name:{long_name}", "enter")
         await settle(pilot)
         line = screen_lines(app)[1].rstrip()
         assert line.startswith(" sorted by -created · filter name:run_and")

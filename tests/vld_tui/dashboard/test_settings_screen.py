@@ -84,7 +84,7 @@ def test_keys_are_shown_without_control_characters() -> None:
         await pilot.press("comma")
         await settle(pilot)
         table = app.screen.query_one("#keys", DataTable)
-        shown = {key.value: str(table.get_cell_at((at, 1))) for at, key in enumerate(table.rows)}
+        shown = {key.value: str(table.get_row_at(at)[1]) for at, key in enumerate(table.rows)}
         assert shown["clear"] == "escape"
         assert shown["dequeue"] == "x delete"
         assert shown["help"] == "?"
