@@ -17,8 +17,7 @@ from vld_tui.launch.slurm.plan import ClusterPlan, PlannedJobs
 from vld_tui.runs.progress import Progress
 from vld_tui.study.planner import LocalPlanner
 from vld_tui.study.preflight import Preflight, preflight
-from vld_tui.views.forecast import forecast_text
-from vld_tui.views.plan import ONE_DOMAIN, image_rows, loaded_line, plan_rows
+from vld_tui.views.plan import ONE_DOMAIN, forecast_text, image_rows, loaded_line, plan_rows
 from vld_tui.views.study import weights_lines
 from vld_tui.words.numbers import duration, plural
 

@@ -22,8 +22,7 @@ from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import QUEUED, Run
 from vld_tui.runs.run_folder import start_of_last_lines
 from vld_tui.store.store import Store
-from vld_tui.views.event_tail import MOST_LINES, last_told, told_task
-from vld_tui.views.lines import story_lines
+from vld_tui.views.event_lines import MOST_LINES, last_told, story_lines, told_task
 from vld_tui.words.text import plain_text
 
 POLL_INTERVAL_S: Final = 0.2

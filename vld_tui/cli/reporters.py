@@ -21,7 +21,7 @@ from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
 from vld_tui.views.accuracies import accuracy_views, interval_line
 from vld_tui.views.combined import cautions
-from vld_tui.views.lines import closing_line, event_lines
+from vld_tui.views.event_lines import closing_line, event_lines
 from vld_tui.views.live import collapse_notice, notice_views, preparing_view, training_view
 from vld_tui.views.plan import plan_table
 from vld_tui.words.numbers import size

@@ -294,7 +294,7 @@ class OpenedRun:
 
     def __init__(self, run_dir: RunDir) -> None:
         from vld_tui.runs.story import Story  # imports numpy
-        from vld_tui.views.event_tail import EventTail
+        from vld_tui.views.event_lines import EventTail
 
         self.run_dir = run_dir
         self._story = Story(run_dir)
@@ -346,7 +346,7 @@ def _unread(store: Store) -> str | None:
 
 
 def _last_reported(run_dir: RunDir, run: Run) -> tuple[str, ...]:
-    from vld_tui.views.event_tail import EventTail, told_task  # not needed for the first frame
+    from vld_tui.views.event_lines import EventTail, told_task  # not needed for the first frame
 
     tail = EventTail(run_dir.events, most_bytes=LOG_BYTES)
     return tail.read(told_task(run, run_dir))

@@ -28,7 +28,7 @@ from vld_tui.study.results.outcomes import (
     Outcome,
     value_words,
 )
-from vld_tui.views.cautions import image_cautions, precision_cautions
+from vld_tui.views.study import image_cautions, precision_cautions
 from vld_tui.words.numbers import duration, moment, percent, plural
 
 CAUTION: Final = "caution"

@@ -1,32 +1,68 @@
-"""Everything known of one run, in sections for ``vld show``."""
+"""Everything known of one run, in sections: facts, fields and files."""
 
 from __future__ import annotations
 
+import itertools
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
+import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from engine.protocol import (
+    FIELDS,
+    RECIPES,
+    FieldInfo,
+    RunSpec,
+    SpecError,
+    resolve_spec,
+    shown_value,
+)
 from vld_tui.runs.metrics import Attempt, CheckpointInfo
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import DAMAGED, Run
-from vld_tui.runs.run_folder import FolderContents
-from vld_tui.views.accuracies import accuracy_views
-from vld_tui.views.combined import findings, progress_label
-from vld_tui.views.configuration import configuration
-from vld_tui.views.domain_results import domain_results
+from vld_tui.runs.run_folder import FolderContents, RunFile
+from vld_tui.views.accuracies import accuracy_views, domain_results
+from vld_tui.views.combined import MIXED, findings, progress_label
 from vld_tui.views.live import collapse_notice, notice_views
 from vld_tui.views.plan import LABEL_CELLS, plan_rows
 from vld_tui.views.queue import job_text, reason_in_words
-from vld_tui.views.run_files import run_files
-from vld_tui.views.run_heading import run_heading, trouble_line
-from vld_tui.views.timeline import timeline
-from vld_tui.words.numbers import duration, moment, plural
-from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE, VERMILION
-from vld_tui.words.text import fit, plain_text
+from vld_tui.views.run_status import run_heading, timeline, trouble_line
+from vld_tui.words.columns import Column, styled_table
+from vld_tui.words.numbers import UNKNOWN, duration, moment, plural, size
+from vld_tui.words.palette import HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE, VERMILION, YELLOW
+from vld_tui.words.text import fit, plain_text, shorten, width
 
 Row = tuple[str, str]
+CHANGED_SIGN: Final = "●"
+CHANGED_STYLE: Final = f"bold {YELLOW}"
+FIELD_CELLS: Final = 20
+VALUE_CELLS: Final = 24
+FILE_PURPOSES: Final[Mapping[str, str]] = {
+    "spec.json": "settings of the run",
+    "combination.json": "parents and method of a combining run",
+    "events.jsonl": "event log",
+    "process.json": "process: pid, start time, host",
+    "heartbeat": "heartbeat: modified while the engine is alive",
+    "exit.json": "exit code, if it was collected",
+    "stop.json": "request to save and stop",
+    "killed.json": "who killed the process",
+    "user.json": "name, tags, note",
+    "engine.log": "stdout and stderr of the engine",
+    "engine.lock": "lock held by the running engine",
+    "predictions.json": "predictions on held-out images at the selected step",
+    "checkpoints/last.safetensors": "full state, to resume from",
+    "checkpoints/best.safetensors": "network at the selected step",
+    "checkpoints/averaged.safetensors": "averaged network at its selected step",
+}
+UNKNOWN_PURPOSE: Final = "unknown"
+_FILE_COLUMNS: Final = (
+    Column("file", rank=1000, shrinks=True, narrowest=16),
+    Column("size", right=True, rank=999),
+    Column("", rank=1, shrinks=True, style=QUIET_STYLE),
+)
 
 
 def run_detail(
@@ -130,3 +166,97 @@ def _wrapped(text: str, cells: int) -> Iterator[str]:
     """Yield lines of so many cells; a longer word is cut."""
     for line in text.split("\n"):
         yield from textwrap.wrap(line, max(20, cells), break_on_hyphens=False) or [""]
+
+
+def recipe_defaults(spec: RunSpec) -> RunSpec:
+    """Return the default values for the same recipe, data set and length."""
+    known: dict[str, object] = {"dataset": spec.dataset}
+    if spec.recipe in RECIPES:
+        known["recipe"] = spec.recipe
+    usual_steps = resolve_spec(known).steps
+    try:
+        usual = resolve_spec({**known, "steps": spec.steps})  # its schedule is fitted
+    except SpecError:  # more steps than are allowed now
+        usual = resolve_spec(known)
+    return msgspec.structs.replace(usual, dataset=FIELDS["dataset"].default, steps=usual_steps)
+
+
+def configuration(run: Run, cells: int) -> Text:
+    """Return every field, one per line, below the name of its group."""
+    spec = run.spec
+    usual = recipe_defaults(spec)
+    text = Text(no_wrap=True, overflow="crop")
+    changed = sum(getattr(spec, name) != getattr(usual, name) for name in FIELDS)
+    text.append(f"{CHANGED_SIGN} ", CHANGED_STYLE)
+    count = f"{plural(changed, 'field')} changed from recipe {plain_text(spec.recipe)}"
+    text.append(count, QUIET_STYLE)
+    for group, fields in itertools.groupby(FIELDS.values(), key=lambda info: info.group):
+        text.append(f"\n\n{group}", HEADING_STYLE)
+        for info in fields:
+            text.append("\n")
+            _append_field(text, info, run, usual, cells)
+    return text
+
+
+def _append_field(text: Text, info: FieldInfo, run: Run, usual: RunSpec, cells: int) -> None:
+    value, default = getattr(run.spec, info.name), getattr(usual, info.name)
+    is_changed = value != default
+    label = fit(info.label, FIELD_CELLS)
+    text.append(f"{CHANGED_SIGN if is_changed else ' '} ", CHANGED_STYLE)
+    text.append(f"{label} ", "" if is_changed else QUIET_STYLE)
+    shown = _shown(run, info.name)
+    about = f"recipe: {plain_text(shown_value(default))}" if is_changed else info.help
+    text.append(shown, CHANGED_STYLE if is_changed else "")
+    used = 2 + FIELD_CELLS + 1 + width(shown)
+    gap = max(2, 2 + FIELD_CELLS + 1 + VALUE_CELLS - used)
+    if (room := cells - used - gap) >= 12:
+        text.append(" " * gap + shorten(about, room), QUIET_STYLE)
+
+
+def configuration_difference(run: Run, other: Run, cells: int) -> Text:
+    """Return the fields in which two runs differ, with both values."""
+    mixed = {*run.mixed_fields, *other.mixed_fields}
+    names = [
+        name
+        for name in FIELDS
+        if name in mixed or getattr(run.spec, name) != getattr(other.spec, name)
+    ]
+    text = Text(no_wrap=True, overflow="crop")
+    text.append(f"{plural(len(names), 'field')} of {len(FIELDS)} differ", HEADING_STYLE)
+    text.append("\n\n")
+    columns = [
+        Column("", rank=1000),
+        Column(plain_text(run.name), rank=999, shrinks=True, style=ID_STYLE),
+        Column(plain_text(other.name), rank=998, shrinks=True, style=OOD_STYLE),
+    ]
+    rows = [[FIELDS[name].label, *_values(run, other, name)] for name in names]
+    return text.append_text(styled_table(columns, rows, cells))
+
+
+def _values(run: Run, other: Run, name: str) -> list[str]:
+    return [_shown(each, name) for each in (run, other)]
+
+
+def _shown(run: Run, name: str) -> str:
+    """Return the value of a field of a run, if it has one."""
+    if not run.has_spec:
+        return UNKNOWN
+    if name in run.mixed_fields:
+        return MIXED
+    return plain_text(shown_value(getattr(run.spec, name)))
+
+
+def run_files(files: Sequence[RunFile], checkpoints: Sequence[CheckpointInfo], cells: int) -> Text:
+    """Return a line for each file; checkpoints come first, with their steps."""
+    if not files:
+        return Text("The folder is empty or missing.", QUIET_STYLE)
+    steps = {each.file: each.step for each in checkpoints}
+    ordered = sorted(files, key=lambda file: (not file.name.startswith("checkpoints/"), file.name))
+    rows = [[plain_text(each.name), size(each.bytes), _purpose(each, steps)] for each in ordered]
+    rows.append(["", size(sum(each.bytes for each in files)), "total"])
+    return styled_table(_FILE_COLUMNS, rows, cells)
+
+
+def _purpose(file: RunFile, steps: Mapping[str, int]) -> str:
+    purpose = FILE_PURPOSES.get(file.name, UNKNOWN_PURPOSE)
+    return f"step {steps[file.name]:,}: {purpose}" if file.name in steps else purpose

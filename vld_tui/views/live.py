@@ -12,7 +12,7 @@ from engine.protocol import CollapseDetected, CombinationSpec, RunSpec, RunTask,
 from vld_tui.runs.progress import Progress
 from vld_tui.views.accuracies import accuracy_table
 from vld_tui.views.combined import notices, progress_label
-from vld_tui.views.lines import collapse_line, recovery_line
+from vld_tui.views.event_lines import collapse_line, recovery_line
 from vld_tui.views.plan import plan_table
 from vld_tui.words.numbers import duration, rate
 from vld_tui.words.palette import ALARM_STYLE, GREEN, ID_STYLE, QUIET_STYLE

@@ -1,11 +1,11 @@
-"""Studies as text: what a launch would do, progress, and results so far."""
+"""A study as text: its cells, standing, cost and cautions."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -16,11 +16,12 @@ from vld_tui.study.define.definition import Study
 from vld_tui.study.forecast import StudyCost, seconds_left, value_counts
 from vld_tui.study.preflight import AbsentWeights
 from vld_tui.study.results.cells import StudyCell, grid_so_far
+from vld_tui.study.results.groups import image_versions
 from vld_tui.study.results.outcomes import ID, OOD
 from vld_tui.study.standing import Standing, Strays
 from vld_tui.views.run_columns import estimate_text
 from vld_tui.words.columns import GAP, Column, table_lines
-from vld_tui.words.numbers import UNKNOWN, duration, plural, size
+from vld_tui.words.numbers import UNKNOWN, duration, moment, plural, size
 from vld_tui.words.text import plain_text, width
 
 MISSING: Final = "·"
@@ -43,6 +44,8 @@ _NOUNS: Final[Mapping[str, str]] = {
     "trial_seed": "trial seed",
 }
 """Nouns for values of a field that can be counted."""
+DIGEST_DIGITS: Final = 12
+"""Number of digits of a digest to show."""
 
 
 def shown_setting(name: str, value: object) -> str:
@@ -278,3 +281,60 @@ def _runs(cells: Sequence[StudyCell]) -> str:
     whole = StudyCell.joined(cells)
     finished, asked = len(whole.finished), len(whole.specs)
     return str(finished) if finished == asked else f"{finished}/{asked}"
+
+
+def image_cautions(study: str, runs: Iterable[Run]) -> Iterator[str]:
+    """Yield a caution for each data set whose images changed between runs of a study."""
+    for dataset, versions in image_versions(runs).items():
+        older, plainly = versions[:-1], "; ".join(map(_version_words, versions))
+        lists = ", ".join(f"vld ls --where data_digest:{_digest(alike)}" for alike in older)
+        yield (
+            f"the images of {dataset} changed between runs: {plainly}. Their results are not "
+            f"comparable. Trash the older runs ({lists}), then vld sweep {study} runs them again."
+        )
+
+
+def _version_words(alike: Sequence[Run]) -> str:
+    first, last = (moment(run.created_at)[:16] for run in (alike[0], alike[-1]))
+    when = first if first == last else f"{first} to {last}"
+    return f"{plural(len(alike), 'run')} of {when} have {_digest(alike)}"
+
+
+def _digest(alike: Sequence[Run]) -> str:
+    return alike[0].data_digest[:DIGEST_DIGITS]
+
+
+def precision_cautions(study: Study, runs: Iterable[Run]) -> Iterator[str]:
+    """Yield a caution if the precision of training or of evaluations differs between runs.
+
+    A study that compares precisions is not warned about its training.
+    """
+    known = [run for run in runs if run.precision is not None]
+    trained = Counter(run.precision for run in known)
+    if len(trained) > 1 and "precision" not in study.compare:
+        yield (
+            f"the precision of training differs between runs: {_precision_counts(trained)}"
+            f"{_why_precisions_differ(known)}. This alone may change their results. To avoid this: "
+            'precision = "fp32" below [fields] of the study (--precision fp32 of vld run).'
+        )
+    evaluated = Counter(run.evaluated_in for run in known)
+    if len(evaluated) > 1:
+        lists = ", ".join(
+            f"vld ls --where 'tag:{study.name} evaluation_precision:{name}'"
+            for name in evaluated
+            if name != "fp32"
+        )
+        yield (
+            f"the precision of evaluations differs between runs: {_precision_counts(evaluated)}. "
+            f"New runs are evaluated in fp32. Trash the others ({lists}), then vld sweep "
+            f"{study.name} runs them again."
+        )
+
+
+def _precision_counts(precisions: Counter[str | None]) -> str:
+    return ", ".join(f"{plural(runs, 'run')} in {name}" for name, runs in precisions.most_common())
+
+
+def _why_precisions_differ(runs: Sequence[Run]) -> str:
+    chosen = any(run.spec.precision == "auto" for run in runs)
+    return " (auto chooses the fastest on each machine)" if chosen else ""

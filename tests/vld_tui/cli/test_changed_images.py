@@ -10,7 +10,7 @@ from tests.vld_tui.store.told_runs import Teller, data_prepared, evaluated, fini
 from vld_tui.home import open_home
 from vld_tui.store.store import Store
 from vld_tui.study.define.files import find_study
-from vld_tui.views.cautions import image_cautions
+from vld_tui.views.study import image_cautions
 
 STUDY = """
 name = "rates"

@@ -25,7 +25,7 @@ from vld_tui.runs import event_reader as follower
 from vld_tui.runs import run_folder
 from vld_tui.store import ingest
 from vld_tui.store.store import Store
-from vld_tui.views import event_tail
+from vld_tui.views.event_lines import FIRST_BYTES
 
 STEPS = 40_000
 EVALUATED_EVERY = 400
@@ -75,9 +75,9 @@ def test_few_lines_take_few_reads(long_run: Vld, monkeypatch: pytest.MonkeyPatch
         asked.append(path.stat().st_size - offset)
         return read_events(path, offset, **options)
 
-    monkeypatch.setattr(event_tail, "read_events", counted)
+    monkeypatch.setattr("vld_tui.views.event_lines.read_events", counted)
     assert "finished" in long_run("logs", "long", "-n", "1003").stdout
-    assert asked == [event_tail.FIRST_BYTES]
+    assert asked == [FIRST_BYTES]
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -11,7 +11,7 @@ from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
-from vld_tui.views.run_heading import trouble_line
+from vld_tui.views.run_status import trouble_line
 
 
 def test_a_run_is_stopping_from_the_request_until_it_has(home: Home, submitted: Run) -> None:

@@ -27,10 +27,9 @@ from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import ArmResult
 from vld_tui.runs.story import Story
 from vld_tui.study.results.groups import group_by_seed
-from vld_tui.views.accuracies import accuracy_rows
+from vld_tui.views.accuracies import accuracy_rows, domain_results
 from vld_tui.views.compare import compare_lines
-from vld_tui.views.domain_results import domain_results
-from vld_tui.views.lines import story_lines
+from vld_tui.views.event_lines import story_lines
 from vld_tui.views.plan import plan_rows
 
 SPEC = resolve_spec({"steps": 10, "augment_validation": True, "target": "sketch"})

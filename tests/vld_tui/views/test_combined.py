@@ -25,8 +25,8 @@ from tests.vld_tui.dashboard.run_facts import make_attempts
 from vld_tui.cli.reporters import closing_view
 from vld_tui.runs.progress import Progress
 from vld_tui.views.combined import findings, networks, notices, place_label, step_label
-from vld_tui.views.lines import closing_line, event_lines
-from vld_tui.views.timeline import timeline
+from vld_tui.views.event_lines import closing_line, event_lines
+from vld_tui.views.run_status import timeline
 
 PARENTS = tuple(Parent(f"run-{index}\x1b[2J", f"/{index}") for index in range(9))
 SOUP = Combination(method="greedy_soup", parents=PARENTS)

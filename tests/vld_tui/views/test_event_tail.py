@@ -10,8 +10,7 @@ import pytest
 from engine.protocol import resolve_spec
 from engine.rundir import RunDir
 from tests.vld_tui.store.told_runs import Teller, data_prepared, evaluation, finished, steps_taken
-from vld_tui.views import event_tail
-from vld_tui.views.event_tail import EventTail
+from vld_tui.views.event_lines import EventTail
 
 SPEC = resolve_spec({"steps": 60_000})
 
@@ -78,7 +77,7 @@ def test_the_end_of_a_long_run_is_read_fast_and_says_that_it_is_one(teller: Tell
 def test_no_more_lines_are_kept_than_can_be_searched(
     teller: Teller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_tail, "MOST_LINES", 2)
+    monkeypatch.setattr("vld_tui.views.event_lines.MOST_LINES", 2)
     tail = EventTail(teller.run_dir.events)
     teller.says(*(steps_taken(step, 1.0) for step in (1, 2, 3)))
     assert [line.split()[1] for line in tail.read(SPEC)] == ["2/60,000", "3/60,000"]

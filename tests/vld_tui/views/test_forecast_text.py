@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.vld_tui.dashboard.fake_history import make_run
 from vld_tui.study.forecast import Forecast
-from vld_tui.views.forecast import forecast_text
+from vld_tui.views.plan import forecast_text
 
 
 def test_what_no_run_tells_is_unknown() -> None:

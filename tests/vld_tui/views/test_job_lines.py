@@ -7,7 +7,7 @@ import pytest
 
 from tests.vld_tui.dashboard.fake_history import make_run
 from vld_tui.views.queue import job_lines, job_text, reason_in_words
-from vld_tui.views.run_heading import run_heading
+from vld_tui.views.run_status import run_heading
 
 WAITS = make_run(
     1, status="queued", job="7_1", has_job=True, job_state="PENDING", job_reason="Priority"

@@ -12,7 +12,7 @@ from tests.vld_tui.dashboard.run_facts import (
     make_progress,
 )
 from vld_tui.runs.progress import Progress
-from vld_tui.views.domain_results import NOT_EVALUATED, domain_results
+from vld_tui.views.accuracies import NOT_EVALUATED, domain_results
 from vld_tui.views.predictions import (
     CLASS_ORDERS,
     caption,

@@ -21,11 +21,16 @@ from engine.protocol.intervals import Interval, Sample, accuracy_interval, uncer
 from tests.vld_tui.dashboard.fake_history import make_run
 from vld_tui.cli.reporters import closing_view
 from vld_tui.runs.progress import Progress
-from vld_tui.views.accuracies import accuracy_rows, interval_line, interval_record, run_certainty
+from vld_tui.views.accuracies import (
+    accuracy_rows,
+    domain_results,
+    interval_line,
+    interval_record,
+    run_certainty,
+)
 from vld_tui.views.combined import cautions
-from vld_tui.views.domain_results import domain_results
 from vld_tui.views.live import training_view
-from vld_tui.views.run_heading import run_heading
+from vld_tui.views.run_status import run_heading
 
 PHOTO = DomainInfo("photo", False, 500, 400, 100)
 ART = DomainInfo("art", False, 250, 200, 50)

@@ -12,10 +12,8 @@ from tests.vld_tui.dashboard.run_facts import FULL, make_attempts, make_progress
 from vld_tui.dashboard.draw.log import log_line, log_state, log_tail
 from vld_tui.runs.metrics import CheckpointInfo
 from vld_tui.runs.progress import Progress
-from vld_tui.views.configuration import configuration, configuration_difference
-from vld_tui.views.run_files import run_files
-from vld_tui.views.run_heading import run_heading, trouble_line
-from vld_tui.views.timeline import timeline
+from vld_tui.views.detail import configuration, configuration_difference, run_files
+from vld_tui.views.run_status import run_heading, timeline, trouble_line
 
 HIT = Style(reverse=True)
 LAST = (CheckpointInfo("last", 150, "checkpoints/last.safetensors", 9),)

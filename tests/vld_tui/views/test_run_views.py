@@ -26,9 +26,8 @@ from engine.protocol.datasets import LeftOut
 from engine.protocol.extras import install_command
 from vld_tui.cli.reporters import closing_view, next_commands
 from vld_tui.runs.progress import Progress
-from vld_tui.views.accuracies import accuracy_rows
-from vld_tui.views.domain_results import domain_results
-from vld_tui.views.lines import closing_line, event_lines
+from vld_tui.views.accuracies import accuracy_rows, domain_results
+from vld_tui.views.event_lines import closing_line, event_lines
 from vld_tui.views.live import preparing_view, training_view
 from vld_tui.views.plan import plan_rows
 from vld_tui.words.text import width

@@ -19,7 +19,7 @@ from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home
 from vld_tui.runs.run_folder import suspended_pid
 from vld_tui.store.store import Store
-from vld_tui.views.run_heading import trouble_line
+from vld_tui.views.run_status import trouble_line
 
 DEADLINE_S = 10.0
 

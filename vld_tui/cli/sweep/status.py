@@ -22,12 +22,13 @@ from vld_tui.study.launch_plan import devices_of, last_place
 from vld_tui.study.results.cells import StudyCell, grid_so_far
 from vld_tui.study.results.outcomes import ID, OOD, known_measures, measured
 from vld_tui.study.standing import Standing, Strays, find_strays, standing_of
-from vld_tui.views.cautions import image_cautions, precision_cautions
 from vld_tui.views.queue import at_rest_lines
 from vld_tui.views.study import (
     counts_text,
     failure_lines,
+    image_cautions,
     left_text,
+    precision_cautions,
     result_lines,
     stray_text,
     study_heading,

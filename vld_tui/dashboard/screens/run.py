@@ -27,8 +27,7 @@ from vld_tui.dashboard.widgets.run.log import LogPane
 from vld_tui.dashboard.widgets.run.samples import SamplesPane
 from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
 from vld_tui.runs.run import Run
-from vld_tui.views.run_heading import run_heading, trouble_line
-from vld_tui.views.timeline import timeline
+from vld_tui.views.run_status import run_heading, timeline, trouble_line
 
 PANES: Final[Mapping[str, Callable[[], Widget]]] = {
     "curves": Curves,

@@ -8,8 +8,7 @@ from rich.text import Text
 
 from vld_tui.dashboard.feed import OtherRun, RunDetail
 from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
-from vld_tui.views.configuration import configuration, configuration_difference
-from vld_tui.views.detail import run_facts
+from vld_tui.views.detail import configuration, configuration_difference, run_facts
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 

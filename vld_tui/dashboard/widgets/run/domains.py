@@ -15,7 +15,7 @@ from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.feed import RunDetail
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
-from vld_tui.views.domain_results import domain_results
+from vld_tui.views.accuracies import domain_results
 from vld_tui.views.predictions import (
     class_orders,
     class_table,

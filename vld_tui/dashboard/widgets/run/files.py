@@ -10,7 +10,7 @@ from textual.binding import BindingType
 from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.feed import RunDetail
 from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
-from vld_tui.views.run_files import run_files
+from vld_tui.views.detail import run_files
 from vld_tui.words.palette import QUIET_STYLE
 from vld_tui.words.text import plain_text
 
