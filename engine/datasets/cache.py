@@ -26,12 +26,10 @@ from PIL import Image
 
 from engine.datasets.duplicates import same_content
 from engine.datasets.folders import ImageSet
-from engine.datasets.original_sizes import Sizes, read_sizes, sizes_from_headers, write_sizes
 from engine.datasets.progress import Progress
 from engine.errors import DataError
-from engine.machine.disk import is_full
+from engine.machine.disk import is_full, write_atomic
 from engine.machine.processor import usable_cores
-from engine.rundir import write_atomic
 from engine.rundir.lock import held
 from engine.text import format_size
 
@@ -45,8 +43,15 @@ TASK_IMAGES: Final = 32
 """Images that a thread decodes per task."""
 SPARE_BYTES: Final = 64 * 2**20
 """Free disk space that must remain after writing a cache."""
-
 Pixels = npt.NDArray[np.uint8]
+Sizes = npt.NDArray[np.int32]
+"""Width and height in pixels, (N, 2); 0 if the image cannot be read."""
+SIZES_FILE: Final = "sizes.bin"
+STORED_SIZES: Final = "<i4"
+SIZE_BYTES: Final = 8
+CRC_BYTES: Final = 4
+HEADERS_PER_TASK: Final = 256
+"""Images that a thread reads per task."""
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -308,3 +313,63 @@ def _cannot_write(root: Path, error: OSError, needed: int) -> DataError:
     return DataError(
         f"The image cache {root} cannot be written: {error}. Use another --home (VLD_HOME)."
     )
+
+
+def read_sizes(cache: Path, images: int) -> Sizes | None:
+    """Return the sizes of a cache's images; None if they are missing or damaged."""
+    try:
+        content = (cache / SIZES_FILE).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    stored, crc = content[:-CRC_BYTES], content[-CRC_BYTES:]
+    if len(stored) != images * SIZE_BYTES or _crc(stored) != crc:
+        return None
+    return np.frombuffer(stored, dtype=STORED_SIZES).reshape(-1, 2).astype(np.int32)
+
+
+def write_sizes(cache: Path, sizes: Sizes) -> None:
+    """Store sizes in a cache's folder."""
+    stored = sizes.astype(STORED_SIZES).tobytes()
+    write_atomic(cache / SIZES_FILE, stored + _crc(stored))
+
+
+def _crc(stored: bytes) -> bytes:
+    return zlib.crc32(stored).to_bytes(CRC_BYTES, "little")
+
+
+def sizes_from_headers(
+    image_set: ImageSet, unreadable: dict[int, str], on_progress: Progress
+) -> Sizes | None:
+    """Return the sizes of images from their headers, without decoding.
+
+    Args:
+        image_set: the images.
+        unreadable: reasons by index of images to skip.
+        on_progress: called with the number of images read and the total; may raise to abort.
+
+    Returns:
+        None if one can no longer be read.
+    """
+    sizes = np.zeros((len(image_set), 2), dtype=np.int32)
+
+    def look(indices: range) -> bool:
+        """Return whether all images that were readable still are."""
+        try:
+            for index in indices:
+                if index not in unreadable:
+                    sizes[index] = image_set.open_header(index).size
+        except OSError:
+            return False
+        return True
+
+    every_index = range(len(image_set))
+    spans = [every_index[start:][:HEADERS_PER_TASK] for start in every_index[::HEADERS_PER_TASK]]
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        try:
+            for span, are_readable in zip(spans, pool.map(look, spans), strict=True):
+                if not are_readable:
+                    return None
+                on_progress(span.stop, len(image_set))
+        finally:
+            pool.shutdown(cancel_futures=True)  # do not run the remaining tasks
+    return sizes

@@ -18,10 +18,10 @@ from typing import Final
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from engine.datasets.archives import TarSource, is_archive
 from engine.datasets.card import TableColumns, read_card
 from engine.datasets.formats import HEAD_BYTES, IMAGE_EXTENSIONS, formats_of, sniff
-from engine.datasets.imports import find_tables, is_archive
-from engine.datasets.imports.archives import TarSource
+from engine.datasets.parquet import find_tables
 from engine.datasets.reading import describe_reading, has_shared_classes, join_names
 from engine.datasets.sources import (
     ABOVE_CLASSES,

@@ -7,34 +7,31 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 
+from engine.datasets.archives import is_archive, unpack
 from engine.datasets.card import DatasetCard, TableColumns, read_card, write_card
 from engine.datasets.catalog import describe
 from engine.datasets.folders import ImageSet
-from engine.datasets.hub import download_tables
-from engine.datasets.imports import (
-    ImageColumns,
-    arrange_camera_traps,
-    find_annotations,
-    find_tables,
-    is_archive,
-    require_pyarrow,
-    staged,
-    unpack,
-    write_images,
-)
-from engine.datasets.layouts import complete_card
 from engine.datasets.named_sets import (
     IMAGES,
     check_name,
     check_published_name,
     check_replaceable,
     put_in_place,
+    staged,
 )
+from engine.datasets.parquet import ImageColumns, find_tables, require_pyarrow, write_images
 from engine.datasets.progress import Reporter, progress_of
 from engine.datasets.sources import EXCLUDED, FolderSource, ImageSource
-from engine.datasets.study_sets import STUDY_SETS, how_to_get
+from engine.datasets.study_sets import (
+    STUDY_SETS,
+    arrange_camera_traps,
+    download_tables,
+    find_annotations,
+    how_to_get,
+)
 from engine.datasets.tables import TABLE_SUFFIXES, TableSource, missing_note
 from engine.errors import DataError
 from engine.protocol import nearest
@@ -219,3 +216,62 @@ def _exclusion_notes(source: ImageSource, request: AddDataset) -> tuple[str, ...
     lines = "1 line" if len(unmatched) == 1 else f"{len(unmatched):,} lines"
     matches = "matches" if len(unmatched) == 1 else "match"
     return (f"{lines} of {request.exclude} {matches} no image: {listed(unmatched)}",)
+
+
+def complete_card(card: DatasetCard, source: ImageSource, request: AddDataset) -> DatasetCard:
+    """Return a card completed from its folder or table and the request.
+
+    Args:
+        card: has its root, and the columns of a table.
+        source: all images there.
+        request: domains, exclusions, classes.
+
+    Raises:
+        DataError: if requested domains do not exist or the list of exclusions cannot be read.
+    """
+    if (reading := source.reading) is not None:
+        card = msgspec.structs.replace(
+            card, layout=reading.layout, wrapper=reading.wrapper, below_domain=reading.splits,
+            excluded=read_exclusions(request.exclude, source.location),
+        )  # fmt: skip
+    elif request.exclude is not None:
+        raise DataError("--exclude is only for folders. Remove the rows from the table instead.")
+    folders = source.class_folders()
+    if request.domains is not None:
+        _check_domains(card, folders, request.domains)
+        card = msgspec.structs.replace(card, domains=request.domains)
+    study_set = STUDY_SETS.get(request.name)
+    if request.keep_missing_classes or (study_set is not None and study_set.lacks_classes):
+        used = [folders[name] for name in folders if name in (card.domains or folders)]
+        card = msgspec.structs.replace(card, classes=tuple(sorted(set().union(*used))))
+    return card
+
+
+def _check_domains(
+    card: DatasetCard, folders: dict[str, set[str]], wanted: tuple[str, ...]
+) -> None:
+    """Raise DataError if requested domains do not exist."""
+    missing = [domain for domain in wanted if domain not in folders]
+    if missing:
+        raise DataError(
+            f"{card.root} has no domain {', '.join(missing)}. Its domains: "
+            f"{', '.join(sorted(folders))}."
+        )
+
+
+def read_exclusions(file: str | None, root: Path) -> frozenset[str]:
+    """Read paths, one per line, relative to a root or absolute.
+
+    A byte-order mark, Windows line ends and separators, and a leading ``./`` are ignored.
+
+    Raises:
+        DataError: if the list cannot be read.
+    """
+    if file is None:
+        return frozenset()
+    try:
+        lines = Path(os.path.expanduser(file)).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"The --exclude file {file} cannot be read: {error}.") from None
+    paths = (line.strip().replace("\\", "/") for line in lines)
+    return frozenset(path.removeprefix(f"{root}/").removeprefix("./") for path in paths if path)

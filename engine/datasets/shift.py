@@ -21,12 +21,11 @@ from PIL import Image
 from engine.datasets.cache import resize
 from engine.datasets.card import DatasetCard, TableColumns
 from engine.datasets.folders import decode_image
-from engine.datasets.imports import staged
-from engine.datasets.layouts import find_class_images
-from engine.datasets.named_sets import IMAGES, check_name
+from engine.datasets.named_sets import IMAGES, check_name, staged
 from engine.datasets.progress import Progress, Reporter, progress_of
+from engine.datasets.reading import describe_reading, has_shared_classes
 from engine.datasets.register import register
-from engine.datasets.sources import ImageFile
+from engine.datasets.sources import FolderSource, ImageFile
 from engine.datasets.tables import read_columns
 from engine.errors import DataError
 from engine.machine.processor import usable_cores
@@ -39,6 +38,7 @@ from engine.protocol.datasets import (
     WorkNote,
 )
 from engine.protocol.extras import install_command
+from engine.protocol.spec import Layout
 from engine.text import counted, listed
 
 CLEAN: Final = "clean"
@@ -59,6 +59,8 @@ SMALLEST: Final = 32
 _TAKES_SEED: Final = ("impulse_noise", "glass_blur")
 TABLE_FILE: Final = "images.csv"
 """Table that a split by a column writes, in the data set's folder."""
+WITHOUT_DOMAINS: Final = ("class", "split/class")
+"""Layouts with a single domain."""
 
 
 @dataclass(frozen=True)
@@ -316,3 +318,53 @@ def _match(files: Sequence[ImageFile], rows: Sequence[tuple[str, ...]]) -> dict[
                 f"The table puts {path} into two domains, {domain_of[path]} and {domain}."
             )
     return domain_of
+
+
+def find_class_images(folder: Path, layout: Layout = "auto") -> list[ImageFile]:
+    """Return the images of a folder of one domain, with paths relative to it.
+
+    Args:
+        folder: laid out as ``class/image`` or ``split/class/image``.
+        layout: folder layout; ``auto`` detects it.
+
+    Raises:
+        DataError: if the folder is missing, has fewer than two classes, a class without images, or
+            already has domains.
+    """
+    if folder.is_file():
+        raise DataError(f"{folder} is a file. Give an unpacked folder of class/image.")
+    if not folder.is_dir():
+        raise DataError(f"no folder {folder}. Give a folder of class/image.")
+    source = FolderSource(folder, layout)
+    try:
+        files = source.files()
+        if layout == "auto" and _has_sub_classes(source):
+            source = FolderSource(folder, "class")
+            files = source.files()
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error}.") from None
+    folders = source.class_folders()
+    if files and source.reading.layout not in WITHOUT_DOMAINS:
+        layout_text = describe_reading(source.reading, folders, set().union(*folders.values()))
+        raise DataError(
+            f"{folder} already has domains "
+            f"({source.reading.layout.replace('plain', 'domain/class')}/image). Give one of them, "
+            f"such as {folder.joinpath(*source.reading.wrapper, files[0].domain)}, or --layout "
+            f"class.{layout_text and f' Detected layout: {layout_text}'}"
+        )
+    classes = set().union(*folders.values()) if folders else set()
+    if len(classes) < 2 or not files:
+        raise DataError(
+            f"{folder} has {counted(len(classes), 'class folder')} and "
+            f"{counted(len(files), 'image')}, but needs class/image with at least two classes."
+        )
+    if empty := sorted(classes - {file.class_name for file in files}):
+        raise DataError(f"{folder} has classes without images: {listed(empty)}.")
+    return files
+
+
+def _has_sub_classes(source: FolderSource) -> bool:
+    """Return whether the detected domains are more likely classes with subfolders."""
+    cells = {(file.domain, file.class_name) for file in source.files()}
+    is_plain = source.reading.layout == "plain"
+    return is_plain and len(cells) > 0 and not has_shared_classes(cells)

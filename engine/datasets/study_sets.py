@@ -2,13 +2,38 @@
 
 Counts: Gulrajani & Lopez-Paz, "In Search of Lost Domain Generalization", and DomainBed's loaders.
 Archives: DomainBed's ``domainbed/scripts/download.py``.
+TerraIncognita's locations, categories and folder names are also DomainBed's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import errno
+import hashlib
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from engine.datasets.progress import Progress
+from engine.errors import DataError
+from engine.machine.disk import is_full
+from engine.text import without_secrets
+
+BLOCK_BYTES: Final = 8 * 2**20
+"""Bytes read from the hub at a time; an interrupt loses at most these."""
+LOCATIONS: Final = ("38", "43", "46", "100")
+CATEGORIES: Final = (
+    "bird", "bobcat", "cat", "coyote", "dog", "empty", "opossum", "rabbit", "raccoon", "squirrel",
+)  # fmt: skip
+ANNOTATIONS: Final = "caltech_*.json"
+IMAGE_FOLDER: Final = "eccv_18_all_images_sm"
+_REPORT_EVERY: Final = 200
+_NO_LINKS: Final = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES)
 
 
 @dataclass(frozen=True)
@@ -130,3 +155,213 @@ def ways_to_get(name: str) -> tuple[str, ...]:
         f"Download it from the Hugging Face hub ({study_set.hub_id}): vld data fetch {name}.",
         *ways,
     )
+
+
+class Download(NamedTuple):
+    """Parquet files, sorted by name, and their revision."""
+
+    files: tuple[Path, ...]
+    revision: str
+
+
+class _Table(NamedTuple):
+    """A parquet file on the hub: path, size in bytes, and SHA-256 if known."""
+
+    address: str
+    size: int
+    sha256: str | None
+
+
+def download_tables(hub_id: str, into: Path, on_progress: Progress) -> Download:
+    """Download a data set's parquet files into ``into``, resuming an earlier download.
+
+    All files are of the newest revision at the start; each is checked against the hub's size and
+    checksum. The hub client's variables ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE`` apply. Its
+    ``hf_hub_download`` is not used because it restarts a file after an interrupt.
+
+    Raises:
+        DataError: if the hub is unreachable or refuses, or the data set has no parquet files. The
+            partial download is kept, and the next call resumes it.
+        OSError: if the disk is full or cannot be written.
+    """
+    import huggingface_hub  # half a second
+
+    try:
+        revision = str(huggingface_hub.HfApi().dataset_info(hub_id).sha)
+        hub = huggingface_hub.HfFileSystem()
+        tables = _find_tables(hub, hub_id, revision)
+    except Exception as error:  # noqa: BLE001 - any error of the client: always reported
+        raise _unreachable(hub_id, error) from None
+    if not tables:
+        raise DataError(f"{hub_id} no longer has parquet files on the hub.")
+    folder = into / revision
+    folder.mkdir(parents=True, exist_ok=True)
+    total = sum(table.size for table in tables)
+    before, files = 0, []
+    for number, table in enumerate(tables):
+        file = folder / f"{number:05}.parquet"
+
+        def progress(done: int, before: int = before) -> None:
+            on_progress(before + done, total)
+
+        if not file.exists():
+            _download(hub, hub_id, table, file, progress)
+        before += table.size
+        on_progress(before, total)
+        files.append(file)
+    return Download(tuple(files), revision)
+
+
+def _find_tables(hub: Any, hub_id: str, revision: str) -> list[_Table]:
+    found = hub.find(f"datasets/{hub_id}@{revision}", detail=True)
+    return [
+        _Table(address, facts["size"], facts["lfs"].sha256 if facts.get("lfs") else None)
+        for address, facts in sorted(found.items())
+        if address.endswith(".parquet")
+    ]
+
+
+def _download(
+    hub: Any, hub_id: str, table: _Table, file: Path, on_progress: Callable[[int], None]
+) -> None:
+    """Download one file, resuming an earlier download, and verify it."""
+    part = file.with_suffix(".part")
+    with part.open("ab") as local:
+        while (done := local.tell()) < table.size:
+            try:
+                with hub.open(table.address, "rb", cache_type="none") as remote:
+                    remote.seek(done)
+                    block = remote.read(BLOCK_BYTES)
+            except Exception as error:  # noqa: BLE001 - as above
+                raise _unreachable(hub_id, error) from None
+            if not block:
+                raise _unreachable(hub_id, EOFError(f"{table.address} ends early"))
+            local.write(block)
+            local.flush()
+            on_progress(local.tell())
+    if part.stat().st_size != table.size or not _has_checksum(part, table.sha256):
+        part.unlink()
+        raise DataError(
+            f"{table.address} was damaged in the download and deleted. Run the command again."
+        )
+    part.rename(file)
+
+
+def _has_checksum(file: Path, sha256: str | None) -> bool:
+    if sha256 is None:
+        return True
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest() == sha256
+
+
+def _unreachable(hub_id: str, error: Exception) -> Exception:
+    """Return the error to raise; a full disk is not the hub's fault."""
+    if is_full(error):
+        return error
+    text = without_secrets(str(error).strip()) or type(error).__name__
+    reason = text.splitlines()[0].rstrip(".")
+    return DataError(
+        f"{hub_id} cannot be downloaded from the Hugging Face hub: {reason}. The partial download "
+        "is kept; run the command again to resume."
+    )
+
+
+class _Image(msgspec.Struct):
+    id: str | int
+    file_name: str
+    location: str | int | None = None
+
+
+class _Annotation(msgspec.Struct):
+    image_id: str | int
+    category_id: int
+
+
+class _Category(msgspec.Struct):
+    id: int
+    name: str
+
+
+class _Annotations(msgspec.Struct):
+    """The used parts of a COCO Camera Traps file."""
+
+    images: list[_Image]
+    annotations: list[_Annotation]
+    categories: list[_Category]
+
+
+def find_annotations(folder: Path) -> Path | None:
+    """Return the annotations in a folder of the unpacked archives; None if there are none."""
+    found = sorted(folder.glob(ANNOTATIONS))
+    return found[-1] if found else None  # the latest: names end with a date
+
+
+def arrange_camera_traps(annotations: Path, into: Path, on_progress: Progress) -> list[str]:
+    """Arrange the images as ``location_N/category/name``, with hard links if possible.
+
+    Args:
+        annotations: the JSON file, next to the images in ``eccv_18_all_images_sm``.
+        into: an empty folder.
+        on_progress: called with the number of placed images and the total.
+
+    Returns:
+        The names of annotated images that are missing.
+
+    Raises:
+        DataError: if the annotations or all images cannot be read.
+        OSError: if a file cannot be written.
+    """
+    images = annotations.parent / IMAGE_FOLDER
+    if not images.is_dir():
+        raise DataError(
+            f"The folder {IMAGE_FOLDER} is missing next to {annotations}. Unpack "
+            f"{IMAGE_FOLDER}.tar.gz there."
+        )
+    places = _places(annotations)
+    missing = []
+    for number, (place, name) in enumerate(places, start=1):
+        (into / place).mkdir(parents=True, exist_ok=True)
+        if not _link(images / name, into / place / name):
+            missing.append(name)
+        if number % _REPORT_EVERY == 0 or number == len(places):
+            on_progress(number, len(places))
+    if len(missing) == len(places):
+        raise DataError(f"{images} has none of the images listed in {annotations.name}.")
+    return missing
+
+
+def _places(annotations: Path) -> list[tuple[str, str]]:
+    """Return (folder, file name) of every used image, once for each of its categories."""
+    try:
+        content = msgspec.json.decode(annotations.read_bytes(), type=_Annotations)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DataError(f"{annotations} cannot be read: {error}.") from None
+    category_names = {category.id: category.name for category in content.categories}
+    categories: dict[str | int, set[str]] = defaultdict(set)
+    for annotation in content.annotations:
+        categories[annotation.image_id].add(category_names.get(annotation.category_id, ""))
+    places = {
+        (f"location_{image.location}/{category}", Path(image.file_name).name)
+        for image in content.images
+        if str(image.location) in LOCATIONS
+        for category in categories[image.id] & set(CATEGORIES)
+    }
+    if not places:
+        raise DataError(
+            f"{annotations} has no annotations for the locations {', '.join(LOCATIONS)}. Is it the "
+            "file of Caltech Camera Traps?"
+        )
+    return sorted(places)
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Create a hard link, or a copy if that fails; return False if the source is missing."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        shutil.copyfile(source, target)
+    return True

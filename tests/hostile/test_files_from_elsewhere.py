@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.datasets import DataError
+from engine.datasets.archives import unpack
 from engine.datasets.card import CARD_FILE, read_card
-from engine.datasets.imports.archives import unpack
 from engine.datasets.tables import TableSource
 from engine.failures import describe_failure
 from engine.protocol import (
@@ -140,7 +140,7 @@ def test_no_run_id_leads_out_of_the_home(home: Home, run_id: str) -> None:
 def test_an_archive_that_grows_as_no_images_do_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    monkeypatch.setattr("engine.datasets.imports.archives.SMALL_BYTES", 2**20)
+    monkeypatch.setattr("engine.datasets.archives.SMALL_BYTES", 2**20)
     path, into = tmp_path / f"bomb.{form}", tmp_path / "into"
     into.mkdir()
     content = bytes(8 * 2**20)

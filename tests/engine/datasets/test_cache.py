@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from torchvision.transforms import Resize
 
-from engine.datasets import DataError, cache, open_image_set
+from engine.datasets import DataError, open_image_set
 from engine.datasets.cache import TASK_IMAGES, CachedImages, cache_key, cached_images
 from tests.engine.datasets.image_folders import MakeFolder
 
@@ -205,7 +205,7 @@ def test_few_images_stay_in_memory_however_many_are_taken(
     cached = cached_images(open_image_set("mine", folder), 256, tmp_path / "cache")
     (pixels_file,) = pixel_files(tmp_path / "cache")
     expected = np.fromfile(pixels_file, dtype=np.uint8)
-    monkeypatch.setattr(cache, "RESIDENT_BYTES", 2**20)
+    monkeypatch.setattr("engine.datasets.cache.RESIDENT_BYTES", 2**20)
 
     def resident_kib() -> int:
         blocks = Path("/proc/self/smaps").read_text().split("Rss:")

@@ -12,8 +12,8 @@ import pytest
 
 from engine.datasets import DataError, open_image_set
 from engine.datasets.catalog import find_target
-from engine.datasets.layouts import find_class_images
 from engine.datasets.register import add_dataset
+from engine.datasets.shift import find_class_images
 from engine.datasets.sources import FolderSource, ImageSource, ZipSource
 from engine.protocol.datasets import AddDataset
 from engine.protocol.spec import Layout

@@ -13,8 +13,7 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from engine.datasets.hub import BLOCK_BYTES
-from engine.datasets.study_sets import STUDY_SETS
+from engine.datasets.study_sets import BLOCK_BYTES, STUDY_SETS
 from tests.engine.datasets.hub_server import REVISION, Hub, serve
 from tests.engine.datasets.published_sets import image_table
 from tests.vld_tui.cli.conftest import Vld

@@ -203,7 +203,7 @@ def test_an_encrypted_archive_is_refused(root: Path, tmp_path: Path) -> None:
 def test_an_archive_of_very_many_files_is_refused(
     root: Path, tmp_path: Path, form: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.datasets.imports.archives.FEW_ENTRIES", 100)
+    monkeypatch.setattr("engine.datasets.archives.FEW_ENTRIES", 100)
     names = [name.format(number) for number in range(110 if "/" not in name else 25)]
     path = tmp_path / f"many.{form}"
     if form == "zip":

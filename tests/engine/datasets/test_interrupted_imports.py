@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from engine.datasets import DataError, list_datasets, open_image_set
-from engine.datasets.imports import staged
+from engine.datasets.named_sets import staged
 from engine.datasets.register import add_dataset
 from engine.protocol.datasets import AddDataset
 from tests.engine.datasets.published_sets import image_bytes

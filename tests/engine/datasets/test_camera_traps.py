@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from engine.datasets import DataError, open_image_set
-from engine.datasets.imports.camera_traps import CATEGORIES, IMAGE_FOLDER, LOCATIONS
 from engine.datasets.register import add_dataset
+from engine.datasets.study_sets import CATEGORIES, IMAGE_FOLDER, LOCATIONS
 from engine.protocol.datasets import AddDataset, DatasetListing, WorkNote, WorkReport
 from tests.engine.datasets.published_sets import image_bytes
 
