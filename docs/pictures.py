@@ -21,8 +21,8 @@ from rich.console import Console
 from vld_tui.cli.reporters import closing_view, next_commands
 from vld_tui.dashboard.app import make_dashboard
 from vld_tui.home import Home, open_home
-from vld_tui.runs.event_reader import EventFollower
 from vld_tui.runs.progress import Progress
+from vld_tui.runs.run_folder import EventFollower
 from vld_tui.store.store import Store
 from vld_tui.views.plan import plan_table
 

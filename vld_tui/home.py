@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import errno
+import functools
+import hashlib
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from engine.protocol import UserError
 from engine.rundir import RunDir
-from vld_tui.database_path import database_of
 
 HOME_VARIABLE = "VLD_HOME"
+DATABASES_VARIABLE: Final = "VLD_DATABASES"
+DATABASE_FILE: Final = "vld.db"
+_LOCAL_DISK: Final = Path("/var/tmp")
+_NETWORK_FILE_SYSTEMS: Final = frozenset(
+    ("afs", "beegfs", "ceph", "cifs", "gpfs", "lustre", "nfs", "nfs4", "panfs", "smb3", "smbfs",
+     "fuse.ceph", "fuse.glusterfs", "fuse.sshfs", "wekafs")
+)  # fmt: skip
+"""Types of network file systems."""
 
 
 class HomeError(UserError):
@@ -185,3 +196,53 @@ def _resolve(option: Path | None) -> Path:
     import platformdirs
 
     return platformdirs.user_data_path("vld-tui")
+
+
+def database_of(home: Path) -> Path:
+    """Return the path of a home's database.
+
+    ``VLD_DATABASES`` is the folder of all databases. Otherwise an existing one in the home is
+    used, and the database of a home on a shared disk is on a local disk, which SQLite's log and
+    locks need. Jobs on other machines only access the run folders, from which the database can be
+    rebuilt.
+    """
+    inside = home / DATABASE_FILE
+    named = os.environ.get(DATABASES_VARIABLE)
+    if not named and (inside.exists() or not is_on_network(home)):
+        return inside
+    folder = Path(named).expanduser().absolute() if named else _local_databases()
+    name = hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:16]
+    return folder / name / DATABASE_FILE
+
+
+@functools.cache
+def is_on_network(path: Path) -> bool:
+    """Return whether a path lies on a disk shared by several machines; if unknown, False."""
+    import psutil  # slow to import
+
+    path = path.resolve()
+    mounts = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
+    for folder in (path, *path.parents):
+        if (kind := mounts.get(str(folder))) is not None:
+            return kind in _NETWORK_FILE_SYSTEMS
+    return False
+
+
+def _local_databases() -> Path:
+    """Return this user's persistent folder on a local disk."""
+    root = _LOCAL_DISK if _LOCAL_DISK.is_dir() else Path(tempfile.gettempdir())
+    return root / f"vld-tui-{os.getuid()}"
+
+
+def make_database_folder(database: Path) -> None:
+    """Create the folder of a database outside its home, private to this user.
+
+    Raises:
+        OSError: when it cannot be created, or belongs to another user.
+    """
+    folder = database.parent
+    for each in (folder.parent, folder) if folder.parent == _local_databases() else ():
+        each.mkdir(mode=0o700, exist_ok=True)
+        if each.is_symlink() or each.stat().st_uid != os.getuid():
+            raise PermissionError(errno.EACCES, "belongs to another user", str(each))
+    folder.mkdir(parents=True, exist_ok=True)

@@ -35,8 +35,8 @@ from engine.rundir import RunDir
 from engine.text import without_secrets
 from engine.train.checkpoint import TrainingState, save_network
 from tests.vld_tui.study.known_datasets import read
-from vld_tui.config import ConfigError, read_config
 from vld_tui.home import Home, HomeError, open_home
+from vld_tui.runs.fields import ConfigError, read_config
 from vld_tui.store.errors import StoreError
 from vld_tui.store.labels import check_name
 from vld_tui.store.store import Store

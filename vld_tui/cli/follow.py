@@ -26,9 +26,9 @@ from vld_tui.control.queue import start_queued
 from vld_tui.control.resume import resume_here
 from vld_tui.control.start import begin
 from vld_tui.launch.local import stop, wait_and_record
-from vld_tui.runs.event_reader import EventFollower
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
+from vld_tui.runs.run_folder import EventFollower
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 from vld_tui.views.accuracies import interval_record

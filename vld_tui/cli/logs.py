@@ -17,10 +17,9 @@ from engine.rundir import LinkError, plain_file
 from vld_tui.cli.command import Command, RunArgument
 from vld_tui.cli.errors import check_range
 from vld_tui.cli.session import open_for_runs
-from vld_tui.runs.event_reader import EventFollower
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import QUEUED, Run
-from vld_tui.runs.run_folder import start_of_last_lines
+from vld_tui.runs.run_folder import EventFollower, start_of_last_lines
 from vld_tui.store.store import Store
 from vld_tui.views.event_lines import MOST_LINES, last_told, story_lines, told_task
 from vld_tui.words.text import plain_text

@@ -25,13 +25,18 @@ from vld_tui.cli.slurm import (
     tell_submitted,
     with_slurm_options,
 )
-from vld_tui.config import read_config
 from vld_tui.control.start import located, submit
 from vld_tui.home import find_home
 from vld_tui.launch.datasets import find_added
 from vld_tui.launch.slurm.plan import plan_jobs
 from vld_tui.launch.slurm.submit import Cluster
-from vld_tui.runs.fields import as_typed, command_line, spec_values, with_absolute_paths
+from vld_tui.runs.fields import (
+    as_typed,
+    command_line,
+    read_config,
+    spec_values,
+    with_absolute_paths,
+)
 from vld_tui.store.labels import check_name, check_tags
 
 _COMPARED_DROPOUT: Final = 0.9

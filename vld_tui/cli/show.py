@@ -13,10 +13,9 @@ from vld_tui.cli.command import Command, JsonOption, RunArgument
 from vld_tui.cli.output import plain_console, print_json
 from vld_tui.cli.session import open_for_runs, refresh_or_say
 from vld_tui.control.export import run_records
-from vld_tui.runs.event_reader import EventFollower
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
-from vld_tui.runs.run_folder import FolderReader, stop_asked, suspended_pid
+from vld_tui.runs.run_folder import EventFollower, FolderReader, stop_asked, suspended_pid
 from vld_tui.store.ingest import log_size
 from vld_tui.store.store import Store
 from vld_tui.views.accuracies import interval_record
@@ -65,8 +64,11 @@ def _progress(store: Store, run: Run, run_dir: RunDir) -> Progress:
     """Return a run's progress from its log; for a long log, metrics come from the database."""
     if log_size(run_dir) <= LONG_LOG_BYTES:
         return Progress.told_by(EventFollower(run_dir).news())
-    from vld_tui.runs.curves import as_arrays  # imports numpy
-    from vld_tui.runs.story import MOST_EVALUATIONS, Story
+    from vld_tui.runs.curves import (
+        MOST_EVALUATIONS,
+        Story,
+        as_arrays,  # imports numpy
+    )
 
     series = store.series.thinned(run.run_id, most=MOST_EVALUATIONS, kept_step=run.selected_step)
     return Story(run_dir, reads_all=True).progress(as_arrays(series), run.arm)

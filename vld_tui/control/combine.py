@@ -19,8 +19,8 @@ from engine.protocol import (
 )
 from engine.protocol.combination import is_combined, starts_untrained
 from engine.rundir import RunDir
-from vld_tui.runs.event_reader import EventFollower
 from vld_tui.runs.run import Run
+from vld_tui.runs.run_folder import EventFollower
 from vld_tui.store.errors import is_trashed
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store

@@ -293,7 +293,7 @@ class OpenedRun:
     """Reads everything of one run incrementally."""
 
     def __init__(self, run_dir: RunDir) -> None:
-        from vld_tui.runs.story import Story  # imports numpy
+        from vld_tui.runs.curves import Story  # imports numpy
         from vld_tui.views.event_lines import EventTail
 
         self.run_dir = run_dir

@@ -1,11 +1,11 @@
-"""A run as stored in the history, groups of runs, and the rows of the run table."""
+"""A run as stored in the history, its cluster job, groups of runs, and rows of the run table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -28,6 +28,30 @@ DAMAGED: Final = "damaged"
 STATUSES: Final = (QUEUED, *LIVE, "finished", "stopped", "failed", "crashed", DAMAGED)
 UNKNOWN_SPEC: Final = RunSpec(dataset="", model="")
 """The specification of a damaged run whose own cannot be read."""
+CONFIGURATION: Final = "configuration"
+"""The grouping of runs that differ only in their seeds."""
+MOST_MEMBERS: Final = 200
+Key = str | float | None
+FORGOTTEN: Final = "FORGOTTEN"
+"""State of an ended job that Slurm no longer knows."""
+EXIT_CODE: Final = "exit code "
+"""Prefix of the reason of a job whose script failed, before the code."""
+_WAITING_JOB: Final = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
+_ENDED_JOB: Final = (
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
+    "PREEMPTED", "TIMEOUT", FORGOTTEN,
+)  # fmt: skip
+_JOB_ENDS: Final = {
+    "BOOT_FAIL": "the node did not start",
+    "CANCELLED": "cancelled",
+    "COMPLETED": "completed",
+    "DEADLINE": "the deadline passed",
+    "FAILED": "failed",
+    "NODE_FAIL": "the node failed",
+    "OUT_OF_MEMORY": "killed for exceeding its memory: increase --mem",
+    "PREEMPTED": "preempted by other jobs",
+    "TIMEOUT": "time limit reached",
+}
 
 
 class Run(msgspec.Struct, frozen=True, gc=False):
@@ -239,12 +263,6 @@ def own_result(run: Run) -> ArmResult | None:
     return ArmResult(run.arm, step, run.id_accuracy, run.ood_accuracy, run.domains, run.measures)
 
 
-CONFIGURATION: Final = "configuration"
-"""The grouping of runs that differ only in their seeds."""
-MOST_MEMBERS: Final = 200
-Key = str | float | None
-
-
 class Grouping(msgspec.Struct, frozen=True):
     """The common property of a group: a field's value, or everything except the seed.
 
@@ -308,3 +326,39 @@ class GroupRow:
 
 
 TableRow = RunRow | GroupRow
+
+
+class Job(NamedTuple):
+    """A job, or one task of an array, as reported by Slurm.
+
+    ``state`` is Slurm's state, such as PENDING; ``reason`` is why it is pending or how it ended;
+    ``node`` is where it runs or ran, or empty.
+    """
+
+    job_id: str
+    state: str
+    reason: str = ""
+    node: str = ""
+
+    @property
+    def waits(self) -> bool:
+        """Return whether it is pending."""
+        return self.state in _WAITING_JOB
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether it has ended."""
+        return self.state in _ENDED_JOB
+
+    @property
+    def is_held(self) -> bool:
+        """Return whether it is held."""
+        return self.waits and self.reason.startswith("JobHeld")
+
+    def end_in_words(self) -> str:
+        """Return how it ended, as text."""
+        where = f" on {self.node}" if self.node else ""
+        how = _JOB_ENDS.get(self.state, "the reason is unknown")
+        if self.reason.startswith(EXIT_CODE):
+            how += f" ({self.reason})"
+        return f"job {self.job_id} ended{where}: {how}"

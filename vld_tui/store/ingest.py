@@ -26,8 +26,8 @@ from engine.rundir.life import (
     with_log,
 )
 from vld_tui.home import Home
-from vld_tui.runs.event_reader import BATCH_BYTES, EventBatch, read_events
 from vld_tui.runs.run import LIVE, Run
+from vld_tui.runs.run_folder import BATCH_BYTES, EventBatch, read_events
 from vld_tui.store.columns import OF_RUN, RunState, load_state, save_state
 from vld_tui.store.database import Database
 from vld_tui.store.errors import (

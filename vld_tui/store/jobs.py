@@ -13,8 +13,7 @@ import msgspec
 from engine.rundir import JobInfo, RunDir
 from engine.rundir.life import last_lines, with_log
 from vld_tui.home import Home
-from vld_tui.runs.job import FORGOTTEN, Job
-from vld_tui.runs.run import LIVE, QUEUED, Run
+from vld_tui.runs.run import FORGOTTEN, LIVE, QUEUED, Job, Run
 from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError
 from vld_tui.store.ingest import refresh_run

@@ -8,8 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vld_tui.database_path import make_folder
-from vld_tui.home import Home
+from vld_tui.home import Home, make_database_folder
 from vld_tui.store.checkpoints import Checkpoints, checkpoint_files, size_of
 from vld_tui.store.database import MIGRATIONS, Database
 from vld_tui.store.errors import StoreError
@@ -69,7 +68,7 @@ class Store:
                 store.folders.mark_unread()
             return store
         try:
-            make_folder(path)
+            make_database_folder(path)
         except OSError as error:
             raise StoreError(f"Cannot create {path}: {error.strerror}.") from None
         store = cls(home, Database.open(path))

@@ -23,9 +23,9 @@ from engine.protocol import (
     fields_with,
 )
 from engine.protocol.datasets import DomainListing
-from vld_tui.runs.event_reader import EventFollower
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
+from vld_tui.runs.run_folder import EventFollower
 from vld_tui.store.errors import QueryError
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store

@@ -31,9 +31,16 @@ from engine.protocol.intervals import Interval, Sample, accuracy_interval
 from vld_tui.runs.progress import Progress, best_of, domain_accuracy
 from vld_tui.views.combined import has_choice, step_label
 from vld_tui.words.columns import Column, styled_table
-from vld_tui.words.numbers import UNKNOWN, decimal, id_words, percent, percent_range, plural
+from vld_tui.words.numbers import (
+    UNKNOWN,
+    decimal,
+    id_words,
+    percent,
+    percent_range,
+    plural,
+    sparkline,
+)
 from vld_tui.words.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
-from vld_tui.words.sparkline import sparkline
 from vld_tui.words.text import plain_text, shorten
 
 Judged = Evaluated | ArmEvaluated

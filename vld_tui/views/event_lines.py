@@ -32,9 +32,9 @@ from engine.protocol import (
     task_of,
 )
 from engine.rundir import RunDir, plain_file
-from vld_tui.runs.event_reader import read_events
 from vld_tui.runs.progress import Progress, domain_accuracy
 from vld_tui.runs.run import Run
+from vld_tui.runs.run_folder import read_events
 from vld_tui.views.combined import combining_lines, has_choice, place_label, step_label
 from vld_tui.views.plan import plan_rows
 from vld_tui.words.numbers import decimal, duration, id_words, percent, plural, rate

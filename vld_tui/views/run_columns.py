@@ -11,7 +11,7 @@ from engine.protocol import FIELDS, MEASURES, shown_value, value_in
 from vld_tui.runs.run import QUEUED, Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.words.columns import Column, styled_table, table_lines
-from vld_tui.words.numbers import UNKNOWN, age, decimal, duration, percent, rate
+from vld_tui.words.numbers import UNKNOWN, age, decimal, duration, percent, rate, sparkline
 from vld_tui.words.palette import (
     COLLAPSED_SIGN,
     HEADING_STYLE,
@@ -22,7 +22,6 @@ from vld_tui.words.palette import (
     status_label,
     status_style,
 )
-from vld_tui.words.sparkline import sparkline
 from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:

@@ -1,12 +1,14 @@
-"""Human-readable numbers; an unknown value is shown as ``–``."""
+"""Human-readable numbers, and series in one line of blocks; an unknown value is shown as ``–``."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 UNKNOWN = "–"
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def percent(share: float | None) -> str:
@@ -94,3 +96,33 @@ def plural(count: int, noun: str) -> str:
     """Show a count with its noun: ``1 run``, ``2 runs``, ``2 classes``."""
     ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
     return f"{count:,} {noun}{ending}"
+
+
+def sparkline(values: Sequence[float | None], cells: int) -> str:
+    """Draw ``values`` from their lowest (▁) to their highest (█) in at most ``cells`` cells.
+
+    More values than cells are averaged over neighbours. Missing values are left blank; a
+    constant series is drawn at half height.
+    """
+    shown = _resample(values, cells)
+    known = [value for value in shown if value is not None]
+    if not known:
+        return " " * len(shown)
+    low, high = min(known), max(known)
+    if high == low:
+        return "".join(" " if value is None else _BLOCKS[3] for value in shown)
+    scale = (len(_BLOCKS) - 1) / (high - low)
+    return "".join(
+        " " if value is None else _BLOCKS[round((value - low) * scale)] for value in shown
+    )
+
+
+def _resample(values: Sequence[float | None], cells: int) -> list[float | None]:
+    if len(values) <= cells:
+        return list(values)
+    means: list[float | None] = []
+    for cell in range(cells):
+        part = values[cell * len(values) // cells : (cell + 1) * len(values) // cells]
+        known = [value for value in part if value is not None]
+        means.append(sum(known) / len(known) if known else None)
+    return means

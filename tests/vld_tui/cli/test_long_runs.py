@@ -21,8 +21,7 @@ from tests.vld_tui.store.told_runs import (
 )
 from vld_tui.cli import show as show_module
 from vld_tui.home import open_home
-from vld_tui.runs import event_reader as follower
-from vld_tui.runs import run_folder
+from vld_tui.runs.run_folder import read_events, start_of_last_lines
 from vld_tui.store import ingest
 from vld_tui.store.store import Store
 from vld_tui.views.event_lines import FIRST_BYTES
@@ -69,7 +68,6 @@ def test_the_last_lines_are_those_of_the_whole_log(long_run: Vld) -> None:
 
 def test_few_lines_take_few_reads(long_run: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    read_events = follower.read_events
 
     def counted(path: Path, offset: int, **options: int) -> object:
         asked.append(path.stat().st_size - offset)
@@ -137,7 +135,7 @@ def test_others_write_while_a_long_log_is_read(
         run_dir = store.runs.run_dir(store.runs.create(resolve_spec({"steps": STEPS})).run_id)
         write_log(run_dir, 1000)
         monkeypatch.setattr(ingest, "BATCH_BYTES", 2**14)
-        read_events, notes = follower.read_events, 0
+        notes = 0
 
         def beside(path: Path, offset: int, **options: int) -> object:
             nonlocal notes
@@ -154,11 +152,11 @@ def test_others_write_while_a_long_log_is_read(
 def test_the_end_of_what_a_process_printed_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_folder, "BLOCK_BYTES", 7)
+    monkeypatch.setattr("vld_tui.runs.run_folder.BLOCK_BYTES", 7)
     path = tmp_path / "engine.log"
     for content in (b"", b"\n", b"one", b"one\n", b"\n\nthree\nfour\n", b"a\nlonger one\n\nend"):
         path.write_bytes(content)
         lines = content.splitlines(keepends=True)
         for count in range(7):
-            start = run_folder.start_of_last_lines(path, count)
+            start = start_of_last_lines(path, count)
             assert content[start:] == b"".join(lines[-count:] if count else [])

@@ -23,7 +23,7 @@ from vld_tui.launch.local import (
     stop,
     wait_and_record,
 )
-from vld_tui.runs.event_reader import EventFollower
+from vld_tui.runs.run_folder import EventFollower
 
 _DESCRIBING = """
 import os, sys

@@ -15,9 +15,7 @@ from tests.vld_tui.store.told_runs import (
     steps_taken,
 )
 from vld_tui.home import Home, open_home
-from vld_tui.runs import story
-from vld_tui.runs.curves import Curves, as_arrays
-from vld_tui.runs.story import Story
+from vld_tui.runs.curves import MOST_EVALUATIONS, Curves, Story, _evaluations, as_arrays
 from vld_tui.store.store import Store
 
 
@@ -86,8 +84,8 @@ def test_a_log_that_is_gone_or_begun_anew_is_no_trouble(home: Home, teller: Tell
 def test_the_end_of_a_long_log_is_read_at_last(
     home: Home, teller: Teller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(story, "BLOCK_BYTES", 4096)
-    monkeypatch.setattr(story, "DRAWING_S", 0.0)
+    monkeypatch.setattr("vld_tui.runs.curves.BLOCK_BYTES", 4096)
+    monkeypatch.setattr("vld_tui.runs.curves.DRAWING_S", 0.0)
     teller.starts()
     teller.says(data_prepared(), *(steps_taken(step, 1.0) for step in range(100)), collapsed(99))
     told = Story(teller.run_dir)
@@ -107,8 +105,8 @@ def test_many_evaluations_are_thinned_out_but_for_the_best_and_the_last() -> Non
         MetricKey.id("dropout"): (steps, accuracies),
         MetricKey.ood("dropout"): (steps, accuracies / 2),
     }
-    evaluations = story._evaluations(curves, "dropout")
-    assert len(evaluations) <= story.MOST_EVALUATIONS + 1
+    evaluations = _evaluations(curves, "dropout")
+    assert len(evaluations) <= MOST_EVALUATIONS + 1
     chosen = [each.step for each in evaluations]
     assert chosen == sorted(chosen)
     assert {0, 1234, 4999} <= set(chosen)

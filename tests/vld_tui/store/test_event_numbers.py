@@ -19,8 +19,8 @@ from tests.vld_tui.store.told_runs import (
     started,
     steps_taken,
 )
-from vld_tui.runs import event_reader as follower
 from vld_tui.runs.run import Run
+from vld_tui.runs.run_folder import read_events
 from vld_tui.store import ingest
 from vld_tui.store.record import in_sequence
 from vld_tui.store.store import Store
@@ -136,7 +136,7 @@ def test_a_log_is_read_in_batches_of_whole_lines(tmp_path: Path) -> None:
     teller.writes(b"x" * 5000 + b"\n" + b"torn")
     offset, seen, damaged, is_last = 0, [], 0, False
     while not is_last:
-        batch = follower.read_events(teller.run_dir.events, offset, most_bytes=1000)
+        batch = read_events(teller.run_dir.events, offset, most_bytes=1000)
         assert len(batch.events) < 10
         offset, is_last = batch.offset, batch.is_last
         seen += [event.seq for event in batch.events]

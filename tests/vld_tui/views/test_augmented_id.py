@@ -23,9 +23,9 @@ from engine.protocol import (
 from engine.rundir import RunDir
 from tests.vld_tui.dashboard.fake_history import make_run
 from vld_tui.control.export import run_record
+from vld_tui.runs.curves import Story
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import ArmResult
-from vld_tui.runs.story import Story
 from vld_tui.study.results.groups import group_by_seed
 from vld_tui.views.accuracies import accuracy_rows, domain_results
 from vld_tui.views.compare import compare_lines

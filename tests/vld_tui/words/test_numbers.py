@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import pytest
 
 from vld_tui.words.numbers import (
@@ -9,6 +11,7 @@ from vld_tui.words.numbers import (
     plural,
     rate,
     size,
+    sparkline,
 )
 
 
@@ -54,3 +57,19 @@ def test_numbers() -> None:
     assert [size(512), size(17_825_792), size(3 * 2**40)] == ["512 B", "17.0 MiB", "3.0 TiB"]
     assert [plural(1, "run"), plural(1200, "run")] == ["1 run", "1,200 runs"]
     assert [plural(1, "class"), plural(2, "class")] == ["1 class", "2 classes"]
+
+
+def test_values_span_the_blocks() -> None:
+    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7], 20) == "▁▂▃▄▅▆▇█"
+
+
+def test_missing_values_are_blank_and_constant_ones_half_high() -> None:
+    assert sparkline([0.0, None, 1.0], 5) == "▁ █"
+    assert sparkline([2.0, 2.0, None], 5) == "▄▄ "
+    assert sparkline([None, None], 5) == "  "
+    assert sparkline([], 5) == ""
+
+
+def test_many_values_are_averaged_into_the_cells() -> None:
+    assert sparkline([0, 0, 4, 4, 7, 7], 3) == "▁▅█"
+    assert len(sparkline(list(range(1000)), 17)) == 17

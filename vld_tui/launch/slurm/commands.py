@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from engine.protocol import UserError
-from vld_tui.runs.job import EXIT_CODE, Job
+from vld_tui.runs.run import EXIT_CODE, Job
 
 PATIENCE_S: Final = 60.0
 """Timeout for a busy controller."""

@@ -14,8 +14,7 @@ from vld_tui.home import Home
 from vld_tui.launch.slurm import commands
 from vld_tui.launch.slurm.batches import find_lost_batches, has_lost_batches
 from vld_tui.launch.slurm.commands import SlurmError
-from vld_tui.runs.job import FORGOTTEN, Job
-from vld_tui.runs.run import LIVE
+from vld_tui.runs.run import FORGOTTEN, LIVE, Job
 from vld_tui.store.jobs import OpenJob
 from vld_tui.store.store import Store
 

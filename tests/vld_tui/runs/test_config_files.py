@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from vld_tui.config import ConfigError, read_config
+from vld_tui.runs.fields import ConfigError, read_config
 
 
 def write(folder: Path, text: str) -> Path:
