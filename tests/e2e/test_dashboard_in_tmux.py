@@ -23,7 +23,7 @@ from engine.protocol import FIELDS, RunFinished
 from engine.rundir import RunDir
 from tests.small_runs import LONGER_RUN, engine_environment, read_events
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
-from vld_tui.dashboard.screens.new_run import NewRun
+from vld_tui.dashboard.screens.new_run.screen import NewRun
 
 BIN = Path(sys.executable).parent
 SIZE = (160, 45)

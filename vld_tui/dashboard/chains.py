@@ -7,10 +7,26 @@ from collections.abc import Sequence
 from textual.binding import BindingType
 
 from vld_tui.dashboard.keys import Chain
-from vld_tui.dashboard.screens import choose_columns, compare, home, new_run, pick, queue, run
-from vld_tui.dashboard.screens.study import screen, studies
-from vld_tui.dashboard.widgets import chart, heat_map, plane, run_table, slider, study_plane
-from vld_tui.dashboard.widgets.run import domains, files, log, samples, scrolled
+from vld_tui.dashboard.screens.choose_columns import ChooseColumns
+from vld_tui.dashboard.screens.compare import CompareScreen
+from vld_tui.dashboard.screens.home import HomeScreen
+from vld_tui.dashboard.screens.new_run.screen import NewRun
+from vld_tui.dashboard.screens.pick import Pick
+from vld_tui.dashboard.screens.queue import QueueScreen
+from vld_tui.dashboard.screens.run import RunScreen
+from vld_tui.dashboard.screens.study.screen import StudyScreen
+from vld_tui.dashboard.screens.study.studies import StudiesScreen
+from vld_tui.dashboard.widgets.chart import Chart
+from vld_tui.dashboard.widgets.heat_map import HeatMapView
+from vld_tui.dashboard.widgets.plane import Plane
+from vld_tui.dashboard.widgets.run.domains import DomainsPane
+from vld_tui.dashboard.widgets.run.files import FilesPane
+from vld_tui.dashboard.widgets.run.log import LogLines, LogPane
+from vld_tui.dashboard.widgets.run.samples import SamplesPane
+from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
+from vld_tui.dashboard.widgets.run_table import RunTable
+from vld_tui.dashboard.widgets.slider import Slider
+from vld_tui.dashboard.widgets.study_plane import StudyPlane
 
 
 def chains(everywhere: Sequence[BindingType]) -> tuple[Chain, ...]:
@@ -18,26 +34,25 @@ def chains(everywhere: Sequence[BindingType]) -> tuple[Chain, ...]:
 
     ``everywhere`` are those of the application. Below a modal screen none is active.
     """
-    of_home, of_run = (everywhere, home.HomeScreen.BINDINGS), (everywhere, run.RunScreen.BINDINGS)
-    of_study = (everywhere, screen.StudyScreen.BINDINGS)
-    of_text, of_chart = scrolled.ScrolledText.BINDINGS, chart.Chart.BINDINGS
+    of_home, of_run = (everywhere, HomeScreen.BINDINGS), (everywhere, RunScreen.BINDINGS)
+    of_study, of_text = (everywhere, StudyScreen.BINDINGS), ScrolledText.BINDINGS
     return (
-        (*of_home, run_table.RunTable.BINDINGS),
-        (*of_home, of_chart),
-        (*of_home, plane.Plane.BINDINGS),
-        (*of_run, of_chart),
-        (*of_run, domains.DomainsPane.BINDINGS, of_text),
-        (*of_run, samples.SamplesPane.BINDINGS),
-        (*of_run, log.LogPane.BINDINGS, log.LogLines.BINDINGS),
-        (*of_run, files.FilesPane.BINDINGS, of_text),
-        (everywhere, compare.CompareScreen.BINDINGS, of_text),
-        (everywhere, compare.CompareScreen.BINDINGS, of_chart),
-        (everywhere, queue.QueueScreen.BINDINGS),
-        (everywhere, studies.StudiesScreen.BINDINGS),
-        (*of_study, heat_map.HeatMapView.BINDINGS),
-        (*of_study, plane.Plane.BINDINGS, study_plane.StudyPlane.BINDINGS),
+        (*of_home, RunTable.BINDINGS),
+        (*of_home, Chart.BINDINGS),
+        (*of_home, Plane.BINDINGS),
+        (*of_run, Chart.BINDINGS),
+        (*of_run, DomainsPane.BINDINGS, of_text),
+        (*of_run, SamplesPane.BINDINGS),
+        (*of_run, LogPane.BINDINGS, LogLines.BINDINGS),
+        (*of_run, FilesPane.BINDINGS, of_text),
+        (everywhere, CompareScreen.BINDINGS, of_text),
+        (everywhere, CompareScreen.BINDINGS, Chart.BINDINGS),
+        (everywhere, QueueScreen.BINDINGS),
+        (everywhere, StudiesScreen.BINDINGS),
+        (*of_study, HeatMapView.BINDINGS),
+        (*of_study, Plane.BINDINGS, StudyPlane.BINDINGS),
         (*of_study, of_text),
-        (new_run.NewRun.BINDINGS, slider.Slider.BINDINGS),
-        (pick.Pick.BINDINGS,),
-        (choose_columns.ChooseColumns.BINDINGS,),
+        (NewRun.BINDINGS, Slider.BINDINGS),
+        (Pick.BINDINGS,),
+        (ChooseColumns.BINDINGS,),
     )

@@ -45,7 +45,7 @@ from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:  # not needed for the first frame
     from vld_tui.dashboard.actions import Actions
-    from vld_tui.dashboard.screens.new_run import Order
+    from vld_tui.dashboard.screens.new_run.asking import Order
     from vld_tui.dashboard.widgets.plane import Plane
     from vld_tui.runs.machine import MachineLoad
     from vld_tui.study.planner import Planner
@@ -270,12 +270,12 @@ class HomeScreen(RunKeys):
 
     def action_group(self) -> None:
         """Ask how to group runs."""
-        from vld_tui.dashboard.screens.pick import Choice, Pick
+        from vld_tui.dashboard.screens.pick import PickOption, Pick
 
         choices = [
-            Choice(CONFIGURATION, ("all but seed", "mean and spread of each configuration")),
-            Choice("", ("none", "no grouping")),
-            *(Choice(name, (name, f"runs with the same {name}")) for name in QUERY_FIELDS),
+            PickOption(CONFIGURATION, ("all but seed", "mean and spread of each configuration")),
+            PickOption("", ("none", "no grouping")),
+            *(PickOption(name, (name, f"runs with the same {name}")) for name in QUERY_FIELDS),
         ]
         pick = Pick("Group runs by:", choices, current=self._listing.group or CONFIGURATION)
         self.app.push_screen(pick, self._set_group)
@@ -340,7 +340,7 @@ class HomeScreen(RunKeys):
         return self.run
 
     def _configure(self, spec: RunSpec | None) -> None:
-        from vld_tui.dashboard.screens.new_run import NewRun
+        from vld_tui.dashboard.screens.new_run.screen import NewRun
 
         def answered(order: Order | None) -> None:
             if order is not None:

@@ -29,7 +29,7 @@ OTHER_LINES: Final = 4
 
 
 @dataclass(frozen=True)
-class Choice:
+class PickOption:
     """A value and the columns that describe it, starting with its name.
 
     ``is_near``: available on this machine; others are dimmed.
@@ -74,7 +74,7 @@ class Pick(Guarded, ModalScreen[str | None]):
     def __init__(
         self,
         title: str,
-        choices: Sequence[Choice],
+        choices: Sequence[PickOption],
         *,
         current: str,
         remark: str = "",
@@ -83,7 +83,7 @@ class Pick(Guarded, ModalScreen[str | None]):
         super().__init__()
         self._title, self._choices, self._current = title, tuple(choices), current
         self._remark, self._drop = remark, drop
-        self._shown: tuple[Choice, ...] = ()
+        self._shown: tuple[PickOption, ...] = ()
 
     def compose(self) -> ComposeResult:
         """Lay out the filter above the list."""
@@ -103,7 +103,7 @@ class Pick(Guarded, ModalScreen[str | None]):
         self._options.styles.max_height = max(1, self.size.height * 9 // 10 - OTHER_LINES)
         self._show()
 
-    def set_choices(self, choices: Sequence[Choice], remark: str = "") -> None:
+    def set_choices(self, choices: Sequence[PickOption], remark: str = "") -> None:
         """Replace the choices when more is known; the cursor stays on its choice."""
         if (tuple(choices), remark) == (self._choices, self._remark):
             return
@@ -150,7 +150,7 @@ class Pick(Guarded, ModalScreen[str | None]):
         return self.query_one(_Options)
 
     @property
-    def _pointed(self) -> Choice | None:
+    def _pointed(self) -> PickOption | None:
         at = self._options.highlighted
         return None if at is None else self._shown[at]
 
@@ -193,7 +193,7 @@ class Pick(Guarded, ModalScreen[str | None]):
         ]
 
 
-def _matches(choice: Choice, words: Sequence[str]) -> bool:
+def _matches(choice: PickOption, words: Sequence[str]) -> bool:
     """Return whether a choice contains every word."""
     remark = " ".join(choice.columns).casefold()
     return all(word in remark for word in words)

@@ -7,7 +7,7 @@ from typing import Final
 
 from engine.protocol import FIELDS, NO_TARGET, RECIPES, resolve_spec
 from engine.protocol.datasets import DatasetListing
-from vld_tui.dashboard.screens.pick import Choice
+from vld_tui.dashboard.screens.pick import PickOption
 from vld_tui.study.planner import Network
 from vld_tui.study.presets import Preset
 from vld_tui.views.inventory import weights_words
@@ -25,10 +25,10 @@ def is_pickable(field: str) -> bool:
     return field in LISTED or kind is bool or (bool(info.choices) and kind is not tuple)
 
 
-def dataset_choices(listings: Sequence[DatasetListing]) -> list[Choice]:
+def dataset_choices(listings: Sequence[DatasetListing]) -> list[PickOption]:
     """Return the data sets, those on this machine first, and a folder."""
     choices = [
-        Choice(
+        PickOption(
             listing.name,
             (
                 listing.name,
@@ -39,7 +39,7 @@ def dataset_choices(listings: Sequence[DatasetListing]) -> list[Choice]:
         )
         for listing in sorted(listings, key=lambda listing: listing.where is None)
     ]
-    return [*choices, Choice(A_FOLDER, ("a folder…", "laid out as domain/class/image", ""))]
+    return [*choices, PickOption(A_FOLDER, ("a folder…", "laid out as domain/class/image", ""))]
 
 
 def dataset_words(listing: DatasetListing) -> str:
@@ -51,11 +51,11 @@ def dataset_words(listing: DatasetListing) -> str:
     )
 
 
-def target_choices(listing: DatasetListing | None) -> list[Choice]:
+def target_choices(listing: DatasetListing | None) -> list[PickOption]:
     """Return the domains with their numbers of images, and the choice of none."""
     domains = listing.domains if listing else ()
-    choices = [Choice(each.name, (each.name, plural(each.images, "image"))) for each in domains]
-    return [*choices, Choice(NO_TARGET, (NO_TARGET, "trains on every domain: no OOD accuracy"))]
+    choices = [PickOption(each.name, (each.name, plural(each.images, "image"))) for each in domains]
+    return [*choices, PickOption(NO_TARGET, (NO_TARGET, "trains on every domain: no OOD accuracy"))]
 
 
 def target_words(listing: DatasetListing, target: str) -> str:
@@ -69,10 +69,10 @@ def target_words(listing: DatasetListing, target: str) -> str:
     return f"{plural(images[target], 'image')} left out · sources {sources}"
 
 
-def network_choices(networks: Sequence[Network]) -> list[Choice]:
+def network_choices(networks: Sequence[Network]) -> list[PickOption]:
     """Return the networks; a mark shows whose weights are on this machine."""
     return [
-        Choice(
+        PickOption(
             network.name,
             (network.name, f"{'✓' if network.is_here else ' '} {weights_words(network.weights)}"),
             is_near=network.is_here,
@@ -81,10 +81,10 @@ def network_choices(networks: Sequence[Network]) -> list[Choice]:
     ]
 
 
-def preset_choices(presets: Mapping[str, Preset]) -> list[Choice]:
+def preset_choices(presets: Mapping[str, Preset]) -> list[PickOption]:
     """Return the presets with their settings."""
     return [
-        Choice(name, (name, typed_words(preset) or "no changes"))
+        PickOption(name, (name, typed_words(preset) or "no changes"))
         for name, preset in presets.items()
     ]
 
@@ -95,12 +95,12 @@ def typed_words(typed: Mapping[str, str]) -> str:
     return " · ".join(f"{flags.get(field, field)} {text}" for field, text in typed.items())
 
 
-def value_choices(field: str) -> list[Choice]:
+def value_choices(field: str) -> list[PickOption]:
     """Return the values of a field."""
     if field == "recipe":
-        return [Choice(name, (name, _recipe_words(name))) for name in RECIPES]
+        return [PickOption(name, (name, _recipe_words(name))) for name in RECIPES]
     words = FIELDS[field].choices or ("yes", "no")
-    return [Choice(word, (word,)) for word in words]
+    return [PickOption(word, (word,)) for word in words]
 
 
 def _recipe_words(recipe: str) -> str:

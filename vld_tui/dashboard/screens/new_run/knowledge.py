@@ -18,7 +18,7 @@ from vld_tui.dashboard.screens.new_run.choices import (
 )
 from vld_tui.dashboard.screens.new_run.draft import Draft
 from vld_tui.dashboard.screens.new_run.messages import Appraised
-from vld_tui.dashboard.screens.pick import Choice
+from vld_tui.dashboard.screens.pick import PickOption
 from vld_tui.study.planner import Network, networks_of_kind, weights_places
 from vld_tui.views.inventory import weights_words
 from vld_tui.words.numbers import plural
@@ -75,7 +75,7 @@ class Knowledge:
             return f"! {model} has no weights: the run fails unless weights is a file or none."
         return ""
 
-    def choices(self, field: str, draft: Draft) -> list[Choice]:
+    def choices(self, field: str, draft: Draft) -> list[PickOption]:
         """Return the choices for a field."""
         match field:
             case "dataset":

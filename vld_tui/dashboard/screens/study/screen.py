@@ -22,7 +22,7 @@ from vld_tui.dashboard.draw.study_progress import progress_line
 from vld_tui.dashboard.draw.study_results import runs_without_ood, study_table
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.messages import ActionAsked, RunChosen, RunOpened, RunsChosen, SnapshotTaken
-from vld_tui.dashboard.screens.pick import Choice, Pick
+from vld_tui.dashboard.screens.pick import PickOption, Pick
 from vld_tui.dashboard.screens.picture import save_picture
 from vld_tui.dashboard.screens.study.look import LaidOut, StudyLook
 from vld_tui.dashboard.widgets.ask import AskLine, confirm
@@ -176,7 +176,7 @@ class StudyScreen(Guarded, Screen[None]):
         """Ask for the field of the columns or rows."""
         if (look := self._look) is None:
             return
-        choices = [Choice(name, (name, told)) for name, told in look.choices()]
+        choices = [PickOption(name, (name, told)) for name, told in look.choices()]
         where = "columns" if axis == "across" else "rows"
 
         def answered(field: str | None) -> None:
