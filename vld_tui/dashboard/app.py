@@ -26,10 +26,9 @@ from textual.worker import Worker, get_current_worker
 
 from engine.protocol import UserError
 from vld_tui.dashboard.actions import Actions
-from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.feed import HistorySource, Interest, Snapshot, Source
 from vld_tui.dashboard.guard import ErrorLog, Guarded
-from vld_tui.dashboard.keys import KeyTable
+from vld_tui.dashboard.keys import KeyTable, bind
 from vld_tui.dashboard.messages import (
     ActionAsked,
     InterestChanged,

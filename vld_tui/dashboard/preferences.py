@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from vld_tui.dashboard.bindings import under_present_ids
+from vld_tui.dashboard.keys import under_present_ids
 from vld_tui.dashboard.notices import Notice
 
 FASTEST_REFRESH_S: Final = 0.1

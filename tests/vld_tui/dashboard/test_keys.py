@@ -10,9 +10,8 @@ import pytest
 from textual.binding import Binding
 
 from vld_tui.dashboard.app import Dashboard, make_dashboard
-from vld_tui.dashboard.bindings import FORMER_IDS
 from vld_tui.dashboard.chains import chains
-from vld_tui.dashboard.keys import KeyTable
+from vld_tui.dashboard.keys import FORMER_IDS, KeyTable
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.home import Home
 from vld_tui.store.store import Store

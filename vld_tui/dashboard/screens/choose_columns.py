@@ -16,8 +16,8 @@ from textual.strip import Strip
 from textual.widgets import SelectionList
 from textual.widgets.selection_list import Selection
 
-from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.views.run_columns import RUN_COLUMNS, USUAL_COLUMNS
 from vld_tui.words.palette import QUIET_STYLE

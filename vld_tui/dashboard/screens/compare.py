@@ -10,9 +10,9 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import Static
 
-from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.feed import RunCurves
 from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import SnapshotTaken
 from vld_tui.dashboard.widgets.curves import Curves
 from vld_tui.dashboard.widgets.key_bar import KeyBar

@@ -13,9 +13,9 @@ from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.draw.key_list import KeyGroup, key_list
 from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
 from vld_tui.words.palette import QUIET_STYLE
 

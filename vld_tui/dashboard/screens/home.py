@@ -14,9 +14,9 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from engine.protocol import MetricKey, RunSpec, resolve_spec
-from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.draw.log import log_tail
 from vld_tui.dashboard.feed import Interest, RunCurves, Snapshot
+from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.listing import Listing
 from vld_tui.dashboard.messages import (
     GroupOpened,
@@ -270,7 +270,7 @@ class HomeScreen(RunKeys):
 
     def action_group(self) -> None:
         """Ask how to group runs."""
-        from vld_tui.dashboard.screens.pick import PickOption, Pick
+        from vld_tui.dashboard.screens.pick import Pick, PickOption
 
         choices = [
             PickOption(CONFIGURATION, ("all but seed", "mean and spread of each configuration")),

@@ -14,8 +14,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.ask import confirm
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.plain_input import PlainInput

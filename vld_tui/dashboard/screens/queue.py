@@ -13,9 +13,9 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Static
 
 from vld_tui.dashboard.actions import Actions
-from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.feed import QueueState
 from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import ActionAsked, RunOpened, SnapshotTaken
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.launch.queue.slots import MOST_SLOTS

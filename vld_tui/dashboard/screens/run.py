@@ -12,9 +12,9 @@ from textual.widget import Widget
 from textual.widgets import Static, TabbedContent, TabPane
 
 from vld_tui.dashboard.actions import Actions
-from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.draw.log import log_lines
 from vld_tui.dashboard.feed import OtherRun, RunDetail
+from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import OtherRunNamed, SnapshotTaken
 from vld_tui.dashboard.screens.run_keys import RunKeys
 from vld_tui.dashboard.widgets.ask import AskLine

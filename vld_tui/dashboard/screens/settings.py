@@ -14,9 +14,8 @@ from textual.keys import key_to_character
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Input, Label, Select, Static
 
-from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.guard import Guarded
-from vld_tui.dashboard.keys import KeyTable
+from vld_tui.dashboard.keys import KeyTable, bind
 from vld_tui.dashboard.messages import PreferencesChanged
 from vld_tui.dashboard.notices import NOTICES
 from vld_tui.dashboard.preferences import FASTEST_REFRESH_S, SLOWEST_REFRESH_S, Preferences

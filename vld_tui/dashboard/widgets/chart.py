@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from textual.binding import BindingType
 
-from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.picture import Picture
 from vld_tui.views.plot import LABEL_CELLS, Line, Plot, Series, View
 

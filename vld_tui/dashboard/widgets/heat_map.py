@@ -10,8 +10,8 @@ from textual import events
 from textual.binding import BindingType
 from textual.message import Message
 
-from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.draw.heat_map import HeatMap
+from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.picture import Picture
 from vld_tui.views.plot import Line
 

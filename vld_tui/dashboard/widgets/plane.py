@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from textual import events
 from textual.binding import BindingType
 
-from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import RunChosen, RunOpened
 from vld_tui.dashboard.widgets.picture import Picture
 from vld_tui.runs.run import RunPoint

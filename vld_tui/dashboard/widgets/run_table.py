@@ -14,8 +14,8 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import (
     GroupOpened,
     MarksChanged,

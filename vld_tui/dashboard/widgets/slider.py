@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.keys import bind
 from vld_tui.words.palette import QUIET_STYLE
 
 FINE_STEP: Final = 0.01

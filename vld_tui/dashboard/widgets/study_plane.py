@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from textual.binding import BindingType
 
-from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.plane import Plane
 
 

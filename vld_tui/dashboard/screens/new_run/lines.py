@@ -17,7 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from engine.protocol import FIELDS, FieldInfo
-from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.screens.new_run.choices import is_pickable, typed_words
 from vld_tui.dashboard.screens.new_run.messages import PickAsked
 from vld_tui.dashboard.widgets.plain_input import PlainInput

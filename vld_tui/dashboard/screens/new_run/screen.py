@@ -16,7 +16,7 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from engine.protocol import FIELDS, RunSpec, fields_with
-from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.screens.new_run.asking import AskingScreen, Order, ask_datasets, ask_presets
 from vld_tui.dashboard.screens.new_run.choices import A_FOLDER, preset_choices
 from vld_tui.dashboard.screens.new_run.draft import Draft, read_draft, typed_texts, usual_texts

@@ -16,13 +16,13 @@ from textual.screen import Screen
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.draw.study_map import cell_text
 from vld_tui.dashboard.draw.study_progress import progress_line
 from vld_tui.dashboard.draw.study_results import runs_without_ood, study_table
 from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import ActionAsked, RunChosen, RunOpened, RunsChosen, SnapshotTaken
-from vld_tui.dashboard.screens.pick import PickOption, Pick
+from vld_tui.dashboard.screens.pick import Pick, PickOption
 from vld_tui.dashboard.screens.picture import save_picture
 from vld_tui.dashboard.screens.study.look import LaidOut, StudyLook
 from vld_tui.dashboard.widgets.ask import AskLine, confirm

@@ -11,9 +11,9 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from engine.protocol import DomainPredictions, Predictions
-from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.feed import RunDetail
 from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
 from vld_tui.views.accuracies import domain_results
 from vld_tui.views.predictions import (

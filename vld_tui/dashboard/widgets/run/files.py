@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from rich.text import Text
 from textual.binding import BindingType
 
-from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.feed import RunDetail
+from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
 from vld_tui.views.detail import run_files
 from vld_tui.words.palette import QUIET_STYLE

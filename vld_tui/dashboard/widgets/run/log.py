@@ -17,9 +17,9 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widgets import Input, Static
 
-from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.draw.log import log_line, log_state
 from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.keys import bind
 from vld_tui.words.palette import ORANGE
 from vld_tui.words.text import width
 

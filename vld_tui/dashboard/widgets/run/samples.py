@@ -13,8 +13,8 @@ from textual.containers import Grid, Vertical
 from textual.widgets import Static
 
 from engine.protocol import Predictions
-from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.keys import bind
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 

@@ -10,8 +10,8 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.keys import bind
 
 
 class ScrolledText(Guarded, VerticalScroll, can_focus=True):
