@@ -7,26 +7,23 @@ from collections.abc import Sequence
 from textual.binding import BindingType
 
 from vld_tui.dashboard.keys import Chain
-from vld_tui.dashboard.screens.choose_columns import ChooseColumns
 from vld_tui.dashboard.screens.compare import CompareScreen
 from vld_tui.dashboard.screens.home import HomeScreen
 from vld_tui.dashboard.screens.new_run.screen import NewRun
-from vld_tui.dashboard.screens.pick import Pick
+from vld_tui.dashboard.screens.pick import ChooseColumns, Pick
 from vld_tui.dashboard.screens.queue import QueueScreen
 from vld_tui.dashboard.screens.run import RunScreen
 from vld_tui.dashboard.screens.study.screen import StudyScreen
 from vld_tui.dashboard.screens.study.studies import StudiesScreen
 from vld_tui.dashboard.widgets.chart import Chart
 from vld_tui.dashboard.widgets.heat_map import HeatMapView
-from vld_tui.dashboard.widgets.plane import Plane
-from vld_tui.dashboard.widgets.run.domains import DomainsPane
-from vld_tui.dashboard.widgets.run.files import FilesPane
+from vld_tui.dashboard.widgets.plane import Plane, StudyPlane
 from vld_tui.dashboard.widgets.run.log import LogLines, LogPane
+from vld_tui.dashboard.widgets.run.panes import DomainsPane, FilesPane
 from vld_tui.dashboard.widgets.run.samples import SamplesPane
-from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
 from vld_tui.dashboard.widgets.run_table import RunTable
 from vld_tui.dashboard.widgets.slider import Slider
-from vld_tui.dashboard.widgets.study_plane import StudyPlane
+from vld_tui.dashboard.widgets.text import ScrolledText
 
 
 def chains(everywhere: Sequence[BindingType]) -> tuple[Chain, ...]:

@@ -5,21 +5,31 @@ Only workers use a source, never widgets: it reads files and the database.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engine.rundir import RunDir
-from vld_tui.dashboard.groups import group_names, group_point
 from vld_tui.home import Home
 from vld_tui.launch.queue.slots import Slot, slots_of
 from vld_tui.runs.metrics import Attempt, CheckpointInfo
 from vld_tui.runs.progress import Progress
-from vld_tui.runs.run import QUEUED, Grouping, GroupRow, Run, RunPoint, RunRow, TableRow
+from vld_tui.runs.run import (
+    QUEUED,
+    Grouping,
+    GroupRow,
+    Key,
+    Run,
+    RunPoint,
+    RunRow,
+    RunSummary,
+    TableRow,
+)
 from vld_tui.runs.run_folder import FolderContents, FolderReader, read_log
 from vld_tui.store.errors import DatabaseDamaged, SeriesDamaged, StoreError
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
+from vld_tui.study.results.groups import distinctions
 from vld_tui.words.numbers import plural
 
 if TYPE_CHECKING:  # numpy is slow to import, and the list of runs does not need it
@@ -381,6 +391,43 @@ def _read_points(store: Store, interest: Interest) -> tuple[RunPoint, ...]:
     named = zip(groups, group_names(groups, grouping), strict=True)
     points = (group_point(group, grouping, name) for group, name in named)
     return tuple(point for point in points if point is not None)
+
+
+def group_names(groups: Sequence[RunSummary], grouping: Grouping) -> list[str]:
+    """Return a name for each group that distinguishes it from the others."""
+    if grouping.is_by_configuration:
+        names = [group.newest.name_without_seed for group in groups]
+        told = distinctions(names, [group.newest.spec for group in groups])
+        return [f"{name}{each}" for name, each in zip(names, told, strict=True)]
+    return [f"{grouping.name} {_key_text(group.key)}" for group in groups]
+
+
+def group_point(summary: RunSummary, grouping: Grouping, name: str) -> RunPoint | None:
+    """Return the mean point of several runs; None before an evaluation."""
+    if summary.id_accuracy is None or summary.ood_accuracy is None:
+        return None
+    run = summary.newest
+    is_mixed = "dropout_rate" in run.mixed_fields
+
+    def common(field: str) -> bool:
+        return grouping.is_by_configuration or grouping.name == field
+
+    return RunPoint(
+        run_id=summary.run_ids[0],
+        name=f"{name} ×{summary.runs}",
+        id_accuracy=summary.id_accuracy.mean,
+        ood_accuracy=summary.ood_accuracy.mean,
+        dropout_rate=run.dropout_rate if common("dropout_rate") and not is_mixed else None,
+        arm=None,
+        target=summary.target,
+        model=run.model if common("model") else None,
+        dataset=summary.dataset,
+        is_augmented=grouping.is_by_configuration and run.spec.augment_validation,
+    )
+
+
+def _key_text(key: Key) -> str:
+    return "none" if key is None else f"{key:g}" if isinstance(key, float) else str(key)
 
 
 def _read_queue(store: Store) -> QueueState:

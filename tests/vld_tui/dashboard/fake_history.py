@@ -27,8 +27,8 @@ from vld_tui.dashboard.feed import (
     RunDetail,
     Snapshot,
     Source,
+    group_names,
 )
-from vld_tui.dashboard.groups import group_names
 from vld_tui.dashboard.guard import ErrorLog
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.runs.machine import MachineLoad

@@ -26,7 +26,7 @@ from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.screens.study.screen import StudyScreen
 from vld_tui.dashboard.screens.study.studies import StudiesScreen
 from vld_tui.dashboard.widgets.heat_map import HeatMapView
-from vld_tui.dashboard.widgets.study_plane import StudyPlane
+from vld_tui.dashboard.widgets.plane import StudyPlane
 from vld_tui.study.define.grid import StudyError
 from vld_tui.study.forecast import StudyCost
 from vld_tui.study.launch_plan import LaunchPlan

@@ -16,7 +16,7 @@ from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import SnapshotTaken
 from vld_tui.dashboard.widgets.curves import Curves
 from vld_tui.dashboard.widgets.key_bar import KeyBar
-from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
+from vld_tui.dashboard.widgets.text import ScrolledText
 from vld_tui.study.results.groups import group_by_seed
 from vld_tui.views.compare import compare_lines
 from vld_tui.words.numbers import plural

@@ -16,7 +16,7 @@ from textual.widgets import Static
 from vld_tui.dashboard.draw.key_list import KeyGroup, key_list
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
-from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
+from vld_tui.dashboard.widgets.text import ScrolledText
 from vld_tui.words.palette import QUIET_STYLE
 
 HERE, ON_SCREEN, EVERYWHERE = "focused widget", "this screen", "everywhere"

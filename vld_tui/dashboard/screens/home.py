@@ -241,17 +241,13 @@ class HomeScreen(RunKeys):
 
     def action_export(self) -> None:
         """Ask where to export the matching runs, or the screen."""
-        from vld_tui.dashboard.screens.picture import save_picture
-        from vld_tui.dashboard.widgets.ask import AskLine
+        from vld_tui.dashboard.widgets.ask import ask_export
 
-        def answered(path: str | None) -> None:
-            if path and path.endswith(".svg"):
-                save_picture(self.app, path)
-            elif path:
-                self._do(partial(self._actions.export, self._interest.query, path))
+        def export(path: str) -> None:
+            self._do(partial(self._actions.export, self._interest.query, path))
 
         question = "Export the matching runs (.csv, .json) or the screen (.svg) to:"
-        self.app.push_screen(AskLine(question, example="runs.csv"), answered)
+        ask_export(self.app, question, export, example="runs.csv")
 
     def action_filter(self) -> None:
         """Ask for a filter."""
@@ -282,7 +278,7 @@ class HomeScreen(RunKeys):
 
     def action_columns(self) -> None:
         """Ask for the columns of the table."""
-        from vld_tui.dashboard.screens.choose_columns import ChooseColumns
+        from vld_tui.dashboard.screens.pick import ChooseColumns
 
         def answered(columns: tuple[str, ...] | None) -> None:
             if columns is not None:

@@ -20,12 +20,10 @@ from vld_tui.dashboard.screens.run_keys import RunKeys
 from vld_tui.dashboard.widgets.ask import AskLine
 from vld_tui.dashboard.widgets.curves import Curves
 from vld_tui.dashboard.widgets.key_bar import KeyBar
-from vld_tui.dashboard.widgets.run.configuration import ConfigurationPane
-from vld_tui.dashboard.widgets.run.domains import DomainsPane
-from vld_tui.dashboard.widgets.run.files import FilesPane
 from vld_tui.dashboard.widgets.run.log import LogPane
+from vld_tui.dashboard.widgets.run.panes import ConfigurationPane, DomainsPane, FilesPane
 from vld_tui.dashboard.widgets.run.samples import SamplesPane
-from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
+from vld_tui.dashboard.widgets.text import ScrolledText
 from vld_tui.runs.run import Run
 from vld_tui.views.run_status import run_heading, timeline, trouble_line
 

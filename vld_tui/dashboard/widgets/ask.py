@@ -1,10 +1,12 @@
-"""Dialogs: a line of text, a confirmation, a message."""
+"""A line of text to type, and dialogs: a question, a confirmation, a message."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
+from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -12,7 +14,22 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from vld_tui.dashboard.guard import Guarded
-from vld_tui.dashboard.widgets.plain_input import PlainInput
+from vld_tui.words.text import plain_text
+
+
+class PlainInput(Input):
+    """An input whose text may come from outside: control characters are made visible.
+
+    The value is unchanged. Each is replaced by one character, so that the cursor's position is
+    right.
+    """
+
+    @property
+    def _value(self) -> Text:
+        """Return the text to draw; the base class draws the value unchanged."""
+        shown = (plain_text(character) for character in self.value)
+        plain = "".join(each if len(each) == 1 else "�" for each in shown)
+        return Text(plain, no_wrap=True, overflow="ignore", end="")
 
 
 class AskLine(Guarded, ModalScreen[str | None]):
@@ -33,6 +50,33 @@ class AskLine(Guarded, ModalScreen[str | None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Return the answer."""
         self.dismiss(event.value.strip())
+
+
+def ask_export(
+    app: App[Any], question: str, export: Callable[[str], object], *, example: str
+) -> None:
+    """Ask for a path and export to it; a path that ends in ``.svg`` gets the screen instead."""
+
+    def answered(path: str | None) -> None:
+        if path and path.endswith(".svg"):
+            _save_screen(app, path)
+        elif path:
+            export(path)
+
+    app.push_screen(AskLine(question, example=example), answered)
+
+
+def _save_screen(app: App[Any], path: str) -> None:
+    """Write the screen below the question to a new file, and notify the user."""
+    place = Path(path).expanduser().absolute()
+    try:
+        with place.open("x", encoding="utf-8") as file:
+            file.write(app.export_screenshot())
+    except OSError as error:
+        said = f"{place} cannot be written: {error.strerror}."
+        app.notify(said, severity="error", markup=False)
+    else:
+        app.notify(f"screen saved to {place}", markup=False)
 
 
 class Confirm(Guarded, ModalScreen[bool]):

@@ -11,7 +11,7 @@ import numpy as np
 from textual.binding import BindingType
 
 from vld_tui.dashboard.keys import bind
-from vld_tui.dashboard.widgets.picture import Picture
+from vld_tui.dashboard.widgets.text import Picture
 from vld_tui.views.plot import LABEL_CELLS, Line, Plot, Series, View
 
 SMOOTHING: Final = (0.0, 0.6, 0.9, 0.97)

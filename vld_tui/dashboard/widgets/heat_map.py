@@ -12,7 +12,7 @@ from textual.message import Message
 
 from vld_tui.dashboard.draw.heat_map import HeatMap
 from vld_tui.dashboard.keys import bind
-from vld_tui.dashboard.widgets.picture import Picture
+from vld_tui.dashboard.widgets.text import Picture
 from vld_tui.views.plot import Line
 
 

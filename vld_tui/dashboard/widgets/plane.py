@@ -1,4 +1,4 @@
-"""The ID–OOD plane of the matching runs."""
+"""The ID–OOD plane of the matching runs, or of a study."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from textual.binding import BindingType
 
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import RunChosen, RunOpened
-from vld_tui.dashboard.widgets.picture import Picture
+from vld_tui.dashboard.widgets.text import Picture
 from vld_tui.runs.run import RunPoint
 from vld_tui.views.plane import COLOURINGS, Colouring, PlanePlot, Trail
 from vld_tui.views.plot import Line
@@ -97,3 +97,14 @@ class Plane(Picture, can_focus=True):
             return
         self._plot = plot
         self.redraw()
+
+
+class StudyPlane(Plane):
+    """A point for each setting and target, or for its mean over targets."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("means-targets", "m", "screen.means", "means/targets", show=True),
+    ]
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(colourings=("setting", "target"), **settings)

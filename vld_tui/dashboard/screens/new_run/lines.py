@@ -20,7 +20,7 @@ from engine.protocol import FIELDS, FieldInfo
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.screens.new_run.choices import is_pickable, typed_words
 from vld_tui.dashboard.screens.new_run.messages import PickAsked
-from vld_tui.dashboard.widgets.plain_input import PlainInput
+from vld_tui.dashboard.widgets.ask import PlainInput
 from vld_tui.dashboard.widgets.slider import Slider
 from vld_tui.words.numbers import plural
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE

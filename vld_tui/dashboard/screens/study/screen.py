@@ -23,13 +23,12 @@ from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import ActionAsked, RunChosen, RunOpened, RunsChosen, SnapshotTaken
 from vld_tui.dashboard.screens.pick import Pick, PickOption
-from vld_tui.dashboard.screens.picture import save_picture
 from vld_tui.dashboard.screens.study.look import LaidOut, StudyLook
-from vld_tui.dashboard.widgets.ask import AskLine, confirm
+from vld_tui.dashboard.widgets.ask import ask_export, confirm
 from vld_tui.dashboard.widgets.heat_map import HeatMapView
 from vld_tui.dashboard.widgets.key_bar import KeyBar
-from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
-from vld_tui.dashboard.widgets.study_plane import StudyPlane
+from vld_tui.dashboard.widgets.plane import StudyPlane
+from vld_tui.dashboard.widgets.text import ScrolledText
 from vld_tui.study.launch_plan import MOST_UNASKED
 from vld_tui.study.results.cells import StudyCell
 from vld_tui.study.results.state import Counts, StudyState
@@ -202,15 +201,12 @@ class StudyScreen(Guarded, Screen[None]):
     def action_export(self) -> None:
         """Ask where to export the table, or the screen."""
 
-        def answered(path: str | None) -> None:
-            if path and path.endswith(".svg"):
-                save_picture(self.app, path)
-            elif path:
-                export = partial(self._actions.export_study, self._state, path)
-                self.post_message(ActionAsked(export))
+        def export(path: str) -> None:
+            action = partial(self._actions.export_study, self._state, path)
+            self.post_message(ActionAsked(action))
 
         question = "Export the table of all arms (.csv) or the screen (.svg) to:"
-        self.app.push_screen(AskLine(question, example=f"{self._study_name}.csv"), answered)
+        ask_export(self.app, question, export, example=f"{self._study_name}.csv")
 
     def on_heat_map_view_cell_moved(self, _message: HeatMapView.CellMoved) -> None:
         """Describe the current cell."""

@@ -1,4 +1,4 @@
-"""Results of the selected step: domains, classes, confusion matrix."""
+"""Panes of text about a run: its results by domain, its configuration, its files."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from engine.protocol import DomainPredictions, Predictions
-from vld_tui.dashboard.feed import RunDetail
+from vld_tui.dashboard.feed import OtherRun, RunDetail
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
-from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
+from vld_tui.dashboard.widgets.text import ScrolledText
 from vld_tui.views.accuracies import domain_results
+from vld_tui.views.detail import configuration, configuration_difference, run_facts, run_files
 from vld_tui.views.predictions import (
     class_orders,
     class_table,
@@ -167,3 +168,76 @@ class DomainsPane(Guarded, Vertical):
                 parts.append(f"confusions of {domain_title(domain)} (m)")
             text.append("\n" + " · ".join(parts), QUIET_STYLE)
         self.query_one("#predictions-line", Static).update(text)
+
+
+class ConfigurationPane(ScrolledText):
+    """Facts and fields by group, or the fields that differ."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._detail: RunDetail | None = None
+        self._other: OtherRun | None = None
+
+    def show_run(self, detail: RunDetail, other: OtherRun | None) -> None:
+        """Show a run's facts and fields; with ``other`` only the differing ones."""
+        self._detail, self._other = detail, other
+        self._show()
+
+    def on_resize(self) -> None:
+        """Fit what is shown."""
+        self._show()
+
+    def _show(self) -> None:
+        detail, other, cells = self._detail, self._other, self.text_cells
+        if detail is None or self.size.width == 0:
+            return
+        run = detail.curves.run
+        if other is None:
+            facts = run_facts(
+                run, detail.progress, detail.attempts, folder=detail.folder, cells=cells
+            )
+            self.show(facts.append("\n\n").append_text(configuration(run, cells)))
+        elif other.run is None:
+            problem = plain_text(other.problem or "", keep_newlines=True)
+            self.show(Text(f"{problem}\n\n", ALARM_STYLE).append("d: back", QUIET_STYLE))
+        else:
+            text = configuration_difference(run, other.run, cells)
+            self.show(text.append("\n\nd: show every field", QUIET_STYLE))
+
+
+class FilesPane(ScrolledText):
+    """The run's folder, its checkpoints and other files."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("copy-path", "y", "copy_path", "copy path", show=True)
+    ]
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(classes="-folds", **settings)
+        self._detail: RunDetail | None = None
+
+    def show_run(self, detail: RunDetail) -> None:
+        """Show a run's files."""
+        self._detail = detail
+        self._show()
+
+    def on_resize(self) -> None:
+        """Fit what is shown."""
+        self._show()
+
+    def action_copy_path(self) -> None:
+        """Copy the folder's path to the terminal's clipboard."""
+        if self._detail is not None:
+            self.app.copy_to_clipboard(self._detail.folder)
+            self.notify("Path copied to the clipboard (if the terminal supports it).")
+
+    def _show(self) -> None:
+        detail = self._detail
+        if detail is None or self.size.width == 0:
+            return
+        text = Text(overflow="fold")
+        text.append(f"{plain_text(detail.folder)}\n")
+        text.append("y: copy this path\n\n", QUIET_STYLE)
+        self.show(text.append_text(
+            run_files(detail.contents.files, detail.checkpoints, self.text_cells)
+        ))  # fmt: skip
