@@ -14,10 +14,9 @@ from benchmarks.parity.reference import report as theirs
 from benchmarks.parity.reference.report import Run
 from benchmarks.parity.row import Row
 from vld_tui.runs.metrics import LastEvaluation
-from vld_tui.study.results.cloud import clouds
 from vld_tui.study.results.inference import compare_settings
 from vld_tui.study.results.outcomes import Outcome, Setting
-from vld_tui.study.results.selection import choose_cells
+from vld_tui.study.results.selection import choose_cells, clouds
 
 RATES: Final = (0.0, 0.5, 0.9)
 CELLS: Final = tuple(itertools.product((1e-3, 5e-4), (1e-4, 5e-5, 1e-5)))

@@ -44,7 +44,7 @@ def shown(folder: Path) -> dict[str, Any]:
     from vld_tui.home import open_home
     from vld_tui.store.store import Store
     from vld_tui.study.define.files import find_text, keep_study
-    from vld_tui.study.reader import StudyReader
+    from vld_tui.study.results.state import StudyReader
     from vld_tui.views.plane import PlanePlot
     from vld_tui.views.run_columns import RUN_COLUMNS
 

@@ -53,7 +53,7 @@ def _word(proposal: Proposal) -> str:
 
 def _runs(condition: str) -> Source:
     def runs(home: Home, _ctx: typer.Context, incomplete: str) -> Iterator[Proposal]:
-        from vld_tui.store.glance import glance_at_runs  # SQLite, when asked for
+        from vld_tui.store.lookup import glance_at_runs  # SQLite, when asked for
 
         found = glance_at_runs(home.database, incomplete.removeprefix("@"), condition)
         if home.database.is_file():
@@ -82,7 +82,7 @@ def complete_sort(_home: Home, _ctx: typer.Context, incomplete: str) -> Iterator
 def complete_filter(home: Home, _ctx: typer.Context, incomplete: str) -> Iterator[Proposal]:
     """Complete the fields of a filter, and their values after ``=`` or ``:``."""
     from vld_tui.store.fields import QUERY_FIELDS, known_name
-    from vld_tui.store.glance import glance_at_values
+    from vld_tui.store.lookup import glance_at_values
 
     term = _LAST_TERM.fullmatch(incomplete)
     if term is None:
@@ -115,7 +115,7 @@ def complete_datasets(home: Home, _ctx: typer.Context, _incomplete: str) -> Iter
 @completer
 def complete_targets(home: Home, ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
     """Complete the domains of the data set given by ``--data`` or ``--dataset``."""
-    from vld_tui.store.glance import glance_at_values
+    from vld_tui.store.lookup import glance_at_values
 
     yield "none", "train on every domain"
     if data_dir := ctx.params.get("data_dir"):
@@ -146,7 +146,7 @@ def _folders(folder: Path) -> list[Path]:
 @completer
 def complete_models(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
     """Complete networks: those of earlier runs and of earlier listings."""
-    from vld_tui.store.glance import glance_at_values
+    from vld_tui.store.lookup import glance_at_values
 
     yield str(FIELDS["model"].default), "the default"
     yield from glance_at_values(home.database, "model")

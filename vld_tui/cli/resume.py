@@ -22,7 +22,7 @@ from vld_tui.cli.slurm import (
     tell_submitted,
     with_slurm_options,
 )
-from vld_tui.control.resume import queue_again, refuse_unresumable, submit_again
+from vld_tui.control.start import queue_again, refuse_unresumable, submit_again
 from vld_tui.runs.fields import spec_values
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store

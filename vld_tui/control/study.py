@@ -19,8 +19,14 @@ from vld_tui.store.store import Store
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.definition import Study
 from vld_tui.study.define.files import StudyText, find_text, keep_study, kept_path, only_launch
-from vld_tui.study.launch_plan import last_place, remember_place
-from vld_tui.study.standing import Standing, left_behind, refuse_misfits, standing_of
+from vld_tui.study.standing import (
+    Standing,
+    last_place,
+    left_behind,
+    refuse_misfits,
+    remember_place,
+    standing_of,
+)
 
 
 class InterruptedSubmissionError(SlurmError):

@@ -60,7 +60,7 @@ class Actions:
 
     def resume(self, run_id: str) -> str:
         """Resume an ended run, on this machine or on its cluster."""
-        from vld_tui.control.resume import resume_here, submit_again
+        from vld_tui.control.start import resume_here, submit_again
 
         with Store.open(self._home) as store:
             run = store.runs.get(run_id)
@@ -72,7 +72,7 @@ class Actions:
 
     def queue_again(self, run_id: str) -> str:
         """Queue an ended run, to resume it."""
-        from vld_tui.control.resume import queue_again
+        from vld_tui.control.start import queue_again
 
         with Store.open(self._home) as store:
             (queued,) = queue_again(store, [run_id])

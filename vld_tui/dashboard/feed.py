@@ -35,8 +35,7 @@ from vld_tui.words.numbers import plural
 if TYPE_CHECKING:  # numpy is slow to import, and the list of runs does not need it
     from vld_tui.launch.slurm.watch import JobWatch
     from vld_tui.runs.curves import Curves
-    from vld_tui.study.reader import StudyReader
-    from vld_tui.study.results.state import StudyProgress, StudyState
+    from vld_tui.study.results.state import StudyProgress, StudyReader, StudyState
 
 LOG_BYTES: Final = 16_384
 """Bytes of events, and of process output, that are read to show the last lines of a run."""
@@ -246,7 +245,7 @@ class HistorySource:
     def _reader(self) -> StudyReader:
         """Return the reader of studies, created on first use."""
         if self._studies is None:
-            from vld_tui.study.reader import StudyReader  # not needed for the first frame
+            from vld_tui.study.results.state import StudyReader  # not needed for the first frame
 
             self._studies = StudyReader(self._home)
         return self._studies

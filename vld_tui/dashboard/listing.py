@@ -9,10 +9,9 @@ from typing import Final, Self
 from vld_tui.dashboard.feed import Interest
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.runs.run import CONFIGURATION, Grouping, GroupRow
-from vld_tui.store.comparison import Condition
 from vld_tui.store.errors import QueryError
 from vld_tui.store.groups import find_grouping, member_condition
-from vld_tui.store.query import Query, is_one_of
+from vld_tui.store.query import Condition, Query, is_one_of
 from vld_tui.words.numbers import plural
 
 SORTS: Final = ("-created", "-ood", "-id_accuracy", "name", "status", "dropout", "target")

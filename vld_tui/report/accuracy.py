@@ -10,7 +10,6 @@ from typing import Final
 from engine.protocol import MEASURES
 from vld_tui.report.tables import CellValue, Points, Share, Spread, Table, TableColumn
 from vld_tui.runs.statistics import FEWEST, Estimate
-from vld_tui.study.results.cloud import Cloud, clouds, make_cloud
 from vld_tui.study.results.inference import find_baseline, pair_up, paired_changes
 from vld_tui.study.results.outcomes import (
     Cell,
@@ -23,6 +22,7 @@ from vld_tui.study.results.outcomes import (
     with_ood,
     worst_domain,
 )
+from vld_tui.study.results.selection import Cloud, clouds, make_cloud
 
 ERROR: Final = "_standard_error"
 INTERVAL: Final = "_half_interval"

@@ -18,7 +18,6 @@ from vld_tui.report.tables import CellValue, Table, TableColumn, records
 from vld_tui.runs.metrics import Attempt
 from vld_tui.runs.run import Run
 from vld_tui.study.define.files import without_local_folder
-from vld_tui.study.results.cloud import Cloud, clouds
 from vld_tui.study.results.interpolation import Way
 from vld_tui.study.results.outcomes import (
     PLACES,
@@ -28,6 +27,7 @@ from vld_tui.study.results.outcomes import (
     Outcome,
     value_words,
 )
+from vld_tui.study.results.selection import Cloud, clouds
 from vld_tui.views.study import image_cautions, precision_cautions
 from vld_tui.words.numbers import duration, moment, percent, plural
 

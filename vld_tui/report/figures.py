@@ -27,7 +27,6 @@ from vld_tui.report.canvas import (
     widen,
 )
 from vld_tui.runs.statistics import FEWEST, Estimate
-from vld_tui.study.results.cloud import Cloud, hull, make_cloud
 from vld_tui.study.results.interpolation import ARM_WORDS, Way
 from vld_tui.study.results.outcomes import (
     DROPOUT_WORD,
@@ -38,6 +37,7 @@ from vld_tui.study.results.outcomes import (
     settings_of,
     with_ood,
 )
+from vld_tui.study.results.selection import Cloud, hull, make_cloud
 from vld_tui.views.combined import METHOD_FROM
 from vld_tui.words.numbers import plural
 from vld_tui.words.palette import VERMILION

@@ -10,8 +10,8 @@ from rich.text import Text
 from vld_tui.report.content import Fact, Report
 from vld_tui.report.tables import Table, printed, sparse_texts
 from vld_tui.runs.run import RunPoint
-from vld_tui.study.results.cloud import Cloud
 from vld_tui.study.results.outcomes import grouped
+from vld_tui.study.results.selection import Cloud
 from vld_tui.views.plane import PlanePlot
 from vld_tui.words.columns import Column, lay_out, styled_table
 from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE

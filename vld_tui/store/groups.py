@@ -6,9 +6,8 @@ from typing import Final
 
 from vld_tui.runs.run import CONFIGURATION, MOST_MEMBERS, STATUSES, Grouping, Key, Run, RunSummary
 from vld_tui.runs.statistics import of_moments
-from vld_tui.store.comparison import Condition, find_field
 from vld_tui.store.database import Database, in_parts
-from vld_tui.store.query import Query, row_condition
+from vld_tui.store.query import Condition, Query, find_field, row_condition
 from vld_tui.store.rows import STATUS_SQL, read_runs
 from vld_tui.store.specs import spec_value
 

@@ -1,22 +1,30 @@
-"""Find a run by id, prefix, name or ``@last``, in the history or among the run folders."""
+"""Find a run by id, prefix, name or ``@last``, in the history or among the run folders; and what
+completes a word, read fast.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from engine.protocol import nearest
 from engine.rundir import RunDir
 from vld_tui.home import Home
-from vld_tui.store.database import Database
+from vld_tui.store.database import Database, connect_to_read
 from vld_tui.store.errors import AmbiguousRun, RunNotFound, StoreError
+from vld_tui.store.fields import QUERY_FIELDS
 
 LAST: Final = "@last"
 _SHOWN: Final = 10
 _CONSIDERED: Final = 1000
 """How many of the newest runs are searched for similar names."""
+_MOST_GLANCED: Final = 200
+"""Maximum runs and values read to complete a word."""
 
 
 @dataclass(frozen=True)
@@ -141,3 +149,44 @@ def folders_meant(home: Home, reference: str) -> list[str]:
         return [reference]
     named = [run_id for run_id in known if home.run_dir(run_id).read_user().name == reference]
     return named or [run_id for run_id in known if reference and run_id.startswith(reference)]
+
+
+def glance_at_runs(database: Path, prefix: str, condition: str) -> list[tuple[str, str, str]]:
+    """Return id, name and status of the newest runs whose id or name starts with ``prefix``; empty
+    if they cannot be read.
+
+    ``condition`` is an SQL expression over a run's row.
+    """
+    return _read(
+        database,
+        f"SELECT run_id, name, status FROM runs WHERE ({condition}) "
+        "AND (substr(run_id, 1, length(?1)) = ?1 OR substr(name, 1, length(?1)) = ?1) "
+        f"ORDER BY created_at DESC LIMIT {_MOST_GLANCED}",
+        [prefix],
+    )
+
+
+def glance_at_values(database: Path, name: str, *, of: tuple[str, str] | None = None) -> list[str]:
+    """Return the runs' values of a field, latest first.
+
+    ``of``: a field and the value that it must have.
+    """
+    condition = "TRUE" if of is None else f"{QUERY_FIELDS[of[0]].sql} = ?"
+    rows = _read(
+        database,
+        f"SELECT {QUERY_FIELDS[name].sql} AS value FROM runs WHERE {condition} "
+        "AND value <> '' AND trashed_at IS NULL "
+        f"GROUP BY value ORDER BY max(key) DESC LIMIT {_MOST_GLANCED}",
+        [] if of is None else [of[1]],
+    )
+    return [str(value) for (value,) in rows]
+
+
+def _read(database: Path, sql: str, parameters: Sequence[str]) -> list[Any]:
+    if not database.is_file():
+        return []
+    try:
+        with contextlib.closing(connect_to_read(database)) as connection:
+            return connection.execute(sql, parameters).fetchall()
+    except (sqlite3.Error, StoreError, OSError):
+        return []

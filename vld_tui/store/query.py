@@ -12,32 +12,46 @@ value; ``tag=`` finds runs without tags.
 
 from __future__ import annotations
 
+import fnmatch
+import math
+import re
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final, Self
 
 import msgspec
 
 from engine.protocol import nearest
 from vld_tui.runs.run import DAMAGED, STATUSES
-from vld_tui.store.comparison import (
-    SEARCHED,
-    Condition,
-    Value,
-    all_of,
-    condition_of,
-    find_field,
-)
 from vld_tui.store.database import Database
 from vld_tui.store.errors import QueryError
-from vld_tui.store.fields import ALIASES, QUERY_FIELDS, known_name
+from vld_tui.store.fields import ALIASES, QUERY_FIELDS, QueryField, known_name
 from vld_tui.store.rows import find_unreadable
+from vld_tui.store.specs import spec_value
 from vld_tui.store.terms import Joined, Not, Term, Tree, check_text, parse_terms
 
 EXAMPLE: Final = "dropout>=0.9 dataset=emoji (status:running or tag:best)"
 """An example of the language."""
 _CONSIDERED: Final = 1000
 """How many values are searched for similar ones."""
+_ORDERED: Final = ("<", "<=", ">", ">=")
+_FLAGS: Final = {"true": 1, "yes": 1, "1": 1, "false": 0, "no": 0, "0": 0}
+_TEXT_COLUMNS: Final = (
+    "run_id", "name", "tags", "note",
+    spec_value("dataset"), f"coalesce({spec_value('target')}, '')",
+)  # fmt: skip
+SEARCHED: Final = "id, name, tags, note, data set and target"
+"""The fields that a word without a field searches."""
+_SECONDS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:s|min|m|h|d|w))+")
+_PART_OF_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|min|m|h|d|w)")
+_REPEATED_GROUP: Final = re.compile(r"(?<!\\)\)[*+{]")
+_REPEAT: Final = re.compile(r"(?<!\\)[*+{]")
+_MOST_REPEATS: Final = 3
+_MOST_STARS: Final = 5
+Value = str | float | None
 
 
 @dataclass(frozen=True)
@@ -190,3 +204,252 @@ def row_condition(database: Database, query: Query, *, trashed: bool = False) ->
         find_unreadable(database)
     place = "trashed_at IS NOT NULL" if trashed else "trashed_at IS NULL"
     return f"{place} AND {query.where}"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """An SQL expression and the values of its parameters."""
+
+    sql: str
+    parameters: tuple[Value, ...] = ()
+
+    @property
+    def negated(self) -> Condition:
+        """Return the condition of all other runs, including those without a value."""
+        return Condition(f"({self.sql}) IS NOT TRUE", self.parameters)
+
+
+def all_of(conditions: tuple[Condition, ...], *, is_any: bool = False) -> Condition:
+    """Return the conjunction of the conditions, or their disjunction."""
+    sql = (" OR " if is_any else " AND ").join(f"({each.sql})" for each in conditions)
+    return Condition(sql, tuple(value for each in conditions for value in each.parameters))
+
+
+def find_field(name: str, purpose: str, *others: str) -> QueryField:
+    """Return the field with a name or alias.
+
+    ``others`` are words that are also valid in its place, for suggestions.
+
+    Raises:
+        QueryError: when it does not exist, with the nearest names.
+    """
+    field = QUERY_FIELDS.get(known_name(name))
+    if field is None:
+        plain = name.lower().replace("-", "_")
+        hint = nearest(plain, [*others, *QUERY_FIELDS, *ALIASES])
+        raise QueryError(f"No field {name!r} to {purpose}.{hint} List fields with: vld ls --fields")
+    return field
+
+
+def condition_of(term: Term) -> Condition:
+    """Return the condition of a term.
+
+    Raises:
+        QueryError: for an unknown field or an invalid value.
+    """
+    if term.field is None:
+        return _search(term)
+    field = find_field(term.field, "filter by")
+    if term.operator in ("~", "!~"):
+        found = _matching(field, term.value)
+        return found if term.operator == "~" else found.negated
+    if term.operator in _ORDERED:
+        if field.kind not in ("number", "duration", "time"):
+            raise QueryError(f"{field.name} has no order: use {field.name}=… or {field.name}!=…")
+        return _compare(field, term.operator, term.value)
+    if term.operator == "!=":
+        return _equal(field, term).negated
+    return _equal(field, term)
+
+
+def _search(term: Term) -> Condition:
+    """Return the condition of a word without a field: a flag, or text to search for."""
+    field = QUERY_FIELDS.get(known_name(term.value))
+    if field is not None and field.kind == "flag" and not term.is_quoted:
+        return _equal_value(field, "true")
+    pattern = _containing(term.value, has_wildcards=not term.is_quoted)
+    sql = " OR ".join(rf"{column} LIKE ? ESCAPE '\'" for column in _TEXT_COLUMNS)
+    return Condition(sql, (pattern,) * len(_TEXT_COLUMNS))
+
+
+def _equal(field: QueryField, term: Term) -> Condition:
+    """Return the condition of ``=`` and ``:``."""
+    if field.kind in ("text", "words"):
+        return _equal_text(field, term)
+    if term.is_quoted:
+        return _equal_value(field, term.value)
+    if ".." in term.value and field.kind != "flag" and field.kind != "choice":
+        return _between(field, term.value)
+    parts = term.value.split(",") if "," in term.value else [term.value]
+    return all_of(tuple(_equal_value(field, part) for part in parts), is_any=True)
+
+
+def _equal_text(field: QueryField, term: Term) -> Condition:
+    has_wildcards = "*" in term.value and not term.is_quoted
+    is_missing = term.value in ("", "none") and not term.is_quoted
+    if field.kind == "words":
+        return _has_word(field, term.value, has_wildcards=has_wildcards, is_missing=is_missing)
+    if term.operator == ":":
+        pattern = _containing(term.value, has_wildcards=has_wildcards)
+        return Condition(rf"{field.sql} LIKE ? ESCAPE '\'", (pattern,))
+    if has_wildcards:
+        return Condition(f"{field.sql} GLOB ?", (_starred(term.value),))
+    if is_missing:
+        return Condition(f"coalesce({field.sql}, '') IN ('', ?)", (term.value,))
+    return Condition(f"{field.sql} IS ?", (term.value,))
+
+
+def _has_word(field: QueryField, value: str, *, has_wildcards: bool, is_missing: bool) -> Condition:
+    """Return the condition of a word in a list; ``is_missing``: the list is empty."""
+    if has_wildcards:
+        pattern = rf"\A{fnmatch.translate(_starred(value))}"
+        return Condition(f"matches_word(?, {field.sql})", (pattern,))
+    if is_missing:
+        return Condition(f"{field.sql} = ?", ("",))
+    return Condition(f"instr(' ' || {field.sql} || ' ', ' ' || ? || ' ') > 0", (value,))
+
+
+def _equal_value(field: QueryField, value: str) -> Condition:
+    match field.kind:
+        case "choice":
+            return _choice(field, value)
+        case "flag":
+            known: Value = _flag(field, value)
+        case "time":
+            begin, end = _period(field, value)
+            return Condition(f"{field.sql} >= ? AND {field.sql} < ?", (begin, end))
+        case _ if value.lower() == "none":
+            known = None
+        case _:
+            known = _number(field, value)
+    return Condition(f"({field.sql}) IS ?", (known,))
+
+
+def _between(field: QueryField, value: str) -> Condition:
+    """Return the condition of ``LOW..HIGH`` (inclusive); either end may be omitted."""
+    low, _, high = value.partition("..")
+    if not low and not high:
+        raise QueryError(
+            f"{field.name} is {value!r}, but a range needs a number: 2..5, 2.. or ..5."
+        )
+    bounds = [(">=", low)] * bool(low) + [("<=", high)] * bool(high)
+    return all_of(tuple(_compare(field, operator, bound) for operator, bound in bounds))
+
+
+def _compare(field: QueryField, operator: str, value: str) -> Condition:
+    if field.kind == "time":
+        begin, end = _period(field, value)
+        # "before a day" means before its start, "after a day" after its end
+        operator, moment = {">": (">=", end), "<=": ("<", end)}.get(operator, (operator, begin))
+        return Condition(f"{field.sql} {operator} ?", (moment,))
+    return Condition(f"({field.sql}) {operator} ?", (_number(field, value),))
+
+
+def _choice(field: QueryField, value: str) -> Condition:
+    meant = [choice for choice in field.choices if fnmatch.fnmatchcase(choice, _starred(value))]
+    if not meant:
+        known = ", ".join(field.choices)
+        hint = nearest(value, field.choices)
+        raise QueryError(f"{field.name} is {value!r}, but must be one of {known}.{hint}")
+    if len(meant) == 1:
+        return Condition(f"({field.sql}) IS ?", (meant[0],))
+    return all_of(tuple(Condition(f"({field.sql}) IS ?", (each,)) for each in meant), is_any=True)
+
+
+def _flag(field: QueryField, value: str) -> int:
+    if value.lower() not in _FLAGS:
+        raise QueryError(f"{field.name} is {value!r}, but must be true or false.")
+    return _FLAGS[value.lower()]
+
+
+def _number(field: QueryField, value: str) -> float:
+    """Return a number; durations in seconds, shares also from percent.
+
+    Raises:
+        QueryError: when it is not a number, or out of range.
+    """
+    if field.kind == "duration" and _DURATION.fullmatch(value):
+        parts = _PART_OF_DURATION.findall(value)
+        return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    try:
+        number = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number) or (field.name == "age" and number):
+        raise QueryError(_number_wanted(field, value))
+    if field.is_share and number > 1:
+        raise QueryError(
+            f"{field.name} is a fraction from 0 to 1 or a percentage: write {value}%, not {value}."
+        )
+    return number
+
+
+def _number_wanted(field: QueryField, value: str) -> str:
+    if field.kind == "duration":
+        return f"{field.name} is {value!r}, but must be a duration such as 90s, 30m, 2h, 7d or 2w."
+    message = f"{field.name} is {value!r}, but must be a number."
+    if field.name == "id_accuracy":
+        return f"{message} To search by run id, use run={value}"
+    return message
+
+
+def _period(field: QueryField, value: str) -> tuple[float, float]:
+    """Return the start and end (Unix times) of the written day, minute or second."""
+    try:
+        begin = datetime.fromisoformat(value)
+        return begin.timestamp(), (begin + _unit_of(value)).timestamp()
+    except (ValueError, OverflowError, OSError):
+        hint = f" For a time relative to now, use age<{value}" if _DURATION.fullmatch(value) else ""
+        raise QueryError(
+            f"{field.name} is {value!r}, but must be a date such as 2025-01-31 or "
+            f"2025-01-31T18:00.{hint}"
+        ) from None
+
+
+def _unit_of(moment: str) -> timedelta:
+    """Return the length of the smallest written unit of time: a day, a minute or a second."""
+    if len(moment) <= len("2025-01-31"):
+        return timedelta(days=1)
+    return timedelta(minutes=1) if len(moment) <= len("2025-01-31T18:00") else timedelta(seconds=1)
+
+
+def _matching(field: QueryField, pattern: str) -> Condition:
+    """Return the condition of a regular expression found in text, case ignored."""
+    if field.kind not in ("text", "words", "choice"):
+        raise QueryError(f"{field.name} is not text: use = != < <= > or >=, not ~.")
+    whole = f"(?i:{pattern})"
+    try:
+        with warnings.catch_warnings(action="error"):  # about syntax that Python may change
+            re.compile(whole)
+    except (re.error, RecursionError, OverflowError, Warning) as error:
+        raise QueryError(f"{pattern!r} is not a regular expression: {error}.") from None
+    repeats = len(_REPEAT.findall(pattern))
+    if _REPEATED_GROUP.search(pattern) or repeats > _MOST_REPEATS:
+        raise QueryError(
+            f"The expression {pattern!r} is too expensive: it may have at most {_MOST_REPEATS} of "
+            "* + {}, none of them after a parenthesis."
+        )
+    function = "matches_word" if field.kind == "words" else "matches"
+    return Condition(f"{function}(?, {field.sql})", (whole,))
+
+
+def _starred(text: str) -> str:
+    """Return the pattern for ``GLOB`` and ``fnmatch`` in which only ``*`` is a wildcard."""
+    _check_stars(text)
+    return re.sub(r"([?\[])", r"[\1]", text)
+
+
+def _containing(text: str, *, has_wildcards: bool) -> str:
+    r"""Return the LIKE pattern (escaped with ``\``) that matches text containing ``text``."""
+    if has_wildcards:
+        _check_stars(text)
+    escaped = re.sub(r"([\\%_])", r"\\\1", text)
+    return f"%{escaped.replace('*', '%') if has_wildcards else escaped}%"
+
+
+def _check_stars(text: str) -> None:
+    """Check that the number of wildcards is not too expensive to match."""
+    if text.count("*") > _MOST_STARS:
+        raise QueryError(
+            f"{text!r} has more than {_MOST_STARS} wildcards. To search it literally, quote it."
+        )

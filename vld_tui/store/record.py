@@ -29,7 +29,7 @@ from engine.protocol import (
 )
 from engine.protocol.measures import ACCURACY
 from vld_tui.store.columns import RunState
-from vld_tui.store.packed import SeriesWriter, best_evaluation, results_at
+from vld_tui.store.series import SeriesWriter, best_evaluation, results_at
 
 _DISAPPEARED: Final = "process disappeared before the next attempt"
 _LARGEST: Final = 2**63 - 1

@@ -12,17 +12,15 @@ from vld_tui.home import Home, make_database_folder
 from vld_tui.store.checkpoints import Checkpoints, checkpoint_files, size_of
 from vld_tui.store.database import MIGRATIONS, Database
 from vld_tui.store.errors import StoreError
-from vld_tui.store.folders import Folders
+from vld_tui.store.folders import Folders, open_or_set_aside
 from vld_tui.store.groups import Groups
 from vld_tui.store.ingest import LiveRuns
 from vld_tui.store.jobs import Jobs
 from vld_tui.store.labels import Labels
 from vld_tui.store.lookup import folders_meant
-from vld_tui.store.packed import STEP_BYTES
 from vld_tui.store.queue import Queue
-from vld_tui.store.rebuild import open_or_set_aside
 from vld_tui.store.runs import Runs
-from vld_tui.store.series import Series
+from vld_tui.store.series import STEP_BYTES, Series
 from vld_tui.store.settings import Settings
 from vld_tui.store.trash import Trash
 

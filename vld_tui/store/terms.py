@@ -1,6 +1,6 @@
 """The syntax of a filter: ``dropout>=0.9 and not (status:failed or name~^try)`` as a tree.
 
-:mod:`vld_tui.store.comparison` translates the leaves.
+:mod:`vld_tui.store.query` translates the leaves.
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
-"""Available data sets and networks, and the cost of runs; blocking, so use it in a worker."""
+"""Available data sets, networks and presets, and the cost of runs.
+
+Everything blocks, so use it in a worker.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
@@ -25,16 +28,21 @@ from vld_tui.launch.datasets import (
 )
 from vld_tui.launch.inspection import Asked, ask_engine
 from vld_tui.launch.local import LaunchError
+from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 from vld_tui.study.forecast import Forecast, ImageCounts, StudyCost, forecast, with_disk
-from vld_tui.study.presets import Preset, drop_preset, keep_preset, read_presets
 
 if TYPE_CHECKING:  # not for the first picture
-    from vld_tui.study.launch_plan import LaunchPlan
+    from vld_tui.study.standing import LaunchPlan
 
 Answer = TypeVar("Answer")
 
 NETWORKS_FILE: Final = "networks.json"
+PRESETS_SETTING: Final = "presets"
+LONGEST_PRESET_NAME: Final = 60
+Preset = Mapping[str, str]
+"""The typed texts by field, possibly with several seeds."""
+_Presets = dict[str, dict[str, str]]
 
 
 class Network(msgspec.Struct, frozen=True):
@@ -200,7 +208,7 @@ class LocalPlanner:
 
     def study_plan(self, reference: str) -> LaunchPlan:
         """Return the plan of launching a saved study or a preset."""
-        from vld_tui.study.launch_plan import plan_launch  # not for the first picture
+        from vld_tui.study.standing import plan_launch  # not for the first picture
 
         with Store.open(self._home) as store:
             plan = plan_launch(store, reference)
@@ -246,3 +254,44 @@ def networks_of_kind(name: str, networks: Sequence[Network]) -> list[Network]:
 
 def _ignore(_report: object) -> None:
     """Ignore the engine's progress."""
+
+
+def read_presets(store: Store) -> dict[str, dict[str, str]]:
+    """Return the presets by name, sorted.
+
+    Raises:
+        StoreError: when they cannot be read.
+    """
+    kept = store.settings.get(PRESETS_SETTING, _Presets, {})
+    return dict(sorted(kept.items(), key=lambda item: (item[0].casefold(), item[0])))
+
+
+def keep_preset(store: Store, name: str, preset: Preset) -> None:
+    """Save a preset, replacing one of the same name.
+
+    Raises:
+        StoreError: when the name is invalid, or it cannot be written.
+    """
+    name = name.strip()
+    if not 0 < len(name) <= LONGEST_PRESET_NAME:
+        raise StoreError(
+            f"A preset name must have 1 to {LONGEST_PRESET_NAME} characters, not {len(name)}."
+        )
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise StoreError("A preset name must be valid text.") from None
+    _change(store, lambda kept: {**kept, name: dict(preset)})
+
+
+def drop_preset(store: Store, name: str) -> None:
+    """Delete a preset.
+
+    Raises:
+        StoreError: when it cannot be written.
+    """
+    _change(store, lambda kept: {each: kept[each] for each in kept if each != name})
+
+
+def _change(store: Store, change: Callable[[_Presets], _Presets]) -> None:
+    store.settings.change(PRESETS_SETTING, _Presets, {}, change)

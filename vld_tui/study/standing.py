@@ -1,23 +1,39 @@
-"""A study's standing: which runs exist, what is left to do, and runs of an earlier recipe."""
+"""A study's standing: which runs exist and what is left to do; the cost and the place of a launch,
+and runs of an earlier recipe.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from engine.protocol import FIELDS, NOT_RESULT, RunSpec, fields_with, result_differences
+from engine.rundir import write_atomic
+from vld_tui.home import Home
+from vld_tui.launch.queue.slots import slots_of
+from vld_tui.launch.slurm.commands import SlurmError
+from vld_tui.launch.slurm.settings import SlurmSettings, make_settings, settings_as_values
 from vld_tui.runs.run import DAMAGED, LIVE, QUEUED, Run
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
+from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.definition import Study
+from vld_tui.study.define.files import find_text
 from vld_tui.study.define.grid import StudyError
+from vld_tui.study.forecast import StudyCost, cost_of
 
 _RANKS: Final = {"finished": 3, "running": 2, "starting": 2, QUEUED: 1}
 """Order in which one of several identical runs is chosen: the most advanced counts."""
 _PLACES: Final = (*(name for name in fields_with("place") if name != "data_dir"), "seed")
 _NOT_TOLD_BY: Final = NOT_RESULT.union(("data_dir",))
 """Fields that do not distinguish the runs of a study."""
+_PLACE_SUFFIX: Final = ".slurm.json"
+MOST_UNASKED: Final = 100
+"""The most new runs that are launched without confirmation."""
 
 
 @dataclass(frozen=True)
@@ -158,3 +174,83 @@ def find_strays(store: Store, standing: Standing) -> Strays | None:
         for name in result_differences(stray, spec):
             values.setdefault(name, getattr(stray, name))
     return Strays(len(strays), {name: values[name] for name in FIELDS if name in values})
+
+
+def last_place(home: Home, name: str) -> SlurmSettings | None:
+    """Return the study's last job settings, or None if it last ran on this machine.
+
+    Raises:
+        StudyError: when they cannot be read.
+    """
+    path = _path(home, name)
+    try:
+        return make_settings(msgspec.json.decode(path.read_bytes(), type=dict[str, Any]))
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, SlurmError) as error:
+        raise StudyError(
+            f"Cannot read {path}: {str(error).removesuffix('.')}.\n"
+            "Delete it, and choose with --on where the study runs."
+        ) from None
+
+
+def goes_to_cluster(home: Home, name: str) -> bool:
+    """Return whether the study was last launched on a cluster."""
+    return _path(home, name).exists()
+
+
+def remember_place(home: Home, name: str, settings: SlurmSettings | None) -> None:
+    """Remember where a study was launched; None: on this machine.
+
+    Raises:
+        StudyError: when it cannot be written.
+    """
+    path = _path(home, name)
+    try:
+        if settings is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_atomic(path, msgspec.json.encode(settings_as_values(settings)))
+    except OSError as error:
+        raise StudyError(f"Cannot write to {path}: {error.strerror}.") from None
+
+
+def _path(home: Home, name: str) -> Path:
+    return home.studies / f"{name}{_PLACE_SUFFIX}"
+
+
+@dataclass(frozen=True)
+class LaunchPlan:
+    """The plan of a launch; ``refusal``: why it is not possible here."""
+
+    standing: Standing
+    cost: StudyCost
+    devices: int
+    refusal: str | None = None
+
+
+def plan_launch(store: Store, reference: str) -> LaunchPlan:
+    """Return the plan of launching a study.
+
+    Raises:
+        StudyError: when it does not exist or is invalid.
+        DatasetError, LaunchError: when a data set is unknown or cannot be read.
+        StoreError: when the history cannot be read.
+    """
+    datasets = HomeDatasets(store.home)
+    study = find_text(store.home, reference).read(store.home, datasets)
+    store.live.refresh()
+    standing = standing_of(store, study)
+    return LaunchPlan(
+        standing, cost_to_launch(store, standing, datasets), devices_of(store), datasets.refusal
+    )
+
+
+def cost_to_launch(store: Store, standing: Standing, datasets: HomeDatasets) -> StudyCost:
+    """Return the cost on this machine of the runs that a launch would queue."""
+    return cost_of(store, standing.to_launch, datasets.known_counts)
+
+
+def devices_of(store: Store) -> int:
+    """Return the number of devices of the queue; slots that share a device are not faster."""
+    return len(set(slots_of(store)))

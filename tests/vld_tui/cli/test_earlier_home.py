@@ -18,7 +18,7 @@ from tests.vld_tui.cli.conftest import Vld
 from vld_tui.dashboard.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.home import open_home
 from vld_tui.store.store import Store
-from vld_tui.study.presets import read_presets
+from vld_tui.study.planner import read_presets
 
 ARCHIVE = Path(__file__).parent / "homes" / "home-of-schema-14.tar.xz"
 

@@ -13,8 +13,8 @@ from vld_tui.dashboard.actions import Actions
 from vld_tui.home import Home
 from vld_tui.store.store import Store
 from vld_tui.study.define.grid import StudyError
-from vld_tui.study.launch_plan import last_place
-from vld_tui.study.reader import StudyReader
+from vld_tui.study.results.state import StudyReader
+from vld_tui.study.standing import last_place
 
 SETTINGS = ("--mem", "8G", "--setup", "module load cuda")
 AGAIN = "slurm, as last time (mem=8G, setup=module load cuda); use --on local to run here"

@@ -8,9 +8,8 @@ from engine.protocol import RunSpec
 from engine.protocol.datasets import DatasetListing, DomainListing
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.study.forecast import Forecast
-from vld_tui.study.launch_plan import LaunchPlan
-from vld_tui.study.planner import Network
-from vld_tui.study.presets import Preset
+from vld_tui.study.planner import Network, Preset
+from vld_tui.study.standing import LaunchPlan
 
 EMOJI = DatasetListing(
     "emoji",

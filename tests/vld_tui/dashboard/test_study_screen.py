@@ -29,9 +29,8 @@ from vld_tui.dashboard.widgets.heat_map import HeatMapView
 from vld_tui.dashboard.widgets.plane import StudyPlane
 from vld_tui.study.define.grid import StudyError
 from vld_tui.study.forecast import StudyCost
-from vld_tui.study.launch_plan import LaunchPlan
 from vld_tui.study.results.state import Counts, StudyProgress, StudyState, TimeLeft
-from vld_tui.study.standing import Standing
+from vld_tui.study.standing import LaunchPlan, Standing
 
 SIZES = ((80, 24), (120, 40))
 VIEWS = {

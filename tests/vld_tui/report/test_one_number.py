@@ -19,7 +19,6 @@ from vld_tui.report.content import Report, make_report, report_record
 from vld_tui.report.tables import csv_text
 from vld_tui.store.store import Store
 from vld_tui.study.define.files import find_text, keep_study
-from vld_tui.study.reader import StudyReader
 from vld_tui.study.results.cells import (
     OWN_ARM,
     StudyCell,
@@ -28,7 +27,7 @@ from vld_tui.study.results.cells import (
     varying_fields,
 )
 from vld_tui.study.results.outcomes import ID, OOD, gather, grouped, mean_accuracies
-from vld_tui.study.results.state import StudyState
+from vld_tui.study.results.state import StudyReader, StudyState
 
 STUDY = """
 name = "rates"

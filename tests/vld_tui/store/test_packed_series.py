@@ -21,7 +21,7 @@ from tests.vld_tui.store.told_runs import (
 )
 from vld_tui.home import Home, open_home
 from vld_tui.runs.run import Run
-from vld_tui.store.packed import CHUNK
+from vld_tui.store.series import CHUNK
 from vld_tui.store.store import Store
 
 LONG = 2 * CHUNK + 88

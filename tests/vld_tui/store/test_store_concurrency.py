@@ -18,7 +18,7 @@ from vld_tui.runs.run import Run
 from vld_tui.store import database
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
-from vld_tui.study.presets import read_presets
+from vld_tui.study.planner import read_presets
 
 _REFRESHING = """
 import sys
@@ -51,7 +51,7 @@ from vld_tui.dashboard.actions import Actions
 from vld_tui.home import Home
 from vld_tui.launch.slurm.profiles import change_profile
 from vld_tui.store.store import Store
-from vld_tui.study.presets import keep_preset
+from vld_tui.study.planner import keep_preset
 home, (run_id, number, key, queued) = Home(Path(sys.argv[1])), sys.argv[2:]
 with Store.open(home) as store:
     store.labels.change_tags(run_id, lambda tags: [*tags, f"p{number}"])

@@ -40,12 +40,15 @@ from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.definition import Study
 from vld_tui.study.define.files import SMALL, StudyText, find_text, preset_names, preset_text
 from vld_tui.study.forecast import StudyCost
-from vld_tui.study.launch_plan import MOST_UNASKED, cost_to_launch, devices_of, last_place
 from vld_tui.study.planner import LocalPlanner
 from vld_tui.study.preflight import AbsentWeights, absent_weights
 from vld_tui.study.standing import (
+    MOST_UNASKED,
     Standing,
+    cost_to_launch,
+    devices_of,
     find_strays,
+    last_place,
     refuse_misfits,
     standing_of,
     without_final_weights,

@@ -18,10 +18,16 @@ from vld_tui.launch.slurm.settings import SlurmSettings
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.files import find_text
 from vld_tui.study.forecast import StudyCost, cost_of, seconds_left
-from vld_tui.study.launch_plan import devices_of, last_place
 from vld_tui.study.results.cells import StudyCell, grid_so_far
 from vld_tui.study.results.outcomes import ID, OOD, known_measures, measured
-from vld_tui.study.standing import Standing, Strays, find_strays, standing_of
+from vld_tui.study.standing import (
+    Standing,
+    Strays,
+    devices_of,
+    find_strays,
+    last_place,
+    standing_of,
+)
 from vld_tui.views.queue import at_rest_lines
 from vld_tui.views.study import (
     counts_text,

@@ -21,8 +21,15 @@ from engine.protocol import (
     run_identity,
 )
 from engine.protocol.spec import Layout
-from vld_tui.study.define.expansion import Datasets, expand, with_held_out_sources
-from vld_tui.study.define.grid import StudyError, check_fields, check_value, grids_of
+from vld_tui.study.define.grid import (
+    Datasets,
+    StudyError,
+    check_fields,
+    check_value,
+    expand,
+    grids_of,
+    with_held_out_sources,
+)
 from vld_tui.words.toml_text import read_toml
 
 __all__ = ["Datasets", "Study", "StudyError", "read_study"]

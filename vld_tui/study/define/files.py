@@ -16,8 +16,7 @@ from engine.rundir.lock import held
 from vld_tui.home import Home
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.definition import Study, read_study
-from vld_tui.study.define.expansion import DATA_FIELDS
-from vld_tui.study.define.grid import StudyError
+from vld_tui.study.define.grid import DATA_FIELDS, StudyError
 from vld_tui.words.toml_text import change_toml, read_toml
 
 SUFFIX: Final = ".toml"

@@ -15,7 +15,7 @@ from engine.protocol import resolve_spec
 from tests.vld_tui.launch.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller
 from vld_tui.control.queue import hold
-from vld_tui.control.resume import submit_again
+from vld_tui.control.start import submit_again
 from vld_tui.control.stop import stop
 from vld_tui.launch.slurm import commands, submit
 from vld_tui.launch.slurm.batches import BATCH_FILE, Batch, find_lost_batches

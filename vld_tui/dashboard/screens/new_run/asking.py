@@ -22,8 +22,7 @@ from vld_tui.dashboard.screens.new_run.messages import (
 )
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.study.forecast import Forecast
-from vld_tui.study.planner import Planner
-from vld_tui.study.presets import Preset
+from vld_tui.study.planner import Planner, Preset
 from vld_tui.words.text import plain_text
 
 

@@ -8,8 +8,7 @@ from typing import Final
 from engine.protocol import FIELDS, NO_TARGET, RECIPES, resolve_spec
 from engine.protocol.datasets import DatasetListing
 from vld_tui.dashboard.screens.pick import PickOption
-from vld_tui.study.planner import Network
-from vld_tui.study.presets import Preset
+from vld_tui.study.planner import Network, Preset
 from vld_tui.views.inventory import weights_words
 from vld_tui.words.numbers import plural
 

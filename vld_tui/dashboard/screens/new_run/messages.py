@@ -10,8 +10,7 @@ from textual.message import Message
 from engine.protocol import RunSpec
 from engine.protocol.datasets import DatasetListing
 from vld_tui.study.forecast import Forecast
-from vld_tui.study.planner import Network
-from vld_tui.study.presets import Preset
+from vld_tui.study.planner import Network, Preset
 
 
 @dataclass

@@ -42,8 +42,7 @@ from vld_tui.dashboard.widgets.ask import AskLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.slider import Slider
 from vld_tui.runs.progress import Progress
-from vld_tui.study.planner import Planner
-from vld_tui.study.presets import Preset
+from vld_tui.study.planner import Planner, Preset
 from vld_tui.views.plan import forecast_text, plan_table
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text

@@ -29,9 +29,9 @@ from vld_tui.dashboard.widgets.heat_map import HeatMapView
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.plane import StudyPlane
 from vld_tui.dashboard.widgets.text import ScrolledText
-from vld_tui.study.launch_plan import MOST_UNASKED
 from vld_tui.study.results.cells import StudyCell
 from vld_tui.study.results.state import Counts, StudyState
+from vld_tui.study.standing import MOST_UNASKED
 from vld_tui.views.study import failure_lines, study_heading
 from vld_tui.words.numbers import plural
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE

@@ -28,9 +28,9 @@ from vld_tui.words.text import fit, shorten
 
 if TYPE_CHECKING:
     from vld_tui.dashboard.actions import Actions
-    from vld_tui.study.launch_plan import LaunchPlan
     from vld_tui.study.planner import Planner
     from vld_tui.study.results.state import StudyProgress
+    from vld_tui.study.standing import LaunchPlan
 
 NOTHING: Final = """\
 No launched studies yet. A study is a grid of runs: each compared setting on every target with \
