@@ -53,8 +53,8 @@ def serve(
         )
     home = this_home(ctx)
     try:
-        from vld_tui.dashboard.serve.access import Access  # an extra, and slow to import
-        from vld_tui.dashboard.serve.server import serve_dashboard
+        # An extra, and slow to import.
+        from vld_tui.dashboard.serve.server import Access, serve_dashboard
     except ImportError:
         raise CommandError(
             "vld serve needs textual-serve, which is not installed.\n"

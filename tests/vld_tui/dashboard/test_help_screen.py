@@ -14,7 +14,12 @@ from tests.vld_tui.dashboard.fake_history import (
 )
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.preferences import Preferences
-from vld_tui.dashboard.screens.help import HelpScreen
+from vld_tui.dashboard.screens.help import HelpScreen, KeyGroup, key_list
+
+GROUPS = (
+    KeyGroup("here", [("a", "one"), ("ctrl+shift+end k", "two"), ("c", "three")]),
+    KeyGroup("nowhere", []),
+)
 
 
 @pytest.mark.parametrize("way_out", ["escape", "question_mark"])
@@ -53,3 +58,16 @@ def test_chosen_keys_are_listed_and_that_of_help_closes_it() -> None:
 
     keys = {"help": "f1", "new": "f9"}
     play(FakeSource([make_run(0)]), scenario, preferences=Preferences(keys=keys))
+
+
+@pytest.mark.parametrize(("cells", "rows"), [(20, 3), (67, 3), (68, 2), (102, 1)])
+def test_entries_take_as_many_columns_as_find_room(cells: int, rows: int) -> None:
+    lines = key_list(GROUPS, cells).plain.splitlines()
+    assert lines[0] == "here"
+    assert lines[1].split()[:2] == ["a", "one"]
+    assert lines.index("nowhere") == rows + 2
+    assert "ctrl+shift+end k" in "".join(lines)
+
+
+def test_no_keys_are_no_text() -> None:
+    assert key_list((), 80).plain == ""

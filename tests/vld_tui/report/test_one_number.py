@@ -13,7 +13,7 @@ import pytest
 from benchmarks.filled_study import fill_study
 from engine.protocol import RunSpec
 from vld_tui.control.export import table_records
-from vld_tui.dashboard.draw.study_results import mean_points
+from vld_tui.dashboard.draw.study import mean_points
 from vld_tui.home import Home
 from vld_tui.report.content import Report, make_report, report_record
 from vld_tui.report.tables import csv_text

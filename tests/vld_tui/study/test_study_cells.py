@@ -11,13 +11,13 @@ import pytest
 from tests.vld_tui.study.known_datasets import read
 from tests.vld_tui.study.made_studies import RATES, half_done, state_of
 from vld_tui.control.export import write_table
-from vld_tui.dashboard.draw.study_map import Axes, study_map
-from vld_tui.dashboard.draw.study_results import (
+from vld_tui.dashboard.draw.study import (
     mean_points,
     runs_without_ood,
     study_table,
     target_points,
 )
+from vld_tui.dashboard.draw.study_map import Axes, study_map
 from vld_tui.study.results.cells import (
     OWN_ARM,
     StudyCell,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final, NamedTuple
 
 from rich.text import Text
 from textual.app import App, ComposeResult
@@ -13,14 +14,24 @@ from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-from vld_tui.dashboard.draw.key_list import KeyGroup, key_list
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.text import ScrolledText
-from vld_tui.words.palette import QUIET_STYLE
+from vld_tui.words.palette import HEADING_STYLE, ID_STYLE, QUIET_STYLE
+from vld_tui.words.text import fit, width
 
 HERE, ON_SCREEN, EVERYWHERE = "focused widget", "this screen", "everywhere"
 ADVICE = "esc or ? to close · ↑ ↓ to scroll · tab to another part first for its keys"
+NARROWEST_ENTRY: Final = 34
+"""Minimum width of a key with its label."""
+MOST_KEY_CELLS: Final = 14
+
+
+class KeyGroup(NamedTuple):
+    """Keys that are active in one place, with their labels."""
+
+    title: str
+    entries: Sequence[tuple[str, str]]
 
 
 class HelpScreen(Guarded, ModalScreen[None]):
@@ -72,6 +83,27 @@ class HelpScreen(Guarded, ModalScreen[None]):
         keys = dict.fromkeys(self.app.get_key_display(each) for each in bindings)
         about = next((each for each in bindings if each.id is not None), bindings[0]).description
         return " ".join(keys), about.lower()
+
+
+def key_list(groups: Sequence[KeyGroup], cells: int) -> Text:
+    """Return the groups one after another, their entries in as many columns as fit."""
+    columns = max(1, cells // NARROWEST_ENTRY)
+    entry_cells = cells // columns
+    longest = max((width(keys) for group in groups for keys, _ in group.entries), default=0)
+    key_cells = min(MOST_KEY_CELLS, longest)
+    text = Text()
+    for group in groups:
+        text.append("\n" if text else "").append(f"{group.title}\n", HEADING_STYLE)
+        height = max(1, -(-len(group.entries) // columns))
+        beside = [group.entries[at : at + height] for at in range(0, len(group.entries), height)]
+        for row in itertools.zip_longest(*beside):
+            for keys, about in filter(None, row):
+                shown = f"{fit(keys, max(key_cells, width(keys)), right=True)}  "
+                text.append(shown, ID_STYLE)
+                text.append(fit(about, entry_cells - width(shown)))
+            text.append("\n")
+    text.rstrip()
+    return text
 
 
 def _place(node: DOMNode) -> str:

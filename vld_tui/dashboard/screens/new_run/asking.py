@@ -1,9 +1,10 @@
-"""Ask the planner in workers, which post the answers as messages."""
+"""Questions to the planner, asked in workers, and the messages that answer them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from textual import work
 from textual.message import Message
@@ -13,17 +14,12 @@ from textual.worker import get_current_worker
 from engine.protocol import RunSpec, SpecError, UserError
 from engine.protocol.datasets import DatasetListing, check_target
 from vld_tui.dashboard.guard import Guarded
-from vld_tui.dashboard.screens.new_run.knowledge import LOOKING
-from vld_tui.dashboard.screens.new_run.messages import (
-    Appraised,
-    DatasetsFound,
-    NetworksFound,
-    PresetsFound,
-)
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.study.forecast import Forecast
-from vld_tui.study.planner import Planner, Preset
+from vld_tui.study.planner import Network, Planner, Preset
 from vld_tui.words.text import plain_text
+
+LOOKING: Final = "looking for networks…"
 
 
 @dataclass(frozen=True)
@@ -32,6 +28,42 @@ class Order:
 
     specs: tuple[RunSpec, ...]
     is_queued: bool
+
+
+@dataclass
+class DatasetsFound(Message):
+    """The known data sets."""
+
+    listings: Sequence[DatasetListing]
+
+
+@dataclass
+class NetworksFound(Message):
+    """The known networks; ``remark``: why some may be missing."""
+
+    networks: Sequence[Network]
+    remark: str = ""
+
+
+@dataclass
+class PresetsFound(Message):
+    """The saved presets; ``said``: what just happened to one."""
+
+    presets: Mapping[str, Preset]
+    said: str = ""
+
+
+@dataclass
+class Appraised(Message):
+    """The data, the problems and the cost of a planned run.
+
+    ``problems`` are by field.
+    """
+
+    spec: RunSpec
+    listing: DatasetListing | None
+    problems: Mapping[str, str]
+    forecast: Forecast
 
 
 class AskingScreen(Guarded, ModalScreen[Order | None]):

@@ -18,8 +18,7 @@ from textual.widgets import Input, Static
 
 from engine.protocol import FIELDS, FieldInfo
 from vld_tui.dashboard.keys import bind
-from vld_tui.dashboard.screens.new_run.choices import is_pickable, typed_words
-from vld_tui.dashboard.screens.new_run.messages import PickAsked
+from vld_tui.dashboard.screens.new_run.knowledge import is_pickable, typed_words
 from vld_tui.dashboard.widgets.ask import PlainInput
 from vld_tui.dashboard.widgets.slider import Slider
 from vld_tui.words.numbers import plural
@@ -34,6 +33,13 @@ NARROW_CELLS: Final = 27
 RATE_CELLS: Final = 8
 MARK_CELLS: Final = 3
 _NOTES: Final = {"seed": "Several seeds, such as 0,1,2, start several runs."}
+
+
+@dataclass
+class PickAsked(Message):
+    """The user wants to pick a field's value from a list."""
+
+    field: str
 
 
 class FieldLine(Widget):

@@ -17,25 +17,27 @@ from textual.widgets import Input, Static
 
 from engine.protocol import FIELDS, RunSpec, fields_with
 from vld_tui.dashboard.keys import bind
-from vld_tui.dashboard.screens.new_run.asking import AskingScreen, Order, ask_datasets, ask_presets
-from vld_tui.dashboard.screens.new_run.choices import A_FOLDER, preset_choices
+from vld_tui.dashboard.screens.new_run.asking import (
+    Appraised,
+    AskingScreen,
+    DatasetsFound,
+    NetworksFound,
+    Order,
+    PresetsFound,
+    ask_datasets,
+    ask_presets,
+)
 from vld_tui.dashboard.screens.new_run.draft import Draft, read_draft, typed_texts, usual_texts
-from vld_tui.dashboard.screens.new_run.knowledge import Knowledge
+from vld_tui.dashboard.screens.new_run.knowledge import A_FOLDER, Knowledge, preset_choices
 from vld_tui.dashboard.screens.new_run.lines import (
     NARROW_CELLS,
     FieldGroup,
     FieldLine,
+    PickAsked,
     PresetLine,
     hint,
     line_of,
     next_line,
-)
-from vld_tui.dashboard.screens.new_run.messages import (
-    Appraised,
-    DatasetsFound,
-    NetworksFound,
-    PickAsked,
-    PresetsFound,
 )
 from vld_tui.dashboard.screens.pick import Pick
 from vld_tui.dashboard.widgets.ask import AskLine

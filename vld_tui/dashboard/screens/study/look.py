@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from vld_tui.dashboard.draw.heat_map import HeatMap
+from vld_tui.dashboard.draw.study import mean_points, target_points
 from vld_tui.dashboard.draw.study_map import Axes, study_map, value_labels
-from vld_tui.dashboard.draw.study_results import mean_points, target_points
 from vld_tui.runs.run import RunPoint
 from vld_tui.study.define.definition import Study
 from vld_tui.study.results.cells import (

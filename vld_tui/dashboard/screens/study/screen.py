@@ -16,9 +16,8 @@ from textual.screen import Screen
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
+from vld_tui.dashboard.draw.study import progress_line, runs_without_ood, study_table
 from vld_tui.dashboard.draw.study_map import cell_text
-from vld_tui.dashboard.draw.study_progress import progress_line
-from vld_tui.dashboard.draw.study_results import runs_without_ood, study_table
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import ActionAsked, RunChosen, RunOpened, RunsChosen, SnapshotTaken

@@ -14,7 +14,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from engine.protocol import UserError
-from vld_tui.dashboard.draw.study_progress import study_lines, study_list_heading
+from vld_tui.dashboard.draw.study import study_lines, study_list_heading
 from vld_tui.dashboard.feed import Snapshot
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
