@@ -31,7 +31,7 @@ from engine.rundir import JobInfo, ProcessInfo, RunDir, UserData, write_atomic
 from engine.rundir.life import HEARTBEAT_INTERVAL_S
 from tests.small_runs import SMALL_RUN, unpack_small_emoji
 from vld_tui.home import Home, open_home
-from vld_tui.launch.slurm.watch import look_at_jobs
+from vld_tui.launch.slurm.jobs import look_at_jobs
 from vld_tui.store.store import Store
 
 CALLS = (

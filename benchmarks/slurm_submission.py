@@ -29,9 +29,9 @@ from engine.rundir.event_log import EventLog
 from tests.slurm.cluster import Options, Partition, SlurmCluster, why_missing
 from vld_tui.control.study import launch
 from vld_tui.home import Home, open_home
+from vld_tui.launch.slurm.jobs import look_at_jobs
 from vld_tui.launch.slurm.settings import SlurmSettings
 from vld_tui.launch.slurm.submit import Cluster
-from vld_tui.launch.slurm.watch import look_at_jobs
 from vld_tui.store.store import Store
 from vld_tui.study.define.files import find_study, find_text, keep_study
 

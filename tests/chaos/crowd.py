@@ -15,7 +15,7 @@ from engine.protocol import RunSpec
 from tests.chaos.household import DASHBOARD, ENGINE, Household, kill
 from tests.small_runs import engine_environment
 from vld_tui.control.queue import set_slots
-from vld_tui.launch.queue.supervisor import is_supervised
+from vld_tui.launch.queue import is_supervised
 from vld_tui.store.store import Store
 
 

@@ -33,7 +33,7 @@ _PROGRAMS: Final = {
     "engine": ENGINE,
     "stand_in_engine.py": ENGINE,
     "vld_tui.launch.queue": SUPERVISOR,
-    "tests.vld_tui.launch.queue.queue_with_stand_in": SUPERVISOR,
+    "tests.vld_tui.launch.queue_with_stand_in": SUPERVISOR,
 }
 """Modules and scripts by what they are."""
 _TERMINAL: Final = {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}

@@ -14,7 +14,7 @@ from tests.chaos.household import Household
 from vld_tui.home import open_home
 from vld_tui.store.store import Store
 
-SUPERVISOR = (sys.executable, "-m", "tests.vld_tui.launch.queue.queue_with_stand_in")
+SUPERVISOR = (sys.executable, "-m", "tests.vld_tui.launch.queue_with_stand_in")
 ENGINES, DASHBOARDS, WRITERS = 20, 3, 5
 PATIENCE_S = 200.0
 

@@ -168,7 +168,7 @@ def complete_studies(home: Home, _ctx: typer.Context, _incomplete: str) -> Itera
 @completer
 def complete_profiles(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
     """Complete the names of saved cluster profiles."""
-    from vld_tui.launch.slurm.profiles import profile_names
+    from vld_tui.launch.slurm.settings import profile_names
 
     yield from profile_names(home)
 

@@ -13,11 +13,10 @@ from vld_tui.cli.errors import FAILED_EXIT
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import this_home
 from vld_tui.home import Home, HomeError
-from vld_tui.launch.inspection import ask_engine
-from vld_tui.launch.local import LaunchError
+from vld_tui.launch.local import LaunchError, ask_engine
 from vld_tui.launch.slurm import commands
-from vld_tui.launch.slurm.batches import require_submitit
 from vld_tui.launch.slurm.commands import SlurmError
+from vld_tui.launch.slurm.jobs import require_submitit
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 from vld_tui.views.inventory import Check, check_lines

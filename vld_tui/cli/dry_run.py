@@ -13,7 +13,7 @@ from engine.protocol.datasets import DatasetListing
 from vld_tui.cli.errors import USAGE_EXIT
 from vld_tui.cli.output import print_json, say
 from vld_tui.home import Home
-from vld_tui.launch.slurm.plan import ClusterPlan, PlannedJobs
+from vld_tui.launch.slurm.submit import ClusterPlan, PlannedJobs
 from vld_tui.runs.progress import Progress
 from vld_tui.study.planner import LocalPlanner
 from vld_tui.study.preflight import Preflight, preflight

@@ -61,7 +61,7 @@ def _comes_yet(store: Store, run: Run) -> bool:
     """Return whether a cluster job is still to start or resume the run."""
     if not run.has_job:
         return False
-    from vld_tui.launch.slurm.watch import INTERVAL_S, look_at_jobs
+    from vld_tui.launch.slurm.jobs import INTERVAL_S, look_at_jobs
 
     time.sleep(INTERVAL_S)
     look_at_jobs(store)

@@ -9,8 +9,7 @@ import typer
 from vld_tui.cli.command import Command, Group, JsonOption
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.output import print_json, say, terminal_cells
-from vld_tui.launch.inspection import ask_engine
-from vld_tui.launch.local import LaunchError
+from vld_tui.launch.local import LaunchError, ask_engine
 from vld_tui.views.inventory import model_lines
 
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)

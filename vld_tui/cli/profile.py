@@ -12,14 +12,16 @@ from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import on_one_line, print_json, say
 from vld_tui.cli.session import this_home
 from vld_tui.launch.slurm.commands import SlurmError
-from vld_tui.launch.slurm.profiles import (
+from vld_tui.launch.slurm.settings import (
     DEFAULT_PROFILE,
+    NONE,
+    SETTINGS,
     change_profile,
     profile_names,
     read_profile,
     remove_profile,
+    without_secrets,
 )
-from vld_tui.launch.slurm.settings import NONE, SETTINGS, without_secrets
 
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 

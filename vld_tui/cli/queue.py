@@ -15,8 +15,7 @@ from vld_tui.control import queue
 from vld_tui.control.export import run_records
 from vld_tui.control.queue import Queued
 from vld_tui.control.stop import dequeue
-from vld_tui.launch.queue.slots import slots_of
-from vld_tui.launch.queue.supervisor import is_supervised
+from vld_tui.launch.queue import is_supervised, slots_of
 from vld_tui.runs.run import Run
 from vld_tui.runs.run_folder import stop_asked
 from vld_tui.store.store import Store

@@ -28,8 +28,7 @@ from vld_tui.cli.slurm import (
 from vld_tui.control.start import located, submit
 from vld_tui.home import find_home
 from vld_tui.launch.datasets import find_added
-from vld_tui.launch.slurm.plan import plan_jobs
-from vld_tui.launch.slurm.submit import Cluster
+from vld_tui.launch.slurm.submit import Cluster, plan_jobs
 from vld_tui.runs.fields import (
     as_typed,
     command_line,

@@ -60,7 +60,7 @@ def refresh(store: Store) -> None:
     store.live.refresh()
     if not store.jobs.open() and not store.home.jobs.is_dir():
         return
-    from vld_tui.launch.slurm.watch import look_at_jobs  # only with a cluster
+    from vld_tui.launch.slurm.jobs import look_at_jobs  # only with a cluster
 
     problem = look_at_jobs(store)
     if problem is not None:

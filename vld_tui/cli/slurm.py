@@ -18,11 +18,11 @@ from vld_tui.cli.output import print_json, say, suggest
 from vld_tui.control.export import run_records
 from vld_tui.home import Home
 from vld_tui.launch.slurm.commands import SlurmError
-from vld_tui.launch.slurm.profiles import read_profile
 from vld_tui.launch.slurm.settings import (
     SETTINGS,
     SlurmSettings,
     make_settings,
+    read_profile,
     refuse_secrets,
     settings_as_values,
     settings_in_full,

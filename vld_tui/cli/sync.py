@@ -10,8 +10,7 @@ import typer
 from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.output import print_json, say, suggest
 from vld_tui.cli.session import open_store
-from vld_tui.launch.sync.fetch import THEIRS, Fetched, FetchedStudies, fetch_runs
-from vld_tui.launch.sync.rsync import SyncError
+from vld_tui.launch.sync import THEIRS, Fetched, FetchedStudies, SyncError, fetch_runs
 from vld_tui.words.numbers import plural
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

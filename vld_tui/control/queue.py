@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vld_tui.launch.local import refuse_copy
-from vld_tui.launch.queue.slots import queue_settings
-from vld_tui.launch.queue.supervisor import is_supervised, start_supervisor
+from vld_tui.launch.queue import is_supervised, queue_settings, start_supervisor
 from vld_tui.launch.slurm import commands
 from vld_tui.launch.slurm.commands import SlurmError
-from vld_tui.launch.slurm.watch import look_at_jobs
+from vld_tui.launch.slurm.jobs import look_at_jobs
 from vld_tui.runs.run import QUEUED, Run
 from vld_tui.store.store import Store
 
@@ -68,7 +67,7 @@ def set_slots(store: Store, count: int | None = None, gpus: str | None = None) -
     """Set how many runs of the queue run at once, and on which GPUs: both or neither.
 
     Raises:
-        SlotsError: see :func:`vld_tui.launch.queue.slots.queue_settings`.
+        SlotsError: see :func:`vld_tui.launch.queue.queue_settings`.
         StoreError: when it cannot be saved.
     """
     for name, value in queue_settings(count, gpus).items():

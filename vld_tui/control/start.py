@@ -12,11 +12,10 @@ from vld_tui.control.queue import Queued, start_queued
 from vld_tui.home import Home
 from vld_tui.launch.datasets import added_folder, check_own_name
 from vld_tui.launch.local import EXIT_PATIENCE_S, LaunchError, launch, refuse_copy
-from vld_tui.launch.slurm.batches import find_lost_batches
 from vld_tui.launch.slurm.commands import SlurmError
+from vld_tui.launch.slurm.jobs import find_lost_batches, look_at_jobs
 from vld_tui.launch.slurm.settings import SlurmSettings, make_settings
 from vld_tui.launch.slurm.submit import Cluster, Submission, submit_runs, submit_what_fits
-from vld_tui.launch.slurm.watch import look_at_jobs
 from vld_tui.runs.run import DAMAGED, QUEUED, Run
 from vld_tui.store.errors import StoreError, is_trashed
 from vld_tui.store.store import Store

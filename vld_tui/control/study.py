@@ -9,10 +9,9 @@ from engine.protocol import UserError
 from vld_tui.control.queue import work_on_queue
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
-from vld_tui.launch.slurm.batches import find_lost_batches
 from vld_tui.launch.slurm.commands import SlurmError
+from vld_tui.launch.slurm.jobs import find_lost_batches, look_at_jobs
 from vld_tui.launch.slurm.submit import Cluster, Submission, submit_runs
-from vld_tui.launch.slurm.watch import look_at_jobs
 from vld_tui.runs.run import QUEUED
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from engine.rundir import RunDir
 from vld_tui.home import Home
-from vld_tui.launch.queue.slots import Slot, slots_of
+from vld_tui.launch.queue import Slot, slots_of
 from vld_tui.runs.metrics import Attempt, CheckpointInfo
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import (
@@ -33,7 +33,7 @@ from vld_tui.study.results.groups import distinctions
 from vld_tui.words.numbers import plural
 
 if TYPE_CHECKING:  # numpy is slow to import, and the list of runs does not need it
-    from vld_tui.launch.slurm.watch import JobWatch
+    from vld_tui.launch.slurm.jobs import JobWatch
     from vld_tui.runs.curves import Curves
     from vld_tui.study.results.state import StudyProgress, StudyReader, StudyState
 
@@ -215,7 +215,7 @@ class HistorySource:
         if not store.jobs.open():
             return None
         if self._jobs is None:
-            from vld_tui.launch.slurm.watch import JobWatch  # most homes have no cluster
+            from vld_tui.launch.slurm.jobs import JobWatch  # most homes have no cluster
 
             self._jobs = JobWatch(self._home)
         return self._jobs.look()

@@ -1,4 +1,4 @@
-"""Engine processes on this machine: start, stop, wait."""
+"""Start, stop and query engine processes on this machine."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal
 
+import msgspec
 import psutil
 
 import engine
@@ -29,6 +30,8 @@ ENGINE_COMMAND: Final = (sys.executable, "-P", "-X", "faulthandler", "-m", "engi
 EXIT_PATIENCE_S: Final = 15.0
 """How long a process may take to end after its last event."""
 _POLL_INTERVAL_S: Final = 0.05
+ANSWER_TIMEOUT_S: Final = 120.0
+Asked = subprocess.Popen[bytes]
 
 
 class LaunchError(UserError):
@@ -239,3 +242,48 @@ def _record(process: subprocess.Popen[bytes], run_dir: RunDir) -> None:
         process.kill()
         process.wait()
         raise
+
+
+def ask_engine(
+    subject: Literal["models", "sizes", "doctor", "weights"],
+    *arguments: str,
+    on_start: Callable[[Asked], None] | None = None,
+) -> Any:
+    """Return the decoded output of ``python -m engine.inspect SUBJECT …``; takes a few seconds.
+
+    ``on_start`` receives the process, so that the caller can end it.
+
+    Raises:
+        LaunchError: when the engine cannot answer.
+    """
+    command = [sys.executable, "-P", "-m", "engine.inspect", subject, *arguments]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=engine_environment(),
+    ) as process:
+        if on_start is not None:
+            on_start(process)
+        try:
+            answer, log = process.communicate(timeout=ANSWER_TIMEOUT_S)
+        except BaseException as error:
+            process.kill()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise LaunchError(
+                f"The engine did not answer within {ANSWER_TIMEOUT_S:.0f} s: {' '.join(command)}"
+            ) from None
+    if process.returncode != 0:
+        lines = log.decode(errors="replace").strip().splitlines()
+        raise LaunchError(
+            f"The engine failed: {lines[-1] if lines else 'no reason given'}\n"
+            f"To see why, run: {' '.join(command)}"
+        )
+    try:
+        return msgspec.json.decode(answer)
+    except msgspec.DecodeError as error:
+        raise LaunchError(
+            f"The engine's answer is not JSON: {error}\nSee: {' '.join(command)}"
+        ) from None

@@ -26,8 +26,7 @@ from vld_tui.launch.datasets import (
     refuse_unfit,
     work_on_datasets,
 )
-from vld_tui.launch.inspection import Asked, ask_engine
-from vld_tui.launch.local import LaunchError
+from vld_tui.launch.local import Asked, LaunchError, ask_engine
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 from vld_tui.study.forecast import Forecast, ImageCounts, StudyCost, forecast, with_disk

@@ -27,7 +27,7 @@ from engine.protocol.intervals import uncertain_selection
 from engine.protocol.recipes import no_gpu, outside_slurm_job, unknown_device
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
-from vld_tui.launch.queue.slots import VISIBLE_GPUS, find_gpus
+from vld_tui.launch.queue import VISIBLE_GPUS, find_gpus
 from vld_tui.store.errors import StoreError
 from vld_tui.study.forecast import Forecast
 from vld_tui.study.planner import InspectedWeights, LocalPlanner, Network, weights_places

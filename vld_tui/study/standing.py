@@ -14,7 +14,7 @@ import msgspec
 from engine.protocol import FIELDS, NOT_RESULT, RunSpec, fields_with, result_differences
 from engine.rundir import write_atomic
 from vld_tui.home import Home
-from vld_tui.launch.queue.slots import slots_of
+from vld_tui.launch.queue import slots_of
 from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.settings import SlurmSettings, make_settings, settings_as_values
 from vld_tui.runs.run import DAMAGED, LIVE, QUEUED, Run

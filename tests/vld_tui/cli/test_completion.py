@@ -15,7 +15,7 @@ from engine.protocol import resolve_spec
 from vld_tui.cli import app
 from vld_tui.cli.dashboard import app as dashboard
 from vld_tui.home import Home, open_home
-from vld_tui.launch.slurm.profiles import keep_profile
+from vld_tui.launch.slurm.settings import keep_profile
 from vld_tui.store.store import Store
 
 

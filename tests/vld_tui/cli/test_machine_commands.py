@@ -8,8 +8,7 @@ import pytest
 
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.launch.slurm_programs import Programs
-from vld_tui.launch.inspection import ask_engine
-from vld_tui.launch.local import LaunchError
+from vld_tui.launch.local import LaunchError, ask_engine
 
 MACHINE: dict[str, Any] = {
     "python": "3.11.7",

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.vld_tui.cli.conftest import Vld
-from tests.vld_tui.launch.queue.stand_in import start_stand_in
+from tests.vld_tui.launch.queue_stand_in import start_stand_in
 from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started
 from tests.vld_tui.study.known_datasets import ask_once
 from vld_tui.home import open_home
 from vld_tui.launch.local import LaunchError
-from vld_tui.launch.queue.supervisor import Supervisor
+from vld_tui.launch.queue import Supervisor
 from vld_tui.store.store import Store
 from vld_tui.study.define.files import find_study
 
@@ -59,7 +59,7 @@ def _asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _queue_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing work on the queue but the test."""
-    monkeypatch.setattr("vld_tui.launch.queue.supervisor.POLL_S", 0.05)
+    monkeypatch.setattr("vld_tui.launch.queue.POLL_S", 0.05)
     monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda _home: None)
 
 

@@ -15,7 +15,7 @@ from engine.protocol.datasets import AddDataset
 from vld_tui.dashboard.actions import Actions
 from vld_tui.home import open_home
 from vld_tui.launch.local import LaunchError, launch
-from vld_tui.launch.queue.slots import SlotsError
+from vld_tui.launch.queue import SlotsError
 from vld_tui.store.queue import Queue
 from vld_tui.store.store import Store
 

@@ -15,8 +15,7 @@ from engine.rundir import JobInfo, ProcessInfo, write_atomic
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.told_runs import Teller
 from vld_tui.home import Home, open_home
-from vld_tui.launch.sync.fetch import fetch_runs
-from vld_tui.launch.sync.rsync import SyncError
+from vld_tui.launch.sync import SyncError, fetch_runs
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 

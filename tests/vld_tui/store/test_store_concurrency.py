@@ -13,7 +13,7 @@ from engine.protocol import resolve_spec
 from tests.vld_tui.store.told_runs import Teller, evaluation, started, steps_taken
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.home import Home
-from vld_tui.launch.slurm.profiles import read_profile
+from vld_tui.launch.slurm.settings import read_profile
 from vld_tui.runs.run import Run
 from vld_tui.store import database
 from vld_tui.store.errors import StoreError
@@ -49,7 +49,7 @@ import sys
 from pathlib import Path
 from vld_tui.dashboard.actions import Actions
 from vld_tui.home import Home
-from vld_tui.launch.slurm.profiles import change_profile
+from vld_tui.launch.slurm.settings import change_profile
 from vld_tui.store.store import Store
 from vld_tui.study.planner import keep_preset
 home, (run_id, number, key, queued) = Home(Path(sys.argv[1])), sys.argv[2:]

@@ -31,10 +31,9 @@ from vld_tui.control.study import launch as launch_study
 from vld_tui.control.study import runs_left_behind
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
-from vld_tui.launch.queue.slots import queue_settings
-from vld_tui.launch.slurm.plan import ClusterPlan, plan_jobs
+from vld_tui.launch.queue import queue_settings
 from vld_tui.launch.slurm.settings import SlurmSettings
-from vld_tui.launch.slurm.submit import Cluster
+from vld_tui.launch.slurm.submit import Cluster, ClusterPlan, plan_jobs
 from vld_tui.store.store import Store
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.definition import Study

@@ -13,7 +13,7 @@ from vld_tui.cli.output import print_json, say, suggest, terminal_cells
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.cli.slurm import place_record
 from vld_tui.cli.sweep.ls import launched_record, launched_studies, standing_record, tell_launched
-from vld_tui.launch.queue.supervisor import is_supervised
+from vld_tui.launch.queue import is_supervised
 from vld_tui.launch.slurm.settings import SlurmSettings
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.files import find_text

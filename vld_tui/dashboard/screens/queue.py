@@ -18,7 +18,7 @@ from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import ActionAsked, RunOpened, SnapshotTaken
 from vld_tui.dashboard.widgets.key_bar import KeyBar
-from vld_tui.launch.queue.slots import MOST_SLOTS
+from vld_tui.launch.queue import MOST_SLOTS
 from vld_tui.runs.run import Run
 from vld_tui.views.queue import QUEUE_COLUMNS, job_rows, queue_rows, slots_line
 from vld_tui.words.palette import QUIET_STYLE, status_style

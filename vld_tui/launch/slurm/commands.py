@@ -8,9 +8,9 @@ import re
 import shutil
 import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from engine.protocol import UserError
+from engine.protocol import UserError, nearest
 from vld_tui.runs.run import EXIT_CODE, Job
 
 PATIENCE_S: Final = 60.0
@@ -20,6 +20,11 @@ _NO_MUNGE: Final = "Munge encode failed"
 _FATAL: Final = "fatal: "
 _REST: Final = 2**32 - 2
 """Index under which Slurm groups array tasks that were cancelled while pending."""
+_TIMES: Final = (  # formats of sbatch(1)
+    r"(?P<minutes>\d+)(?::(?P<seconds>\d+))?",
+    r"(?P<hours>\d+):(?P<minutes>\d+):(?P<seconds>\d+)",
+    r"(?P<days>\d+)-(?P<hours>\d+)(?::(?P<minutes>\d+))?(?::(?P<seconds>\d+))?",
+)
 
 
 class SlurmError(UserError):
@@ -28,6 +33,14 @@ class SlurmError(UserError):
 
 class SlurmAwayError(SlurmError):
     """No cluster can be asked from here: Slurm is not installed, or its controller is away."""
+
+
+class Partition(NamedTuple):
+    """A partition with its default and maximum time (minutes; None: unlimited)."""
+
+    name: str
+    usual_minutes: int | None
+    most_minutes: int | None
 
 
 def is_slurm_here() -> bool:
@@ -130,6 +143,43 @@ def configuration() -> dict[str, str]:
     """
     pairs = (line.partition("=") for line in ask("scontrol", "show", "config").splitlines())
     return {name.strip(): value.strip() for name, sign, value in pairs if sign}
+
+
+def partitions_for(names: str | None) -> list[Partition]:
+    """Return the partitions with these comma-separated names; None: the default partition.
+
+    Raises:
+        SlurmError: when Slurm does not answer, or a partition does not exist.
+    """
+    answer = ask("scontrol", "show", "partition", "--all", "--oneliner")
+    found = [dict(fields_of(line)) for line in answer.splitlines()]
+    known = {fields["PartitionName"]: fields for fields in found if "PartitionName" in fields}
+    usual = [name for name in known if known[name].get("Default") == "YES"]
+    chosen = names.split(",") if names else usual[:1]
+    for name in chosen:
+        if name not in known:
+            raise SlurmError(
+                f"No partition {name!r} on this cluster.{nearest(name, known)} Partitions: "
+                f"{', '.join(known)}."
+            )
+    return [_partition(known[name]) for name in chosen]
+
+
+def _partition(fields: dict[str, str]) -> Partition:
+    most = minutes_of(fields.get("MaxTime", ""))
+    usual = minutes_of(fields.get("DefaultTime", "")) or most
+    return Partition(fields["PartitionName"], usual, most)
+
+
+def minutes_of(time: str) -> int | None:
+    """Return a Slurm time in minutes, rounded up, or None if it is invalid."""
+    for pattern in _TIMES:
+        if found := re.fullmatch(pattern, time.strip()):
+            parts = {unit: int(count or 0) for unit, count in found.groupdict().items()}
+            hours = parts.get("days", 0) * 24 + parts.get("hours", 0)
+            seconds = hours * 3600 + parts.get("minutes", 0) * 60 + parts.get("seconds", 0)
+            return -(-seconds // 60)
+    return None
 
 
 def most_submitted() -> int | None:

@@ -1,20 +1,52 @@
-"""Settings of a cluster job, its environment variables, and their text form."""
+"""Settings of a cluster job: their text form, environment variables, and profiles in the home."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
 
 from engine.protocol import nearest
 from engine.protocol.fields import about, fields_of
-from vld_tui.launch.slurm.commands import SlurmError
+from engine.rundir import write_atomic
+from engine.rundir.lock import held
+from vld_tui.home import Home
+from vld_tui.launch.slurm.commands import SlurmError, minutes_of
+from vld_tui.words.toml_text import change_toml, read_toml
 
 Words = tuple[str, ...]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+NONE: Final = "none"
+"""Value that stands for the cluster's default."""
+_WRITTEN: Final = ("time", "mem")
+"""Text settings that may be written as a number in a file."""
+_OPTION: Final = re.compile(r"[a-z][a-z-]*(=.+)?")
+_OURS: Final = frozenset(
+    ("array", "clusters", "error", "job-name", "no-requeue", "nodes", "ntasks", "open-mode",
+     "output", "parsable", "quiet", "requeue", "signal", "test-only", "wait", "wrap")
+)  # fmt: skip
+"""sbatch options that vld sets itself."""
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(=.*)?")
+_MEMORY: Final = re.compile(r"\d+[KMGT]?")
+_SHORTEST_SECRET: Final = 8
+_SECRET_NAME: Final = re.compile(
+    r"(?i)(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|API_?KEY|KEY|PAT)$"
+)
+_SECRET_VALUE: Final = re.compile(
+    r"\b(?:hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[oprsu]_[A-Za-z0-9]{20,}"
+    r"|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{10,}|A[KS]IA[0-9A-Z]{16}"
+    r"|eyJ[\w-]{10,}\.[\w-]{10,}\.)|://[^\s/@'\":]+:[^\s/@'\"]+@"
+)
+"""Tokens of well-known services, and passwords in addresses."""
+_ASSIGNMENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(\"[^\"]*\"|'[^']*'|[^\s,;]*)")
+DEFAULT_PROFILE: Final = "default"
+PROFILE_SUFFIX: Final = ".toml"
+_PROFILE_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,59}")
 
 
 class SlurmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,24 +91,6 @@ class SlurmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 SETTINGS: Final = fields_of(SlurmSettings)
-
-NONE: Final = "none"
-"""Value that stands for the cluster's default."""
-_WRITTEN: Final = ("time", "mem")
-"""Text settings that may be written as a number in a file."""
-_TIMES: Final = (  # formats of sbatch(1)
-    r"(?P<minutes>\d+)(?::(?P<seconds>\d+))?",
-    r"(?P<hours>\d+):(?P<minutes>\d+):(?P<seconds>\d+)",
-    r"(?P<days>\d+)-(?P<hours>\d+)(?::(?P<minutes>\d+))?(?::(?P<seconds>\d+))?",
-)
-_OPTION: Final = re.compile(r"[a-z][a-z-]*(=.+)?")
-_OURS: Final = frozenset(
-    ("array", "clusters", "error", "job-name", "no-requeue", "nodes", "ntasks", "open-mode",
-     "output", "parsable", "quiet", "requeue", "signal", "test-only", "wait", "wrap")
-)  # fmt: skip
-"""sbatch options that vld sets itself."""
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(=.*)?")
-_MEMORY: Final = re.compile(r"\d+[KMGT]?")
 
 
 def make_settings(values: dict[str, Any]) -> SlurmSettings:
@@ -127,17 +141,6 @@ def _as_meant(name: str, value: Any) -> Any:
     return str(value) if name in _WRITTEN and type(value) is int else value
 
 
-def minutes_of(time: str) -> int | None:
-    """Return a Slurm time in minutes, rounded up, or None if it is invalid."""
-    for pattern in _TIMES:
-        if found := re.fullmatch(pattern, time.strip()):
-            parts = {unit: int(count or 0) for unit, count in found.groupdict().items()}
-            hours = parts.get("days", 0) * 24 + parts.get("hours", 0)
-            seconds = hours * 3600 + parts.get("minutes", 0) * 60 + parts.get("seconds", 0)
-            return -(-seconds // 60)
-    return None
-
-
 def _check(settings: SlurmSettings) -> None:
     if settings.time is not None and not minutes_of(settings.time):
         raise SlurmError(
@@ -175,19 +178,6 @@ def _in_words(error: str, values: dict[str, Any]) -> str:
     if found is None:
         return error
     return f"{found[1]} is {values[found[1]]!r}, but must be {SETTINGS[found[1]].allowed}."
-
-
-_SHORTEST_SECRET: Final = 8
-_SECRET_NAME: Final = re.compile(
-    r"(?i)(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|API_?KEY|KEY|PAT)$"
-)
-_SECRET_VALUE: Final = re.compile(
-    r"\b(?:hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[oprsu]_[A-Za-z0-9]{20,}"
-    r"|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{10,}|A[KS]IA[0-9A-Z]{16}"
-    r"|eyJ[\w-]{10,}\.[\w-]{10,}\.)|://[^\s/@'\":]+:[^\s/@'\"]+@"
-)
-"""Tokens of well-known services, and passwords in addresses."""
-_ASSIGNMENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(\"[^\"]*\"|'[^']*'|[^\s,;]*)")
 
 
 def is_secret(name: str, value: str) -> bool:
@@ -281,3 +271,105 @@ def _secret_in(text: str, *, is_variable: bool) -> str | None:
         if is_secret(name, value):
             return str(name)
     return "SECRET" if _SECRET_VALUE.search(text) else None
+
+
+def profile_names(home: Home) -> list[str]:
+    """Return the names of the profiles."""
+    return sorted(path.stem for path in home.profiles.glob(f"*{PROFILE_SUFFIX}"))
+
+
+def read_profile(home: Home, name: str | None) -> dict[str, Any]:
+    """Return the settings of a profile; None: those of ``default``, if it exists.
+
+    Raises:
+        SlurmError: when it does not exist or is invalid.
+    """
+    if name is None:
+        if DEFAULT_PROFILE not in profile_names(home):
+            return {}
+        name = DEFAULT_PROFILE
+    path = _profile_file(home, name)
+    try:
+        values = read_toml(path.read_text(encoding="utf-8"))
+        make_settings(values)
+    except (OSError, ValueError, SlurmError) as error:
+        raise SlurmError(f"{path}: {error}") from None
+    return values
+
+
+def keep_profile(home: Home, name: str, values: Mapping[str, Any]) -> SlurmSettings:
+    """Save a profile, replacing the settings of one of this name but keeping its comments.
+
+    Raises:
+        SlurmError: for an unusable name or setting, or when it cannot be written.
+    """
+    if not _PROFILE_NAME.fullmatch(name):
+        raise SlurmError(
+            f"The profile name is {name!r}, but must be one word of letters, digits, '.', '_' "
+            "and '-'."
+        )
+    settings = make_settings(dict(values))
+    path = home.profiles / f"{name}{PROFILE_SUFFIX}"
+    try:
+        home.profiles.mkdir(parents=True, exist_ok=True)
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        gone = dict.fromkeys(read_toml(text))
+        write_atomic(path, change_toml(text, {**gone, **values}).encode())
+        if has_secret(values):  # an old profile may hold one
+            path.chmod(0o600)
+    except OSError as error:
+        raise SlurmError(f"Cannot write to {home.profiles}: {error.strerror}.") from None
+    except ValueError as error:
+        raise SlurmError(f"{path}: {error}") from None
+    return settings
+
+
+def change_profile(home: Home, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Create a profile or change some of its settings; None or an empty list removes one.
+
+    Returns all of its settings; concurrent changes are kept.
+
+    Raises:
+        SlurmError: see :func:`keep_profile`, or when a change holds a secret.
+    """
+    refuse_secrets(changes)
+    with contextlib.ExitStack() as stack:
+        try:
+            home.profiles.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held(home.profiles / ".lock"))
+        except OSError as error:
+            raise SlurmError(f"Cannot write to {home.profiles}: {error.strerror}.") from None
+        values = dict(read_profile(home, name)) if name in profile_names(home) else {}
+        values |= changes
+        values = {key: value for key, value in values.items() if value not in (None, [])}
+        keep_profile(home, name, values)
+    return values
+
+
+def remove_profile(home: Home, name: str) -> None:
+    """Delete a profile.
+
+    Raises:
+        SlurmError: when it does not exist or cannot be deleted.
+    """
+    path = _profile_file(home, name)
+    try:
+        path.unlink()
+    except OSError as error:
+        raise SlurmError(f"Cannot delete profile {name}: {error.strerror}.") from None
+
+
+def _profile_file(home: Home, name: str) -> Path:
+    """Return a profile's file.
+
+    Raises:
+        SlurmError: when it does not exist.
+    """
+    names = profile_names(home)
+    if name not in names:
+        known = f" Profiles: {', '.join(names)}." if names else ""
+        raise SlurmError(
+            f"No profile {name!r}.{nearest(name, names)}{known}\n"
+            f"Create it: vld profile set {name} partition=gpu time=4:00:00"
+        )
+    return home.profiles / f"{name}{PROFILE_SUFFIX}"

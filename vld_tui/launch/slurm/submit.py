@@ -1,4 +1,4 @@
-"""Submit runs as job arrays, each exactly once (see :mod:`vld_tui.launch.slurm.batches`)."""
+"""Plan and submit runs as job arrays, each exactly once (see :mod:`vld_tui.launch.slurm.jobs`)."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from engine.protocol import RunSpec, nearest
+from engine.protocol import RunSpec
 from vld_tui.home import Home
 from vld_tui.launch.slurm import commands
-from vld_tui.launch.slurm.batches import (
+from vld_tui.launch.slurm.commands import SlurmAwayError, SlurmError, minutes_of, partitions_for
+from vld_tui.launch.slurm.jobs import (
     EVER,
     YEAR_MIN,
     Batch,
-    make_folder,
-    record,
+    make_batch_folder,
+    record_batch,
     require_submitit,
 )
-from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.settings import (
     SlurmSettings,
     export_option,
-    minutes_of,
     settings_as_values,
     variables_by_name,
     variables_with_values,
@@ -156,7 +156,7 @@ class Cluster:
         batch = Batch(name, time.time(), tuple(packs), settings_as_values(self.settings))
         folder = home.jobs / name
         try:
-            make_folder(home, batch)
+            make_batch_folder(home, batch)
             job_id = self._give(home, batch, folder, need)
         except OSError as error:
             raise SlurmError(f"Cannot write to {folder}: {error.strerror}.") from None
@@ -305,41 +305,109 @@ def submit_what_fits(store: Store, cluster: Cluster, runs: Sequence[str]) -> Sub
         except SlurmError as error:
             refusal = str(error)
             break
-        record(store, batch, folder)
+        record_batch(store, batch, folder)
         arrays.append(batch.job_id or "")
         submitted += len(chunk)
     return Submission(tuple(runs[:submitted]), tuple(arrays), tuple(runs[submitted:]), refusal)
 
 
-class Partition(NamedTuple):
-    """A partition with its default and maximum time (minutes; None: unlimited)."""
+class PlannedJobs(msgspec.Struct, frozen=True):
+    """Jobs with the same request, and what each requests.
 
-    name: str
-    usual_minutes: int | None
-    most_minutes: int | None
-
-
-def partitions_for(names: str | None) -> list[Partition]:
-    """Return the partitions with these comma-separated names; None: the default partition.
-
-    Raises:
-        SlurmError: when Slurm does not answer, or a partition does not exist.
+    ``runs_per_job`` run one after another, or concurrently if they ``share`` a GPU. ``gpus`` are
+    per machine. ``cpus`` and ``mem`` None: the cluster's default.
     """
-    answer = commands.ask("scontrol", "show", "partition", "--all", "--oneliner")
-    found = [dict(commands.fields_of(line)) for line in answer.splitlines()]
-    known = {fields["PartitionName"]: fields for fields in found if "PartitionName" in fields}
-    usual = [name for name in known if known[name].get("Default") == "YES"]
-    chosen = names.split(",") if names else usual[:1]
-    for name in chosen:
-        if name not in known:
-            raise SlurmError(
-                f"No partition {name!r} on this cluster.{nearest(name, known)} Partitions: "
-                f"{', '.join(known)}."
-            )
-    return [_partition(known[name]) for name in chosen]
+
+    runs: int
+    jobs: int
+    arrays: int
+    runs_per_job: int
+    share: bool
+    partition: str
+    minutes: int
+    gpus: int
+    nodes: int
+    cpus: int | None
+    mem: str | None
 
 
-def _partition(fields: dict[str, str]) -> Partition:
-    most = minutes_of(fields.get("MaxTime", ""))
-    usual = minutes_of(fields.get("DefaultTime", "")) or most
-    return Partition(fields["PartitionName"], usual, most)
+class ClusterPlan(msgspec.Struct, frozen=True):
+    """The planned jobs, why they would be refused, and why the cluster was not checked, if so."""
+
+    jobs: tuple[PlannedJobs, ...] = ()
+    problems: tuple[str, ...] = ()
+    unchecked: str | None = None
+
+
+def plan_jobs(settings: SlurmSettings, specs: Sequence[RunSpec]) -> ClusterPlan:
+    """Query the cluster as a launch would; sbatch checks one job of each kind."""
+    try:
+        cluster = Cluster(settings)
+        needs = sorted(Counter(map(Need.of, specs)).items())
+        planned = tuple(_planned(cluster, need, runs) for need, runs in needs)
+        problems = [*_of_time(cluster), *_of_room(cluster, planned)]
+        for need, _ in needs:
+            problems += _of_trial(cluster, need)
+    except SlurmAwayError as error:
+        return ClusterPlan(unchecked=str(error))
+    except SlurmError as error:
+        return ClusterPlan(problems=(str(error),))
+    return ClusterPlan(planned, tuple(dict.fromkeys(problems)))
+
+
+def _planned(cluster: Cluster, need: Need, runs: int) -> PlannedJobs:
+    settings = cluster.settings
+    jobs = -(-runs // settings.runs_per_job)
+    return PlannedJobs(
+        runs=runs,
+        jobs=jobs,
+        arrays=-(-jobs // cluster.array_size),
+        runs_per_job=settings.runs_per_job,
+        share=settings.runs_per_gpu > 1,
+        partition=",".join(each.name for each in cluster.partitions),
+        minutes=cluster.minutes,
+        gpus=cluster.gpus(need),
+        nodes=need.nodes,
+        cpus=settings.cpus,
+        mem=settings.mem,
+    )
+
+
+def _of_time(cluster: Cluster) -> Iterator[str]:
+    """Yield a problem if the time is above every partition's limit, which sbatch does not check."""
+    most = [each.most_minutes for each in cluster.partitions]
+    longest = max((minutes for minutes in most if minutes is not None), default=None)
+    if longest is not None and None not in most and cluster.minutes > longest:
+        names = ", ".join(each.name for each in cluster.partitions)
+        yield (
+            f"time is {cluster.settings.time}, but the limit of {names} is {longest} minutes; use "
+            f"--time {longest} or less."
+        )
+
+
+def _of_room(cluster: Cluster, planned: Sequence[PlannedJobs]) -> Iterator[str]:
+    """Yield a problem if the accounting allows fewer jobs."""
+    room, jobs = cluster.room(), sum(each.jobs for each in planned)
+    if room is not None and room < jobs:
+        yield f"the cluster accepts {room} more of your jobs now, not {jobs} (MaxSubmitJobs)."
+
+
+def _of_trial(cluster: Cluster, need: Need) -> Iterator[str]:
+    """Yield why sbatch would reject such a job."""
+    settings = cluster.settings
+    asked = {
+        "partition": settings.partition,
+        "time": cluster.minutes,
+        "cpus-per-task": settings.cpus,
+        **cluster.options(need),
+    }
+    words = [
+        f"--{name}" if value is True else f"--{name}={value}"
+        for name, value in asked.items()
+        if value is not None
+    ]
+    try:
+        cluster.refuse_sharing(need)
+        commands.ask("sbatch", "--test-only", "--wrap=true", *words)
+    except SlurmError as error:
+        yield str(error)

@@ -13,7 +13,7 @@ from tests.vld_tui.launch.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller
 from vld_tui.control.stop import stop
 from vld_tui.home import Home
-from vld_tui.launch.slurm.watch import look_at_jobs
+from vld_tui.launch.slurm.jobs import look_at_jobs
 from vld_tui.runs.run import Run
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store

@@ -6,15 +6,16 @@ from typing import Any
 import pytest
 
 from vld_tui.home import Home
-from vld_tui.launch.slurm.commands import SlurmError
-from vld_tui.launch.slurm.profiles import (
+from vld_tui.launch.slurm.commands import SlurmError, minutes_of
+from vld_tui.launch.slurm.settings import (
     change_profile,
     keep_profile,
+    make_settings,
     profile_names,
     read_profile,
     remove_profile,
+    settings_as_values,
 )
-from vld_tui.launch.slurm.settings import make_settings, minutes_of, settings_as_values
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,11 @@ from vld_tui.control.queue import hold
 from vld_tui.control.start import submit_again
 from vld_tui.control.stop import stop
 from vld_tui.launch.slurm import commands, submit
-from vld_tui.launch.slurm.batches import BATCH_FILE, Batch, find_lost_batches
 from vld_tui.launch.slurm.commands import SlurmError
+from vld_tui.launch.slurm.jobs import BATCH_FILE, Batch, find_lost_batches, look_at_jobs
 from vld_tui.launch.slurm.pack import Pack
 from vld_tui.launch.slurm.settings import make_settings
 from vld_tui.launch.slurm.submit import USUAL_NEED, Cluster, submit_runs
-from vld_tui.launch.slurm.watch import look_at_jobs
 from vld_tui.runs.run import Run
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store

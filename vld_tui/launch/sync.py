@@ -1,4 +1,4 @@
-"""Copy runs and studies from another home."""
+"""Copy runs and studies from another home with rsync."""
 
 from __future__ import annotations
 
@@ -7,23 +7,46 @@ import hashlib
 import os
 import re
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
+from engine.protocol import UserError
 from engine.rundir import RunDir, write_atomic
 from vld_tui.home import Home
-from vld_tui.launch.sync.rsync import NoSuchFolder, SyncError, bring, check_source, is_folder, named
 
 THEIRS: Final = ".theirs"
 """Suffix of the other version of a study that differs from the local one."""
 _PATTERNS: Final = ("+ /*.toml", "*")
 _BASES: Final = ".synced.json"
 """File of each study's SHA-256 when copied; a study that still has it was not changed here."""
+_NEVER: Final = (
+    "*.tmp", ".tmp*", "engine.lock", "writer.lock", "synced", "labelled", "ranks/", ".lock",
+)  # fmt: skip
+"""Files that are meaningful only on the original machine."""
+_INCOMING: Final = ".incoming"
+"""Hidden folder among the runs for incomplete copies."""
+_TEMPORARY: Final = re.compile(r"\..+\.[A-Za-z0-9]{6}")
+"""Name of a partial file left by a killed rsync."""
+_BROUGHT: Final = ">"
+"""Prefix of each copied name in rsync's output."""
+_PARTIAL: Final = 23
+"""rsync's exit code when files could not be copied, or the folder does not exist."""
+_VANISHED: Final = 24
+"""rsync's exit code when files vanished during the copy, as files of live runs may."""
+
+
+class SyncError(UserError):
+    """A sync that failed; the message gives the reason and what to do."""
+
+
+class NoSuchFolder(SyncError):  # noqa: N818 - what it says, not that it is an error
+    """The source folder does not exist."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +58,29 @@ class FetchedStudies:
     kept: tuple[str, ...] = ()
 
 
+def check_source(source: str) -> str:
+    """Return a home's location for rsync: ``[USER@]HOST:HOME``, or a folder.
+
+    Raises:
+        SyncError: when it is not a home, or has a host that ssh would read as an option.
+    """
+    source = source.rstrip("/")
+    if not source or source.endswith(":"):
+        raise SyncError(f"{source!r} is not a home: use USER@HOST:HOME.")
+    place, separator, _ = source.partition(":")
+    if separator and "/" not in place:
+        user, _, host = place.rpartition("@")
+        if not host or user.startswith("-") or host.startswith("-"):
+            raise SyncError(f"{place!r} is not a host: use USER@HOST:HOME.")
+    return source
+
+
+def is_folder(source: str) -> bool:
+    """Return whether a source is a folder of this machine."""
+    place, separator, _ = source.partition(":")
+    return not separator or "/" in place
+
+
 def fetch_studies(home: Home, source: str, *, overwrite: bool) -> tuple[FetchedStudies, str | None]:
     """Copy new and changed studies; also return why the copy failed, if it did.
 
@@ -44,7 +90,7 @@ def fetch_studies(home: Home, source: str, *, overwrite: bool) -> tuple[FetchedS
     with tempfile.TemporaryDirectory(dir=home.cache, prefix="studies-") as folder:
         problem = None
         with contextlib.suppress(NoSuchFolder):  # the source may have none
-            problem = bring(f"{source}/studies/", Path(folder), _PATTERNS, lambda _name: None)
+            problem = _bring(f"{source}/studies/", Path(folder), _PATTERNS, lambda _name: None)
         theirs = sorted(Path(folder).glob("*.toml"))
         if not theirs:
             return FetchedStudies(), problem
@@ -114,16 +160,6 @@ def _write(path: Path, text: bytes, like: Path) -> None:
     write_atomic(path, text)
     status = like.stat()
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-_NEVER: Final = (
-    "*.tmp", ".tmp*", "engine.lock", "writer.lock", "synced", "labelled", "ranks/", ".lock",
-)  # fmt: skip
-"""Files that are meaningful only on the original machine."""
-_INCOMING: Final = ".incoming"
-"""Hidden folder among the runs for incomplete copies."""
-_TEMPORARY: Final = re.compile(r"\..+\.[A-Za-z0-9]{6}")
-"""Name of a partial file left by a killed rsync."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +236,7 @@ def _bring_new(
 ) -> tuple[set[str], str | None]:
     """Copy the runs that are missing here; return their ids, and why the copy failed, if it did."""
     incoming = home.runs / _INCOMING
-    known = [f"/{named(run_id)}/" for run_id in (*here.copies, *here.closed)]
+    known = [f"/{_exactly(run_id)}/" for run_id in (*here.copies, *here.closed)]
 
     def mark(name: str) -> None:
         if run_id := _changed_run(name):
@@ -208,7 +244,7 @@ def _bring_new(
             RunDir(incoming / run_id).mark_synced()
 
     hidden = "/.*"  # such as incomplete copies there
-    problem = bring(f"{source}/runs/", incoming, [*left_out, hidden, *known], mark)
+    problem = _bring(f"{source}/runs/", incoming, [*left_out, hidden, *known], mark)
     arrived = {name for name in _folders(incoming) if RunDir(incoming / name).spec.is_file()}
     for name in sorted(arrived):
         _settle(incoming / name, home.run_dir(name), is_wanted=name not in here.closed)
@@ -224,8 +260,8 @@ def _bring_changed(
     if overwrite:
         for run_id in labelled:
             home.run_dir(run_id).discard_labels()
-    kept = [] if overwrite else [f"/{named(run_id)}/user.json" for run_id in labelled]
-    wanted = [f"+ /{named(run_id)}/" for run_id in here.copies]
+    kept = [] if overwrite else [f"/{_exactly(run_id)}/user.json" for run_id in labelled]
+    wanted = [f"+ /{_exactly(run_id)}/" for run_id in here.copies]
     changed: set[str] = set()
 
     def mark(name: str) -> None:
@@ -234,7 +270,7 @@ def _bring_changed(
             home.run_dir(run_id).mark_synced()
             changed.add(run_id)
 
-    problem = bring(f"{source}/runs/", home.runs, [*left_out, *kept, *wanted, "/*"], mark)
+    problem = _bring(f"{source}/runs/", home.runs, [*left_out, *kept, *wanted, "/*"], mark)
     _drop_temporary(home.run_dir(run_id).path for run_id in changed)
     return changed, problem
 
@@ -274,3 +310,72 @@ def _drop_empty(incoming: Path) -> None:
     """Remove the folder of incomplete copies if it is empty."""
     if not any(incoming.iterdir()):
         incoming.rmdir()
+
+
+def _exactly(name: str) -> str:
+    """Return the pattern that matches only this name."""
+    if not any(letter in name for letter in "*?["):
+        return name
+    return "".join(f"\\{letter}" if letter in "\\*?[" else letter for letter in name)
+
+
+def _bring(
+    source: str, target: Path, patterns: Sequence[str], on_name: Callable[[str], None]
+) -> str | None:
+    """Copy a folder's files; return why the copy failed, if it did.
+
+    Files are replaced whole, and files that are newer here are kept.
+
+    Args:
+        source: the folder, with a trailing slash.
+        target: the destination, created if missing.
+        patterns: what to exclude, or with ``+`` to include; the first match counts.
+        on_name: called with each changed name, relative to ``target``.
+
+    Raises:
+        NoSuchFolder: when the source does not exist.
+        SyncError: when rsync is missing.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", errors="surrogateescape") as listed:
+        listed.write("".join(f"{each}\n" for each in patterns))
+        listed.flush()
+        command = [
+            "rsync", "--recursive", "--times", "--update", "--compress",
+            f"--out-format={_BROUGHT}%n", f"--exclude-from={listed.name}", "--", source,
+            f"{target}/",
+        ]  # fmt: skip
+        code, said = _run_rsync(command, on_name)
+    if code in (0, _VANISHED):
+        return None
+    if "No such file or directory" in said and code == _PARTIAL:
+        raise NoSuchFolder(f"{source} does not exist.")
+    lines = [line for line in said.splitlines() if line.strip()]
+    return f"rsync could not copy all of {source}: {lines[0] if lines else _ending(code)}"
+
+
+def _ending(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
+
+
+def _run_rsync(command: Sequence[str], on_name: Callable[[str], None]) -> tuple[int, str]:
+    """Run rsync, reporting each name; return its exit code and its errors.
+
+    Raises:
+        SyncError: when rsync is missing.
+    """
+    with tempfile.TemporaryFile("w+", errors="replace") as complaints:
+        try:
+            process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=complaints, text=True,
+                errors="surrogateescape", env={**os.environ, "LC_ALL": "C.UTF-8"},
+            )  # fmt: skip
+        except FileNotFoundError:
+            raise SyncError("rsync not found. Install it on both machines.") from None
+        with process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith(_BROUGHT):
+                    on_name(line.removeprefix(_BROUGHT).rstrip("\n"))
+        complaints.seek(0)
+        return process.returncode, complaints.read()

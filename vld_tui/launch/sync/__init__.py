@@ -1,1 +1,0 @@
-"""Copy runs and studies from another home with rsync."""
