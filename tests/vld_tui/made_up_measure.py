@@ -39,8 +39,7 @@ def shown(folder: Path) -> dict[str, Any]:
     from benchmarks.filled_study import fill_study
     from vld_tui.cli import app
     from vld_tui.control.export import write_table
-    from vld_tui.dashboard.draw.study_map import cell_text
-    from vld_tui.dashboard.screens.study.look import StudyLook
+    from vld_tui.dashboard.draw.study_map import StudyLook, cell_text
     from vld_tui.home import open_home
     from vld_tui.store.store import Store
     from vld_tui.study.define.files import find_text, keep_study

@@ -275,7 +275,7 @@ class Dashboard(Guarded, App[None]):
 
     def action_open_studies(self) -> None:
         """Open the list of studies and presets."""
-        from vld_tui.dashboard.screens.study.studies import StudiesScreen
+        from vld_tui.dashboard.screens.studies import StudiesScreen
 
         if not isinstance(self.screen, StudiesScreen):
             self._look(replace(self._interest, studies=True))
@@ -288,7 +288,7 @@ class Dashboard(Guarded, App[None]):
 
     def on_study_opened(self, message: StudyOpened) -> None:
         """Open a study."""
-        from vld_tui.dashboard.screens.study.screen import StudyScreen
+        from vld_tui.dashboard.screens.study import StudyScreen
 
         if not isinstance(self.screen, StudyScreen):  # requested twice
             self._look(replace(self._interest, studies=False, study=message.name))

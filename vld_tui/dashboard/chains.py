@@ -13,8 +13,8 @@ from vld_tui.dashboard.screens.new_run.screen import NewRun
 from vld_tui.dashboard.screens.pick import ChooseColumns, Pick
 from vld_tui.dashboard.screens.queue import QueueScreen
 from vld_tui.dashboard.screens.run import RunScreen
-from vld_tui.dashboard.screens.study.screen import StudyScreen
-from vld_tui.dashboard.screens.study.studies import StudiesScreen
+from vld_tui.dashboard.screens.studies import StudiesScreen
+from vld_tui.dashboard.screens.study import StudyScreen
 from vld_tui.dashboard.widgets.chart import Chart
 from vld_tui.dashboard.widgets.heat_map import HeatMapView
 from vld_tui.dashboard.widgets.plane import Plane, StudyPlane

@@ -23,8 +23,8 @@ from tests.vld_tui.dashboard.fake_planner import FakePlanner
 from tests.vld_tui.study.known_datasets import read
 from tests.vld_tui.study.made_studies import RATES, half_done, run_of, state_of
 from vld_tui.dashboard.app import Dashboard
-from vld_tui.dashboard.screens.study.screen import StudyScreen
-from vld_tui.dashboard.screens.study.studies import StudiesScreen
+from vld_tui.dashboard.screens.studies import StudiesScreen
+from vld_tui.dashboard.screens.study import StudyScreen
 from vld_tui.dashboard.widgets.heat_map import HeatMapView
 from vld_tui.dashboard.widgets.plane import StudyPlane
 from vld_tui.study.define.grid import StudyError

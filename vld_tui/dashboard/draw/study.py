@@ -23,7 +23,7 @@ Target = tuple[str, str | None]
 Row = tuple[object, ...]
 """Values of the fields that a study compares."""
 
-WORST: Final = "▾"
+LOWEST: Final = "▾"
 """Marks the lowest accuracy of a row."""
 BAR_CELLS: Final = 20
 PARTS: Final = (
@@ -185,7 +185,7 @@ def study_table(grid: StudyGrid, compare: Sequence[str], arm: str, cells: int) -
     over = f", mean over {', '.join(grid.over)}" if grid.over else ""
     for dataset, targets in _by_dataset(grid).items():
         text.append(f"{plain_text(dataset)}{of_arm}", HEADING_STYLE)
-        said = f": ID/OOD accuracy by target, % ± sd of OOD over seeds{over}; {WORST} worst target"
+        said = f": ID/OOD accuracy by target, % ± sd of OOD over seeds{over}; {LOWEST} worst target"
         text.append(f"{said}\n", QUIET_STYLE)
         heads = compare or ("",)
         columns = [Column(name, shrinks=True, narrowest=12) for name in heads]
@@ -230,7 +230,7 @@ def _table_cell(cell: StudyCell | None, *, is_worst: bool) -> str:
     if cell is None or cell.estimate(ID) is None:
         return MISSING
     done = "" if cell.is_complete else f" {len(cell.results)}/{len(cell.specs)}"
-    return f"{_accuracies(cell)}{WORST if is_worst else ''}{done}"
+    return f"{_accuracies(cell)}{LOWEST if is_worst else ''}{done}"
 
 
 def _accuracies(cell: StudyCell) -> str:

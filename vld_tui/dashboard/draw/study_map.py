@@ -1,19 +1,36 @@
-"""A study's grid as a heat map, and the description of a cell."""
+"""A study as drawn: its heat map over two fields, and the chosen axes, measure and arm."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple, Self
 
 from rich.text import Text
 
 from engine.protocol import MEASURED_ON
 from vld_tui.dashboard.draw.heat_map import HeatCell, HeatMap
-from vld_tui.runs.run import LIVE, QUEUED, Run
+from vld_tui.dashboard.draw.study import mean_points, target_points
+from vld_tui.runs.run import LIVE, QUEUED, Run, RunPoint
 from vld_tui.runs.statistics import Estimate
-from vld_tui.study.results.cells import DONE, OWN_ARM, WORST, StudyCell, StudyGrid, quantities
+from vld_tui.study.define.definition import Study
+from vld_tui.study.results.cells import (
+    DONE,
+    OWN_ARM,
+    WORST,
+    StudyCell,
+    StudyGrid,
+    arms_of,
+    compared_grid,
+    grid_of,
+    place_of,
+    quantities,
+    usual_axes,
+    varying_fields,
+)
 from vld_tui.study.results.outcomes import Quantity
+from vld_tui.study.results.state import StudyState
 from vld_tui.views.run_columns import estimate_text
 from vld_tui.views.study import MISSING, mean_words, shown_setting
 from vld_tui.words.numbers import UNKNOWN, plural
@@ -23,7 +40,7 @@ from vld_tui.words.text import plain_text
 MOST_NAMED: Final = 4
 """Maximum number of runs of a cell to name."""
 Shown = Quantity | str
-"""What cells show: a quantity, or one of the names below."""
+"""What cells show: a quantity, or the name of something else, such as ``DONE``."""
 
 
 class Axes(NamedTuple):
@@ -31,6 +48,92 @@ class Axes(NamedTuple):
 
     down: str
     across: str
+
+
+@dataclass(frozen=True)
+class StudyLook:
+    """The chosen view of a study. ``are_means``: the plane shows means over targets.
+
+    ``fields`` are those that vary, ``arms`` the evaluated arms.
+    """
+
+    study: Study = field(compare=False)
+    fields: tuple[str, ...]
+    arms: tuple[str, ...]
+    axes: Axes
+    arm: str
+    measure: str = "ood"
+    are_means: bool = False
+
+    @classmethod
+    def usual(cls, study: Study, before: Self | None = None) -> Self:
+        """Return the default view of a study, keeping what was chosen ``before`` if possible."""
+        fields, arms = varying_fields(study), arms_of(study)
+        look = cls(study, fields, arms, Axes(*usual_axes(study)), arms[0])
+        if before is None:
+            return look
+        axes = before.axes if set(before.axes) <= set(fields) else look.axes
+        arm = before.arm if before.arm in arms else look.arm
+        return replace(look, axes=axes, arm=arm, measure=before.measure, are_means=before.are_means)
+
+    def with_next_measure(self, state: StudyState) -> Self:
+        """Return the view with the next measure in the cells."""
+        return replace(self, measure=_next((*quantities(state.results), WORST, DONE), self.measure))
+
+    def with_next_arm(self) -> Self:
+        """Return the view of the next arm."""
+        return replace(self, arm=_next(self.arms, self.arm))
+
+    def with_other_points(self) -> Self:
+        """Return the view with means over targets in the plane, or with each target."""
+        return replace(self, are_means=not self.are_means)
+
+    def with_axis(self, axis: str, name: str) -> Self:
+        """Return the view with a field for the columns or rows, swapping the two if needed."""
+        down, across = self.axes
+        if name in (down, across):
+            is_there = name == getattr(self.axes, axis)
+            return self if is_there else replace(self, axes=Axes(across, down))
+        return replace(self, axes=self.axes._replace(**{axis: name}))
+
+    def choices(self) -> Iterator[tuple[str, str]]:
+        """Yield the fields for rows and columns, and their values as text."""
+        for name in dict.fromkeys((*self.fields, *self.axes)):
+            values = dict.fromkeys(place_of(spec, name) for spec in self.study.main_specs)
+            yield name, ", ".join(value_labels(name, [*values]))
+
+    def lay_out(self, state: StudyState) -> LaidOut:
+        """Return the study as drawn; slow for a thousand runs."""
+        grid = grid_of(state, *self.axes, arm=self.arm, varying=self.fields)
+        compared = compared_grid(state, arm=self.arm, varying=self.fields)
+        heat_map = study_map(grid, self.axes, self.measure, self.arm)
+        return LaidOut(state, self, grid, compared, heat_map, dict(self.points(compared)))
+
+    def points(self, compared: StudyGrid) -> Iterator[tuple[RunPoint, StudyCell]]:
+        """Yield the points of the plane, each with the runs that it averages."""
+        made = mean_points if self.are_means else target_points
+        return made(compared, self.study.compare)
+
+    def place_name(self, grid: StudyGrid, row: int, column: int) -> str:
+        """Return the name of a cell of the grid."""
+        down = value_labels(self.axes.down, grid.rows)[row]
+        across = value_labels(self.axes.across, grid.columns)[column]
+        return f"{self.axes.down} {down} · {self.axes.across} {across}"
+
+
+@dataclass(frozen=True, eq=False)
+class LaidOut:
+    """A study as drawn: over the two fields, and over all compared settings by target.
+
+    ``points`` are those of the plane, each with the runs that it averages.
+    """
+
+    state: StudyState
+    look: StudyLook
+    grid: StudyGrid
+    compared: StudyGrid
+    heat_map: HeatMap
+    points: Mapping[RunPoint, StudyCell]
 
 
 def study_map(grid: StudyGrid, axes: Axes, measure: str, arm: str) -> HeatMap:
@@ -183,3 +286,8 @@ def _sign(cell: StudyCell) -> str:
 def _done(runs: Sequence[Run]) -> float:
     """Return the share of completed steps."""
     return sum(run.step for run in runs) / max(1, sum(run.steps for run in runs))
+
+
+def _next(names: Sequence[str], name: str) -> str:
+    """Return the name after one, the first after the last or after an unknown one."""
+    return names[(names.index(name) + 1) % len(names)] if name in names else names[0]

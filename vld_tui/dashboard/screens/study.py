@@ -17,12 +17,11 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from vld_tui.dashboard.draw.study import progress_line, runs_without_ood, study_table
-from vld_tui.dashboard.draw.study_map import cell_text
+from vld_tui.dashboard.draw.study_map import LaidOut, StudyLook, cell_text
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import ActionAsked, RunChosen, RunOpened, RunsChosen, SnapshotTaken
 from vld_tui.dashboard.screens.pick import Pick, PickOption
-from vld_tui.dashboard.screens.study.look import LaidOut, StudyLook
 from vld_tui.dashboard.widgets.ask import ask_export, confirm
 from vld_tui.dashboard.widgets.heat_map import HeatMapView
 from vld_tui.dashboard.widgets.key_bar import KeyBar

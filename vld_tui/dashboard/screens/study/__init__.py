@@ -1,1 +1,0 @@
-"""The list of studies, and one study."""
