@@ -14,7 +14,8 @@ import safetensors
 import timm
 import torch
 
-from engine.combine import ParentRun, combine, find_parents
+from engine.combine import combine
+from engine.combine.parents import ParentRun, find_parents
 from engine.data import RunData, load_data
 from engine.distributed.launcher import check_images, check_machine, train_on_ranks
 from engine.errors import InputError

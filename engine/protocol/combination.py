@@ -18,7 +18,7 @@ METHODS: Final = {
     "ensemble": "average of the logits",
     "interpolation": "weights and representations on the line between two networks",
 }
-"""Combination methods; each is an arm of its own. See ``engine/combine/combining.py``."""
+"""Combination methods; each is an arm of its own. See ``engine/combine/__init__.py``."""
 
 PRETRAINED: Final = "pretrained"
 """Label of a parent that is the pre-trained network rather than a run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine import arms, objectives, protocol
-from engine.combine.combining import METHODS
+from engine.combine import METHODS
 
 
 def test_the_names_of_the_protocol_are_those_of_the_code() -> None:

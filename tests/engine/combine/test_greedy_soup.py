@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.combine import soup
+from engine.combine.averaging import combine_greedily
 from engine.combine.bench import Bench, Validation
 from engine.protocol import ParentTried
 
@@ -48,10 +48,11 @@ def test_a_candidate_is_held_against_the_soup_so_far_and_not_its_best_parent(
 ) -> None:
     served: list[float] = []
     monkeypatch.setattr(
-        soup, "evaluate_and_save", lambda _bench, weights: served.append(float(weights["w"]))
+        "engine.combine.averaging.evaluate_and_save",
+        lambda _bench, weights: served.append(float(weights["w"])),
     )
     bench = TableOfAccuracies()
-    soup.combine_greedily(cast("Bench", bench))
+    combine_greedily(cast("Bench", bench))
     tried = {
         e.parent: (e.soup_accuracy, e.is_kept) for e in bench.events if isinstance(e, ParentTried)
     }
@@ -64,12 +65,13 @@ def test_parents_of_equal_accuracy_are_tried_in_the_order_given_and_a_tie_is_kep
 ) -> None:
     served: list[float] = []
     monkeypatch.setattr(
-        soup, "evaluate_and_save", lambda _bench, weights: served.append(float(weights["w"]))
+        "engine.combine.averaging.evaluate_and_save",
+        lambda _bench, weights: served.append(float(weights["w"])),
     )
     weights = {"worse": 8.0, "first": 0.0, "second": 1.0, "third": 2.0}
     accuracies = {0.0: 0.6, 1.0: 0.6, 2.0: 0.6, 0.5: 0.6, 8.0: 0.1, 11 / 4: 0.1}
     bench = TableOfAccuracies(weight_of=weights, accuracy_of=accuracies)
-    soup.combine_greedily(cast("Bench", bench))
+    combine_greedily(cast("Bench", bench))
     tried = [(e.parent, e.is_kept) for e in bench.events if isinstance(e, ParentTried)]
     assert tried == [("second", True), ("third", True), ("worse", False)]
     assert served == [1.0]
