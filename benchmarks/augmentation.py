@@ -20,10 +20,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from engine.data.augment import AugmentParameters, augment_batch, draw_parameters
-from engine.data.augment.on_device import augment_tensors
-from engine.data.augment.on_processor import augment_pixels
-from engine.data.transforms import PilDraw, PilTransform
+from engine.data.augment import augment_batch, augment_pixels, augment_tensors
+from engine.data.transforms import AugmentParameters, PilDraw, PilTransform, draw_parameters
 from engine.datasets import find_image_set
 from engine.datasets.cache import resize
 from engine.protocol import resolve_spec

@@ -23,10 +23,9 @@ from benchmarks.parity.images import TARGET, save_domains, smooth_image
 from benchmarks.parity.reference import data as theirs
 from benchmarks.parity.row import Expected, Row, difference_text, largest_difference
 from engine.data import RunData, ValidationAugmentation, evaluation_batches, seed_hash
-from engine.data.augment import AugmentParameters, augment_with, draw_parameters
-from engine.data.augment.on_device import augment_tensors
+from engine.data.augment import augment_tensors, augment_with
 from engine.data.batches import PilAugmentation
-from engine.data.transforms import network_input
+from engine.data.transforms import AugmentParameters, draw_parameters, network_input
 from engine.evaluate import Evaluation, evaluate_domains, network_predictor
 from engine.execution import Execution
 from engine.model import build_network

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.data import DomainData, RunData
-from engine.data.splits import Indices
+from engine.data.load import Indices
 from engine.evaluate import Evaluation, evaluate_domains
 from engine.execution import Execution
 from engine.model import FineTunedNetwork

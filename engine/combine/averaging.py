@@ -22,7 +22,7 @@ from torch import Tensor
 from engine.combine.bench import Bench, Validation, describe_barrier
 from engine.combine.parents import ParentRun
 from engine.data import DomainData
-from engine.data.splits import Indices
+from engine.data.load import Indices
 from engine.protocol import ParentMeasured, ParentTried, RunFinished
 
 Weights = Mapping[str, Tensor]

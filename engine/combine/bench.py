@@ -12,7 +12,7 @@ from torch import Tensor
 
 from engine.combine.parents import ParentRun
 from engine.data import DomainData, RunData, ValidationAugmentation
-from engine.data.splits import Indices
+from engine.data.load import Indices
 from engine.evaluate import (
     Evaluation,
     Predictor,

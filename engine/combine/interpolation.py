@@ -25,7 +25,7 @@ from engine.combine.averaging import blend
 from engine.combine.bench import Bench, Validation, describe_barrier
 from engine.combine.parents import ParentRun
 from engine.data import DomainData
-from engine.data.splits import Indices
+from engine.data.load import Indices
 from engine.errors import InputError
 from engine.evaluate import Evaluation, Predictor
 from engine.execution import Execution

@@ -6,8 +6,7 @@ from engine.data.batches import (
     evaluation_batches,
     validation_augmentation,
 )
-from engine.data.load import DomainData, RunData, load_data
-from engine.data.splits import seed_hash, split_groups, split_indices
+from engine.data.load import DomainData, RunData, load_data, seed_hash, split_groups, split_indices
 
 __all__ = [
     "DomainData",

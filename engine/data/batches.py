@@ -15,10 +15,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from engine.data.augment import augment_batch, augment_with, draw_parameters
-from engine.data.load import DomainData, RunData
-from engine.data.splits import Indices, seed_hash
-from engine.data.transforms import PilTransform, network_input
+from engine.data.augment import augment_batch, augment_with
+from engine.data.load import DomainData, Indices, RunData, seed_hash
+from engine.data.transforms import PilTransform, draw_parameters, network_input
 from engine.errors import TrainingError
 from engine.protocol import RunSpec
 from engine.ranks import ALONE, Ranks

@@ -1,8 +1,13 @@
-"""Normalisation of network inputs, and DomainBed's training transforms on PIL images."""
+"""DomainBed's training augmentation on PIL images, its parameters for batches, and normalisation.
+
+All random parameters of batches are drawn on the CPU, so they are the same on every device.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import torch
@@ -11,7 +16,144 @@ from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import functional
 
-from engine.data.augment.parameters import GRAYSCALE_PROBABILITY, JITTER, RATIO, SCALE
+SCALE: Final = (0.7, 1.0)
+RATIO: Final = (3 / 4, 4 / 3)
+CROP_ATTEMPTS: Final = 10
+JITTER: Final = 0.3
+GRAYSCALE_PROBABILITY: Final = 0.1
+ROUNDING: Final = 1e-6
+"""Tolerance in pixels for comparisons with whole pixels."""
+BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+
+
+@dataclass(frozen=True)
+class AugmentParameters:
+    """Augmentation parameters of B images; all tensors are on the CPU.
+
+    Attributes:
+        box: top, left, height and width of the crop in pixels of the resized image, (B, 4)
+            float64; whole numbers if the original is square.
+        flip: horizontal flip, (B,) bool.
+        factors: brightness, contrast and saturation factors and hue shift in turns, (B, 4).
+        order: order of these four operations, (B, 4) int64.
+        grayscale: conversion to greyscale at the end, (B,) bool.
+    """
+
+    box: Tensor
+    flip: Tensor
+    factors: Tensor
+    order: Tensor
+    grayscale: Tensor
+
+    def of(self, share: slice) -> AugmentParameters:
+        """Return the parameters of a slice of the images."""
+        return AugmentParameters(
+            self.box[share],
+            self.flip[share],
+            self.factors[share],
+            self.order[share],
+            self.grayscale[share],
+        )
+
+    def covered(self) -> Tensor:
+        """Return the whole pixels that each crop covers.
+
+        Returns:
+            first row, first column, row after the last, column after the last, (B, 4) int64.
+        """
+        start, length = self.box[:, :2], self.box[:, 2:]
+        first = (start + ROUNDING).floor()
+        after = (start + length - ROUNDING).ceil()
+        return torch.cat((first, after), dim=1).long()
+
+
+def draw_parameters(
+    sizes: Tensor, image_size: int, generator: torch.Generator
+) -> AugmentParameters:
+    """Draw the parameters of B images.
+
+    Args:
+        sizes: width and height of the original images, in pixels, (B, 2).
+        image_size: side S of the resized images, in pixels.
+        generator: on the CPU.
+    """
+    count = len(sizes)
+    uniform = torch.rand(count, 2, generator=generator, dtype=torch.float64)
+    jitter = torch.rand(count, 4, generator=generator, dtype=torch.float64) * 2 - 1
+    factors = JITTER * jitter
+    factors[:, :HUE] += 1
+    return AugmentParameters(
+        box=_draw_boxes(sizes, image_size, generator),
+        flip=uniform[:, 0] < 0.5,
+        factors=factors.float(),
+        order=torch.rand(count, 4, generator=generator, dtype=torch.float64).argsort(dim=1),
+        grayscale=uniform[:, 1] < GRAYSCALE_PROBABILITY,
+    )
+
+
+def _draw_boxes(sizes: Tensor, image_size: int, generator: torch.Generator) -> Tensor:
+    """Draw crops of the originals like ``RandomResizedCrop.get_params``, in resized coordinates.
+
+    Crops of square originals are drawn in whole pixels of the resized image.
+    """
+    is_square = sizes[:, :1] == sizes[:, 1:]
+    frame = torch.where(is_square, image_size, sizes).double()
+    crops = _crops(frame[:, :1], frame[:, 1:], generator)
+    boxes = crops * image_size / frame.flip(1).repeat(1, 2)
+    return boxes if is_square.all() else _align(boxes, image_size)
+
+
+def _crops(width: Tensor, height: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw ten boxes and use the first that fits, or else a central one of the nearest ratio.
+
+    Args:
+        width: of the images, (B, 1) float64.
+        height: of the images, (B, 1) float64.
+        generator: on the CPU.
+
+    Returns:
+        top, left, height and width, (B, 4), whole numbers.
+    """
+    count = len(width)
+    draws = torch.rand(4, count, CROP_ATTEMPTS, generator=generator, dtype=torch.float64)
+    area = (SCALE[0] + (SCALE[1] - SCALE[0]) * draws[0]) * (width * height)
+    log_low, log_high = math.log(RATIO[0]), math.log(RATIO[1])
+    ratio = (log_low + (log_high - log_low) * draws[1]).exp()
+    crop_width, crop_height = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
+    fits = (crop_width > 0) & (crop_width <= width) & (crop_height > 0) & (crop_height <= height)
+    top = ((height - crop_height + 1) * draws[2]).floor()
+    left = ((width - crop_width + 1) * draws[3]).floor()
+    boxes = torch.stack((top, left, crop_height, crop_width), dim=2)
+    chosen = boxes[torch.arange(count), fits.int().argmax(dim=1)]
+    has_fit = fits.any(dim=1, keepdim=True)
+    return chosen if has_fit.all() else torch.where(has_fit, chosen, _central_crops(width, height))
+
+
+def _central_crops(width: Tensor, height: Tensor) -> Tensor:
+    """Return the largest central boxes with a ratio within ``RATIO``, (B, 4)."""
+    crop_width = torch.minimum(width, (height * RATIO[1]).round())
+    crop_height = torch.minimum(height, (width / RATIO[0]).round())
+    top, left = ((height - crop_height) / 2).floor(), ((width - crop_width) / 2).floor()
+    return torch.cat((top, left, crop_height, crop_width), dim=1)
+
+
+def _align(boxes: Tensor, image_size: int) -> Tensor:
+    """Move crops by up to half an output pixel, so that they start at a resized pixel.
+
+    A crop is enlarged to S pixels. When the whole pixels that cover it are enlarged by the same
+    factor, the crop starts at a whole output pixel. Its size does not change, except that it is at
+    least one pixel.
+
+    Args:
+        boxes: top, left, height and width, (B, 4).
+        image_size: side S of the image and of the result.
+    """
+    start, length = boxes[:, :2], boxes[:, 2:].clamp_min(1)
+    step = length / image_size
+    first = (start + ROUNDING).floor()
+    room = (image_size - length - first).clamp_max(1)
+    steps = torch.minimum(((start - first) / step).round(), (room / step + ROUNDING).floor())
+    return torch.cat((first + steps * step, length), dim=1)
 
 
 class PilDraw(NamedTuple):
@@ -21,26 +163,6 @@ class PilDraw(NamedTuple):
     flip: bool
     jitter: tuple[Tensor, float, float, float, float]
     grayscale: bool
-
-
-def network_input(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Scale pixels to [0, 1] and normalise each channel, as ``ToTensor`` and ``Normalize`` do.
-
-    Images were already resized when cached.
-
-    Args:
-        images: (B, S, S, 3) uint8.
-        mean: mean of each channel.
-        std: standard deviation of each channel.
-
-    Returns:
-        (B, 3, S, S) float32 on the images' device, channels last in memory.
-    """
-    count, size, _, channels = images.shape
-    rows = images.reshape(count, size, size * channels).to(torch.float32).div_(255)
-    for operate, values in ((rows.sub_, mean), (rows.div_, std)):
-        operate(torch.tensor(values, device=images.device).repeat(size))
-    return rows.view(count, size, size, channels).permute(0, 3, 1, 2)
 
 
 class PilTransform:
@@ -86,3 +208,23 @@ class PilTransform:
             image = functional.rgb_to_grayscale(image, num_output_channels=3)
         pixels: Tensor = functional.pil_to_tensor(image)
         return pixels.permute(1, 2, 0)
+
+
+def network_input(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Scale pixels to [0, 1] and normalise each channel, as ``ToTensor`` and ``Normalize`` do.
+
+    Images were already resized when cached.
+
+    Args:
+        images: (B, S, S, 3) uint8.
+        mean: mean of each channel.
+        std: standard deviation of each channel.
+
+    Returns:
+        (B, 3, S, S) float32 on the images' device, channels last in memory.
+    """
+    count, size, _, channels = images.shape
+    rows = images.reshape(count, size, size * channels).to(torch.float32).div_(255)
+    for operate, values in ((rows.sub_, mean), (rows.div_, std)):
+        operate(torch.tensor(values, device=images.device).repeat(size))
+    return rows.view(count, size, size, channels).permute(0, 3, 1, 2)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.data import DomainData, RunData, ValidationAugmentation, evaluation_batches
-from engine.data.splits import Indices
+from engine.data.load import Indices
 from engine.evaluate.accuracy import DomainResult, judge, predict
 from engine.execution import Execution
 from engine.model import FineTunedNetwork

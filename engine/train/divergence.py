@@ -10,7 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from engine.data.splits import Indices
+from engine.data.load import Indices
 from engine.datasets.folders import ImageSet
 from engine.errors import TrainingError
 from engine.text import counted

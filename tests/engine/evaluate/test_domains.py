@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.data import DomainData, load_data
-from engine.data.splits import Indices
+from engine.data.load import Indices
 from engine.evaluate import evaluate_domains
 from tests.small_runs import MakeRun
 

@@ -9,8 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional
 
-from engine.data.augment import AugmentParameters
-from engine.data.augment.parameters import BRIGHTNESS, CONTRAST, HUE, SATURATION
+from engine.data.transforms import BRIGHTNESS, CONTRAST, HUE, SATURATION, AugmentParameters
 
 SIZE = 64
 GREY_LEVEL = 1 / 255

@@ -12,10 +12,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional
 
-from engine.data.augment import AugmentParameters, augment_batch, draw_parameters
-from engine.data.augment.on_device import augment_tensors
-from engine.data.augment.on_processor import augment_pixels
-from engine.data.transforms import PilTransform
+from engine.data.augment import augment_batch, augment_pixels, augment_tensors
+from engine.data.transforms import AugmentParameters, PilTransform, draw_parameters
 from engine.datasets.cache import resize
 from tests.engine.data.augment.reference import (
     GREY_LEVEL,

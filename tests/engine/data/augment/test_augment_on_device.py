@@ -9,9 +9,15 @@ import torch
 from torch import Tensor
 from torchvision.transforms import functional
 
-from engine.data.augment import AugmentParameters, draw_parameters
-from engine.data.augment.on_device import augment_tensors
-from engine.data.augment.parameters import BRIGHTNESS, CONTRAST, HUE, SATURATION
+from engine.data.augment import augment_tensors
+from engine.data.transforms import (
+    BRIGHTNESS,
+    CONTRAST,
+    HUE,
+    SATURATION,
+    AugmentParameters,
+    draw_parameters,
+)
 from tests.engine.data.augment.reference import (
     GREY_LEVEL,
     SIZE,

@@ -14,9 +14,15 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional
 
-from engine.data.augment import AugmentParameters, draw_parameters
-from engine.data.augment.on_processor import augment_pixels
-from engine.data.augment.parameters import BRIGHTNESS, CONTRAST, HUE, SATURATION
+from engine.data.augment import augment_pixels
+from engine.data.transforms import (
+    BRIGHTNESS,
+    CONTRAST,
+    HUE,
+    SATURATION,
+    AugmentParameters,
+    draw_parameters,
+)
 from tests.engine.data.augment.reference import EXTREMES, SIZE, adjust, square, to_pil, untouched
 
 

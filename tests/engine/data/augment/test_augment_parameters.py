@@ -10,7 +10,7 @@ from scipy.stats import ks_2samp
 from torch import Tensor
 from torchvision import transforms
 
-from engine.data.augment import draw_parameters
+from engine.data.transforms import draw_parameters
 from tests.engine.data.augment.reference import SIZE, sizes, square
 
 COUNT = 3000
