@@ -33,8 +33,7 @@ def measure(steps: int) -> None:
     """Print the median milliseconds of a step in this process."""
     import torch  # the environment must be set before
 
-    from engine.machine.allocator import keep_freed_memory
-    from engine.machine.processor import usable_cores
+    from engine.machine.processor import keep_freed_memory, usable_cores
     from engine.model import build_network, masked_cross_entropy
 
     if os.environ["KEEP"]:

@@ -30,8 +30,7 @@ from torchvision.datasets import ImageFolder
 
 from engine.data import TrainingBatches, evaluation_batches, load_data
 from engine.datasets import find_image_set
-from engine.machine.allocator import keep_freed_memory
-from engine.machine.processor import cpu_name, usable_cores
+from engine.machine.processor import cpu_name, keep_freed_memory, usable_cores
 from engine.protocol import RunSpec, resolve_spec
 from engine.rundir import RunDir
 from engine.train.loop import take_step

@@ -27,8 +27,8 @@ from torch.multiprocessing.spawn import spawn
 
 from engine.data import load_data
 from engine.evaluate import evaluate_domains, network_predictor
-from engine.machine.allocator import keep_freed_memory
 from engine.machine.devices import device_name
+from engine.machine.processor import keep_freed_memory
 from engine.protocol import RunSpec, resolve_spec
 from engine.ranks import Ranks
 from engine.rundir import RunDir

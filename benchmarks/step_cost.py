@@ -26,8 +26,8 @@ from engine.arms import Arms
 from engine.arms.ensemble import Ensemble
 from engine.data import RunData, evaluation_batches, load_data, validation_augmentation
 from engine.evaluate import evaluate, evaluate_domains, network_predictor
-from engine.machine.allocator import keep_freed_memory
 from engine.machine.devices import device_name, synchronize
+from engine.machine.processor import keep_freed_memory
 from engine.model import masked_cross_entropy
 from engine.protocol import RunSpec, resolve_spec
 from engine.rundir import RunDir

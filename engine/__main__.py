@@ -16,12 +16,11 @@ from pathlib import Path
 import msgspec
 
 from engine.failures import describe_failure, describe_os_error
-from engine.machine.allocator import keep_freed_memory
+from engine.machine.processor import keep_freed_memory
 from engine.protocol import AttemptEnd, RunFailed, RunFinished, RunStopped
 from engine.rundir import LinkError, ProcessInfo, RunDir, touch_plain
-from engine.rundir.clock import every
 from engine.rundir.event_log import EventLog
-from engine.rundir.life import HEARTBEAT_INTERVAL_S, end_of, last_sign_of_life
+from engine.rundir.life import HEARTBEAT_INTERVAL_S, end_of, every, last_sign_of_life
 from engine.rundir.lock import held, wait_until_free
 from engine.stop_request import StopRequest, StopRequested
 from engine.text import log_lines

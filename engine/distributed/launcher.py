@@ -10,8 +10,8 @@ from typing import Final
 import torch
 
 from engine.data import RunData
+from engine.distributed.agent import machines_of_job, on_each_machine
 from engine.distributed.exchange import Exchange
-from engine.distributed.machines import machines_of_job, on_each_machine
 from engine.errors import InputError
 from engine.protocol import (
     RunFailed,

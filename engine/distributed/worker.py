@@ -22,13 +22,13 @@ from engine.distributed.exchange import Exchange
 from engine.distributed.group import joined
 from engine.errors import InputError, TrainingError
 from engine.failures import describe_failure
-from engine.machine.allocator import keep_freed_memory
 from engine.machine.devices import device_name, resolve_device
+from engine.machine.processor import keep_freed_memory
 from engine.protocol import RunFailed, RunFinished, RunStopped, SpecError
 from engine.ranks import Ranks
 from engine.rundir import RunDir
-from engine.rundir.clock import every
 from engine.rundir.event_log import EventLog, SilentLog
+from engine.rundir.life import every
 from engine.rundir.lock import held
 from engine.stop_request import StopRequest, StopRequested
 from engine.train import explain_out_of_memory, fine_tune, load_last

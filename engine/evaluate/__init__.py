@@ -1,12 +1,12 @@
 """Evaluation of networks on every domain, without dropout."""
 
-from engine.evaluate.accuracy import DomainResult, evaluate, judge, predict
 from engine.evaluate.domains import (
     Evaluation,
     Predictor,
     evaluate_domains,
     network_predictor,
 )
+from engine.evaluate.measures import DomainResult, evaluate, judge, predict
 from engine.evaluate.predictions import keep_predictions
 
 __all__ = [

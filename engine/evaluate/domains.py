@@ -12,7 +12,7 @@ from torch import Tensor
 
 from engine.data import DomainData, RunData, ValidationAugmentation, evaluation_batches
 from engine.data.load import Indices
-from engine.evaluate.accuracy import DomainResult, judge, predict
+from engine.evaluate.measures import DomainResult, judge, predict
 from engine.execution import Execution
 from engine.model import FineTunedNetwork
 from engine.protocol import AUGMENTED, MEASURES, Metric, Summary

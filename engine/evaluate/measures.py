@@ -1,16 +1,172 @@
-"""Measures of predictions in addition to accuracy and loss; see :mod:`engine.protocol.measures`."""
+"""Accuracy, loss, confusion matrix and other measures of a network on one domain.
+
+See :mod:`engine.protocol.measures`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from engine.execution import Execution
+from engine.model import FineTunedNetwork
+
+MOST_MISTAKES = 48
+"""Maximum number of misclassified images that are recorded individually."""
 BINS: Final = 15
 """Bins of the calibration error, as in Guo et al. 2017."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A misclassified image: the ``position``-th one evaluated, from 0.
+
+    ``confidence`` is the predicted probability (0 to 1) of the class ``predicted``.
+    """
+
+    position: int
+    label: int
+    predicted: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class DomainResult:
+    """Predictions on the images of one split of one domain.
+
+    Attributes:
+        confusion: number of images by label (rows) and predicted class, (C, C) int64.
+        loss_sum: sum of the cross-entropies in nats.
+        mistakes: the most confident mistakes, at most ``MOST_MISTAKES``, most confident first.
+        logits: of every image in order, (n, C) float32 on the CPU, if they were kept.
+        measures: value of each measure by name; NaN if it is not defined.
+    """
+
+    confusion: Tensor
+    loss_sum: float
+    mistakes: tuple[Mistake, ...] = ()
+    logits: Tensor | None = None
+    measures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def images(self) -> int:
+        """Return the number of images."""
+        return int(self.confusion.sum())
+
+    @property
+    def correct(self) -> int:
+        """Return the number of images classified correctly."""
+        return int(self.confusion.trace())
+
+    @property
+    def predicted(self) -> Tensor:
+        """Return the number of predictions of each class, (C,)."""
+        return self.confusion.sum(dim=0)
+
+    @property
+    def accuracy(self) -> float:
+        """Return the fraction of images classified correctly."""
+        return self.correct / self.images
+
+    @property
+    def loss(self) -> float:
+        """Return the mean cross-entropy in nats."""
+        return self.loss_sum / self.images
+
+
+def evaluate(
+    network: FineTunedNetwork,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    execution: Execution,
+) -> DomainResult:
+    """Evaluate without dropout; the network is left in evaluation mode.
+
+    Args:
+        network: the network, on its device.
+        batches: pairs of images (B, 3, S, S), normalised, and labels (B,) int64.
+        execution: memory format and ranks.
+    """
+    return judge(predict(network, batches, execution), network.head.out_features)
+
+
+def predict(
+    network: FineTunedNetwork,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    execution: Execution,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the logits (B, C) float32 and the labels (B,) of each batch, on the device.
+
+    They are computed in fp32, whatever the training precision, so that accuracies of different runs
+    are comparable. Arguments as for :func:`evaluate`; each rank has its share of the images.
+    """
+    network.module.eval()
+    for images, labels in batches:
+        with torch.inference_mode():
+            if len(images):
+                logits = network.module(execution.lay_out(images)).float()
+            else:  # the last batch has fewer images than ranks
+                logits = images.new_empty(0, network.head.out_features)
+            logits = execution.ranks.gather(logits, len(labels))
+        yield logits, labels
+
+
+def judge(
+    predictions: Iterable[tuple[Tensor, Tensor]], classes: int, *, keeps_logits: bool = False
+) -> DomainResult:
+    """Compare predictions with labels.
+
+    Three numbers are kept for each image, and optionally its logits.
+
+    Args:
+        predictions: pairs of logits (B, C) and labels (B,) int64, on one device.
+        classes: C.
+        keeps_logits: keep the logits.
+    """
+    loss_sum: Tensor | float = 0.0
+    labels_seen, guesses_made, confidences, kept = [], [], [], []
+    with torch.inference_mode():
+        for logits, labels in predictions:
+            log_shares = F.log_softmax(logits, dim=1)
+            loss = F.nll_loss(log_shares, labels, reduction="sum")
+            loss_sum += loss.double() if loss.device.type == "cpu" else loss
+            labels_seen.append(labels)
+            guesses_made.append(logits.argmax(dim=1))
+            confidences.append(log_shares.amax(dim=1))
+            if keeps_logits:
+                kept.append(logits.cpu())
+    labels, guesses = torch.cat(labels_seen).cpu(), torch.cat(guesses_made).cpu()
+    confidence, confusion = torch.cat(confidences).cpu().exp(), _count(labels, guesses, classes)
+    judged = Judged(confusion, guesses == labels, confidence)
+    return DomainResult(
+        confusion=confusion,
+        loss_sum=float(loss_sum),
+        mistakes=_most_confident_mistakes(labels, guesses, confidence),
+        measures={name: measured(judged) for name, measured in MEASURED.items()},
+        logits=torch.cat(kept) if keeps_logits else None,
+    )
+
+
+def _count(labels: Tensor, guesses: Tensor, classes: int) -> Tensor:
+    """Return the confusion matrix, labels by guesses, (C, C) int64."""
+    pairs = torch.bincount(labels * classes + guesses, minlength=classes * classes)
+    return pairs.view(classes, classes)
+
+
+def _most_confident_mistakes(
+    labels: Tensor, guesses: Tensor, confidences: Tensor
+) -> tuple[Mistake, ...]:
+    """Return the wrong guesses with the highest finite confidence."""
+    wrong = ((labels != guesses) & confidences.isfinite()).nonzero().squeeze(1)
+    order = confidences[wrong].argsort(descending=True, stable=True)[:MOST_MISTAKES]
+    return tuple(
+        Mistake(at, int(labels[at]), int(guesses[at]), min(1.0, float(confidences[at])))
+        for at in wrong[order].tolist()
+    )
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from engine.evaluate.accuracy import MOST_MISTAKES, Mistake
 from engine.evaluate.domains import Measured
+from engine.evaluate.measures import MOST_MISTAKES, Mistake
 from engine.protocol import Confusion, DomainPredictions, Predictions, WrongImage
 from engine.rundir import RunDir
 from engine.text import log_lines

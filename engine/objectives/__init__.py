@@ -13,9 +13,8 @@ from typing import Final
 
 import torch
 
-from engine.objectives.erm import ERM
 from engine.objectives.groupdro import GroupDRO
-from engine.objectives.objective import Batch, Objective
+from engine.objectives.objective import ERM, Batch, Objective
 from engine.protocol import RunSpec
 
 OBJECTIVES: Final[Mapping[str, type[Objective]]] = {"erm": ERM, "groupdro": GroupDRO}

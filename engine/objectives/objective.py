@@ -1,9 +1,10 @@
-"""The interface of objectives: a loss over a batch with equally many images of each source."""
+"""What an objective is, and empirical risk minimisation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.protocol import RunSpec
@@ -37,3 +38,12 @@ class Objective(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""
         raise NotImplementedError
+
+
+class ERM(Objective):
+    """The cross-entropy averaged over images and masks."""
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the loss, a scalar in nats."""
+        labels = batch.labels.repeat(len(batch.logits))
+        return F.cross_entropy(batch.logits.flatten(0, 1), labels)

@@ -1,11 +1,16 @@
-"""Whether a run's process is alive, and why it died."""
+"""Whether a run's process is alive, and why it died; clock and timer of its signs of life."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
+import tempfile
+import threading
+import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -13,13 +18,11 @@ import psutil
 
 from engine.machine.disk import plain_file
 from engine.protocol import AttemptEnd
-from engine.rundir.clock import disk_time
 from engine.rundir.folder import RunDir
 from engine.rundir.process import ExitInfo, ProcessInfo
 
 HEARTBEAT_INTERVAL_S: Final = 5.0
 HEARTBEAT_STALE_S: Final = 60.0
-
 _CLOCK_ERROR_S: Final = 1.0
 """A process's start time may be off by as much: the kernel counts from a whole second."""
 _TRUNCATED: Final = (
@@ -33,6 +36,9 @@ _NOT_BY_KERNEL: Final = (
 _PROBABLY_MEMORY: Final = "killed (signal 9), probably out of memory, or by a user"
 _LOG_LINES: Final = 5
 _LOG_BYTES: Final = 4096
+_KEPT_S: Final = 60.0
+_readings: dict[int, tuple[float, float]] = {}
+"""Readings by device: the disk's time, and the monotonic time of this machine."""
 
 
 def is_alive(run_dir: RunDir, process: ProcessInfo) -> bool:
@@ -158,3 +164,45 @@ def _signal_name(number: int) -> str:
         return f"{signal.Signals(number).name} (signal {number})"
     except ValueError:
         return f"signal {number}"
+
+
+def disk_time(folder: Path) -> float:
+    """Return the modification time (Unix s) of a file written to ``folder`` now.
+
+    Read from an unnamed temporary file; if none can be written, this machine's time.
+    """
+    try:
+        device = folder.stat().st_dev
+        reading = _readings.get(device)
+        if reading is None or not 0 <= time.monotonic() - reading[1] < _KEPT_S:
+            reading = (_read_clock(folder), time.monotonic())
+            _readings[device] = reading
+    except OSError:
+        return time.time()
+    return reading[0] + time.monotonic() - reading[1]
+
+
+def _read_clock(folder: Path) -> float:
+    with tempfile.TemporaryFile(dir=folder, prefix=".clock-") as file:
+        file.write(b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+        return os.fstat(file.fileno()).st_mtime
+
+
+@contextlib.contextmanager
+def every(seconds: float, act: Callable[[], None], name: str) -> Iterator[None]:
+    """Call ``act`` every ``seconds`` in a thread called ``name`` during the block."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(seconds):
+            act()
+
+    thread = threading.Thread(target=repeat, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

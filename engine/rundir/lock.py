@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from engine.machine.disk import plain_file, read_plain
-from engine.rundir.clock import disk_time, every
+from engine.rundir.life import disk_time, every
 from engine.rundir.process import ProcessInfo
 
 LEASE_SUFFIX: Final = ".lease"

@@ -13,8 +13,7 @@ from torch import Tensor
 from engine.data import RunData, ValidationAugmentation, validation_augmentation
 from engine.errors import TrainingError
 from engine.evaluate import Evaluation, evaluate_domains, keep_predictions, network_predictor
-from engine.machine.allocator import release_freed_memory
-from engine.machine.processor import peak_memory_bytes
+from engine.machine.processor import peak_memory_bytes, release_freed_memory
 from engine.protocol import RunFinished, RunSpec, StepsTaken, evaluations_after, own_arm
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog

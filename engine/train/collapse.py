@@ -20,7 +20,7 @@ FROM_SCRATCH_STEPS: Final = 100
 """Steps after the warm-up that a randomly initialised network may need to learn."""
 NEW_LAST_LAYER_STEPS: Final = 20
 """Steps that a pre-trained network with a random last layer may need to learn."""
-ADVICE: Final = "Try a lower --lr (a third), more --masks, more --head-steps, or a lower --dropout."
+COLLAPSE_ADVICE: Final = "Try a lower --lr (a third), more --masks, more --head-steps, or a lower --dropout."
 
 
 def class_entropy(data: RunData) -> float:
@@ -75,5 +75,5 @@ def describe_collapse(
         share=evaluation.dominant_share,
         loss=evaluation.id_loss,
         class_entropy=class_entropy,
-        advice=ADVICE,
+        advice=COLLAPSE_ADVICE,
     )

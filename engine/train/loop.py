@@ -14,7 +14,7 @@ from torch import Tensor
 from engine.arms import Arm
 from engine.data import RunData
 from engine.evaluate import Evaluation
-from engine.machine.allocator import release_freed_memory
+from engine.machine.processor import release_freed_memory
 from engine.model import masked_logits
 from engine.objectives import Batch
 from engine.protocol import (

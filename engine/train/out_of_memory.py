@@ -12,13 +12,13 @@ import torch
 
 from engine.data import RunData
 from engine.errors import TrainingError
-from engine.machine.allocator import return_freed_memory
 from engine.machine.devices import (
     describe_memory,
     is_out_of_memory,
     requested_bytes,
     resolve_device,
 )
+from engine.machine.processor import return_freed_memory
 from engine.protocol import RunSpec
 from engine.ranks import ALONE, Ranks
 from engine.rundir import RunDir

@@ -14,9 +14,8 @@ from engine.arms import Arms
 from engine.data import DomainData, RunData, TrainingBatches, evaluation_batches, seed_hash
 from engine.errors import InputError
 from engine.execution import ChosenExecution, Execution, choose_execution
-from engine.machine.allocator import release_freed_memory
 from engine.machine.devices import device_name, resolve_device
-from engine.machine.processor import usable_cores
+from engine.machine.processor import release_freed_memory, usable_cores
 from engine.model import FineTunedNetwork, build_for, masked_cross_entropy
 from engine.objectives import Objective, make_objective
 from engine.protocol import LoadedWeights, ModelPrepared, RunSpec, evaluations_after, trial_seed

@@ -11,9 +11,9 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import start_processes
 
+from engine.distributed.agent import claim_number
 from engine.distributed.exchange import Exchange
 from engine.distributed.group import joined, verify
-from engine.distributed.machines import claim_number
 from engine.errors import TrainingError
 from engine.ranks import Ranks
 from tests.engine.distributed.rank_processes import START_METHOD
