@@ -1,9 +1,9 @@
 """Networks: pre-trained backbone, very large dropout, and weight files."""
 
 from engine.model.backbone import build_for, build_network, creation_options
-from engine.model.card import NetworkCard
 from engine.model.dropout import mask_features, masked_cross_entropy, masked_logits
 from engine.model.network import FineTunedNetwork
+from engine.model.tensor_file import NetworkCard
 from engine.model.weights import NETWORK, PACKAGED_WEIGHTS
 
 __all__ = [

@@ -15,10 +15,10 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from engine.errors import InputError
-from engine.model.card import features_read
 from engine.model.consistency import check_consistency
 from engine.model.linear import LinearNetwork, LinearStart
 from engine.model.network import FineTunedNetwork
+from engine.model.tensor_file import features_read
 from engine.model.weights import (
     PACKAGED_WEIGHTS,
     FileWeights,

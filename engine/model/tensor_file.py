@@ -1,7 +1,8 @@
-"""Safetensors files with a checksum in the header.
+"""Safetensors files: a checksum and the card of a trained network in the header.
 
-The format itself has none, so a corrupted tensor would go unnoticed. The CRC-32 takes 0.04 s for
-100 MiB; files of other programs have no checksum.
+The format itself has no checksum, so a corrupted tensor would go unnoticed. The CRC-32 takes 0.04 s
+for 100 MiB; files of other programs have none. The card describes a network so that it can be used
+without its run. A header maps strings to strings; other values are encoded as JSON.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -29,9 +31,14 @@ STATE_KEY: Final = "vld_state"
 DIGEST_KEY: Final = "vld_crc32"
 _KEYS_WITHOUT_DIGEST: Final = {"format", STATE_KEY}
 """Header keys of checkpoints of older versions, which had no checksum."""
-
 T = TypeVar("T")
 Shapes = dict[str, tuple[int, ...]]
+_TYPES: Mapping[str, Any] = {
+    "model": str, "model_args": dict[str, int], "classes": tuple[str, ...], "image_size": int,
+    "resize": str, "interpolation": str, "mean": tuple[float, ...], "std": tuple[float, ...],
+    "tuning": str, "linear_start": str, "dataset": str, "target": str, "held_out_source": str,
+    "split_seed": int, "validation_fraction": float, "run": str,
+}  # fmt: skip
 
 
 class DamagedFileError(Exception):
@@ -180,3 +187,75 @@ def _as_os_error(error: SafetensorError, path: Path, needed_bytes: int) -> OSErr
     number = int(said[1])
     reason = f"{os.strerror(number)}; {format_size(needed_bytes)} needed"
     return OSError(number, reason, str(path))
+
+
+class NetworkCard(msgspec.Struct, frozen=True, kw_only=True):
+    """How to build a trained network and prepare its input, and what it was trained on.
+
+    Attributes:
+        model: timm's model name.
+        model_args: additional arguments of ``timm.create_model``.
+        classes: names, in label order.
+        image_size: side of the images in pixels.
+        resize: ``squeeze``: resize to a square without cropping.
+        interpolation: of the resizing.
+        mean: mean of each channel, for images in [0, 1].
+        std: standard deviation of each channel.
+        tuning: ``linear``: the tensors are those of :class:`engine.model.linear.LinearNetwork`.
+        linear_start: features of linear tuning; None: ``ones``, or not linear.
+        dataset: training data set.
+        target: domain left out of training, if any.
+        held_out_source: other domain left out of training, if any.
+        split_seed: seed of the other domains' split.
+        validation_fraction: fraction of each domain held out.
+        run: id of the run.
+    """
+
+    model: str
+    model_args: dict[str, int]
+    classes: tuple[str, ...]
+    image_size: int
+    resize: Literal["squeeze"] = "squeeze"
+    interpolation: Literal["bilinear"] = "bilinear"
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    tuning: Literal["full", "linear"] = "full"
+    linear_start: Literal["ones", "authors"] | None = None
+    dataset: str
+    target: str | None = None
+    held_out_source: str | None = None
+    split_seed: int
+    validation_fraction: float
+    run: str
+
+    @property
+    def features(self) -> str:
+        """Return the features that the last layer reads, see :func:`features_read`."""
+        return features_read(self.tuning, self.linear_start or "ones")
+
+    def as_header(self) -> dict[str, str]:
+        """Return the card as header texts."""
+        values: dict[str, Any] = msgspec.structs.asdict(self)
+        return {
+            key: value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            for key, value in values.items()
+            if value is not None
+        }
+
+
+def features_read(tuning: str, linear_start: str) -> str:
+    """Return a name for the features that a last layer reads; equal for compatible networks."""
+    return tuning if tuning == "full" or linear_start == "ones" else f"{tuning} ({linear_start})"
+
+
+def read_card(header: Mapping[str, str]) -> NetworkCard | None:
+    """Return the card in a header; None for files of other programs or older versions."""
+    try:
+        values = {
+            key: text if kind is str else msgspec.json.decode(text, type=kind)
+            for key, kind in _TYPES.items()
+            if (text := header.get(key)) is not None
+        }
+        return msgspec.convert(values, NetworkCard)
+    except (msgspec.ValidationError, msgspec.DecodeError):
+        return None

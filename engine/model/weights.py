@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import InputError
-from engine.model.card import NetworkCard, read_card
-from engine.model.tensor_file import STATE_KEY
+from engine.model.tensor_file import STATE_KEY, NetworkCard, read_card
 from engine.model.weight_files import WeightsFile, digest, read_file
 from engine.model.weight_names import Fit, Wanted, closest, readings
 from engine.protocol import LoadedWeights, PastTraining
@@ -156,7 +155,7 @@ def keep_last_layer(
 
     Files of this program name their classes, so rows are matched by name and the order may differ.
     If a class is unknown or the layer reads other ``features``
-    (:func:`engine.model.card.features_read`), the whole layer stays new.
+    (:func:`engine.model.tensor_file.features_read`), the whole layer stays new.
     """
     card = taken.card
     if card is None or not classes:

@@ -18,8 +18,14 @@ from engine.protocol import RunFinished, RunSpec, StepsTaken, evaluations_after,
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
 from engine.train.checkpoint import CheckpointFiles, TrainingState
-from engine.train.collapse import class_entropy
-from engine.train.divergence import ADVICE, LossMeter, are_finite, bad_loss, bad_weights
+from engine.train.health import (
+    DIVERGENCE_ADVICE,
+    LossMeter,
+    are_finite,
+    bad_loss,
+    bad_weights,
+    class_entropy,
+)
 from engine.train.setup import Training
 
 
@@ -107,7 +113,7 @@ class Attempt:
         release_freed_memory()
         if not math.isfinite(evaluation.id_loss):
             raise TrainingError(
-                f"The validation loss is NaN or infinite at step {step}. {ADVICE}", step
+                f"The validation loss is NaN or infinite at step {step}. {DIVERGENCE_ADVICE}", step
             )
         return evaluation, time.perf_counter() - started
 

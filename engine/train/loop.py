@@ -34,8 +34,7 @@ from engine.rundir.event_log import EventLog
 from engine.stop_request import StopRequest, StopRequested
 from engine.train.attempt import Attempt
 from engine.train.checkpoint import Checkpoint, Selected, TrainingState
-from engine.train.collapse import describe_collapse, has_learned, judge_collapse
-from engine.train.divergence import LossMeter
+from engine.train.health import LossMeter, describe_collapse, has_learned, judge_collapse
 from engine.train.last_layer import train_head_on
 from engine.train.optim import set_learning_rates
 from engine.train.setup import Training, overlaps, prepare

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from engine.data import load_data
 from engine.errors import InputError
-from engine.model.card import read_card
+from engine.model.tensor_file import read_card
 from engine.protocol import (
     ArmEvaluated,
     DataPrepared,
