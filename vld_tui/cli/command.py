@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from vld_tui.cli.hints import HOME_KEY, home_option, remember_home
+from vld_tui.cli.output import HOME_KEY, home_option, remember_home
 
 _DEBUG: Final = "vld.debug"
 MOST: Final = 2**31 - 1

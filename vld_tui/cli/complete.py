@@ -16,7 +16,7 @@ import typer
 
 from engine.protocol import FIELDS, RECIPES
 from engine.protocol.datasets import EMBEDDED_DATASETS, EMBEDDED_DOMAINS, STUDY_DATASETS
-from vld_tui.cli.hints import home_option
+from vld_tui.cli.output import home_option
 from vld_tui.home import Home, find_home
 
 Proposal = str | tuple[str, str]

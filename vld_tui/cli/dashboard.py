@@ -11,8 +11,7 @@ import typer
 
 from vld_tui.cli.command import Command
 from vld_tui.cli.group import ErrorsInWords
-from vld_tui.cli.hints import home_option
-from vld_tui.cli.output import plain_console, settle_streams
+from vld_tui.cli.output import home_option, plain_console, settle_streams
 from vld_tui.cli.session import open_store
 from vld_tui.home import HomeError, absence, find_home, open_home
 

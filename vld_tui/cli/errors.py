@@ -1,23 +1,24 @@
-"""Error messages on stderr (one or two lines), and exit codes."""
+"""Error messages on stderr (one or two lines), exit codes, and confirmation on the terminal."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
 from engine.protocol import UserError, nearest
 from vld_tui.cli.command import MOST
-from vld_tui.cli.hints import with_home
+from vld_tui.cli.output import with_home
 from vld_tui.words.text import plain_text
 
 FAILED_EXIT: Final = 1
 USAGE_EXIT: Final = 2
 INTERRUPTED_EXIT: Final = 130
 BROKEN_PIPE_EXIT: Final = 141
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")]
 
 
 class CommandError(UserError):
@@ -108,3 +109,22 @@ def _usage_message(error: typer.TyperException) -> str:
         message = error.format_message()
     context = getattr(error, "ctx", None)
     return f"{message}\nTry '{context.command_path} --help'." if context else message
+
+
+def ask(
+    question: str, *, refusal: str, hint: str = "Pass --yes to confirm, or --dry-run for details."
+) -> None:
+    """Ask a yes/no question on the terminal and return if the answer is yes.
+
+    Raises:
+        CommandError: with ``refusal`` for no; with ``hint`` if there is no terminal.
+    """
+    if not is_interactive():
+        raise CommandError(f"Cannot ask without a terminal: {question}\n{hint}")
+    if not typer.confirm(plain_text(question, keep_newlines=True)):
+        raise CommandError(refusal, exit_code=FAILED_EXIT)
+
+
+def is_interactive() -> bool:
+    """Return whether stdin is a terminal."""
+    return sys.stdin.isatty()

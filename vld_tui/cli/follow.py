@@ -17,8 +17,7 @@ import typer
 from engine.protocol import RunFailed
 from engine.rundir import RunDir
 from vld_tui.cli.errors import FAILED_EXIT, INTERRUPTED_EXIT, CommandError
-from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import NextCommands, print_json, say, suggest
+from vld_tui.cli.output import NextCommands, print_json, say, suggest, with_home
 from vld_tui.cli.queue import tell_queued
 from vld_tui.cli.reporters import Reporter, make_reporter
 from vld_tui.control.export import run_records

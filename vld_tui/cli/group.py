@@ -20,6 +20,8 @@ class CommandInfo(NamedTuple):
 
     section: str
     help: str
+    module: str | None = None
+    """The module in this package that holds the command with others; None: one of its name."""
 
 
 COMMANDS: Final = {
@@ -43,18 +45,18 @@ COMMANDS: Final = {
     "report": CommandInfo("Results", "Write a study's report: tables, figures and an HTML page."),
     "logs": CommandInfo("Results", "Print a run's log; -f follows it."),
     "serve": CommandInfo("Results", "Serve the dashboard to a web browser."),
-    "tag": CommandInfo("History", "Set tags (a b), or add and remove them (+a -b)."),
-    "note": CommandInfo("History", "Set or remove a run's note."),
-    "rm": CommandInfo("History", "Move runs to the trash, or empty the trash."),
+    "tag": CommandInfo("History", "Set tags (a b), or add and remove them (+a -b).", "labels"),
+    "note": CommandInfo("History", "Set or remove a run's note.", "labels"),
+    "rm": CommandInfo("History", "Move runs to the trash, or empty the trash.", "history"),
     "prune": CommandInfo("History", "Delete checkpoints of finished runs to free disk space."),
-    "restore": CommandInfo("History", "Restore runs from the trash."),
-    "rebuild": CommandInfo("History", "Rebuild the database from the run folders."),
+    "restore": CommandInfo("History", "Restore runs from the trash.", "history"),
+    "rebuild": CommandInfo("History", "Rebuild the database from the run folders.", "history"),
     "sync": CommandInfo("History", "Copy runs from another home (without checkpoints)."),
     "models": CommandInfo("Environment", "List networks and where their weights come from."),
     "data": CommandInfo("Environment", "Manage data sets: list, add, check, download."),
     "doctor": CommandInfo("Environment", "Check this machine and this installation."),
 }
-"""Every command, in the order of the help; the module in this package has the same name."""
+"""Every command, in the order of the help."""
 
 
 class ErrorsInWords:
@@ -106,10 +108,13 @@ class LazyGroup(ErrorsInWords, TyperGroup):  # type: ignore[misc]
         """Import and return a subcommand, or None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"vld_tui.cli.{cmd_name}")
-        command = typer.main.get_command(module.app)
+        info = COMMANDS[cmd_name]
+        module = importlib.import_module(f"vld_tui.cli.{info.module or cmd_name}")
+        command: Any = typer.main.get_command(module.app)
+        if info.module is not None:
+            command = command.commands[cmd_name]
         command.name = cmd_name
-        command.help = COMMANDS[cmd_name].help
+        command.help = info.help
         return command
 
     def shell_complete(self, ctx: typer.Context, incomplete: str) -> list[Any]:  # type: ignore[override]

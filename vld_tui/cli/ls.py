@@ -14,8 +14,7 @@ import typer
 from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.errors import CommandError, check_range
 from vld_tui.cli.filters import LANGUAGE, SortOption, WhereOption, field_lines, field_records
-from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import plain_console, print_json, print_text, say
+from vld_tui.cli.output import plain_console, print_json, print_text, say, with_home
 from vld_tui.cli.session import open_store, refresh_or_say
 from vld_tui.control.export import run_records, write_csv
 from vld_tui.runs.run import Run

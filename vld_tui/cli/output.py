@@ -5,23 +5,53 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 import typer
 
-from vld_tui.cli.hints import with_home
 from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+HOME_KEY: Final = "vld.home"
+_COMMAND: Final = re.compile(r"(?<![\w/.-])vld (?=[a-z])")
+_given: list[Path] = []
+"""The folder given by ``--home`` in this invocation, if any."""
 NextCommands = Sequence[tuple[str, str]]
 """Commands to run next, each with its purpose."""
 _STANDARD: Final = ("stdin", "stdout", "stderr")
+_INVISIBLE: Final = re.compile(
+    "[\x7f-\x9f\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f]"
+)
+"""Characters that are valid in JSON but that a terminal would interpret or not show."""
+
+
+def home_option(ctx: typer.Context) -> Path | None:
+    """Return the value of ``--home``, given before or after the subcommand."""
+    value: Path | None = ctx.meta.get(HOME_KEY)
+    return value
+
+
+def remember_home(home: Path | None) -> None:
+    """Store the home given as an option; None for none."""
+    _given[:] = [] if home is None else [home]
+
+
+def with_home(text: str) -> str:
+    """Return the text with ``--home`` added to its ``vld …`` commands if it was given."""
+    if not _given:
+        return text
+    option = f"vld --home {shlex.quote(str(_given[0]))} "
+    return _COMMAND.sub(lambda _: option, text)
 
 
 def settle_streams() -> None:
@@ -75,14 +105,6 @@ def print_text(text: str) -> None:
     """Print text to stdout: unchanged for scripts, as plain text on a terminal."""
     sys.stdout.write(plain_text(text, keep_newlines=True) if sys.stdout.isatty() else text)
     sys.stdout.flush()
-
-
-_INVISIBLE: Final = re.compile(
-    "[\x7f-\x9f\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f"
-    "\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f"
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f]"
-)
-"""Characters that are valid in JSON but that a terminal would interpret or not show."""
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vld_tui.cli.command import Command, Group, JsonOption, proposes
-from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import on_one_line, print_json, say
+from vld_tui.cli.output import on_one_line, print_json, say, with_home
 from vld_tui.cli.session import this_home
 from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.settings import (

@@ -7,12 +7,10 @@ from typing import Annotated
 
 import typer
 
-from vld_tui.cli.asking import YesOption, ask
 from vld_tui.cli.command import Command, JsonOption, RunsOrNone, proposes
-from vld_tui.cli.errors import CommandError
+from vld_tui.cli.errors import CommandError, YesOption, ask
 from vld_tui.cli.filters import WhereOption
-from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import print_json, say
+from vld_tui.cli.output import print_json, say, with_home
 from vld_tui.cli.session import open_store
 from vld_tui.runs.run import DAMAGED
 from vld_tui.store.checkpoints import Keep, Prunable

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from vld_tui.cli.command import Command, Group, JsonOption, run_argument
-from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import print_json, say, suggest, terminal_cells
+from vld_tui.cli.output import print_json, say, suggest, terminal_cells, with_home
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.control import queue
 from vld_tui.control.export import run_records

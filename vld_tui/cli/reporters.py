@@ -15,8 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from engine.protocol import Event, RunFinished, RunTask, StepsTaken
-from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import NextCommands, plain_console
+from vld_tui.cli.output import NextCommands, plain_console, with_home
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
 from vld_tui.views.accuracies import accuracy_views, interval_line

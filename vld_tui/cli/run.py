@@ -13,9 +13,8 @@ from engine.protocol import RunSpec, SpecError, resolve_new_spec
 from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.follow import DetachOption, start_new
-from vld_tui.cli.hints import home_option
 from vld_tui.cli.options import one_spelling, with_spec_options
-from vld_tui.cli.output import NextCommands
+from vld_tui.cli.output import NextCommands, home_option
 from vld_tui.cli.session import open_store, this_home
 from vld_tui.cli.slurm import (
     Asked,

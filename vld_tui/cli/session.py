@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from vld_tui.cli.hints import home_option
-from vld_tui.cli.output import on_one_line, say
+from vld_tui.cli.output import home_option, on_one_line, say
 from vld_tui.home import Home, find_named_home, look_at_home, open_home
 from vld_tui.store.errors import (
     DatabaseDamaged,

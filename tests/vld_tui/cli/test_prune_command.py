@@ -54,7 +54,7 @@ def test_none_are_left_of_the_runs_that_are_named(history: Vld) -> None:
 
 
 def test_a_person_says_yes_or_no(history: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vld_tui.cli.asking.is_interactive", lambda: True)
+    monkeypatch.setattr("vld_tui.cli.errors.is_interactive", lambda: True)
     no = history("prune", typed="n\n")
     assert (no.exit_code, no.stderr) == (1, "Error: Nothing was deleted.\n")
     assert checkpoints(history) == BEFORE

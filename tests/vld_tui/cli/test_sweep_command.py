@@ -234,7 +234,7 @@ def test_much_is_asked_about(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused.stderr.startswith("Error: Cannot ask without a terminal: Launch 288 ")
     assert " Disk: " in refused.stderr
     assert "Pass --yes to confirm" in refused.stderr
-    monkeypatch.setattr("vld_tui.cli.asking.is_interactive", lambda: True)
+    monkeypatch.setattr("vld_tui.cli.errors.is_interactive", lambda: True)
     no = vld(*words, typed="n\n")
     assert (no.exit_code, no.stderr) == (1, "Error: Nothing was launched.\n")
     assert vld.json("ls") == []
@@ -255,7 +255,7 @@ def test_absent_weights_are_told_before_a_launch_and_asked_about(
     assert refused.exit_code == 2
     assert f"Weights: {line}." in refused.stderr
     assert vld.json("ls") == []
-    monkeypatch.setattr("vld_tui.cli.asking.is_interactive", lambda: True)
+    monkeypatch.setattr("vld_tui.cli.errors.is_interactive", lambda: True)
     assert vld("sweep", file, typed="n\n").exit_code == 1
     launched = vld("sweep", file, "--yes")
     assert f"weights: {line}" in launched.stdout.splitlines()

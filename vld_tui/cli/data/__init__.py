@@ -5,13 +5,9 @@ from __future__ import annotations
 import typer
 
 from vld_tui.cli.command import Command, Group
-from vld_tui.cli.data.add import add
-from vld_tui.cli.data.cache import cache
 from vld_tui.cli.data.check import check
-from vld_tui.cli.data.fetch import fetch
-from vld_tui.cli.data.ls import ls
-from vld_tui.cli.data.named import mv, rm
-from vld_tui.cli.data.shift import shift
+from vld_tui.cli.data.derived import cache, shift
+from vld_tui.cli.data.sets import add, fetch, ls, mv, rm
 
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 

@@ -8,9 +8,7 @@ import typer
 
 from vld_tui.cli.command import Command, Group
 from vld_tui.cli.sweep.launch import launch
-from vld_tui.cli.sweep.ls import ls
-from vld_tui.cli.sweep.status import status
-from vld_tui.cli.sweep.stop import stop
+from vld_tui.cli.sweep.launched import ls, status, stop
 
 _DEFAULT: Final = "launch"
 

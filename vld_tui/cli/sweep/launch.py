@@ -8,10 +8,9 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from vld_tui.cli.asking import YesOption, ask
 from vld_tui.cli.command import JsonOption, StudyArgument
 from vld_tui.cli.dry_run import planned_lines
-from vld_tui.cli.errors import USAGE_EXIT, CommandError
+from vld_tui.cli.errors import USAGE_EXIT, CommandError, YesOption, ask
 from vld_tui.cli.output import print_json, print_text, say, suggest
 from vld_tui.cli.queue import GpusOption
 from vld_tui.cli.session import open_store, refresh, this_home
@@ -25,7 +24,7 @@ from vld_tui.cli.slurm import (
     tell_submission,
     with_slurm_options,
 )
-from vld_tui.cli.sweep.ls import standing_record
+from vld_tui.cli.sweep.launched import standing_record
 from vld_tui.control.queue import set_slots
 from vld_tui.control.study import launch as launch_study
 from vld_tui.control.study import runs_left_behind

@@ -1,4 +1,4 @@
-"""``vld rm``: move runs to the trash, or empty the trash."""
+"""``vld rm``, ``vld restore`` and ``vld rebuild``: trash runs, restore them, and read all again."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from typing import Annotated
 
 import typer
 
-from vld_tui.cli.asking import YesOption, ask
-from vld_tui.cli.command import Command, RunsOrNone
-from vld_tui.cli.errors import FAILED_EXIT, CommandError
+from vld_tui.cli.command import Command, RunsOrNone, run_argument
+from vld_tui.cli.errors import FAILED_EXIT, CommandError, YesOption, ask
 from vld_tui.cli.filters import MatchingOption
-from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import say, suggest
-from vld_tui.cli.session import open_store, refresh
+from vld_tui.cli.output import say, suggest, with_home
+from vld_tui.cli.session import open_store, refresh, this_home
 from vld_tui.runs.run import QUEUED, Run
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+TrashedRuns = Annotated[
+    list[str],
+    run_argument("RUN...", "Run ids, unique id prefixes, names or @last.", "trashed runs"),
+]
 
 
 @app.command(cls=Command)
@@ -77,3 +79,27 @@ def _empty(store: Store, *, asks: bool) -> None:
     if asks and not typer.confirm(f"Permanently delete {plural(len(trashed), 'run')}?"):
         raise CommandError("Nothing was deleted.", exit_code=FAILED_EXIT)
     say(f"deleted {plural(store.trash.empty(), 'run')}")
+
+
+@app.command(cls=Command)
+def restore(ctx: typer.Context, runs: TrashedRuns) -> None:
+    """Restore runs from the trash."""
+    with open_store(ctx) as store:
+        for run in [store.runs.get(reference, in_trash=True) for reference in runs]:
+            store.trash.restore(run.run_id)
+            say(f"restored {run.run_id}  {run.name}")
+
+
+@app.command(cls=Command)
+def rebuild(ctx: typer.Context) -> None:
+    """Clear the database and read every run folder again; list damaged folders."""
+    store, set_aside = Store.open_to_rebuild(this_home(ctx))
+    with store:
+        report = store.folders.rebuild()
+    if set_aside is not None:
+        say(f"the database was damaged; moved it to {set_aside}", to_stderr=True)
+    trashed = f", {report.trashed:,} of them in the trash" if report.trashed else ""
+    say(f"{plural(report.runs, 'run')} read{trashed}")
+    for folder in report.damaged:
+        say(f"cannot read {folder.path}", to_stderr=True)
+        say(f"  {folder.reason}", to_stderr=True)

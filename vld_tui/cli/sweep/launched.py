@@ -1,4 +1,4 @@
-"""``vld sweep status``: show the progress of studies."""
+"""``vld sweep ls``, ``status`` and ``stop``: launched studies and their progress."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from engine.protocol import UserError
 from vld_tui.cli.command import JsonOption, proposes
-from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import print_json, say, suggest, terminal_cells
+from vld_tui.cli.errors import FAILED_EXIT
+from vld_tui.cli.output import on_one_line, print_json, say, suggest, terminal_cells, with_home
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.cli.slurm import place_record
-from vld_tui.cli.sweep.ls import launched_record, launched_studies, standing_record, tell_launched
+from vld_tui.control.stop import StoppedStudy, stop_study
 from vld_tui.launch.queue import is_supervised
 from vld_tui.launch.slurm.settings import SlurmSettings
+from vld_tui.store.store import Store
 from vld_tui.study.define.datasets import HomeDatasets
-from vld_tui.study.define.files import find_text
+from vld_tui.study.define.files import find_study, find_text, kept_names, preset_titles
 from vld_tui.study.forecast import StudyCost, cost_of, seconds_left
 from vld_tui.study.results.cells import StudyCell, grid_so_far
 from vld_tui.study.results.outcomes import ID, OOD, known_measures, measured
@@ -39,6 +41,7 @@ from vld_tui.views.study import (
     stray_text,
     study_heading,
 )
+from vld_tui.words.numbers import plural
 
 StudyOrNone = Annotated[
     str | None,
@@ -48,6 +51,77 @@ StudyOrNone = Annotated[
         autocompletion=proposes("studies"),
     ),
 ]
+LaunchedStudy = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help="Launched study.",
+        show_default=False,
+        autocompletion=proposes("studies"),
+    ),
+]
+
+
+def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """List launched studies and presets."""
+    with open_store(ctx, to_look=True) as store:
+        refresh(store)
+        launched = launched_studies(store)
+    presets = preset_titles()
+    if as_json:
+        records = [launched_record(name, found) for name, found in launched.items()]
+        print_json({"launched": records, "presets": presets})
+        return
+    tell_launched(launched)
+    say("presets (miniature version: --scale small):")
+    width = max(map(len, presets))
+    for name, title in presets.items():
+        say(f"  {name:<{width}}  {title}")
+
+
+def launched_studies(store: Store) -> dict[str, Standing | str]:
+    """Return the launched studies: each one's standing, or why it cannot be read."""
+    found: dict[str, Standing | str] = {}
+    for name in kept_names(store.home):
+        try:
+            study = find_study(store.home, name)
+        except UserError as error:
+            found[name] = str(error)
+        else:
+            found[name] = standing_of(store, study)
+    return found
+
+
+def tell_launched(launched: dict[str, Standing | str]) -> None:
+    """Print each study's progress."""
+    if not launched:
+        first = "vld sweep paper-fig2-small"
+        say(with_home(f"No launched studies yet. Start with a small one: {first}"))
+    width = max(map(len, launched), default=0)
+    for name, found in launched.items():
+        said = on_one_line(found) if isinstance(found, str) else counts_text(found)
+        say(f"{name:<{width}}  {said}")
+
+
+def launched_record(name: str, found: Standing | str) -> dict[str, Any]:
+    """Return a study's progress, for scripts."""
+    if isinstance(found, str):
+        return {"study": name, "problem": found}
+    return standing_record(found)
+
+
+def standing_record(standing: Standing) -> dict[str, Any]:
+    """Return the number of a study's runs in each state."""
+    return {
+        "study": standing.study.name,
+        "title": standing.study.title,
+        "runs": len(standing.study.specs),
+        "finished": len(standing.finished),
+        "running": len(standing.live),
+        "queued": len(standing.queued),
+        "broken_off": len(standing.broken_off),
+        "missing": len(standing.missing),
+    }
 
 
 class _Found(NamedTuple):
@@ -169,3 +243,51 @@ def _figures(cell: StudyCell) -> dict[str, Any]:
             for each in measured(name)
         },
     }
+
+
+def stop(
+    ctx: typer.Context,
+    study: LaunchedStudy,
+    kill: Annotated[
+        bool,
+        typer.Option("--kill", help="Kill running runs immediately, without saving checkpoints."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Save and stop a study's running runs, and dequeue queued ones, on any machine."""
+    with open_store(ctx) as store:
+        refresh(store)
+        known = find_study(store.home, study)
+        done = stop_study(store, standing_of(store, known), kill=kill)
+    if as_json:
+        print_json({"study": known.name, **vars(done)})
+    else:
+        _tell_stopped(known.name, done)
+    for refusal in done.refusals:
+        say(refusal, to_stderr=True)
+    if done.refusals:
+        raise typer.Exit(FAILED_EXIT)
+
+
+def _tell_stopped(name: str, done: StoppedStudy) -> None:
+    said = "; ".join(_parts(done))
+    say(said or f"no running or queued runs of {name}")
+    if said:
+        suggest([(f"vld sweep {name}", "resume the stopped runs")])
+
+
+def _parts(done: StoppedStudy) -> Iterator[str]:
+    for runs, noun, one, many in (
+        (done.taken_out, "run", "removed from the queue", "removed from the queue"),
+        (done.asked, "run", "stopping", "stopping"),
+        (done.killed, "run", "killed", "killed"),
+        (done.with_them, "other run", "killed with its job", "killed with their jobs"),
+        (
+            done.copies,
+            "run",
+            "is a read-only copy: stop it where it runs",
+            "are read-only copies: stop them where they run",
+        ),
+    ):
+        if runs:
+            yield f"{plural(len(runs), noun)} {one if len(runs) == 1 else many}"

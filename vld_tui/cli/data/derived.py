@@ -1,4 +1,4 @@
-"""``vld data shift``: create domains from a single-domain data set."""
+"""``vld data cache`` and ``vld data shift``: images made from the images of a data set."""
 
 from __future__ import annotations
 
@@ -7,14 +7,29 @@ from typing import Annotated
 
 import typer
 
-from engine.protocol import FIELDS
-from engine.protocol.datasets import DatasetListing, ShiftDataset, SplitDataset
+from engine.protocol import FIELDS, resolve_spec
+from engine.protocol.datasets import (
+    CacheDataset,
+    CacheListing,
+    DatasetListing,
+    ShiftDataset,
+    SplitDataset,
+)
 from vld_tui.cli.command import JsonOption
-from vld_tui.cli.data.add import tell_listing
-from vld_tui.cli.data.work import LayoutOption, checked_layout, do_work
-from vld_tui.cli.errors import CommandError, check_range
+from vld_tui.cli.data.sets import tell_listing
+from vld_tui.cli.data.work import LayoutOption, WhatArgument, checked_layout, do_work
+from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_range
+from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import this_home
+from vld_tui.launch.datasets import values_of
+from vld_tui.words.numbers import plural, size
 
+CachedSizeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--image-size", metavar="PX", help="Side of the images (pixels). [default: as for vld run]"
+    ),
+]
 SourceArgument = Annotated[
     str,
     typer.Argument(metavar="SRC", help="Folder of class/image or split/class/image."),
@@ -48,7 +63,7 @@ PairedOption = Annotated[
         "training. By default each image is in one domain only.",
     ),
 ]
-SizeOption = Annotated[
+ShiftedSizeOption = Annotated[
     int | None,
     typer.Option(
         "--image-size", metavar="PX", help="Side that images are resized to first (pixels)."
@@ -64,6 +79,33 @@ SplitOption = Annotated[
 ]
 
 
+def cache(
+    ctx: typer.Context,
+    what: WhatArgument,
+    image_size: CachedSizeOption = None,
+    layout: LayoutOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Decode and resize every image. Exits with 1 if some cannot be read."""
+    home = this_home(ctx)
+    values = values_of(home, what)
+    if image_size is not None:
+        values["image_size"] = image_size
+    spec = resolve_spec(values)
+    request = CacheDataset(
+        spec.data_dir or "", spec.image_size, str(home.cache), spec.dataset, checked_layout(layout)
+    )
+    made = do_work(request, CacheListing)
+    if as_json:
+        print_json(made)
+    else:
+        say(f"{plural(made.images, 'image')} at {spec.image_size} px: {size(made.size_bytes)}")
+        for file, why in made.unreadable.items():
+            say(f"  {file}: {why}", to_stderr=True)
+    if made.unreadable:
+        raise typer.Exit(FAILED_EXIT)
+
+
 def shift(
     ctx: typer.Context,
     source: SourceArgument,
@@ -71,7 +113,7 @@ def shift(
     corruptions: CorruptionsOption = None,
     severity: SeverityOption = "3",
     paired: PairedOption = False,
-    image_size: SizeOption = None,
+    image_size: ShiftedSizeOption = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = 0,
     split_by: SplitOption = None,
     path_column: Annotated[str, typer.Option(metavar="NAME", help="Path column of CSV.")] = "path",

@@ -1,4 +1,4 @@
-"""``vld tag``: set, add or remove tags of runs."""
+"""``vld tag`` and ``vld note``: the tags and the note of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from engine.protocol import nearest
-from vld_tui.cli.command import Command, proposes
+from vld_tui.cli.command import Command, RunArgument, proposes
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import MatchingOption
 from vld_tui.cli.output import say
@@ -22,6 +22,16 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _SETTINGS = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
 """Matches ``-b``: a tag to remove, not an option."""
+WordsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN [TAG...]",
+        help="Run (omit with --where), then tags: a b replaces all tags, +a adds, -b removes; no "
+        "tags: print them. To remove the tag h, put -- before -h.",
+        show_default=False,
+        autocompletion=proposes("runs"),
+    ),
+]  # fmt: skip
 
 
 class TagCommand(Command):
@@ -38,18 +48,6 @@ class TagCommand(Command):
                 ctx.fail(f"No such option: {name}.{hint}")
         words = ["--help" if word == "-h" else word for word in args[:end]]
         return super().parse_args(ctx, [*words, *args[end:]])
-
-
-WordsArgument = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="RUN [TAG...]",
-        help="Run (omit with --where), then tags: a b replaces all tags, +a adds, -b removes; no "
-        "tags: print them. To remove the tag h, put -- before -h.",
-        show_default=False,
-        autocompletion=proposes("runs"),
-    ),
-]  # fmt: skip
 
 
 @app.command(cls=TagCommand, context_settings=_SETTINGS)
@@ -81,3 +79,16 @@ def _chosen(store: Store, reference: str, where: str | None) -> list[Run]:
 def _absent(tags: Sequence[str], words: Sequence[str]) -> list[str]:
     """Return the tags to remove that the run does not have."""
     return [word[1:] for word in words if word[:1] == "-" and word[1:] not in tags]
+
+
+@app.command(cls=Command)
+def note(
+    ctx: typer.Context,
+    run: RunArgument,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="New note; '' removes it.")],
+) -> None:
+    """Replace a run's note."""
+    with open_store(ctx) as store:
+        known = store.runs.get(run)
+        store.labels.set_note(known.run_id, text)
+    say(f"{known.run_id}  note {'set' if text else 'removed'}")
