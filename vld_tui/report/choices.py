@@ -35,7 +35,7 @@ NO_ORACLE: Final = (
     "The oracle is missing where accuracy on the target's out split at the last step is unknown."
 )
 _GAP: Final = f"gap: {ORACLE} − "
-BEGINNING: Final = "among,method,"
+CHOICE_COLUMNS: Final = "among,method,"
 """First columns of the CSV of each data set's choices."""
 _CHOICES: Final = (
     TableColumn("dataset", "data set", right=False),

@@ -26,10 +26,9 @@ from vld_tui.report.figures import (
     target_picture,
     way_picture,
 )
-from vld_tui.report.page import page
 from vld_tui.report.tables import Table, TableColumn, records
 from vld_tui.report.terminal import report_texts
-from vld_tui.report.write import draw, file_names, write_report
+from vld_tui.report.write import draw, file_names, page, write_report
 from vld_tui.study.results.interpolation import Curve, Way
 from vld_tui.study.results.outcomes import Design, Outcome, Setting
 from vld_tui.study.results.selection import clouds

@@ -22,7 +22,6 @@ from vld_tui.report.accuracy import (
 )
 from vld_tui.report.choices import NO_HELD_OUT_SOURCES, choice_tables
 from vld_tui.report.differences import EQUAL, ONE_SPLIT, differences
-from vld_tui.report.page import latex_table, latex_text
 from vld_tui.report.tables import (
     Absent,
     Points,
@@ -40,6 +39,7 @@ from vld_tui.report.tables import (
     texts,
 )
 from vld_tui.report.terminal import table_text
+from vld_tui.report.write import latex_table, latex_text
 from vld_tui.study.results.outcomes import Design, Outcome, Setting
 
 HOSTILE = "\\input{x} & 50% $y$ #1_a^b~{<script>alert(1)</script>}\x1b[31m \"' λ ± [q]"
