@@ -1,10 +1,11 @@
 """The image cache: every image decoded and resized once, then memory-mapped.
 
 The cache of a data set at one size is a folder with ``pixels.bin`` (uint8, N × S × S × 3, in the
-order of the data set's files), ``sizes.bin`` (width and height of the originals) and
-``manifest.json``. It is built under a temporary name and renamed when complete, so an incomplete
-cache is never used; if several processes need it, one builds it while the others wait. Caches of
-older versions lack the sizes, which are then read from the images' headers.
+order of the data set's files), ``sizes.bin`` (width and height of the originals: two little-endian
+int32 per image, then their CRC-32) and ``manifest.json``. It is built under a temporary name and
+renamed when complete, so an incomplete cache is never used; if several processes need it, one
+builds it while the others wait. Caches of older versions lack the sizes, which are then read from
+the images' headers.
 """
 
 from __future__ import annotations

@@ -1,12 +1,23 @@
-"""Means of weights are taken in double precision; integer buffers are the first network's."""
+"""Means of weights in double precision, and what a greedy soup compares a candidate with."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor
 
-from engine.combine.averaging import WeightMean, blend
+from engine.combine.averaging import WeightMean, blend, combine_greedily
+from engine.combine.bench import Bench, Validation
+from engine.protocol import ParentTried
+
+WEIGHT = {"best": 0.0, "better with it": 1.0, "worse than both": 4.0}
+ACCURACY = {0.0: 0.6, 1.0: 0.5, 4.0: 0.4, 0.5: 0.8, (0.0 + 1.0 + 4.0) / 3: 0.7}
+"""Of parents and of means of them."""
 
 
 def networks(count: int) -> list[dict[str, Tensor]]:
@@ -55,3 +66,60 @@ def test_on_the_way_weights_are_mixed_by_their_share() -> None:
     expected = 0.7 * first["weight"].double() + 0.3 * second["weight"].double()
     assert torch.allclose(mixed["weight"].double(), expected, rtol=1e-6)
     assert mixed["num_batches_tracked"].item() == 7
+
+
+@dataclass
+class TableOfAccuracies:
+    """A bench on which every network has one weight, whose accuracy is known."""
+
+    log: Any = field(init=False)
+    events: list[object] = field(default_factory=list)
+    weight_of: Mapping[str, float] = field(default_factory=lambda: WEIGHT)
+    accuracy_of: Mapping[float, float] = field(default_factory=lambda: ACCURACY)
+    parents: tuple[Any, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.log = SimpleNamespace(record=self.events.append)
+        self.parents = tuple(
+            SimpleNamespace(run_id=name, weights=lambda value=value: {"w": torch.tensor([value])})
+            for name, value in self.weight_of.items()
+        )
+
+    def validate(self, weights: Mapping[str, Tensor]) -> Validation:
+        value = float(weights["w"])
+        known = min(self.accuracy_of, key=lambda each: abs(each - value))
+        return Validation(self.accuracy_of[known], 1.0)
+
+
+def test_a_candidate_is_held_against_the_soup_so_far_and_not_its_best_parent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    served: list[float] = []
+    monkeypatch.setattr(
+        "engine.combine.averaging.evaluate_and_save",
+        lambda _bench, weights: served.append(float(weights["w"])),
+    )
+    bench = TableOfAccuracies()
+    combine_greedily(cast("Bench", bench))
+    tried = {
+        e.parent: (e.soup_accuracy, e.is_kept) for e in bench.events if isinstance(e, ParentTried)
+    }
+    assert tried == {"better with it": (0.8, True), "worse than both": (0.7, False)}
+    assert served == [0.5]
+
+
+def test_parents_of_equal_accuracy_are_tried_in_the_order_given_and_a_tie_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    served: list[float] = []
+    monkeypatch.setattr(
+        "engine.combine.averaging.evaluate_and_save",
+        lambda _bench, weights: served.append(float(weights["w"])),
+    )
+    weights = {"worse": 8.0, "first": 0.0, "second": 1.0, "third": 2.0}
+    accuracies = {0.0: 0.6, 1.0: 0.6, 2.0: 0.6, 0.5: 0.6, 8.0: 0.1, 11 / 4: 0.1}
+    bench = TableOfAccuracies(weight_of=weights, accuracy_of=accuracies)
+    combine_greedily(cast("Bench", bench))
+    tried = [(e.parent, e.is_kept) for e in bench.events if isinstance(e, ParentTried)]
+    assert tried == [("second", True), ("third", True), ("worse", False)]
+    assert served == [1.0]

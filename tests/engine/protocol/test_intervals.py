@@ -1,4 +1,4 @@
-"""The 95% interval of accuracies: known values, edges, and how often it holds the truth."""
+"""The 95% interval of accuracies, and the warning where few images select the step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from engine.protocol.intervals import Interval, Sample, accuracy_interval, half_interval
+from engine.protocol.intervals import (
+    Interval,
+    Sample,
+    accuracy_interval,
+    half_interval,
+    uncertain_selection,
+)
 
 Method = Callable[[Sequence[Sample]], Interval | None]
 
@@ -102,3 +108,29 @@ def test_it_holds_the_truth_in_about_95_of_100_cases_with_a_few_images(
     assert min(found) > 0.9
     assert 0.935 < sum(found) / len(found) < 0.975
     assert min(coverage(of_wald, counts, shares) for shares in grid) < 0.9
+
+
+@pytest.mark.parametrize(
+    ("held_out", "said"),
+    [
+        (
+            {"a": 33, "b": 33, "c": 33},
+            "99 validation images: ID accuracy, and any selection based on it, is uncertain "
+            "by up to ±10 points (95% interval).",
+        ),
+        ({"a": 1}, "1 validation image: ID accuracy, and any selection based on it, is uncertain "
+         "by up to ±45 points (95% interval)."),
+        (
+            {"a": 400, "b": 12},
+            "Few validation images: b has 12, so its accuracy is uncertain by up to ±25 points; ID "
+            "accuracy, and any selection based on it, is uncertain by up to ±13 points (95% "
+            "interval).",
+        ),
+        ({"a": 61, "b": 61}, ""),
+        ({"a": 100}, ""),
+        ({}, ""),
+        ({"a": 0, "b": 5}, ""),
+    ],
+)  # fmt: skip
+def test_few_images_in_all_or_of_one_domain(held_out: dict[str, int], said: str) -> None:
+    assert uncertain_selection(held_out) == said
