@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vld_tui.study.results.inference import Interval, bootstrap_interval, infer
+from vld_tui.study.results.inference import Bounds, bootstrap_interval, infer
 
 Values = npt.NDArray[np.float64]
 Effects = Callable[[np.random.Generator, tuple[int, int]], Values]
@@ -97,12 +97,12 @@ def simulate(case: str, targets: int, draws: int, bootstrap_draws: int) -> Row:
     )
 
 
-def _by_t(values: Values) -> Interval | None:
+def _by_t(values: Values) -> Bounds | None:
     found = infer(values)
     return found and found.interval
 
 
-def _left_out(cases: Iterator[tuple[Interval | None, float]]) -> float:
+def _left_out(cases: Iterator[tuple[Bounds | None, float]]) -> float:
     """Return the share of intervals that miss the true value; a missing interval misses nothing."""
     found = [
         interval is not None and not interval[0] <= truth <= interval[1]

@@ -230,7 +230,7 @@ def points(values: Iterable[float]) -> str:
     of = estimate(list(values))
     if of is None:
         return "–"
-    mean, half = 100 * of.mean, 100 * (of.interval or 0.0)
+    mean, half = 100 * of.mean, 100 * (of.half_interval or 0.0)
     return f"{mean:+.2f} ({mean - half:+.1f} to {mean + half:+.1f})".replace("-", "−")
 
 
@@ -287,7 +287,7 @@ def decide(results: Results) -> bool:
     pooled = list(pair_means(of_runs).values())
     print(f"\nAll {len(pooled)} pairs: {points(pooled)}\n")
     of = estimate(pooled)
-    is_clear = of is not None and of.interval is not None and of.mean - of.interval > 0
+    is_clear = of is not None and of.half_interval is not None and of.mean - of.half_interval > 0
     at_default = [
         statistics.fmean(
             value

@@ -30,12 +30,17 @@ def clouds_of_points(_folder: Path) -> Row:
     for cloud in clouds([outcome(run) for run in runs]):
         of_rate = _whole(runs, cloud.setting.value("dropout_rate"))
         values: tuple[tuple[Callable[[Run], float], theirs.Values, float, float | None], ...] = (
-            (_id, cloud.ids, cloud.id_accuracy, cloud.id_estimate and cloud.id_estimate.interval),
+            (
+                _id,
+                cloud.ids,
+                cloud.id_accuracy,
+                cloud.id_estimate and cloud.id_estimate.half_interval,
+            ),
             (
                 _ood,
                 cloud.oods,
                 cloud.ood_accuracy,
-                cloud.ood_estimate and cloud.ood_estimate.interval,
+                cloud.ood_estimate and cloud.ood_estimate.half_interval,
             ),
         )
         for value, points, centre, interval in values:

@@ -158,11 +158,11 @@ def complete_models(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterat
 @completer
 def complete_studies(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
     """Complete launched studies and presets."""
-    from vld_tui.study.define.files import kept_names, preset_names
+    from vld_tui.study.define.files import kept_names, study_preset_names
 
     kept = kept_names(home)
     yield from ((name, "launched") for name in kept)
-    yield from ((name, "preset") for name in preset_names() if name not in kept)
+    yield from ((name, "preset") for name in study_preset_names() if name not in kept)
 
 
 @completer

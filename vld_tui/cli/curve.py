@@ -22,7 +22,7 @@ from vld_tui.cli.session import open_for_runs
 from vld_tui.runs.metrics import Points
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
-from vld_tui.views.combined import networks, place_label, step_label
+from vld_tui.views.combined import networks, position_label, step_label
 from vld_tui.views.plot import Plot, Series, View
 from vld_tui.views.raster import Axis
 from vld_tui.words.palette import ID_STYLE, OOD_STYLE, SERIES_STYLES, status_label
@@ -75,7 +75,7 @@ def curve(
             )
         raise CommandError(
             f"Run {known.run_id} has no measurements yet: it is {known.status} at "
-            f"{place_label(known.step, known.task, of_all=True)}."
+            f"{position_label(known.step, known.task, of_all=True)}."
         )
     terminal = shutil.get_terminal_size()
     state = status_label(known.status, collapsed=known.collapsed)

@@ -61,9 +61,9 @@ def _comes_yet(store: Store, run: Run) -> bool:
     """Return whether a cluster job is still to start or resume the run."""
     if not run.has_job:
         return False
-    from vld_tui.launch.slurm.jobs import INTERVAL_S, look_at_jobs
+    from vld_tui.launch.slurm.jobs import JOBS_POLL_S, look_at_jobs
 
-    time.sleep(INTERVAL_S)
+    time.sleep(JOBS_POLL_S)
     look_at_jobs(store)
     now = store.runs.get(run.run_id)
     return now.is_live or (now.has_job and now.status == QUEUED)

@@ -14,7 +14,7 @@ from vld_tui.control.stop import refuse_stopped
 from vld_tui.control.stop import stop as stop_run
 from vld_tui.launch.local import await_exit
 from vld_tui.store.store import Store
-from vld_tui.views.combined import place_label
+from vld_tui.views.combined import position_label
 from vld_tui.views.queue import stopped_text
 
 PATIENCE_S: Final = 15.0
@@ -59,7 +59,7 @@ def _wait(store: Store, waiting: list[str], *, kill: bool) -> None:
                 waiting.remove(run_id)
                 is_killed = kill and run.status in ("crashed", "stopped") and run.error is not None
                 outcome = "killed" if is_killed else run.status
-                say(f"{run_id} {outcome} at {place_label(run.step, run.task, of_all=True)}")
+                say(f"{run_id} {outcome} at {position_label(run.step, run.task, of_all=True)}")
         time.sleep(POLL_INTERVAL_S)
     for run_id in waiting:
         say(f"{run_id} is stopping after the current step")

@@ -67,18 +67,18 @@ def check_source(source: str) -> str:
     source = source.rstrip("/")
     if not source or source.endswith(":"):
         raise SyncError(f"{source!r} is not a home: use USER@HOST:HOME.")
-    place, separator, _ = source.partition(":")
-    if separator and "/" not in place:
-        user, _, host = place.rpartition("@")
+    host_part, separator, _ = source.partition(":")
+    if separator and "/" not in host_part:
+        user, _, host = host_part.rpartition("@")
         if not host or user.startswith("-") or host.startswith("-"):
-            raise SyncError(f"{place!r} is not a host: use USER@HOST:HOME.")
+            raise SyncError(f"{host_part!r} is not a host: use USER@HOST:HOME.")
     return source
 
 
 def is_folder(source: str) -> bool:
     """Return whether a source is a folder of this machine."""
-    place, separator, _ = source.partition(":")
-    return not separator or "/" in place
+    host_part, separator, _ = source.partition(":")
+    return not separator or "/" in host_part
 
 
 def fetch_studies(home: Home, source: str, *, overwrite: bool) -> tuple[FetchedStudies, str | None]:

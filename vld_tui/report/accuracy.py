@@ -25,7 +25,7 @@ from vld_tui.study.results.outcomes import (
 from vld_tui.study.results.selection import Cloud, clouds, make_cloud
 
 ERROR: Final = "_standard_error"
-INTERVAL: Final = "_half_interval"
+HALF_INTERVAL: Final = "_half_interval"
 DEVIATION: Final = "_deviation"
 SEEDS: Final = "_seeds"
 """The number of seeds behind ± and the deviation."""
@@ -66,8 +66,8 @@ _BY_TARGET: Final = (
 _CENTRES: Final = (
     TableColumn("dataset", "data set", right=False),
     TableColumn("setting", "setting", right=False),
-    TableColumn("id_accuracy", "ID % ± 95%", parts=("", INTERVAL, DEVIATION, SEEDS)),
-    TableColumn("ood_accuracy", "OOD % ± 95%", parts=("", INTERVAL, DEVIATION, SEEDS)),
+    TableColumn("id_accuracy", "ID % ± 95%", parts=("", HALF_INTERVAL, DEVIATION, SEEDS)),
+    TableColumn("ood_accuracy", "OOD % ± 95%", parts=("", HALF_INTERVAL, DEVIATION, SEEDS)),
     TableColumn("id_change", "ID change", rank=80),
     TableColumn("ood_change", "OOD change", rank=80),
     TableColumn("targets", "targets", rank=60),
@@ -95,7 +95,7 @@ def by_target(results: Sequence[Outcome]) -> Table:
             ]
         measured = with_ood(of_dataset)
         of_setting = grouped(measured, lambda each: each.setting)
-        is_unlike |= len({_places(each) for each in of_setting.values()}) > 1
+        is_unlike |= len({_covered_cells(each) for each in of_setting.values()}) > 1
         if len({each.target for each in measured}) > 1:
             breaks.append(len(rows))
             rows += [(dataset, *_mean_cells(of_setting[s])) for s in settings_of(measured)]
@@ -129,18 +129,18 @@ def _measure_table(name: str, full: Sequence[Outcome]) -> Table:
     rows: list[tuple[CellValue, ...]] = []
     breaks: list[int] = []
     for dataset, of_dataset in grouped(full, lambda each: each.dataset).items():
-        places = dict(grouped(of_dataset, lambda each: each.target))
+        of_target = dict(grouped(of_dataset, lambda each: each.target))
         with_target = with_ood(of_dataset)
         if (count := len({each.target for each in with_target})) > 1:
-            places[f"mean of {count}"] = with_target
-        for place, alike in places.items():
+            of_target[f"mean of {count}"] = with_target
+        for target, alike in of_target.items():
             breaks += [len(rows)] if rows else []
             of_setting = grouped(alike, lambda each: each.setting)
             for setting in settings_of(alike):
                 found = [quantity.estimate(of_setting[setting]) for quantity in quantities]
                 cells = [each and _spread(each.mean, each, each.standard_error) for each in found]
                 runs = len({each.run_id for each in of_setting[setting]})
-                rows.append((dataset, place, setting.label, *cells, runs))
+                rows.append((dataset, target, setting.label, *cells, runs))
     columns = tuple(
         TableColumn(each.key, f"{each.heading} % ± s.e.", parts=("", ERROR, DEVIATION, SEEDS))
         for each in quantities
@@ -163,14 +163,16 @@ def centres(results: Sequence[Outcome]) -> Table:
     breaks: list[int] = []
     notes: tuple[str, ...] = ()
     for dataset, of_dataset in grouped(clouds(results), lambda cloud: cloud.dataset).items():
-        places = {each.setting: _places(of_setting[dataset, each.setting]) for each in of_dataset}
-        if len({*places.values()}) > 1:
+        covered = {
+            each.setting: _covered_cells(of_setting[dataset, each.setting]) for each in of_dataset
+        }
+        if len({*covered.values()}) > 1:
             notes = (UNLIKE,)
         breaks += [len(rows)] if rows else []
         known = {cloud.setting: cloud for cloud in of_dataset}
         for cloud in of_dataset:
             baseline = known[find_baseline(cloud.setting, list(known))]
-            is_like = places[cloud.setting] == places[baseline.setting] and cloud is not baseline
+            is_like = covered[cloud.setting] == covered[baseline.setting] and cloud is not baseline
             pairs = of_setting[dataset, baseline.setting], of_setting[dataset, cloud.setting]
             rows.append(_centre_cells(cloud, _changes(*pairs) if is_like else (None, None)))
     if len({setting.measured_on for _, setting in of_setting}) > 1:
@@ -228,7 +230,7 @@ def _centre_cells(
         cloud.dataset,
         cloud.setting.label,
         *(
-            _spread(accuracy, found, found and found.interval)
+            _spread(accuracy, found, found and found.half_interval)
             for accuracy, found in _measured(cloud)
         ),
         *changes,
@@ -273,7 +275,7 @@ def _few_seeds(rows: Iterable[Sequence[CellValue]]) -> Iterator[str]:
         yield ONE_SEED
 
 
-def _places(results: Sequence[Outcome]) -> frozenset[tuple[str, Cell]]:
+def _covered_cells(results: Sequence[Outcome]) -> frozenset[tuple[str, Cell]]:
     """Return the cells of the targets that a setting has results in."""
     return frozenset((each.target, each.cell) for each in results)
 

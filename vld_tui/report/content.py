@@ -295,8 +295,8 @@ def ways_csv(report: Report) -> str:
     for way in report.ways:
         for curve in way.curves:
             for share, accuracy in zip(curve.shares, curve.accuracies, strict=True):
-                place = (way.run_id, way.dataset, way.target, curve.arm, curve.domain)
-                writer.writerow([*place, share, accuracy, way.starts_at or "run"])
+                curve_columns = (way.run_id, way.dataset, way.target, curve.arm, curve.domain)
+                writer.writerow([*curve_columns, share, accuracy, way.starts_at or "run"])
     return file.getvalue()
 
 

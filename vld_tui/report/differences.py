@@ -15,7 +15,7 @@ from vld_tui.report.tables import (
     TableColumn,
 )
 from vld_tui.runs.statistics import FEWEST
-from vld_tui.study.results.inference import FEW, MOST_SEEDS, Comparison, Interval, compare_settings
+from vld_tui.study.results.inference import FEW, MOST_SEEDS, Bounds, Comparison, compare_settings
 from vld_tui.study.results.outcomes import Outcome, share_one_split
 from vld_tui.words.numbers import plural
 
@@ -185,7 +185,7 @@ def _lacks_spread(found: Comparison) -> bool:
     return _seeds_interval_by(found) == _EQUAL_SEEDS or _interval_by(found) == _EQUAL_TARGETS
 
 
-def _range(interval: Interval | None, reason: str) -> Range | Absent:
+def _range(interval: Bounds | None, reason: str) -> Range | Absent:
     return Absent(reason) if interval is None else Range(*interval)
 
 

@@ -77,7 +77,7 @@ def bars(estimates: Sequence[Estimate | None]) -> str:
     """Describe the error bars of a figure, and where they are missing."""
     known = [each for each in estimates if each is not None]
     has_two = any(each.has_too_few for each in known)
-    if not any(each.interval is not None for each in known):
+    if not any(each.half_interval is not None for each in known):
         if has_two:
             return f"no error bars: an interval needs {FEWEST} seeds, not 2"
         return f"no error bars: an interval needs {FEWEST} seeds that have every cell"
@@ -156,8 +156,8 @@ def chain_picture(clouds: Sequence[Cloud]) -> Picture | None:
         figure, drawings = panels(len(of_dataset), legend=len(drawn) if len(drawn) > 1 else 0)
         for axes, (dataset, found) in zip(drawings, of_dataset.items(), strict=True):
             for kind, chain in grouped(found, lambda c: _without(c.setting, field)).items():
-                place = _LABEL_PLACES[kinds.index(kind) % len(_LABEL_PLACES)]
-                _draw_chain(axes, chain, field, drawn[kind], place)
+                offset = _LABEL_PLACES[kinds.index(kind) % len(_LABEL_PLACES)]
+                _draw_chain(axes, chain, field, drawn[kind], offset)
             axes.set_xlim(*fitting([100 * cloud.id_accuracy for cloud in found]))
             axes.set_ylim(*fitting([100 * cloud.ood_accuracy for cloud in found]))
             _name_plane(axes, dataset)
@@ -287,7 +287,7 @@ def _draw_cloud(axes: Axes, cloud: Cloud, look: Look) -> None:
 
 
 def _draw_chain(
-    axes: Axes, chain: Sequence[Cloud], field: str, look: Look, place: tuple[int, int]
+    axes: Axes, chain: Sequence[Cloud], field: str, look: Look, offset: tuple[int, int]
 ) -> None:
     """Join the centres that have a number; others, such as ``none``, are drawn separately."""
 
@@ -309,7 +309,7 @@ def _draw_chain(
         _mark(axes, cloud, look, size=5.5)
         axes.annotate(
             _value_words(cloud.setting.value(field)), (x, y), textcoords="offset points",
-            xytext=place, ha="left" if place[0] > 0 else "right", fontsize=7, color=look.colour,
+            xytext=offset, ha="left" if offset[0] > 0 else "right", fontsize=7, color=look.colour,
         )  # fmt: skip
 
 
@@ -354,7 +354,8 @@ def _estimates(clouds: Sequence[Cloud]) -> list[Estimate | None]:
 
 
 def _bar(found: Estimate | None) -> float:
-    return 100 * found.interval if found is not None and found.interval is not None else 0.0
+    half = None if found is None else found.half_interval
+    return 0.0 if half is None else 100 * half
 
 
 def _name_plane(axes: Axes, dataset: str) -> None:

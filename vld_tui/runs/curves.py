@@ -143,15 +143,15 @@ def _evaluations(curves: Curves, arm: str) -> tuple[Evaluated, ...]:
     return tuple(
         Evaluated(
             step=int(steps[at]),
-            metrics=metrics[place],
+            metrics=metrics[index],
             id_accuracy=float(id_values[at]),
             ood_accuracy=None if ood_values is None else float(ood_values[at]),
             is_best=at == 0 or bool(id_values[at] > highest[at - 1]),
             wall_s=0.0,
-            plain_id_accuracy=_plain_id_accuracy(metrics[place]),
-            measures={name: values[place] for name, values in measures.items()},
+            plain_id_accuracy=_plain_id_accuracy(metrics[index]),
+            measures={name: values[index] for name, values in measures.items()},
         )
-        for place, at in enumerate(chosen)
+        for index, at in enumerate(chosen)
     )
 
 
@@ -174,9 +174,9 @@ def _metrics(curves: Curves, arm: str, at_steps: Values) -> list[list[Metric]]:
         if key.arm != arm or key.is_judged or key == MetricKey.loss(arm):
             continue
         is_there = np.isin(at_steps, steps)
-        for place, value in enumerate(_values_at(curves, key, at_steps)):
-            if is_there[place]:
-                metrics[place].append(Metric(key.split, key.domain, arm, key.name, value))
+        for index, value in enumerate(_values_at(curves, key, at_steps)):
+            if is_there[index]:
+                metrics[index].append(Metric(key.split, key.domain, arm, key.name, value))
     return metrics
 
 
@@ -194,7 +194,7 @@ def _values_at(curves: Curves, key: MetricKey, at_steps: Values) -> list[float |
 
 def _spread(count: int, most: int) -> list[int]:
     """Return at most ``most`` of ``count`` evenly spaced indices, including first and last."""
-    return [int(place) for place in np.linspace(0, count - 1, min(count, most))]
+    return [int(index) for index in np.linspace(0, count - 1, min(count, most))]
 
 
 def _known(value: float) -> float | None:

@@ -54,8 +54,8 @@ def with_absolute_paths(
         if isinstance(value, str) and (name == "data_dir" or _is_path(value)):
             if not value and folder is None:
                 raise SpecError(f"{FIELDS[name].flag} is empty. Give a path.")
-            place = os.path.expanduser(value)  # a path of an unknown user stays unchanged
-            absolute[name] = str((folder or Path()).joinpath(place).absolute())
+            expanded = os.path.expanduser(value)  # a path of an unknown user stays unchanged
+            absolute[name] = str((folder or Path()).joinpath(expanded).absolute())
     return absolute
 
 

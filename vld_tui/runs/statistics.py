@@ -31,14 +31,14 @@ class Reading(NamedTuple):
 class Estimate(NamedTuple):
     """A mean over ``n`` values.
 
-    ``deviation`` is their standard deviation, None for a single value. ``interval`` is half the
-    width of the 95% confidence interval of the mean (Student's t), None for fewer than
+    ``deviation`` is their standard deviation, None for a single value. ``half_interval`` is half
+    the width of the 95% confidence interval of the mean (Student's t), None for fewer than
     :data:`FEWEST` values.
     """
 
     mean: float
     deviation: float | None
-    interval: float | None
+    half_interval: float | None
     n: int
 
     @property
@@ -106,8 +106,8 @@ def over_seeds(readings: Iterable[Reading]) -> Estimate | None:
         [mean(mean(cell[seed] for cell in each) for each in targets) for seed in shared]
     )
     whole = mean(mean(mean(cell.values()) for cell in each) for each in targets)
-    deviation, interval = (spread.deviation, spread.interval) if spread else (None, None)
-    return Estimate(whole, deviation, interval, len(shared))
+    deviation, half = (spread.deviation, spread.half_interval) if spread else (None, None)
+    return Estimate(whole, deviation, half, len(shared))
 
 
 def of_moments(n: int, mean: float | None, mean_square: float | None) -> Estimate | None:
@@ -124,5 +124,5 @@ def of_moments(n: int, mean: float | None, mean_square: float | None) -> Estimat
 
 
 def _estimate(mean: float, deviation: float | None, n: int) -> Estimate:
-    interval = None if deviation is None else half_width(deviation, n)
-    return Estimate(mean, deviation, interval, n)
+    half = None if deviation is None else half_width(deviation, n)
+    return Estimate(mean, deviation, half, n)

@@ -118,7 +118,7 @@ class _LogCutError(Exception):
     """The history has read more of a run's log than the file now contains."""
 
 
-class _Place(NamedTuple):
+class _FoundRun(NamedTuple):
     """A run's folder, and its previous location in the history."""
 
     run_dir: RunDir
@@ -215,37 +215,37 @@ class _Reader:
 
     def _replace(self, folders: Sequence[Path]) -> list[Path]:
         """Replace the rows of some runs; return the folders that have changed in the meantime."""
-        read: list[_Place] = []
-        damaged: list[tuple[_Place, str]] = []
+        read: list[_FoundRun] = []
+        damaged: list[tuple[_FoundRun, str]] = []
         again: list[Path] = []
         for path in folders:
             if (problem := self._refusal(path)) is not None:
                 self._damaged.append(DamagedFolder(path, problem))
                 continue
             self.found.add(path.name)
-            place = self._place(path)
+            found = self._find(path)
             try:
-                _read(self._database, self._scratch, place)
-                read.append(place)
+                _read(self._database, self._scratch, found)
+                read.append(found)
             except _LogCutError as error:
                 self._damaged.append(DamagedFolder(path, str(error)))
             except SpecError as error:
-                damaged.append((place, str(error)))
+                damaged.append((found, str(error)))
             except OSError as error:
-                damaged.append((place, f"{error.filename or path}: {error.strerror}"))
+                damaged.append((found, f"{error.filename or path}: {error.strerror}"))
         with self._database.write() as connection:
-            for place in read:
-                if self._is_as_it_was(place):
-                    _write(self._database, self._scratch, connection, place)
-                    self._read[place.run_dir.run_id] = place.is_trashed
+            for found in read:
+                if self._is_as_it_was(found):
+                    _write(self._database, self._scratch, connection, found)
+                    self._read[found.run_dir.run_id] = found.is_trashed
                 else:
-                    again.append(place.run_dir.path)
-            for place, reason in damaged:
-                if not self._is_as_it_was(place):
-                    again.append(place.run_dir.path)
+                    again.append(found.run_dir.path)
+            for found, reason in damaged:
+                if not self._is_as_it_was(found):
+                    again.append(found.run_dir.path)
                     continue
-                _note_damage(connection, place.run_dir, reason, is_trashed=place.is_trashed)
-                self._damaged.append(DamagedFolder(place.run_dir.path, reason))
+                _note_damage(connection, found.run_dir, reason, is_trashed=found.is_trashed)
+                self._damaged.append(DamagedFolder(found.run_dir.path, reason))
         with self._scratch.write() as connection:
             connection.execute("DELETE FROM runs")
         return [path for path in again if path.is_dir()]
@@ -258,14 +258,14 @@ class _Reader:
             return f"{self._home.runs / path.name} also exists"
         return None
 
-    def _is_as_it_was(self, place: _Place) -> bool:
+    def _is_as_it_was(self, found: _FoundRun) -> bool:
         """Return whether a run was neither moved nor started since its folder was read."""
-        path = place.run_dir.path
-        return path.is_dir() and self._place(path) == place
+        path = found.run_dir.path
+        return path.is_dir() and self._find(path) == found
 
-    def _place(self, path: Path) -> _Place:
+    def _find(self, path: Path) -> _FoundRun:
         row = self._database.row("SELECT launched_at FROM runs WHERE run_id = ?", [path.name])
-        return _Place(RunDir(path), path.parent == self._home.trash, row[0] if row else None)
+        return _FoundRun(RunDir(path), path.parent == self._home.trash, row[0] if row else None)
 
 
 def open_or_set_aside(path: Path) -> tuple[Database, Path | None]:
@@ -328,17 +328,17 @@ def _batches(folders: Iterable[Path]) -> Iterator[list[Path]]:
     yield batch
 
 
-def _read(database: Database, scratch: Database, place: _Place) -> None:
+def _read(database: Database, scratch: Database, found: _FoundRun) -> None:
     """Read a run's folder.
 
     Raises:
         SpecError: when its specification is missing or damaged and cannot be restored.
         OSError: when the folder cannot be read.
     """
-    run_dir = place.run_dir
+    run_dir = found.run_dir
     _refuse_cut_log(database, run_dir)
     task, user = read_files(database, run_dir)
-    user = _completed(user, run_dir, default_name(task), is_trashed=place.is_trashed)
+    user = _completed(user, run_dir, default_name(task), is_trashed=found.is_trashed)
     process = run_dir.read_process()
     launched_at = process.started_at if process else user.created_at
     with scratch.write() as connection:
@@ -369,13 +369,13 @@ def _refuse_cut_log(database: Database, run_dir: RunDir) -> None:
 
 
 def _write(
-    database: Database, scratch: Database, connection: sqlite3.Connection, place: _Place
+    database: Database, scratch: Database, connection: sqlite3.Connection, found: _FoundRun
 ) -> None:
     """Replace a run's row with what was read, keeping data that only the row has."""
-    run_id = place.run_dir.run_id
+    run_id = found.run_dir.run_id
     old = database.row(_OLD, [run_id])
     key = replace_run(scratch, run_id, connection, old[0] if old else None)
-    user = place.run_dir.read_user()  # it may have changed in the meantime
+    user = found.run_dir.read_user()  # it may have changed in the meantime
     if user != UserData():
         connection.execute(
             "UPDATE runs SET name = coalesce(?, name), tags = ?, note = ? WHERE key = ?",

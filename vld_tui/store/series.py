@@ -93,7 +93,7 @@ _LAST_CHUNKS: Final = """
     GROUP BY series.run, split, domain, series.arm
 """
 """SQLite takes the other columns from the row of the maximum."""
-Place = tuple[str, bool]
+JudgedSplit = tuple[str, bool]
 """A split, and whether it is of the reported accuracy rather than of the target by name."""
 
 
@@ -325,7 +325,7 @@ class Series:
     def last_evaluations(self, run_ids: Sequence[str]) -> dict[tuple[str, str], LastEvaluation]:
         """Return the last evaluation by run and arm, regardless of the selected step, skipping
         those that lack an accuracy."""
-        chunks: dict[tuple[str, str], dict[Place, Points]] = {}
+        chunks: dict[tuple[str, str], dict[JudgedSplit, Points]] = {}
         for run_id, arm, split, domain, _, *packed in self._of_runs(_LAST_CHUNKS, run_ids, JUDGED):
             of_arm = chunks.setdefault((run_id, arm), {})
             with suppress(SeriesDamaged):  # the arm then lacks an accuracy
@@ -390,13 +390,13 @@ def _thinned(chunks: Iterator[Sequence[bytes]], distance: int, kept_step: int | 
     return Points(array("q", in_order), array("d", in_order.values()))
 
 
-def _last(chunks: Mapping[Place, Points]) -> LastEvaluation | None:
+def _last(chunks: Mapping[JudgedSplit, Points]) -> LastEvaluation | None:
     judged = chunks.get(("out", True))
     if judged is None:
         return None
     step = judged.steps[-1]
-    places: tuple[Place, ...] = (("out", True), ("in", True), ("out", False))
-    values = [_at(chunks.get(place), step) for place in places]
+    splits: tuple[JudgedSplit, ...] = (("out", True), ("in", True), ("out", False))
+    values = [_at(chunks.get(split), step) for split in splits]
     known = [value for value in values if value is not None]
     return LastEvaluation(step, *known) if len(known) == len(values) else None
 

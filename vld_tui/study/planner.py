@@ -37,11 +37,11 @@ if TYPE_CHECKING:  # not for the first picture
 Answer = TypeVar("Answer")
 
 NETWORKS_FILE: Final = "networks.json"
-PRESETS_SETTING: Final = "presets"
+FORM_PRESETS_SETTING: Final = "presets"
 LONGEST_PRESET_NAME: Final = 60
-Preset = Mapping[str, str]
+FormPreset = Mapping[str, str]
 """The typed texts by field, possibly with several seeds."""
-_Presets = dict[str, dict[str, str]]
+_FormPresets = dict[str, dict[str, str]]
 
 
 class Network(msgspec.Struct, frozen=True):
@@ -81,13 +81,13 @@ class Planner(Protocol):
     def forecast(self, spec: RunSpec, listing: DatasetListing | None) -> Forecast:
         """Return a run's forecast."""
 
-    def presets(self) -> Mapping[str, Preset]:
+    def form_presets(self) -> Mapping[str, FormPreset]:
         """Return the presets by name."""
 
-    def keep_preset(self, name: str, preset: Preset) -> None:
+    def keep_form_preset(self, name: str, preset: FormPreset) -> None:
         """Save a preset."""
 
-    def drop_preset(self, name: str) -> None:
+    def drop_form_preset(self, name: str) -> None:
         """Delete a preset."""
 
     def study_plan(self, reference: str) -> LaunchPlan:
@@ -190,20 +190,20 @@ class LocalPlanner:
         with Store.open(self._home) as store:
             return forecast(store, spec, host=socket.gethostname(), counts=counts)
 
-    def presets(self) -> Mapping[str, Preset]:
+    def form_presets(self) -> Mapping[str, FormPreset]:
         """Return the presets by name."""
         with Store.open(self._home) as store:
-            return read_presets(store)
+            return read_form_presets(store)
 
-    def keep_preset(self, name: str, preset: Preset) -> None:
+    def keep_form_preset(self, name: str, preset: FormPreset) -> None:
         """Save a preset."""
         with Store.open(self._home) as store:
-            keep_preset(store, name, preset)
+            keep_form_preset(store, name, preset)
 
-    def drop_preset(self, name: str) -> None:
+    def drop_form_preset(self, name: str) -> None:
         """Delete a preset."""
         with Store.open(self._home) as store:
-            drop_preset(store, name)
+            drop_form_preset(store, name)
 
     def study_plan(self, reference: str) -> LaunchPlan:
         """Return the plan of launching a saved study or a preset."""
@@ -255,17 +255,17 @@ def _ignore(_report: object) -> None:
     """Ignore the engine's progress."""
 
 
-def read_presets(store: Store) -> dict[str, dict[str, str]]:
+def read_form_presets(store: Store) -> dict[str, dict[str, str]]:
     """Return the presets by name, sorted.
 
     Raises:
         StoreError: when they cannot be read.
     """
-    kept = store.settings.get(PRESETS_SETTING, _Presets, {})
+    kept = store.settings.get(FORM_PRESETS_SETTING, _FormPresets, {})
     return dict(sorted(kept.items(), key=lambda item: (item[0].casefold(), item[0])))
 
 
-def keep_preset(store: Store, name: str, preset: Preset) -> None:
+def keep_form_preset(store: Store, name: str, preset: FormPreset) -> None:
     """Save a preset, replacing one of the same name.
 
     Raises:
@@ -283,7 +283,7 @@ def keep_preset(store: Store, name: str, preset: Preset) -> None:
     _change(store, lambda kept: {**kept, name: dict(preset)})
 
 
-def drop_preset(store: Store, name: str) -> None:
+def drop_form_preset(store: Store, name: str) -> None:
     """Delete a preset.
 
     Raises:
@@ -292,5 +292,5 @@ def drop_preset(store: Store, name: str) -> None:
     _change(store, lambda kept: {each: kept[each] for each in kept if each != name})
 
 
-def _change(store: Store, change: Callable[[_Presets], _Presets]) -> None:
-    store.settings.change(PRESETS_SETTING, _Presets, {}, change)
+def _change(store: Store, change: Callable[[_FormPresets], _FormPresets]) -> None:
+    store.settings.change(FORM_PRESETS_SETTING, _FormPresets, {}, change)

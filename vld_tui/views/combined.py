@@ -70,7 +70,7 @@ def progress_label(step: int, task: RunTask) -> str:
     return f"{step:,} of {plural(steps, 'network')}{_tried(task.combination)}"
 
 
-def place_label(step: int, task: RunTask, *, of_all: bool = False) -> str:
+def position_label(step: int, task: RunTask, *, of_all: bool = False) -> str:
     """Return where a run is or was, to follow "at" or "after"; ``of_all``: with all its steps."""
     if isinstance(task, CombinationSpec):
         return progress_label(step, task)

@@ -34,8 +34,8 @@ def compare_lines(
     columns = [
         Column("", rank=1000),
         *(
-            Column(plain_text(label), right=True, rank=999 - place, shrinks=True, narrowest=14)
-            for place, label in enumerate(group_labels(groups))
+            Column(plain_text(label), right=True, rank=999 - index, shrinks=True, narrowest=14)
+            for index, label in enumerate(group_labels(groups))
         ),
     ]
     rows = [*_combinations(groups), *_differences(groups), *_results(groups, arms or {})]
@@ -93,13 +93,13 @@ def _measures(
 ) -> Iterator[list[str]]:
     """Yield the ID and OOD value of each measure of which there is one."""
 
-    def measured(run: Run, name: str, place: int) -> float | None:
-        return value_in(found.get(run.run_id, {}), name, place)
+    def measured(run: Run, name: str, index: int) -> float | None:
+        return value_in(found.get(run.run_id, {}), name, index)
 
     for name in measures_in(found.values()):
-        for place, which in enumerate(("ID", "OOD")):
+        for index, which in enumerate(("ID", "OOD")):
             label = f"{prefix}{which} {MEASURES[name].label}"
-            yield _row(label, groups, partial(measured, name=name, place=place), _points)
+            yield _row(label, groups, partial(measured, name=name, index=index), _points)
 
 
 def _row(
@@ -119,8 +119,8 @@ def _means(
 def _cell(found: Estimate | None, show: Show) -> str:
     if found is None:
         return UNKNOWN
-    if found.interval is not None:
-        return f"{show(found.mean)} ± {show(found.interval)}"
+    if found.half_interval is not None:
+        return f"{show(found.mean)} ± {show(found.half_interval)}"
     spread = "" if found.deviation is None else f" (sd {show(found.deviation)}, n={found.n})"
     return f"{show(found.mean)}{spread}"
 

@@ -35,7 +35,7 @@ from engine.rundir import RunDir, plain_file
 from vld_tui.runs.progress import Progress, domain_accuracy
 from vld_tui.runs.run import Run
 from vld_tui.runs.run_folder import read_events
-from vld_tui.views.combined import combining_lines, has_choice, place_label, step_label
+from vld_tui.views.combined import combining_lines, has_choice, position_label, step_label
 from vld_tui.views.plan import plan_rows
 from vld_tui.words.numbers import decimal, duration, id_words, percent, plural, rate
 from vld_tui.words.palette import COLLAPSED_SIGN
@@ -59,7 +59,7 @@ def event_lines(task: RunTask, progress: Progress, event: Event) -> list[str]:
     lines: list[str] = []
     match event:
         case RunStarted(resumed_step=int(step)):
-            lines = [f"resumed at {place_label(step, task)}"]
+            lines = [f"resumed at {position_label(step, task)}"]
         case DataPrepared(skipped=skipped):
             lines = [f"left out, unreadable: {plain_text(path)}" for path in skipped]
         case ModelPrepared():
@@ -127,13 +127,13 @@ def closing_line(
         case RunFinished() as end:
             parts[0] += f" in {duration(end.wall_s)}"
         case RunStopped() as end:
-            parts[0] += f" at {place_label(end.step, task, of_all=is_known)}"
+            parts[0] += f" at {position_label(end.step, task, of_all=is_known)}"
         case RunFailed(step=None):
-            parts[0] += f" after {place_label(progress.step, task)}"
+            parts[0] += f" after {position_label(progress.step, task)}"
         case RunFailed(step=int(step)):
-            parts[0] += f" at {place_label(step, task)}"
+            parts[0] += f" at {position_label(step, task)}"
         case None:
-            parts[0] += f" after {place_label(progress.step, task, of_all=is_known)}"
+            parts[0] += f" after {position_label(progress.step, task, of_all=is_known)}"
     if isinstance(progress.end, RunFailed) and gives_reason:
         parts[0] += f": {plain_text(progress.end.message)}"
     if selected is not None:

@@ -21,9 +21,9 @@ from vld_tui.words.numbers import percent, plural
 from vld_tui.words.palette import MANY_MARKS, SERIES_STYLES
 from vld_tui.words.text import plain_text, shorten, width
 
-Task = tuple[str, str]
+TargetDomain = tuple[str, str]
 """A data set and the domain left out of training."""
-Place = tuple[int, int]
+Position = tuple[int, int]
 """A row and a column of the picture."""
 Colouring = Literal["dropout_rate", "arm", "target", "model", "setting"]
 COLOURINGS: Final[tuple[Colouring, ...]] = ("dropout_rate", "arm", "target", "model")
@@ -48,23 +48,23 @@ LABEL_STYLE: Final = Style(dim=True, italic=True)
 
 def fronts(
     points: Iterable[RunPoint], current: str | None, *, higher_is_better: bool = True
-) -> dict[Task, list[RunPoint]]:
-    """Return the front of each task, or only that of the current run if there are many.
+) -> dict[TargetDomain, list[RunPoint]]:
+    """Return the front of each target, or only that of the current run if there are many.
 
-    Means over several tasks belong to none.
+    Means over several targets belong to none.
     """
-    of_task: dict[Task, list[RunPoint]] = {}
-    chosen: Task | None = None
+    of_target: dict[TargetDomain, list[RunPoint]] = {}
+    chosen: TargetDomain | None = None
     for point in points:
         if point.dataset is not None and point.target is not None:
-            task = (point.dataset, point.target)
-            of_task.setdefault(task, []).append(point)
-            chosen = task if point.run_id == current else chosen
-    if len(of_task) > MOST_FRONTS:
-        of_task = {task: each for task, each in of_task.items() if task == chosen}
+            target = (point.dataset, point.target)
+            of_target.setdefault(target, []).append(point)
+            chosen = target if point.run_id == current else chosen
+    if len(of_target) > MOST_FRONTS:
+        of_target = {target: each for target, each in of_target.items() if target == chosen}
     return {
-        task: pareto_front(each, higher_is_better=higher_is_better)
-        for task, each in of_task.items()
+        target: pareto_front(each, higher_is_better=higher_is_better)
+        for target, each in of_target.items()
     }
 
 
@@ -80,28 +80,30 @@ def pareto_front(points: Sequence[RunPoint], *, higher_is_better: bool = True) -
     return front[::-sign]
 
 
-def task_names(points: Iterable[RunPoint]) -> dict[Task, str]:
+def target_names(points: Iterable[RunPoint]) -> dict[TargetDomain, str]:
     """Return the names of fronts, with their data sets if there are several."""
-    tasks = {(p.dataset, p.target) for p in points if p.dataset is not None and p.target}
-    is_one = len({dataset for dataset, _ in tasks}) == 1
+    targets = {(p.dataset, p.target) for p in points if p.dataset is not None and p.target}
+    is_one = len({dataset for dataset, _ in targets}) == 1
     return {
         (dataset, target): plain_text(target if is_one else f"{dataset} → {target}")
-        for dataset, target in tasks
+        for dataset, target in targets
     }
 
 
-def write_label(canvas: list[list[Cell]], front: Sequence[Place], name: str) -> None:
+def write_label(canvas: list[list[Cell]], front: Sequence[Position], name: str) -> None:
     """Write a front's name next to one of its points, in free cells."""
     text = shorten(name, FRONT_LABEL_CELLS)
     cells = width(text)
-    for row, start in _free_places(canvas, front, cells + 2):
+    for row, start in _free_positions(canvas, front, cells + 2):
         canvas[row][start + 1] = (text, LABEL_STYLE)
         for column in range(start + 2, start + 1 + cells):
             canvas[row][column] = ("", LABEL_STYLE)
         return
 
 
-def _free_places(canvas: list[list[Cell]], front: Sequence[Place], cells: int) -> Iterator[Place]:
+def _free_positions(
+    canvas: list[list[Cell]], front: Sequence[Position], cells: int
+) -> Iterator[Position]:
     """Yield free cells next to the points of a front; those in its own rows come first."""
     for down in (0, -1, 1):
         for row, column in front:
@@ -169,7 +171,7 @@ class PlanePlot:
         width, height = cells - LABEL_CELLS, rows - _BESIDES_ROWS
         if width < 1 or height < 1 or not self.points:
             return None
-        columns, lines = self._places(width, height)
+        columns, lines = self._positions(width, height)
         # A cell is about twice as high as it is wide.
         distance = (columns + LABEL_CELLS - x) ** 2 + (2 * (lines + 1 - y)) ** 2
         return self.points[int(distance.argmin())]
@@ -177,12 +179,12 @@ class PlanePlot:
     def neighbour(self, *, by_ood: bool, step: int) -> RunPoint | None:
         """Return the point next to the current one, by ID accuracy or by OOD accuracy."""
 
-        def place(point: RunPoint) -> tuple[float, float, str]:
+        def order_of(point: RunPoint) -> tuple[float, float, str]:
             accuracies = (point.id_accuracy, point.ood_accuracy)
             first, second = accuracies[::-1] if by_ood else accuracies
             return first, second, point.run_id
 
-        ordered = sorted(self.points, key=place)
+        ordered = sorted(self.points, key=order_of)
         at = next((i for i, each in enumerate(ordered) if each.run_id == self.current), None)
         if at is None:
             return ordered[0] if ordered else None
@@ -206,7 +208,7 @@ class PlanePlot:
     @property
     def explanation(self) -> str:
         """Return the explanation of axes and lines."""
-        names, drawn = self._task_names, [self._task_names[task] for task in self._fronts]
+        names, drawn = self._target_names, [self._target_names[target] for target in self._fronts]
         axes = f"{AXES}{self._augmented}"
         if self.measure is not None:
             name = self.measure.replace("_", " ")
@@ -235,20 +237,20 @@ class PlanePlot:
         return f"{plural(self.without_ood, 'run')} without OOD"
 
     @cached_property
-    def _fronts(self) -> dict[Task, list[RunPoint]]:
+    def _fronts(self) -> dict[TargetDomain, list[RunPoint]]:
         is_higher = self.measure is None or MEASURES[self.measure].higher_is_better
         return fronts(self.points, self.current, higher_is_better=is_higher)
 
     @cached_property
-    def _task_names(self) -> dict[Task, str]:
-        return task_names(self.points)
+    def _target_names(self) -> dict[TargetDomain, str]:
+        return target_names(self.points)
 
     @cached_property
     def _axes(self) -> tuple[Axis, Axis]:
         ids, oods = _accuracies(self.points)
         return Axis.around([ids]).widened(_ROOM), Axis.around([oods]).widened(_ROOM)
 
-    def _places(self, width: int, height: int) -> tuple[Values, Values]:
+    def _positions(self, width: int, height: int) -> tuple[Values, Values]:
         """Return the column and the row of every point."""
         across, up = self._axes
         ids, oods = _accuracies(self.points)
@@ -267,18 +269,18 @@ class PlanePlot:
             dots = draw_curve(x, y, across, up, width, height)
             for row, column in zip(*(each.tolist() for each in np.nonzero(dots)), strict=True):
                 canvas[row][column] = (chr(BLANK + int(dots[row, column])), style)
-        columns, rows = (each.astype(int).tolist() for each in self._places(width, height))
+        columns, rows = (each.astype(int).tolist() for each in self._positions(width, height))
         order = sorted(range(len(self.points)), key=self._is_current)
         for at in order:
             kind = self.kinds.index(self.kind(self.points[at]))
             mark = CURRENT_MARK if self._is_current(at) else MANY_MARKS[kind % len(MANY_MARKS)]
             style = Style.parse(SERIES_STYLES[kind % len(SERIES_STYLES)])
             canvas[rows[at]][columns[at]] = (mark, style + Style(bold=self._is_current(at)))
-        if len(self._task_names) > 1:
-            place_of = dict(zip(self.points, zip(rows, columns, strict=True), strict=True))
-            for task, front in self._fronts.items():
-                places = [place_of[point] for point in reversed(front)]
-                write_label(canvas, places, self._task_names[task])
+        if len(self._target_names) > 1:
+            position_of = dict(zip(self.points, zip(rows, columns, strict=True), strict=True))
+            for target, front in self._fronts.items():
+                positions = [position_of[point] for point in reversed(front)]
+                write_label(canvas, positions, self._target_names[target])
         return canvas
 
     def _is_current(self, at: int) -> bool:
@@ -313,9 +315,9 @@ def _steps(trail: Trail | None) -> Iterator[tuple[Values, Values, Style]]:
         return
     ids, oods = trail
     known = np.isfinite(ids) & np.isfinite(oods)
-    places = np.stack([ids[known], oods[known]])
-    for at in range(places.shape[1] - 1):
-        pair = places[:, at : at + 2]
+    positions = np.stack([ids[known], oods[known]])
+    for at in range(positions.shape[1] - 1):
+        pair = positions[:, at : at + 2]
         pair = pair[:, np.argsort(pair[0], kind="stable")]
         yield pair[0], pair[1], _TRAIL
 

@@ -64,9 +64,9 @@ def class_table(predictions: Predictions, order: str, cells: int) -> Text:
     reported.sort(key=lambda each: not each.is_target)
     shares = [class_shares(each, len(predictions.classes)) for each in reported]
     columns = [Column("class", rank=1000, shrinks=True, narrowest=10)]
-    for place, domain in enumerate(reported):
+    for index, domain in enumerate(reported):
         column = Column(
-            plain_text(domain.domain), right=True, rank=999 - place, shrinks=True, narrowest=6
+            plain_text(domain.domain), right=True, rank=999 - index, shrinks=True, narrowest=6
         )
         columns.append(column._replace(style=OOD_STYLE if domain.is_target else ID_STYLE))
     images = Column("images", right=True, rank=1)

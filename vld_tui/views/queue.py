@@ -152,9 +152,9 @@ def queue_rows(live: Sequence[Run], waiting: Sequence[Run]) -> Iterator[list[str
         done = f"{run.step:,}/{run.steps:,} {left}".rstrip() if run.has_spec else run.status
         name, gpu = plain_text(run.name), run.gpu or UNKNOWN
         yield [STATUS_SIGNS[run.status], "", name, run.run_id, done, gpu]
-    for place, run in enumerate(waiting, start=1):
+    for position, run in enumerate(waiting, start=1):
         state, name = _waiting_state(run), plain_text(run.name)
-        yield [STATUS_SIGNS[run.status], str(place), name, run.run_id, state, ""]
+        yield [STATUS_SIGNS[run.status], str(position), name, run.run_id, state, ""]
 
 
 def _waiting_state(run: Run) -> str:

@@ -126,20 +126,20 @@ def _accuracy(heading: str, field: str, style: str) -> RunColumn:
 def _measures() -> Iterator[tuple[str, RunColumn]]:
     """Yield the columns of the ID and OOD value of each measure."""
     for name, measure in MEASURES.items():
-        for place, which in enumerate(("id", "ood")):
+        for index, which in enumerate(("id", "ood")):
             yield (
                 f"{which}_{name}",
                 _measured(
                     f"{which.upper()}: {measure.help}",
                     f"{which.upper()} {measure.label}",
                     f"{which}_{name}",
-                    partial(_measure_cell, name=name, place=place),
+                    partial(_measure_cell, name=name, index=index),
                 ),
             )
 
 
-def _measure_cell(run: Run, name: str, place: int) -> str:
-    return percent(value_in(run.measures, name, place))
+def _measure_cell(run: Run, name: str, index: int) -> str:
+    return percent(value_in(run.measures, name, index))
 
 
 def _seeds(group: GroupRow, _now: float) -> str:

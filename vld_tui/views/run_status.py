@@ -13,7 +13,7 @@ from vld_tui.runs.metrics import Attempt, CheckpointInfo
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import DAMAGED, QUEUED, Run
 from vld_tui.views.accuracies import Certainty, RunCertainty, run_certainty
-from vld_tui.views.combined import has_choice, place_label, progress_label, step_label
+from vld_tui.views.combined import has_choice, position_label, progress_label, step_label
 from vld_tui.views.event_lines import collapse_line, recovery_line
 from vld_tui.views.queue import job_text
 from vld_tui.words.numbers import duration, id_words, moment, percent, percent_range
@@ -132,10 +132,10 @@ def trouble_line(
     last = next((each.step for each in checkpoints if each.kind == "last"), None)
     way = f"{resume} starts it again"
     if last is not None:
-        way = f"{resume} resumes from {place_label(last, run.task)}"
+        way = f"{resume} resumes from {position_label(last, run.task)}"
     style = ALARM_STYLE if run.status in IN_TROUBLE else status_style(run.status)
     text = Text(overflow="fold")
-    text.append(f"{run.status} at {place_label(run.step, run.task)}", style)
+    text.append(f"{run.status} at {position_label(run.step, run.task)}", style)
     text.append(f"  {way}", QUIET_STYLE)
     if run.error and run.error.strip():
         text.append(f"  {plain_text(run.error.strip().splitlines()[0])}", style)
@@ -206,7 +206,7 @@ def reason_line(reason: str) -> str:
 def _attempt_moments(attempt: Attempt, task: RunTask) -> Iterator[Moment]:
     began = "started" if attempt.attempt == 1 else f"started, attempt {attempt.attempt}"
     if attempt.resumed_step is not None:
-        began = f"resumed at {place_label(attempt.resumed_step, task)}"
+        began = f"resumed at {position_label(attempt.resumed_step, task)}"
     where = f"process {attempt.pid} on {plain_text(attempt.host)}"
     yield Moment(
         attempt.started_at, STATUS_SIGNS["running"], status_style("running"), f"{began} · {where}"
@@ -215,7 +215,7 @@ def _attempt_moments(attempt: Attempt, task: RunTask) -> Iterator[Moment]:
         return
     ended = plain_text(attempt.outcome)
     if attempt.step is not None:
-        ended += f" at {place_label(attempt.step, task)}"
+        ended += f" at {position_label(attempt.step, task)}"
     if attempt.reason:
         ended += f": {reason_line(attempt.reason)}"
     sign, style = STATUS_SIGNS.get(attempt.outcome, "?"), status_style(attempt.outcome)

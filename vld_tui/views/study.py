@@ -216,25 +216,25 @@ def result_lines(standing: Standing, cells: int | None) -> Iterator[str]:
     compare = standing.study.compare
     grid = grid_so_far(standing)
     for dataset in dict.fromkeys(dataset for dataset, _ in grid.columns):
-        by_place = {
+        by_cell = {
             (values, target): cell
             for (values, (of_set, target)), cell in grid.cells.items()
             if of_set == dataset
         }
-        settings, targets = (list(dict.fromkeys(each[at] for each in by_place)) for at in (0, 1))
+        settings, targets = (list(dict.fromkeys(each[at] for each in by_cell)) for at in (0, 1))
         heads = [
             [name, *(shown_setting(name, s[at]) for s in settings)]
             for at, name in enumerate(compare)
         ] or [["", NO_SETTING]]
         told = [
-            [plain_text(target or UNKNOWN), *(_cell(by_place.get((s, target))) for s in settings)]
+            [plain_text(target or UNKNOWN), *(_cell(by_cell.get((s, target))) for s in settings)]
             for target in targets
         ]
         yield f"{plain_text(dataset)}: ID/OOD accuracy by target, % ± sd of OOD over seeds"
-        of_all = [_runs([cell for (v, _), cell in by_place.items() if v == s]) for s in settings]
+        of_all = [_runs([cell for (v, _), cell in by_cell.items() if v == s]) for s in settings]
         for some in _side_by_side([*heads, ["runs", *of_all]], told, cells):
             runs = [
-                _runs([found for t in some if (found := by_place.get((s, targets[t])))])
+                _runs([found for t in some if (found := by_cell.get((s, targets[t])))])
                 for s in settings
             ]
             shown = [*heads, *(told[t] for t in some), ["runs", *runs]]

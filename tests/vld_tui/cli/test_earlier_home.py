@@ -18,7 +18,7 @@ from tests.vld_tui.cli.conftest import Vld
 from vld_tui.dashboard.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.home import open_home
 from vld_tui.store.store import Store
-from vld_tui.study.planner import read_presets
+from vld_tui.study.planner import read_form_presets
 
 ARCHIVE = Path(__file__).parent / "homes" / "home-of-schema-14.tar.xz"
 
@@ -87,7 +87,7 @@ def test_it_can_be_built_again_from_its_run_folders(earlier: Vld) -> None:
 def test_what_was_chosen_in_the_dashboard_is_kept(earlier: Vld) -> None:
     with Store.open(open_home(earlier.home)) as store:
         preferences = store.settings.get(PREFERENCES_SETTING, Preferences, Preferences())
-        presets = read_presets(store)
+        presets = read_form_presets(store)
 
     assert preferences.columns == ("status", "name", "ood", "gap", "lr")
     assert (preferences.theme, preferences.refresh_s) == ("nord", 2.0)

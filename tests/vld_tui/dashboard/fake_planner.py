@@ -8,7 +8,7 @@ from engine.protocol import RunSpec
 from engine.protocol.datasets import DatasetListing, DomainListing
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.study.forecast import Forecast
-from vld_tui.study.planner import Network, Preset
+from vld_tui.study.planner import FormPreset, Network
 from vld_tui.study.standing import LaunchPlan
 
 EMOJI = DatasetListing(
@@ -39,7 +39,7 @@ class FakePlanner:
             Network("vit_tiny", "none"),
         )
         self.answer = Forecast()
-        self.kept: dict[str, Preset] = {}
+        self.kept: dict[str, FormPreset] = {}
         self.asked: list[RunSpec] = []
         self.plan: LaunchPlan | Exception | None = None
 
@@ -66,13 +66,13 @@ class FakePlanner:
         self.asked.append(spec)
         return self.answer
 
-    def presets(self) -> Mapping[str, Preset]:
+    def form_presets(self) -> Mapping[str, FormPreset]:
         return dict(self.kept)
 
-    def keep_preset(self, name: str, preset: Preset) -> None:
+    def keep_form_preset(self, name: str, preset: FormPreset) -> None:
         self.kept[name] = preset
 
-    def drop_preset(self, name: str) -> None:
+    def drop_form_preset(self, name: str) -> None:
         self.kept.pop(name, None)
 
     def study_plan(self, reference: str) -> LaunchPlan:

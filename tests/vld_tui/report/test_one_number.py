@@ -178,7 +178,7 @@ def test_the_mean_of_targets_is_the_centre_and_that_of_the_screen(shown: Shown, 
             known, key = joined.estimate(quantity), quantity.key
             assert known is not None
             assert centre[key] == mean[key] == pytest.approx(known.mean, abs=EXACT)
-            assert centre[f"{key}_half_interval"] == pytest.approx(known.interval, abs=EXACT)
+            assert centre[f"{key}_half_interval"] == pytest.approx(known.half_interval, abs=EXACT)
             assert centre[f"{key}_deviation"] == pytest.approx(known.deviation, abs=EXACT)
             assert mean[f"{key}_deviation"] == pytest.approx(known.deviation, abs=EXACT)
         assert joined.worst is not None

@@ -22,7 +22,7 @@ def test_two_values_have_a_deviation_and_no_interval() -> None:
     assert found is not None
     assert found.deviation == pytest.approx(statistics.stdev([0.3, 0.5]))
     assert found.mean == pytest.approx(0.4)
-    assert found.interval is None
+    assert found.half_interval is None
     assert found.n == 2
 
 
@@ -31,7 +31,7 @@ def test_three_values_have_students_interval() -> None:
     assert found is not None
     assert found.mean == pytest.approx(0.6)
     assert found.deviation == pytest.approx(0.1)
-    assert found.interval == pytest.approx(0.24841, abs=1e-4)  # t(0.975, 2) = 4.30265
+    assert found.half_interval == pytest.approx(0.24841, abs=1e-4)  # t(0.975, 2) = 4.30265
 
 
 @pytest.mark.parametrize("count", [3, 4, 11, 31, 32, 33, 60, 200, 5000])
@@ -39,10 +39,10 @@ def test_intervals_are_those_of_scipy_for_any_number_of_values(count: int) -> No
     values = [float(at % 7) for at in range(count)]
     found = estimate(values)
     assert found is not None
-    assert found.interval is not None
+    assert found.half_interval is not None
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    assert found.mean - found.interval == pytest.approx(expected.low, rel=1e-7)
-    assert found.mean + found.interval == pytest.approx(expected.high, rel=1e-7)
+    assert found.mean - found.half_interval == pytest.approx(expected.low, rel=1e-7)
+    assert found.mean + found.half_interval == pytest.approx(expected.high, rel=1e-7)
 
 
 def test_a_standard_error_is_the_deviation_over_the_root_of_the_number() -> None:

@@ -18,7 +18,7 @@ from vld_tui.runs.run import Run
 from vld_tui.store import database
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
-from vld_tui.study.planner import read_presets
+from vld_tui.study.planner import read_form_presets
 
 _REFRESHING = """
 import sys
@@ -51,12 +51,12 @@ from vld_tui.dashboard.actions import Actions
 from vld_tui.home import Home
 from vld_tui.launch.slurm.settings import change_profile
 from vld_tui.store.store import Store
-from vld_tui.study.planner import keep_preset
+from vld_tui.study.planner import keep_form_preset
 home, (run_id, number, key, queued) = Home(Path(sys.argv[1])), sys.argv[2:]
 with Store.open(home) as store:
     store.labels.change_tags(run_id, lambda tags: [*tags, f"p{number}"])
     store.labels.set_note(run_id, f"note {number}")
-    keep_preset(store, f"preset {number}", {"seed": number})
+    keep_form_preset(store, f"preset {number}", {"seed": number})
     store.queue.move(queued, 1 if int(number) % 2 else -1)
     store.labels.rename(run_id, f"name-{number}")
 change_profile(home, "gpu", {key: number})
@@ -129,7 +129,7 @@ def test_twenty_programs_that_change_the_same_things_lose_nothing(
     assert seen.name.startswith("name-")
     user = store.runs.run_dir(run.run_id).read_user()
     assert (user.tags, user.note, user.name) == (seen.tags, seen.note, seen.name)
-    assert set(read_presets(store)) == {f"preset {n}" for n in range(20)}
+    assert set(read_form_presets(store)) == {f"preset {n}" for n in range(20)}
     assert store.settings.get("dashboard", Preferences, Preferences()).theme == "nord"
     assert store.settings.get("dashboard", Preferences, Preferences()).refresh_s == 7
     assert set(read_profile(home, "gpu")) == set(keys)

@@ -8,8 +8,8 @@ from scipy import stats
 
 from vld_tui.study.results.inference import (
     FEW,
+    Bounds,
     Inference,
-    Interval,
     Values,
     bootstrap_interval,
     draw_targets,
@@ -20,7 +20,7 @@ from vld_tui.study.results.inference import (
 )
 
 
-def _leaves_out(intervals: list[Interval | None]) -> float:
+def _leaves_out(intervals: list[Bounds | None]) -> float:
     """Return how large a share of intervals leaves out 0."""
     assert all(interval is not None for interval in intervals)
     return sum(each[0] > 0 or each[1] < 0 for each in intervals if each) / len(intervals)
@@ -32,7 +32,7 @@ def _inferred(values: Values) -> Inference:
     return found
 
 
-def _interval(values: Values) -> Interval | None:
+def _interval(values: Values) -> Bounds | None:
     return _inferred(values).interval
 
 

@@ -18,9 +18,9 @@ from vld_tui.study.define.files import (
     keep_study,
     kept_names,
     kept_path,
-    preset_names,
-    preset_text,
-    preset_titles,
+    study_preset_names,
+    study_preset_text,
+    study_preset_titles,
     without_local_folder,
 )
 from vld_tui.study.define.grid import StudyError
@@ -170,8 +170,8 @@ def test_every_preset_has_the_runs_of_its_figure(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vld_tui.study.define.datasets.work_on_datasets", ask_once)
-    assert preset_names() == sorted(RUNS)
-    assert list(preset_titles()) == sorted(name for name in RUNS if "small" not in name)
+    assert study_preset_names() == sorted(RUNS)
+    assert list(study_preset_titles()) == sorted(name for name in RUNS if "small" not in name)
     known = {name: find_study(home, name) for name in RUNS}
     assert {name: len(study.specs) for name, study in known.items()} == RUNS
     for name, study in known.items():
@@ -190,7 +190,7 @@ def test_every_preset_has_the_runs_of_its_figure(
 
 
 def test_a_published_data_set_that_is_not_here_is_taken_to_lie_where_it_will(home: Home) -> None:
-    text = preset_text("paper-fig5")
+    text = study_preset_text("paper-fig5")
     study = text.read(home)
     assert study.absent == ("VLCS",)
     folder = home.datasets / "VLCS"

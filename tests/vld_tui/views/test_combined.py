@@ -24,7 +24,7 @@ from tests.vld_tui.dashboard.fake_history import make_run
 from tests.vld_tui.dashboard.run_facts import make_attempts
 from vld_tui.cli.reporters import closing_view
 from vld_tui.runs.progress import Progress
-from vld_tui.views.combined import findings, networks, notices, place_label, step_label
+from vld_tui.views.combined import findings, networks, notices, position_label, step_label
 from vld_tui.views.event_lines import closing_line, event_lines
 from vld_tui.views.run_status import timeline
 
@@ -64,10 +64,10 @@ def test_a_step_is_a_network_or_a_percent_of_the_second() -> None:
 
 
 def test_a_place_is_a_step_or_a_count_of_networks_or_a_percentage() -> None:
-    assert place_label(1200, SPEC) == "step 1,200"
-    assert place_label(120, SPEC, of_all=True) == "step 120 of 300"
-    assert place_label(9, OF_SOUP) == "9 of 9 networks tried"
-    assert place_label(50, OF_PATH) == "50% of the way from A to B"
+    assert position_label(1200, SPEC) == "step 1,200"
+    assert position_label(120, SPEC, of_all=True) == "step 120 of 300"
+    assert position_label(9, OF_SOUP) == "9 of 9 networks tried"
+    assert position_label(50, OF_PATH) == "50% of the way from A to B"
 
 
 def test_history_of_a_combination_names_no_step() -> None:

@@ -36,7 +36,13 @@ from vld_tui.launch.slurm.submit import Cluster, ClusterPlan, plan_jobs
 from vld_tui.store.store import Store
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.definition import Study
-from vld_tui.study.define.files import SMALL, StudyText, find_text, preset_names, preset_text
+from vld_tui.study.define.files import (
+    SMALL,
+    StudyText,
+    find_text,
+    study_preset_names,
+    study_preset_text,
+)
 from vld_tui.study.forecast import StudyCost
 from vld_tui.study.planner import LocalPlanner
 from vld_tui.study.preflight import AbsentWeights, absent_weights
@@ -187,13 +193,13 @@ def _text(
 ) -> StudyText:
     if scale not in (None, "full", "small"):
         raise CommandError(f"--scale is {scale!r}, but must be small or full.")
-    presets = preset_names()
+    presets = study_preset_names()
     if scale == "small" and reference + SMALL in presets:
         reference += SMALL
     elif scale is not None and reference not in presets:
         raise CommandError(f"--scale applies to presets, and {reference!r} is not a preset.")
     is_preset = prefers_preset and reference in presets
-    text = preset_text(reference) if is_preset else find_text(home, reference)
+    text = study_preset_text(reference) if is_preset else find_text(home, reference)
     if data:
         text = text.with_data([_data_set(each) for each in data])
     return text if name is None else text.with_value("name", name)

@@ -18,7 +18,7 @@ from vld_tui.launch.queue import is_supervised
 from vld_tui.launch.slurm.settings import SlurmSettings
 from vld_tui.store.store import Store
 from vld_tui.study.define.datasets import HomeDatasets
-from vld_tui.study.define.files import find_study, find_text, kept_names, preset_titles
+from vld_tui.study.define.files import find_study, find_text, kept_names, study_preset_titles
 from vld_tui.study.forecast import StudyCost, cost_of, seconds_left
 from vld_tui.study.results.cells import StudyCell, grid_so_far
 from vld_tui.study.results.outcomes import ID, OOD, known_measures, measured
@@ -67,7 +67,7 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
     with open_store(ctx, to_look=True) as store:
         refresh(store)
         launched = launched_studies(store)
-    presets = preset_titles()
+    presets = study_preset_titles()
     if as_json:
         records = [launched_record(name, found) for name, found in launched.items()]
         print_json({"launched": records, "presets": presets})

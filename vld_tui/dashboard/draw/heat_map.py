@@ -126,7 +126,7 @@ class HeatMap:
         row = max(0, min(row, len(self.rows) - 1))
         return replace(self, cursor=(row, max(0, min(column, len(self.columns) - 1))))
 
-    def place_at(self, x: int, y: int, cells: int, rows: int) -> tuple[int, int] | None:
+    def cell_at(self, x: int, y: int, cells: int, rows: int) -> tuple[int, int] | None:
         """Return the row and column of the cell drawn there, or None."""
         if not self.rows or not self.columns:
             return None

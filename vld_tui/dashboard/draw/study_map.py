@@ -24,7 +24,7 @@ from vld_tui.study.results.cells import (
     arms_of,
     compared_grid,
     grid_of,
-    place_of,
+    grid_value,
     quantities,
     usual_axes,
     varying_fields,
@@ -99,7 +99,7 @@ class StudyLook:
     def choices(self) -> Iterator[tuple[str, str]]:
         """Yield the fields for rows and columns, and their values as text."""
         for name in dict.fromkeys((*self.fields, *self.axes)):
-            values = dict.fromkeys(place_of(spec, name) for spec in self.study.main_specs)
+            values = dict.fromkeys(grid_value(spec, name) for spec in self.study.main_specs)
             yield name, ", ".join(value_labels(name, [*values]))
 
     def lay_out(self, state: StudyState) -> LaidOut:
@@ -114,7 +114,7 @@ class StudyLook:
         made = mean_points if self.are_means else target_points
         return made(compared, self.study.compare)
 
-    def place_name(self, grid: StudyGrid, row: int, column: int) -> str:
+    def cell_name(self, grid: StudyGrid, row: int, column: int) -> str:
         """Return the name of a cell of the grid."""
         down = value_labels(self.axes.down, grid.rows)[row]
         across = value_labels(self.axes.across, grid.columns)[column]

@@ -21,7 +21,7 @@ from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import ActionAsked, SnapshotTaken, StudyOpened
 from vld_tui.dashboard.widgets.ask import Alert, confirm
 from vld_tui.dashboard.widgets.key_bar import KeyBar
-from vld_tui.study.define.files import SMALL, preset_titles
+from vld_tui.study.define.files import SMALL, study_preset_titles
 from vld_tui.views.study import plan_lines
 from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE
 from vld_tui.words.text import fit, shorten
@@ -191,5 +191,5 @@ class StudiesScreen(Guarded, Screen[None]):
 
 def _presets() -> dict[str, str]:
     """Return the titles of the presets, miniature versions first: they need no download."""
-    titles = preset_titles(with_small=True)
+    titles = study_preset_titles(with_small=True)
     return dict(sorted(titles.items(), key=lambda each: not each[0].endswith(SMALL)))

@@ -216,7 +216,7 @@ class StudyScreen(Guarded, Screen[None]):
             return
         place = message.row, message.column
         if (cell := laid_out.grid.at(*place)) is not None:
-            self._open(cell, laid_out.look.place_name(laid_out.grid, *place))
+            self._open(cell, laid_out.look.cell_name(laid_out.grid, *place))
 
     def on_run_chosen(self, message: RunChosen) -> None:
         """Ignore that a point of the plane was chosen: it is not a run."""
@@ -289,7 +289,7 @@ class StudyScreen(Guarded, Screen[None]):
         if (laid_out := self._laid_out) is None or not laid_out.grid.rows:
             return
         place = self.query_one(HeatMapView).cursor
-        cell, name = laid_out.grid.at(*place), laid_out.look.place_name(laid_out.grid, *place)
+        cell, name = laid_out.grid.at(*place), laid_out.look.cell_name(laid_out.grid, *place)
         text = Text(f"{name}: no run of this study") if cell is None else cell_text(cell, name)
         self.query_one("#cell", Static).update(text)
 

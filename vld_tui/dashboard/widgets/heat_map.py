@@ -82,7 +82,7 @@ class HeatMapView(Picture, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Move the cursor to a clicked cell; a double click opens it."""
-        place = self._map.place_at(event.x, event.y, self.size.width, self.size.height)
+        place = self._map.cell_at(event.x, event.y, self.size.width, self.size.height)
         if place is None:
             return
         if place == self._map.cursor and event.chain > 1:

@@ -36,7 +36,7 @@ _FOLDER_MODE: Final = 0o755
 """Mode of a batch's folder before the umask: jobs run its contents, so only the owner writes."""
 _LOST_AFTER_S: Final = 7 * 86_400.0
 """Age after which an unfinished submission is no longer looked up."""
-INTERVAL_S: Final = 15.0
+JOBS_POLL_S: Final = 15.0
 """How often the scheduler is queried while a dashboard is open."""
 
 
@@ -242,7 +242,7 @@ class JobWatch:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._looked_at = -INTERVAL_S
+        self._looked_at = -JOBS_POLL_S
         self._thread: threading.Thread | None = None
         self._problem: str | None = None
 
@@ -250,7 +250,7 @@ class JobWatch:
         """Poll the jobs unless that was done recently; return the last problem."""
         now = time.monotonic()
         is_looking = self._thread is not None and self._thread.is_alive()
-        if not is_looking and now - self._looked_at >= INTERVAL_S:
+        if not is_looking and now - self._looked_at >= JOBS_POLL_S:
             self._looked_at = now
             self._thread = threading.Thread(target=self._look, name="jobs", daemon=True)
             self._thread.start()

@@ -107,9 +107,9 @@ def find_text(home: Home, reference: str) -> StudyText:
     kept = kept_path(home, reference)
     if kept.is_file():
         return StudyText(_read(kept), str(kept), home.studies)
-    presets = preset_names()
+    presets = study_preset_names()
     if reference in presets:
-        return preset_text(reference)
+        return study_preset_text(reference)
     known = [*presets, *kept_names(home)]
     file = Path(reference + SUFFIX)
     hint = f" Did you mean {file}?" if file.is_file() else nearest(reference, known)
@@ -171,19 +171,19 @@ def kept_names(home: Home) -> list[str]:
     return sorted(path.stem for path in home.studies.glob(f"*{SUFFIX}"))
 
 
-def preset_names() -> list[str]:
+def study_preset_names() -> list[str]:
     """Return the names of the presets."""
     return sorted(_preset_files())
 
 
-def preset_titles(*, with_small: bool = False) -> dict[str, str]:
+def study_preset_titles(*, with_small: bool = False) -> dict[str, str]:
     """Return the titles of the presets by name; ``with_small``: including miniatures."""
-    names = (name for name in preset_names() if with_small or not name.endswith(SMALL))
-    texts = {name: preset_text(name) for name in names}
+    names = (name for name in study_preset_names() if with_small or not name.endswith(SMALL))
+    texts = {name: study_preset_text(name) for name in names}
     return {name: text.values["title"] for name, text in texts.items()}
 
 
-def preset_text(name: str) -> StudyText:
+def study_preset_text(name: str) -> StudyText:
     """Return the text of a preset.
 
     Raises:

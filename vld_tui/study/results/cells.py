@@ -128,7 +128,7 @@ def varying_fields(study: Study) -> tuple[str, ...]:
     found = {
         name: None
         for name in names
-        if name not in _UNCOUNTED and len({place_of(spec, name) for spec in specs}) > 1
+        if name not in _UNCOUNTED and len({grid_value(spec, name) for spec in specs}) > 1
     }
     return tuple(found)
 
@@ -157,7 +157,7 @@ def grid_of(
     """
     if state.standing is None:
         return NO_GRID
-    places = partial(place_of, field=down), partial(place_of, field=across)
+    places = partial(grid_value, field=down), partial(grid_value, field=across)
     return _grid(state.standing, state.results, *places, arm=arm, varying=varying)
 
 
@@ -179,7 +179,7 @@ def _compared(
     def values(spec: RunSpec) -> tuple[Any, ...]:
         return tuple(getattr(spec, name) for name in standing.study.compare)
 
-    across = partial(place_of, field="target")
+    across = partial(grid_value, field="target")
     return _grid(standing, results, values, across, arm=arm, varying=varying)
 
 
@@ -207,12 +207,12 @@ def _grid(
         name
         for name in varying
         if name not in SEEDS
-        and any(len({place_of(spec, name) for spec in cell.specs}) > 1 for cell in cells.values())
+        and any(len({grid_value(spec, name) for spec in cell.specs}) > 1 for cell in cells.values())
     )
     return StudyGrid(rows, columns, cells, tuple(over))
 
 
-def place_of(spec: RunSpec, field: str) -> Any:
+def grid_value(spec: RunSpec, field: str) -> Any:
     """Return the value that places a run; a target includes its data set."""
     if field == "target":
         return spec.dataset, spec.target

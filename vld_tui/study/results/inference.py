@@ -37,7 +37,7 @@ MOST_SEEDS: Final = 10_000
 """Number of seeds above which a difference counts as undetectable."""
 
 Values = npt.NDArray[np.float64]
-Interval = tuple[float, float]
+Bounds = tuple[float, float]
 Differences = Mapping[str, Mapping[Seed, float]]
 """OOD accuracy of one setting less that of another, by target and seed."""
 
@@ -45,7 +45,7 @@ Differences = Mapping[str, Mapping[Seed, float]]
 class Inference(NamedTuple):
     """A 95% interval of the population mean, and the matching two-sided p-value."""
 
-    interval: Interval
+    interval: Bounds
     p_value: float
 
 
@@ -92,7 +92,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def bootstrap_interval(values: Sequence[Values], resamples: int = RESAMPLES) -> Interval | None:
+def bootstrap_interval(values: Sequence[Values], resamples: int = RESAMPLES) -> Bounds | None:
     """Return the 95% interval of the mean over other targets with other seeds, by a studentised
     bootstrap; None for too few targets, targets that do not differ, or too many draws of no spread
     at all.
@@ -184,9 +184,9 @@ class Comparison(NamedTuple):
     baseline: Setting
     setting: Setting
     difference: float
-    interval: Interval | None
-    bootstrap_interval: Interval | None
-    seeds_interval: Interval | None
+    interval: Bounds | None
+    bootstrap_interval: Bounds | None
+    seeds_interval: Bounds | None
     p_value: float | None
     targets: int
     seeds: int
@@ -293,11 +293,11 @@ def compare_pair(baseline: Sequence[Outcome], others: Sequence[Outcome]) -> Comp
 def pair_up(baseline: Sequence[Outcome], others: Sequence[Outcome]) -> list[Pair]:
     """Return the differences of runs that both settings have."""
 
-    def by_place(results: Sequence[Outcome]) -> dict[tuple[str, Seed, Cell], tuple[float, float]]:
+    def by_cell(results: Sequence[Outcome]) -> dict[tuple[str, Seed, Cell], tuple[float, float]]:
         alike = grouped(results, lambda each: (each.target, each.seed, each.cell))
         return {place: mean_accuracies(members) for place, members in alike.items()}
 
-    before, after = by_place(baseline), by_place(others)
+    before, after = by_cell(baseline), by_cell(others)
     return [
         Pair(*place, after[place][0] - id_accuracy, after[place][1] - ood_accuracy)
         for place, (id_accuracy, ood_accuracy) in before.items()

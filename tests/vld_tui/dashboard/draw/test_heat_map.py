@@ -82,15 +82,15 @@ def test_the_place_below_the_mouse_is_the_one_that_is_drawn(size: tuple[int, int
     lines = drawn(heat_map, *size)
     y = next(y for y, line in enumerate(lines) if "12.0" in line)
     x = lines[y].index("12.0")
-    assert heat_map.place_at(x, y, *size) == (1, 2)
-    assert heat_map.place_at(0, y, *size) is None
-    assert heat_map.place_at(x, 0, *size) is None
-    assert heat_map.place_at(x, len(lines) + 5, *size) is None
+    assert heat_map.cell_at(x, y, *size) == (1, 2)
+    assert heat_map.cell_at(0, y, *size) is None
+    assert heat_map.cell_at(x, 0, *size) is None
+    assert heat_map.cell_at(x, len(lines) + 5, *size) is None
 
 
 def test_nothing_is_drawn_of_nothing() -> None:
     assert drawn(HeatMap(title="nothing yet"), 80, 24) == ["nothing yet"]
-    assert HeatMap().place_at(1, 1, 80, 24) is None
+    assert HeatMap().cell_at(1, 1, 80, 24) is None
 
 
 def test_a_cell_without_a_share_has_no_colour() -> None:

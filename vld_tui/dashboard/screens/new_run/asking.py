@@ -16,7 +16,7 @@ from engine.protocol.datasets import DatasetListing, check_target
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.study.forecast import Forecast
-from vld_tui.study.planner import Network, Planner, Preset
+from vld_tui.study.planner import FormPreset, Network, Planner
 from vld_tui.words.text import plain_text
 
 LOOKING: Final = "looking for networks…"
@@ -49,7 +49,7 @@ class NetworksFound(Message):
 class PresetsFound(Message):
     """The saved presets; ``said``: what just happened to one."""
 
-    presets: Mapping[str, Preset]
+    presets: Mapping[str, FormPreset]
     said: str = ""
 
 
@@ -89,21 +89,21 @@ class AskingScreen(Guarded, ModalScreen[Order | None]):
         except UserError as error:
             self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
 
-    def keep_preset(self, name: str, preset: Preset) -> None:
+    def keep_form_preset(self, name: str, preset: FormPreset) -> None:
         """Save a preset and post all presets."""
 
         def keep(planner: Planner) -> Message:
-            planner.keep_preset(name, preset)
-            return PresetsFound(planner.presets(), f"preset {plain_text(name)} saved")
+            planner.keep_form_preset(name, preset)
+            return PresetsFound(planner.form_presets(), f"preset {plain_text(name)} saved")
 
         self.ask(keep)
 
-    def drop_preset(self, name: str) -> None:
+    def drop_form_preset(self, name: str) -> None:
         """Delete a preset and post all presets."""
 
         def drop(planner: Planner) -> Message:
-            planner.drop_preset(name)
-            return PresetsFound(planner.presets(), f"preset {plain_text(name)} deleted")
+            planner.drop_form_preset(name)
+            return PresetsFound(planner.form_presets(), f"preset {plain_text(name)} deleted")
 
         self.ask(drop)
 
@@ -119,7 +119,7 @@ class AskingScreen(Guarded, ModalScreen[Order | None]):
 
 def ask_presets(planner: Planner) -> Message:
     """Return the presets."""
-    return PresetsFound(planner.presets())
+    return PresetsFound(planner.form_presets())
 
 
 def ask_datasets(planner: Planner) -> Message:

@@ -11,7 +11,7 @@ from engine.protocol.datasets import DatasetListing
 from vld_tui.dashboard.screens.new_run.asking import LOOKING, Appraised
 from vld_tui.dashboard.screens.new_run.draft import Draft
 from vld_tui.dashboard.screens.pick import PickOption
-from vld_tui.study.planner import Network, Preset, networks_of_kind, weights_places
+from vld_tui.study.planner import FormPreset, Network, networks_of_kind, weights_places
 from vld_tui.views.inventory import weights_words
 from vld_tui.words.numbers import plural
 
@@ -176,7 +176,7 @@ def network_choices(networks: Sequence[Network]) -> list[PickOption]:
     ]
 
 
-def preset_choices(presets: Mapping[str, Preset]) -> list[PickOption]:
+def preset_choices(presets: Mapping[str, FormPreset]) -> list[PickOption]:
     """Return the presets with their settings."""
     return [
         PickOption(name, (name, typed_words(preset) or "no changes"))

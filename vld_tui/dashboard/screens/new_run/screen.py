@@ -44,7 +44,7 @@ from vld_tui.dashboard.widgets.ask import AskLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.slider import Slider
 from vld_tui.runs.progress import Progress
-from vld_tui.study.planner import Planner, Preset
+from vld_tui.study.planner import FormPreset, Planner
 from vld_tui.views.plan import forecast_text, plan_table
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
@@ -99,7 +99,7 @@ class NewRun(AskingScreen):
         }
         self._draft = Draft(typed, usual)
         self._known = Knowledge()
-        self._presets: Mapping[str, Preset] = {}
+        self._presets: Mapping[str, FormPreset] = {}
         self._preset: str | None = None
         self._pick: tuple[str, Pick] | None = None
         self._timer: Timer | None = None
@@ -223,7 +223,7 @@ class NewRun(AskingScreen):
     def action_list_presets(self) -> None:
         """List the presets to load or delete one."""
         rows = preset_choices(self._presets)
-        pick = Pick("Presets", rows, current=self._preset or "", drop=self.drop_preset)
+        pick = Pick("Presets", rows, current=self._preset or "", drop=self.drop_form_preset)
         self.app.push_screen(pick, self._load_preset)
 
     def action_keep_preset(self) -> None:
@@ -233,7 +233,7 @@ class NewRun(AskingScreen):
         def answered(name: str | None) -> None:
             if name:
                 self._preset = name
-                self.keep_preset(name, preset)
+                self.keep_form_preset(name, preset)
 
         question = "Save preset as:"
         self.app.push_screen(AskLine(question, answer=self._preset or ""), answered)
