@@ -17,11 +17,11 @@ from vld_tui.dashboard.screens.studies import StudiesScreen
 from vld_tui.dashboard.screens.study import StudyScreen
 from vld_tui.dashboard.widgets.chart import Chart
 from vld_tui.dashboard.widgets.heat_map import HeatMapView
+from vld_tui.dashboard.widgets.log import LogLines, LogPane
 from vld_tui.dashboard.widgets.plane import Plane, StudyPlane
-from vld_tui.dashboard.widgets.run.log import LogLines, LogPane
-from vld_tui.dashboard.widgets.run.panes import DomainsPane, FilesPane
-from vld_tui.dashboard.widgets.run.samples import SamplesPane
+from vld_tui.dashboard.widgets.run_panes import DomainsPane, FilesPane
 from vld_tui.dashboard.widgets.run_table import RunTable
+from vld_tui.dashboard.widgets.samples import SamplesPane
 from vld_tui.dashboard.widgets.slider import Slider
 from vld_tui.dashboard.widgets.text import ScrolledText
 

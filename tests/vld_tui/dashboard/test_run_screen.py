@@ -23,9 +23,9 @@ from tests.vld_tui.dashboard.run_facts import FULL, full_detail, make_prediction
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.draw.log import WRITTEN_HEADING
 from vld_tui.dashboard.screens.run import PANES
-from vld_tui.dashboard.widgets.run.log import LogLines, LogPane, SearchInput
-from vld_tui.dashboard.widgets.run.samples import SamplesPane
-from vld_tui.dashboard.widgets.run.tile import Tile
+from vld_tui.dashboard.widgets.log import LogLines, LogPane, SearchInput
+from vld_tui.dashboard.widgets.samples import SamplesPane
+from vld_tui.dashboard.widgets.tile import Tile
 from vld_tui.runs.run_folder import FolderContents
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])

@@ -20,9 +20,9 @@ from vld_tui.dashboard.screens.run_keys import RunKeys
 from vld_tui.dashboard.widgets.ask import AskLine
 from vld_tui.dashboard.widgets.curves import Curves
 from vld_tui.dashboard.widgets.key_bar import KeyBar
-from vld_tui.dashboard.widgets.run.log import LogPane
-from vld_tui.dashboard.widgets.run.panes import ConfigurationPane, DomainsPane, FilesPane
-from vld_tui.dashboard.widgets.run.samples import SamplesPane
+from vld_tui.dashboard.widgets.log import LogPane
+from vld_tui.dashboard.widgets.run_panes import ConfigurationPane, DomainsPane, FilesPane
+from vld_tui.dashboard.widgets.samples import SamplesPane
 from vld_tui.dashboard.widgets.text import ScrolledText
 from vld_tui.runs.run import Run
 from vld_tui.views.run_status import run_heading, timeline, trouble_line

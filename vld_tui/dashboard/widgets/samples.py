@@ -19,9 +19,9 @@ from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:
-    from vld_tui.dashboard.widgets.run.tile import Tile
+    from vld_tui.dashboard.widgets.tile import Tile
 
-TILE_MODULE: Final = "vld_tui.dashboard.widgets.run.tile"
+TILE_MODULE: Final = "vld_tui.dashboard.widgets.tile"
 TILE_WIDTHS: Final = (16, 20, 24, 32)
 """Possible widths of an image in cells; it is half as many lines high."""
 GAP_CELLS: Final = 2
@@ -141,7 +141,7 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
                     importlib.import_module(TILE_MODULE)
             except SuspendNotSupported:  # a browser or a test: no terminal to query
                 pass
-        from vld_tui.dashboard.widgets.run.tile import Tile
+        from vld_tui.dashboard.widgets.tile import Tile
 
         return Tile
 
