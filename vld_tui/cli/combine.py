@@ -13,9 +13,8 @@ import typer
 from engine.protocol import PRETRAINED
 from vld_tui.cli.command import Command, Group, JsonOption, RunsOrNone, proposes, run_argument
 from vld_tui.cli.errors import CommandError
-from vld_tui.cli.filters import FinishedOption
 from vld_tui.cli.follow import DetachOption, start_new
-from vld_tui.cli.options import with_options
+from vld_tui.cli.options import FinishedOption, with_options
 from vld_tui.cli.output import NextCommands, say
 from vld_tui.cli.run import NameOption, QueueOption, TagOption
 from vld_tui.cli.session import open_store

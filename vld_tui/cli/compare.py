@@ -11,7 +11,7 @@ import typer
 from engine.protocol import measures_in, value_in
 from vld_tui.cli.command import Command, JsonOption, RunsOrNone
 from vld_tui.cli.errors import CommandError
-from vld_tui.cli.filters import MatchingOption
+from vld_tui.cli.options import MatchingOption
 from vld_tui.cli.output import print_json, say, terminal_cells
 from vld_tui.cli.session import open_store
 from vld_tui.runs.run import DAMAGED, Run

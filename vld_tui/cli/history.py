@@ -8,7 +8,7 @@ import typer
 
 from vld_tui.cli.command import Command, RunsOrNone, run_argument
 from vld_tui.cli.errors import FAILED_EXIT, CommandError, YesOption, ask
-from vld_tui.cli.filters import MatchingOption
+from vld_tui.cli.options import MatchingOption
 from vld_tui.cli.output import say, suggest, with_home
 from vld_tui.cli.session import open_store, refresh, this_home
 from vld_tui.runs.run import QUEUED, Run

@@ -10,11 +10,11 @@ import typer
 from engine.protocol import nearest
 from vld_tui.cli.command import Command, RunArgument, proposes
 from vld_tui.cli.errors import CommandError
-from vld_tui.cli.filters import MatchingOption
+from vld_tui.cli.options import MatchingOption
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_store
-from vld_tui.control.tags import tag_change
 from vld_tui.runs.run import Run
+from vld_tui.store.labels import tag_change
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
 

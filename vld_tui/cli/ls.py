@@ -6,28 +6,53 @@ import io
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Final
 
 import typer
 
-from vld_tui.cli.command import Command, JsonOption
+from vld_tui.cli.command import Command, JsonOption, proposes
 from vld_tui.cli.errors import CommandError, check_range
-from vld_tui.cli.filters import LANGUAGE, SortOption, WhereOption, field_lines, field_records
+from vld_tui.cli.options import WhereOption
 from vld_tui.cli.output import plain_console, print_json, print_text, say, with_home
 from vld_tui.cli.session import open_store, refresh_or_say
 from vld_tui.control.export import run_records, write_csv
 from vld_tui.runs.run import Run
+from vld_tui.store.fields import ALIASES, QUERY_FIELDS, QueryField
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.views.run_columns import run_lines, run_table
+from vld_tui.words.columns import Column, table_lines
 from vld_tui.words.numbers import plural
 
 TERMINAL_LIMIT: Final = 50
 """Runs listed on a terminal; a pipe gets all of them."""
 
+LANGUAGE: Final = (
+    "Filters compare a field with a value: = != < <= > >=, ':' (contains), '~' (regular "
+    "expression). Combine them with and, or, not and parentheses. Values: 1..5 is a range, 1,2 "
+    "means either, re* matches a prefix. A word without a field searches id, name, tags, note, "
+    "data set and target. Example: --where 'dropout >= 0.9 and not (status:failed or tag:old)'. "
+    "Fields: vld ls --fields."
+)
+_COLUMNS: Final = (
+    Column("field", rank=100),
+    Column("other names", rank=97),
+    Column("kind", rank=99),
+    Column("about", rank=98),
+)
+_KINDS: Final = {"time": "date"}
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+SortOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sort", metavar="FIELD",
+        help="Sort by a field, such as ood_accuracy; -FIELD: descending; A,-B: several.",
+        autocompletion=proposes("sort"),
+    ),
+]  # fmt: skip
 LimitOption = Annotated[
     int | None,
     typer.Option(
@@ -88,10 +113,42 @@ def ls(
 
 def _print_fields(*, as_json: bool) -> None:
     if as_json:
-        print_json(list(field_records()))
+        print_json(list(_field_records()))
         return
-    for line in field_lines():
+    for line in _field_lines():
         say(line)
+
+
+def _field_records() -> Iterator[dict[str, object]]:
+    """Yield every field of filters and sorting as plain values."""
+    for field in _sorted_fields():
+        yield {
+            "name": field.name,
+            "aliases": _aliases(field),
+            "kind": field.kind,
+            "choices": list(field.choices),
+            "about": field.about,
+        }
+
+
+def _field_lines() -> Iterator[str]:
+    """Yield the fields as a table, heading first."""
+    rows = [_row(field) for field in _sorted_fields()]
+    yield from table_lines(_COLUMNS, rows)
+
+
+def _sorted_fields() -> list[QueryField]:
+    return sorted(QUERY_FIELDS.values(), key=lambda field: field.name)
+
+
+def _aliases(field: QueryField) -> list[str]:
+    return [alias for alias, name in ALIASES.items() if name == field.name]
+
+
+def _row(field: QueryField) -> tuple[str, ...]:
+    choices = f" ({' | '.join(field.choices)})" if field.choices else ""
+    kind = _KINDS.get(field.kind, field.kind)
+    return (field.name, " ".join(_aliases(field)), kind, field.about + choices)
 
 
 def _print_table(runs: Sequence[Run], *, hidden: int) -> None:

@@ -1,4 +1,4 @@
-"""Options made from the fields of a struct: those of ``vld run`` and of a cluster's jobs."""
+"""The ``--where`` option, and the options made from fields: those of ``vld run`` and of jobs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,24 @@ from engine.protocol import (
     shown_value,
 )
 from vld_tui.cli.command import proposes
+from vld_tui.store.query import EXAMPLE
 
+
+def where_option(about: str) -> Any:
+    """Return the ``--where`` option of a command with its help."""
+    return typer.Option("--where", metavar="FILTER", help=about, autocompletion=proposes("filter"))
+
+
+WhereOption = Annotated[
+    str | None,
+    where_option(f"Only matching runs, e.g. '{EXAMPLE}'."),
+]
+MatchingOption = Annotated[
+    str | None, where_option("Select all matching runs; filters as for vld ls.")
+]
+FinishedOption = Annotated[
+    str | None, where_option("Select all matching finished runs; filters as for vld ls.")
+]
 _OTHER: Final = "_in_full"
 """Suffix of the parameter for an option's long spelling."""
 _METAVARS = {int: "N", float: "X", str: "TEXT", tuple: "N,N"}

@@ -9,7 +9,7 @@ import typer
 
 from vld_tui.cli.command import Command, JsonOption, RunsOrNone, proposes
 from vld_tui.cli.errors import CommandError, YesOption, ask
-from vld_tui.cli.filters import WhereOption
+from vld_tui.cli.options import WhereOption
 from vld_tui.cli.output import print_json, say, with_home
 from vld_tui.cli.session import open_store
 from vld_tui.runs.run import DAMAGED

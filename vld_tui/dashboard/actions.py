@@ -11,10 +11,10 @@ import msgspec
 
 from engine.protocol import RunSpec
 from vld_tui.control.export import ExportError, export_runs
-from vld_tui.control.tags import edited_tags
 from vld_tui.dashboard.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.home import Home
 from vld_tui.launch.local import LaunchError, record_end
+from vld_tui.store.labels import edited_tags
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural

@@ -41,7 +41,7 @@ class DatasetError(UserError):
 def work_on_datasets(
     request: DatasetRequest,
     answer_type: type[Answer],
-    on_report: Callable[[WorkProgress | WorkNote], None],
+    on_report: Callable[[WorkProgress | WorkNote], None] = lambda _report: None,
     command: Sequence[str] = DATASETS_COMMAND,
     *,
     on_start: Callable[[subprocess.Popen[bytes]], None] | None = None,
@@ -152,7 +152,7 @@ def check_own_name(home: Home, spec: RunSpec) -> None:
     refuse_embedded_name(spec.dataset, spec.data_dir)
     if spec.dataset in STUDY_DATASETS and Path(spec.data_dir) != home.datasets / spec.dataset:
         asked = DescribeDataset(spec.data_dir, spec.dataset, spec.layout)
-        refuse_unfit(work_on_datasets(asked, DatasetListing, lambda _report: None))
+        refuse_unfit(work_on_datasets(asked, DatasetListing))
 
 
 def refuse_embedded_name(name: str, data_dir: str | None) -> None:

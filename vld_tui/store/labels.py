@@ -7,11 +7,12 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final, Literal
 
 import msgspec
 
-from engine.protocol import NO_TARGET, Combination, CombinationSpec, RunTask, spec_of
+from engine.protocol import NO_TARGET, Combination, CombinationSpec, RunTask, UserError, spec_of
 from engine.rundir import RunDir, UserData
 from vld_tui.home import Home
 from vld_tui.store.columns import is_sound, is_time
@@ -219,3 +220,40 @@ def _combined_name(combination: Combination) -> str:
 def _check_text(what: str, value: str) -> None:
     if not is_text(value):
         raise StoreError(f"{what} is not valid text: {value!r}.")
+
+
+def tag_change(words: Sequence[str]) -> TagChange:
+    """Return the change that ``words`` make to tags: all plain words replace them, ``+a`` adds one
+    and ``-b`` removes one.
+
+    Raises:
+        UserError: when plain and signed words are mixed.
+    """
+    signed = [word.startswith(("+", "-")) for word in words]
+    if any(signed) and not all(signed):
+        raise UserError("Pass either tags to set (a b) or changes (+a -b), not both.")
+    if lone := [word for word in words if word in ("+", "-", "")]:
+        raise UserError(f"{lone[0]!r} is not a tag.")
+    return partial(_changed, words, is_signed=any(signed))
+
+
+def edited_tags(before: Sequence[str], after: Sequence[str]) -> TagChange:
+    """Return the change from ``before`` to ``after``; tags that others added meanwhile are kept."""
+
+    def change(now: tuple[str, ...]) -> list[str]:
+        mine = [tag for tag in after if tag in now or tag not in before]
+        return [*mine, *(tag for tag in now if tag not in before)]
+
+    return change
+
+
+def _changed(words: Sequence[str], tags: tuple[str, ...], *, is_signed: bool) -> tuple[str, ...]:
+    if not is_signed:
+        return tuple(dict.fromkeys(words))
+    changed = dict.fromkeys(tags)
+    for word in words:
+        if word[0] == "+":
+            changed[word[1:]] = None
+        else:
+            changed.pop(word[1:], None)
+    return tuple(changed)

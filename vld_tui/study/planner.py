@@ -228,7 +228,7 @@ class LocalPlanner:
         return msgspec.structs.replace(self._folders[key], name=request.name)
 
     def _work(self, request: DatasetRequest, answer_type: type[Answer]) -> Answer:
-        return work_on_datasets(request, answer_type, _ignore, on_start=self._keep)
+        return work_on_datasets(request, answer_type, on_start=self._keep)
 
     def _keep(self, asked: Asked) -> None:
         self._asked = [each for each in self._asked if each.poll() is None] + [asked]
@@ -249,10 +249,6 @@ def weights_places(name: str, networks: Sequence[Network]) -> set[str]:
 def networks_of_kind(name: str, networks: Sequence[Network]) -> list[Network]:
     """Return the networks of that name, one per set of weights."""
     return [network for network in networks if network.name.startswith(f"{name}.")]
-
-
-def _ignore(_report: object) -> None:
-    """Ignore the engine's progress."""
 
 
 def read_form_presets(store: Store) -> dict[str, dict[str, str]]:

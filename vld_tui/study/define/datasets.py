@@ -77,7 +77,7 @@ class HomeDatasets:
         if key not in self._listings:
             if dataset in self._absent:
                 nowhere = ListDatasets(str(self._home.path / "nowhere"))
-                listings = work_on_datasets(nowhere, list[DatasetListing], _ignore)
+                listings = work_on_datasets(nowhere, list[DatasetListing])
                 self._listings |= {
                     (listing.name, str(self._home.datasets / listing.name), layout): listing
                     for listing in listings
@@ -86,11 +86,7 @@ class HomeDatasets:
             else:
                 refuse_embedded_name(dataset, data_dir)
                 asked = DescribeDataset(data_dir or "", dataset, layout)
-                listing = work_on_datasets(asked, DatasetListing, _ignore)
+                listing = work_on_datasets(asked, DatasetListing)
                 refuse_unfit(listing)
                 self._listings[key] = listing
         return self._listings[key]
-
-
-def _ignore(_report: object) -> None:
-    """Ignore the engine's progress."""
