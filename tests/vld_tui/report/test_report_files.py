@@ -15,7 +15,7 @@ from PIL import Image
 from tests.vld_tui.report.test_report_tables import HOSTILE
 from tests.vld_tui.study.made_outcomes import CELLS, result, setting, study
 from vld_tui.report.accuracy import by_target, centres
-from vld_tui.report.canvas import COLUMN_INCHES, DOTS_PER_INCH, looks
+from vld_tui.report.canvas import COLUMN_INCHES, DOTS_PER_INCH, fitting, looks
 from vld_tui.report.choices import choice_tables
 from vld_tui.report.content import Fact, Report, results_csv
 from vld_tui.report.differences import differences
@@ -271,3 +271,18 @@ def test_names_from_outside_become_files_of_their_own() -> None:
     assert names[:4] == ["cells-..-..-etc", "cells-a-b", "cells-A-b-2", "table"]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,90}", name) for name in names)
     assert len({name.lower() for name in names}) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "ends"),
+    [
+        ([50.0, 60.0], (44.0, 66.0)),
+        ([50.0], (49.0, 51.0)),
+        ([0.2, 99.9], (0.0, 100.0)),
+        ([70.0, 70.1], (69.0, 71.1)),
+    ],
+)
+def test_an_axis_shows_marks_with_room_around_them(
+    accuracies: list[float], ends: tuple[float, float]
+) -> None:
+    assert fitting(accuracies) == pytest.approx(ends)

@@ -200,3 +200,17 @@ def test_a_run_that_is_finished_while_it_is_waited_for_is_not_begun_again(store:
     pack_of([run_dir])()
     assert process.wait(DEADLINE_S) == 0
     assert sum(isinstance(event, RunFinished) for event in read_events(run_dir)) == 1
+
+
+def test_a_pending_job_of_an_earlier_version_finds_its_task() -> None:
+    written = pickle.dumps(Pack(["runs/a"], 1)).replace(
+        b"\x8c\x19vld_tui.launch.slurm.pack", b"\x8c\x12vld_tui.slurm.pack"
+    )
+    assert b"vld_tui.launch" not in written
+    start = written.index(b"\x95")
+    body = written[:start] + written[start + 9 :]  # the frame told the length of before
+
+    read = pickle.loads(body)
+
+    assert isinstance(read, Pack)
+    assert read.folders == ("runs/a",)

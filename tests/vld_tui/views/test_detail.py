@@ -1,18 +1,33 @@
-"""Configuration, files, history and log of a run as text."""
+"""Estimated cost, configuration, files, status and history of a run as text."""
 
 from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 
 import msgspec
 import pytest
 from rich.style import Style
 
 from engine.protocol import FIELDS, RunSpec, resolve_spec
+from engine.rundir import RunDir
+from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.dashboard.fake_history import NOW, make_run
 from tests.vld_tui.dashboard.run_facts import FULL, make_attempts, make_progress
+from tests.vld_tui.store.told_runs import Teller, finished, started, steps_taken
+from tests.waiting import wait_until
 from vld_tui.dashboard.draw.log import log_line, log_state, log_tail
+from vld_tui.dashboard.feed import HistorySource, Interest
+from vld_tui.home import Home
 from vld_tui.runs.metrics import CheckpointInfo
 from vld_tui.runs.progress import Progress
+from vld_tui.runs.run_folder import suspended_pid
+from vld_tui.store.store import Store
+from vld_tui.study.forecast import Forecast
 from vld_tui.views.detail import configuration, configuration_difference, run_files
+from vld_tui.views.plan import forecast_text
 from vld_tui.views.run_status import run_heading, timeline, trouble_line
 
 HIT = Style(reverse=True)
@@ -185,3 +200,85 @@ def test_the_state_of_the_log_in_words() -> None:
 )
 def test_the_tail_of_a_log_has_room_for_both(told: str, written: str, shown: str) -> None:
     assert "".join(log_tail(told, written, 3)) == shown
+
+
+DEADLINE_S = 10.0
+
+
+@pytest.fixture
+def process(home: Home) -> Iterator[subprocess.Popen[bytes]]:
+    """Start the process of a run that is named ``waits``, which is told to wait."""
+    with (
+        Store.open(home) as store,
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process,
+    ):
+        run_dir = store.runs.run_dir(store.runs.create(resolve_spec({}), name="waits").run_id)
+        run_dir.write_process(process.pid)
+        Teller(run_dir).says(
+            msgspec.structs.replace(started(), pid=process.pid), steps_taken(5, 1.0)
+        )
+        process.send_signal(signal.SIGSTOP)
+        wait_for(run_dir, process.pid)
+        yield process
+        process.kill()
+
+
+def wait_for(run_dir: RunDir, pid: int | None) -> None:
+    """Wait until the system has done with the process what the signal asks."""
+    wait_until(lambda: suspended_pid(run_dir) == pid, DEADLINE_S)
+
+
+def test_a_person_is_told_that_it_is_suspended_until_it_goes_on(
+    home: Home, process: subprocess.Popen[bytes]
+) -> None:
+    said = f"suspended; to continue: kill -CONT {process.pid}"
+    vld, source = Vld(home.path), HistorySource(home)
+    run_id = vld.json("show", "waits")["run"]
+    interest = Interest(watched=(run_id,), opened=run_id)
+
+    def heading() -> str:
+        opened = source.take(interest).opened
+        assert opened is not None
+        assert opened.curves.run.status == "running"
+        return str(trouble_line(opened.curves.run, (), opened.contents.suspended_pid))
+
+    assert heading() == said
+    assert said in " ".join(vld("show", "waits").stdout.split())
+    assert vld.json("show", "waits")["suspended"] is True
+    process.send_signal(signal.SIGCONT)
+    wait_for(home.run_dir(run_id), None)
+    assert heading() == "None"
+    assert said not in " ".join(vld("show", "waits").stdout.split())
+    assert vld.json("show", "waits")["suspended"] is False
+    source.close()
+
+
+def test_a_run_that_is_over_is_not_suspended(home: Home, process: subprocess.Popen[bytes]) -> None:
+    (run,) = Vld(home.path).json("ls")
+    Teller(home.run_dir(run["run"])).says(
+        finished(5, selected_step=5, id_accuracy=0.5, ood_accuracy=0.5)
+    )
+    assert Vld(home.path).json("show", "waits")["suspended"] is False
+    assert "kill -CONT" not in Vld(home.path)("show", "waits").stdout
+
+
+def test_what_no_run_tells_is_unknown() -> None:
+    told = forecast_text(Forecast()).plain
+    assert told.startswith("time, memory and disk unknown: no earlier run with this network")
+    assert told.endswith("on this device")
+
+
+def test_disk_is_told_by_another_machines_run_too() -> None:
+    run = make_run(0, name="far away")
+    told = forecast_text(Forecast(disk_bytes=2048, disk_from=run)).plain
+    assert told.endswith(" · 2.0 KiB of checkpoints, as for far away")
+
+
+def test_what_was_not_measured_is_named() -> None:
+    run = make_run(0, name="run\x1b[31m", device="cuda:0")
+    known = Forecast(60, run, ("reading the images",), 2**30)
+    assert forecast_text(known).plain == (
+        "about 1m 00s, not counting reading the images · 1.0 GiB of main memory"
+        "  from run␛[31m on this machine, same network and image size · disk unknown"
+    )
+    assert "memory unknown" in forecast_text(Forecast(60, run)).plain
