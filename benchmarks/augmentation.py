@@ -22,8 +22,8 @@ from torch import Tensor
 
 from engine.data.augment import augment_batch, augment_pixels, augment_tensors
 from engine.data.transforms import AugmentParameters, PilDraw, PilTransform, draw_parameters
-from engine.datasets import find_image_set
 from engine.datasets.cache import resize
+from engine.datasets.catalog import find_image_set
 from engine.protocol import resolve_spec
 
 SHAPES = ((500, 500), (640, 480), (480, 640), (500, 125), (100, 1000))

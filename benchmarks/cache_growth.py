@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from engine.data import TrainingBatches, evaluation_batches, load_data
-from engine.datasets import find_image_set
+from engine.datasets.catalog import find_image_set
 from engine.machine.processor import cpu_name, usable_cores
 from engine.protocol import resolve_spec
 

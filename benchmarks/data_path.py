@@ -29,7 +29,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from engine.data import TrainingBatches, evaluation_batches, load_data
-from engine.datasets import find_image_set
+from engine.datasets.catalog import find_image_set
 from engine.machine.processor import cpu_name, keep_freed_memory, usable_cores
 from engine.protocol import RunSpec, resolve_spec
 from engine.rundir import RunDir

@@ -36,7 +36,7 @@ from typing import Final
 
 from PIL import Image
 
-from engine.datasets import find_image_set
+from engine.datasets.catalog import find_image_set
 from engine.protocol import resolve_spec
 
 IMAGE_SIZE: Final = 128

@@ -34,7 +34,7 @@ from torch.utils.data import DataLoader, RandomSampler, Subset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from engine.datasets import find_image_set
+from engine.datasets.catalog import find_image_set
 from engine.machine.processor import cpu_name, usable_cores
 from engine.protocol import Evaluated, ModelPrepared, decode_event, resolve_spec
 from engine.rundir import RunDir, UserData

@@ -6,11 +6,10 @@ from engine.evaluate.domains import (
     evaluate_domains,
     network_predictor,
 )
-from engine.evaluate.measures import DomainResult, evaluate, judge, predict
+from engine.evaluate.measures import evaluate, judge, predict
 from engine.evaluate.predictions import keep_predictions
 
 __all__ = [
-    "DomainResult",
     "Evaluation",
     "Predictor",
     "evaluate",

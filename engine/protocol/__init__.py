@@ -68,7 +68,6 @@ from engine.protocol.identity import (
 from engine.protocol.measures import (
     JUDGED,
     MEASURES,
-    Measure,
     MetricKey,
     Summary,
     measures_in,
@@ -97,7 +96,6 @@ from engine.protocol.recipes import (
     too_few_to_split,
 )
 from engine.protocol.schedule import (
-    LearningRates,
     evaluation_steps,
     evaluations_after,
     is_evaluated,
@@ -164,9 +162,7 @@ __all__ = [
     "FieldInfo",
     "HeadTrained",
     "LastLayer",
-    "LearningRates",
     "LoadedWeights",
-    "Measure",
     "Metric",
     "MetricKey",
     "ModelPrepared",

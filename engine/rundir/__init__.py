@@ -9,13 +9,12 @@ from engine.machine.disk import (
     write_atomic,
 )
 from engine.rundir.folder import CHECKPOINT_PATTERN, RunDir, UserData
-from engine.rundir.process import ExitInfo, JobInfo, KillRecord, ProcessInfo, StopRecord
+from engine.rundir.process import ExitInfo, JobInfo, ProcessInfo, StopRecord
 
 __all__ = [
     "CHECKPOINT_PATTERN",
     "ExitInfo",
     "JobInfo",
-    "KillRecord",
     "LinkError",
     "ProcessInfo",
     "RunDir",

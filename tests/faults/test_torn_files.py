@@ -10,8 +10,8 @@ import msgspec
 import pytest
 import torch
 
-from engine.datasets import open_image_set
 from engine.datasets.cache import cached_images
+from engine.datasets.folders import open_image_set
 from engine.errors import InputError, TrainingError
 from engine.model.tensor_file import DIGEST_KEY, DamagedFileError, read_tensors, write_tensors
 from engine.model.weights import read_weights

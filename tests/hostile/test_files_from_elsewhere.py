@@ -16,10 +16,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.datasets import DataError
 from engine.datasets.archives import unpack
 from engine.datasets.card import CARD_FILE, read_card
 from engine.datasets.tables import TableSource
+from engine.errors import DataError
 from engine.failures import describe_failure
 from engine.protocol import (
     CombinationError,

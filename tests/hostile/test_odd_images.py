@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from engine.datasets import DataError, archives, open_image_set
+from engine.datasets import archives
 from engine.datasets.archives import unpack
-from engine.datasets.folders import decode_image
+from engine.datasets.folders import decode_image, open_image_set
 from engine.datasets.tables import TableSource
+from engine.errors import DataError
 from tests.engine.datasets.published_sets import image_bytes
 
 

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 from torchvision.transforms import Resize
 
-from engine.datasets import DataError, open_image_set
 from engine.datasets.cache import TASK_IMAGES, CachedImages, cache_key, cached_images
+from engine.datasets.folders import open_image_set
+from engine.errors import DataError
 from tests.engine.datasets.image_folders import MakeFolder
 
 TWO_DOMAINS = {"photo": ("cat", "dog"), "art": ("cat", "dog")}

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.datasets import DataError, find_image_set, find_target, list_datasets
+from engine.datasets.catalog import find_image_set, find_target, list_datasets
 from engine.datasets.study_sets import STUDY_SETS
+from engine.errors import DataError
 from engine.protocol import RunSpec, resolve_spec
 
 

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image, ImageDraw
 
 from engine.data import load_data
-from engine.datasets import DataError, open_image_set
 from engine.datasets.check import check_images
 from engine.datasets.contact_sheet import draw_contact_sheet
+from engine.datasets.folders import open_image_set
 from engine.datasets.study_sets import STUDY_SETS
+from engine.errors import DataError
 from engine.protocol import resolve_spec
 from engine.protocol.datasets import CheckReport
 from tests.engine.datasets.image_folders import MakeFolder

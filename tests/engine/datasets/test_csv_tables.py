@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.datasets import DataError, ImageSet, open_image_set
+from engine.datasets.folders import ImageSet, open_image_set
+from engine.errors import DataError
 from tests.engine.datasets.image_folders import fill_paths, spread
 
 PATHS = spread("{a,b}/{cat,dog}", count=3)

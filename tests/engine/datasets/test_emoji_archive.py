@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 import engine.datasets.emoji
-from engine.datasets import open_image_set
 from engine.datasets.emoji.build import IMAGE_SIZE, KINDS, STYLES, main
+from engine.datasets.folders import open_image_set
 from engine.protocol.datasets import EMBEDDED_DOMAINS
 
 HERE = Path(engine.datasets.emoji.__file__).parent

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
-from engine.datasets import DataError, ImageSet, open_image_set
+from engine.datasets.folders import ImageSet, open_image_set
+from engine.errors import DataError
 from tests.engine.datasets.image_folders import MakeFolder
 
 TWO_DOMAINS = {"photo": ("cat", "dog"), "art": ("cat", "dog")}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from engine.datasets import open_image_set
+from engine.datasets.folders import open_image_set
 from engine.protocol.datasets import LeftOut, left_out_text
 from engine.protocol.extras import install_command
 from tests.engine.datasets.image_folders import fill_paths, spread

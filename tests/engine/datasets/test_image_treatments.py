@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.datasets import open_image_set
 from engine.datasets.cache import cached_images
-from engine.datasets.folders import decode_image
+from engine.datasets.folders import decode_image, open_image_set
 from tests.engine.datasets.image_folders import MakeFolder
 
 GREY_16 = np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8)

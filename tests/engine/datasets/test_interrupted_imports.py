@@ -13,9 +13,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.datasets import DataError, list_datasets, open_image_set
+from engine.datasets.catalog import list_datasets
+from engine.datasets.folders import open_image_set
 from engine.datasets.named_sets import staged
 from engine.datasets.register import add_dataset
+from engine.errors import DataError
 from engine.protocol.datasets import AddDataset
 from tests.engine.datasets.published_sets import image_bytes
 

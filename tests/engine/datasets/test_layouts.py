@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.datasets import DataError, open_image_set
 from engine.datasets.catalog import find_target
+from engine.datasets.folders import open_image_set
 from engine.datasets.register import add_dataset
 from engine.datasets.shift import find_class_images
 from engine.datasets.sources import FolderSource, ImageSource, ZipSource
+from engine.errors import DataError
 from engine.protocol.datasets import AddDataset
 from engine.protocol.spec import Layout
 from tests.engine.datasets.image_folders import fill_paths, spread

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.datasets import DataError, open_image_set
 from engine.datasets.card import CARD_FILE
+from engine.datasets.folders import open_image_set
 from engine.datasets.named_sets import remove_dataset, rename_dataset
 from engine.datasets.register import add_dataset
+from engine.errors import DataError
 from engine.protocol.datasets import AddDataset, DatasetListing, RemoveDataset, RenameDataset
 from tests.engine.datasets.image_folders import MakeFolder, fill_folder
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from engine.data import load_data
-from engine.datasets import CATALOG, DataError, list_datasets, open_image_set
 from engine.datasets.card import CARD_FILE
+from engine.datasets.catalog import CATALOG, list_datasets
+from engine.datasets.folders import open_image_set
 from engine.datasets.register import add_dataset
 from engine.datasets.study_sets import STUDY_SETS
+from engine.errors import DataError
 from engine.protocol import resolve_spec
 from engine.protocol.datasets import (
     EMBEDDED_DATASETS,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.datasets import DataError, open_image_set
+from engine.datasets.folders import open_image_set
 from engine.datasets.shift import (
     GROUPS,
     corrupt,
@@ -20,6 +20,7 @@ from engine.datasets.shift import (
     shift_dataset,
     split_dataset,
 )
+from engine.errors import DataError
 from engine.protocol.datasets import (
     DatasetListing,
     ShiftDataset,

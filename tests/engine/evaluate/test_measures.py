@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.evaluate import DomainResult, Evaluation, evaluate, judge
-from engine.evaluate.measures import MEASURED, MOST_MISTAKES
+from engine.evaluate import Evaluation, evaluate, judge
+from engine.evaluate.measures import MEASURED, MOST_MISTAKES, DomainResult
 from engine.execution import Execution
 from engine.model import build_network
 from engine.protocol import MEASURES
