@@ -17,6 +17,7 @@ from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.feed import QueueState
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.dashboard.screens.run import PANES
+from vld_tui.dashboard.widgets.run_table import HEADING_ROWS, RunTable
 
 SIZES = ((80, 24), (120, 40))
 SCREENS: dict[str, tuple[str, ...]] = {
@@ -109,3 +110,26 @@ def test_an_empty_home_looks_as_it_did(size: tuple[int, int], snapshot: Snapshot
 
     play(FakeSource([]), scenario, size=size)
     assert "\n".join(shown) == snapshot
+
+
+def test_every_picture_is_drawn_without_colour_and_the_cursor_can_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        assert app.no_color
+        await settle(pilot)
+        table = app.screen.query_one(RunTable)
+        cursor = table.render_lines(table.size.region)[HEADING_ROWS]
+        shades = [
+            each.style.color.get_truecolor().red
+            for each in cursor
+            if each.style and each.style.color and each.text.strip()
+        ]
+        assert min(shades) > 150, "light text on the cursor's dark grey, whatever the status"
+        for key in ("2", "1", "i", "4", "escape", "3", "escape"):
+            await pilot.press(key)
+            await settle(pilot)
+
+    play(FakeSource([make_run(i) for i in range(3)]), scenario)

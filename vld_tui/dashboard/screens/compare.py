@@ -14,7 +14,7 @@ from vld_tui.dashboard.feed import RunCurves
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import SnapshotTaken
-from vld_tui.dashboard.widgets.curves import Curves
+from vld_tui.dashboard.widgets.curves import CurveCharts
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.text import ScrolledText
 from vld_tui.study.results.groups import group_by_seed
@@ -37,19 +37,19 @@ class CompareScreen(Guarded, Screen[None]):
         """Lay out the table above the curves."""
         yield Static(id="status")
         yield ScrolledText(id="table")
-        yield Curves()
+        yield CurveCharts()
         yield KeyBar()
 
     def on_mount(self) -> None:
         """Show the known runs."""
-        self.query_one(Curves).show(self._watched, over_seeds=True)
+        self.query_one(CurveCharts).show(self._watched, over_seeds=True)
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Show the present state of the runs."""
         watched = message.snapshot.watched
         if [*map(id, watched)] != [*map(id, self._watched)]:
             self._watched = watched
-            self.query_one(Curves).show(watched, over_seeds=True)
+            self.query_one(CurveCharts).show(watched, over_seeds=True)
             self._show_table()
 
     def on_resize(self) -> None:

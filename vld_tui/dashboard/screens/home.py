@@ -32,7 +32,7 @@ from vld_tui.dashboard.messages import (
 )
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.dashboard.screens.run_keys import RunKeys
-from vld_tui.dashboard.widgets.curves import Curves
+from vld_tui.dashboard.widgets.curves import CurveCharts
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.run_table import RunTable
 from vld_tui.runs.run import CONFIGURATION, GroupRow, Run, RunRow, TableRow
@@ -123,7 +123,7 @@ class HomeScreen(RunKeys):
                 yield RunTable(id="table", clock=self._clock)
                 yield Static(WELCOME, id="welcome", markup=False)
             with Vertical(id="charts"):
-                yield Curves()
+                yield CurveCharts()
         yield Static(id="log")
         yield KeyBar()
 
@@ -379,7 +379,7 @@ class HomeScreen(RunKeys):
         if watched == self._drawn:
             return
         self._drawn = watched
-        self.query_one(Curves).show(watched, over_seeds=self._interest.grouping is not None)
+        self.query_one(CurveCharts).show(watched, over_seeds=self._interest.grouping is not None)
         self._show_trail(watched)
         self._show_log(watched[0] if len(watched) == 1 else None)
 

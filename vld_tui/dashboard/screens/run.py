@@ -18,7 +18,7 @@ from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import OtherRunNamed, SnapshotTaken
 from vld_tui.dashboard.screens.run_keys import RunKeys
 from vld_tui.dashboard.widgets.ask import AskLine
-from vld_tui.dashboard.widgets.curves import Curves
+from vld_tui.dashboard.widgets.curves import CurveCharts
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.log import LogPane
 from vld_tui.dashboard.widgets.run_panes import ConfigurationPane, DomainsPane, FilesPane
@@ -28,7 +28,7 @@ from vld_tui.runs.run import Run
 from vld_tui.views.run_status import run_heading, timeline, trouble_line
 
 PANES: Final[Mapping[str, Callable[[], Widget]]] = {
-    "curves": Curves,
+    "curves": CurveCharts,
     "domains": DomainsPane,
     "configuration": ConfigurationPane,
     "samples": SamplesPane,
@@ -156,7 +156,7 @@ class RunScreen(RunKeys):
             return
         run, contents = detail.curves.run, detail.contents
         match self.query_one(f"#{pane}-pane").children[0]:
-            case Curves() as curves:
+            case CurveCharts() as curves:
                 curves.show((detail.curves,))
             case DomainsPane() as domains:
                 domains.show(detail)

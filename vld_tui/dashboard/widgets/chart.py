@@ -11,7 +11,7 @@ import numpy as np
 from textual.binding import BindingType
 
 from vld_tui.dashboard.keys import bind
-from vld_tui.dashboard.widgets.text import Picture
+from vld_tui.dashboard.widgets.text import Drawing
 from vld_tui.views.plot import LABEL_CELLS, Line, Plot, Series, View
 
 SMOOTHING: Final = (0.0, 0.6, 0.9, 0.97)
@@ -20,7 +20,7 @@ ZOOM_IN, ZOOM_OUT = -0.25, 0.5
 PAN_SHARE: Final = 0.1
 
 
-class Chart(Picture, can_focus=True):
+class Chart(Drawing, can_focus=True):
     """Curves that share their axes."""
 
     DEFAULT_CSS = "Chart { height: 1fr; min-height: 4; }"

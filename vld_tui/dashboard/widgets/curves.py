@@ -9,7 +9,7 @@ from textual.containers import Vertical
 from vld_tui.dashboard.feed import RunCurves
 
 
-class Curves(Vertical):
+class CurveCharts(Vertical):
     """The curves of one run, or of several together."""
 
     def __init__(self) -> None:

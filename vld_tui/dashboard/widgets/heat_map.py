@@ -12,11 +12,11 @@ from textual.message import Message
 
 from vld_tui.dashboard.draw.heat_map import HeatMap
 from vld_tui.dashboard.keys import bind
-from vld_tui.dashboard.widgets.text import Picture
+from vld_tui.dashboard.widgets.text import Drawing
 from vld_tui.views.plot import Line
 
 
-class HeatMapView(Picture, can_focus=True):
+class HeatMapView(Drawing, can_focus=True):
     """Cells in rows and columns; one of them is current."""
 
     DEFAULT_CSS = "HeatMapView { height: 1fr; }"

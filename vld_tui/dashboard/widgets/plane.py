@@ -11,13 +11,13 @@ from textual.binding import BindingType
 
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import RunChosen, RunOpened
-from vld_tui.dashboard.widgets.text import Picture
+from vld_tui.dashboard.widgets.text import Drawing
 from vld_tui.runs.run import RunPoint
 from vld_tui.views.plane import COLOURINGS, Colouring, PlanePlot, Trail
 from vld_tui.views.plot import Line
 
 
-class Plane(Picture, can_focus=True):
+class Plane(Drawing, can_focus=True):
     """A point for each run; arrow keys and clicks choose one."""
 
     DEFAULT_CSS = "Plane { height: 1fr; }"

@@ -60,7 +60,7 @@ class ScrolledText(Guarded, VerticalScroll, can_focus=True):
             self.query_one(Static).update(text)
 
 
-class Picture(Guarded, Widget):
+class Drawing(Guarded, Widget):
     """The result of ``lines``, cached until ``redraw`` or another size."""
 
     def __init__(self, **settings: Any) -> None:
