@@ -192,7 +192,6 @@ def _has_16_bits(image: Image.Image) -> bool:
 
 
 def _high_bytes(image: Image.Image) -> Image.Image:
-    """Return the higher 8 bits of a 16-bit greyscale image."""
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 

@@ -138,7 +138,6 @@ def plan_shifts(corruptions: Sequence[str], severities: Sequence[int]) -> tuple[
 
 
 def _paired(files: Sequence[ImageFile], shifts: Sequence[Shift]) -> Iterator[Job]:
-    """Yield every combination of image and domain."""
     return ((file, shift) for file in files for shift in shifts)
 
 

@@ -110,7 +110,6 @@ class TableSource:
 def _doubled(
     listed: Sequence[tuple[str, ...]], kept: Sequence[tuple[str, ...]]
 ) -> tuple[LeftOut, ...]:
-    """Return the number of duplicate rows."""
     again = Counter(listed) - Counter(kept)
     return (LeftOut("rows that repeat another", again.total(), min(again)[2]),) if again else ()
 

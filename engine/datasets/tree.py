@@ -216,7 +216,6 @@ def _member_parts(name: str) -> FolderParts:
 
 
 def _outermost_junk(folder: FolderParts) -> FolderParts | None:
-    """Return the outermost junk folder in a path, if any."""
     return next((folder[: depth + 1] for depth, name in enumerate(folder) if is_junk(name)), None)
 
 

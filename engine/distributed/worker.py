@@ -69,7 +69,6 @@ def main() -> int:
 
 
 def _ranks() -> Ranks:
-    """Return this process's rank, from the environment."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     return Ranks(*(int(os.environ[name]) for name in names))
 

@@ -348,5 +348,4 @@ def _address(fit: Fit) -> str:
 
 
 def _addresses(fits: Sequence[Fit]) -> list[str]:
-    """Return the distinct addresses of the weights in a file."""
     return list(dict.fromkeys(_address(fit) or "(the file itself)" for fit in fits))

@@ -274,7 +274,6 @@ def _written(bound: float) -> str:
 
 
 def _allowed_words(kind: Any, choices: tuple[str, ...]) -> str:
-    """Return the text of the choices a field accepts."""
     listed = ", ".join(choices)
     return f"any of {listed}" if get_origin(kind) is tuple else f"one of {listed}"
 
