@@ -26,7 +26,7 @@ from benchmarks.terminal import LINES, Terminal
 from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home, open_home
 from vld_tui.store.store import Store
-from vld_tui.views.plot import Plot, Series
+from vld_tui.views.plot import Plot, PlotSeries
 
 SIZES: Final = (0, 10_000, 100_000)
 LIVE_RUNS: Final = 8
@@ -173,7 +173,7 @@ def chart_ms() -> float:
     steps = np.arange(CHART_POINTS, dtype=np.float64)
     noise = np.random.default_rng(0)
     series = [
-        Series(f"run {index}", steps, noise.normal(index, 1.0, CHART_POINTS), "red")
+        PlotSeries(f"run {index}", steps, noise.normal(index, 1.0, CHART_POINTS), "red")
         for index in range(CHART_SERIES)
     ]
     plot = Plot("loss", tuple(series))

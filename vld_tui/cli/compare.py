@@ -16,7 +16,7 @@ from vld_tui.cli.output import print_json, say, terminal_cells
 from vld_tui.cli.session import open_store
 from vld_tui.runs.run import DAMAGED, Run
 from vld_tui.study.results.groups import RunGroup, differing_fields, group_by_seed, group_labels
-from vld_tui.views.compare import Arms, compare_lines
+from vld_tui.views.compare import ArmsOfRuns, compare_lines
 
 MOST_RUNS: Final = 200
 
@@ -73,7 +73,7 @@ def _too_few(count: int, where: str | None) -> str:
     return f"Comparing needs at least two runs, but {which}."
 
 
-def _record(group: RunGroup, label: str, arms: Arms) -> dict[str, Any]:
+def _record(group: RunGroup, label: str, arms: ArmsOfRuns) -> dict[str, Any]:
     measured = {"id_accuracy": group.estimate(lambda run: run.id_accuracy),
                 "ood_accuracy": group.estimate(lambda run: run.ood_accuracy)}  # fmt: skip
     return {

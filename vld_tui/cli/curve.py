@@ -23,8 +23,8 @@ from vld_tui.runs.metrics import Points
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 from vld_tui.views.combined import networks, position_label, step_label
-from vld_tui.views.plot import Plot, Series, View
-from vld_tui.views.raster import Axis
+from vld_tui.views.plot import Plot, PlotSeries, View
+from vld_tui.views.raster import PlotAxis
 from vld_tui.words.palette import ID_STYLE, OOD_STYLE, SERIES_STYLES, status_label
 
 WIDTHS: Final = (40, 1_000)
@@ -100,7 +100,11 @@ def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Plot]:
     """
     series = store.series.thinned(run.run_id, most=MOST_POINTS, kept_step=run.selected_step)
     known = _known(run, dict(series))
-    charts: dict[str, list[Series]] = {ACCURACY: [], **{name: [] for name in MEASURES}, "loss": []}
+    charts: dict[str, list[PlotSeries]] = {
+        ACCURACY: [],
+        **{name: [] for name in MEASURES},
+        "loss": [],
+    }
     for name in names:
         if name not in known:
             raise CommandError(
@@ -110,7 +114,7 @@ def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Plot]:
         charts[name if name in charts else ACCURACY] += known[name]
     drawn = {title: each for title, each in charts.items() if each}
     lasts = [float(each.x[-1]) for each in itertools.chain(*drawn.values()) if len(each.x)]
-    view = View(across=Axis(0, max([1.0, *lasts])), cursor=run.selected_step)
+    view = View(across=PlotAxis(0, max([1.0, *lasts])), cursor=run.selected_step)
     return [
         Plot(
             title.replace("_", " "),
@@ -124,7 +128,7 @@ def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Plot]:
     ]
 
 
-def _known(run: Run, curves: Mapping[MetricKey, Points]) -> dict[str, list[Series]]:
+def _known(run: Run, curves: Mapping[MetricKey, Points]) -> dict[str, list[PlotSeries]]:
     """Return the curves that each name stands for."""
     own = run.arm
     keys = [key for key in curves if key.name == ACCURACY]
@@ -154,7 +158,7 @@ def _split_key(run: Run, domain: str) -> MetricKey:
     return MetricKey(ACCURACY, "in" if domain == run.target else "out", domain, run.arm)
 
 
-def _coloured(series: Sequence[Series]) -> tuple[Series, ...]:
+def _coloured(series: Sequence[PlotSeries]) -> tuple[PlotSeries, ...]:
     """Return curves in colours of their own, those of ID and OOD accuracy as everywhere."""
     others = itertools.cycle(SERIES_STYLES[2:])
     fixed = {"ID": ID_STYLE, "training": ID_STYLE, "OOD": OOD_STYLE}
@@ -163,7 +167,7 @@ def _coloured(series: Sequence[Series]) -> tuple[Series, ...]:
 
 def _judged(
     curves: Mapping[MetricKey, Points], arm: str, prefix: str = "", measure: str = ACCURACY
-) -> list[Series]:
+) -> list[PlotSeries]:
     """Return the curves of an arm's ID and OOD values."""
     return [
         _curve(curves, f"{prefix}ID", MetricKey.id(arm, measure)),
@@ -171,10 +175,10 @@ def _judged(
     ]
 
 
-def _curve(curves: Mapping[MetricKey, Points], title: str, key: MetricKey) -> Series:
+def _curve(curves: Mapping[MetricKey, Points], title: str, key: MetricKey) -> PlotSeries:
     """Return a curve, empty where there is none."""
     points = curves.get(key, Points.none())
-    return Series(
+    return PlotSeries(
         title,
         np.array(points.steps, dtype=np.float64),
         np.array(points.values, dtype=np.float64),

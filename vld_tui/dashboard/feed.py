@@ -17,8 +17,8 @@ from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import (
     QUEUED,
     Grouping,
+    GroupKey,
     GroupRow,
-    Key,
     Run,
     RunPoint,
     RunRow,
@@ -425,7 +425,7 @@ def group_point(summary: RunSummary, grouping: Grouping, name: str) -> RunPoint 
     )
 
 
-def _key_text(key: Key) -> str:
+def _key_text(key: GroupKey) -> str:
     return "none" if key is None else f"{key:g}" if isinstance(key, float) else str(key)
 
 

@@ -31,7 +31,7 @@ EXIT_PATIENCE_S: Final = 15.0
 """How long a process may take to end after its last event."""
 _POLL_INTERVAL_S: Final = 0.05
 ANSWER_TIMEOUT_S: Final = 120.0
-Asked = subprocess.Popen[bytes]
+EngineQuery = subprocess.Popen[bytes]
 
 
 class LaunchError(UserError):
@@ -247,7 +247,7 @@ def _record(process: subprocess.Popen[bytes], run_dir: RunDir) -> None:
 def ask_engine(
     subject: Literal["models", "sizes", "doctor", "weights"],
     *arguments: str,
-    on_start: Callable[[Asked], None] | None = None,
+    on_start: Callable[[EngineQuery], None] | None = None,
 ) -> Any:
     """Return the decoded output of ``python -m engine.inspect SUBJECT …``; takes a few seconds.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from engine.protocol import MEASURES
-from vld_tui.report.tables import CellValue, Points, Share, Spread, Table, TableColumn
+from vld_tui.report.tables import CellValue, PercentagePoints, Share, Spread, Table, TableColumn
 from vld_tui.runs.statistics import FEWEST, Estimate
 from vld_tui.study.results.inference import find_baseline, pair_up, paired_changes
 from vld_tui.study.results.outcomes import (
@@ -224,7 +224,7 @@ def _accuracies(cloud: Cloud) -> tuple[Spread, Spread | None]:
 
 
 def _centre_cells(
-    cloud: Cloud, changes: tuple[Points | None, Points | None]
+    cloud: Cloud, changes: tuple[PercentagePoints | None, PercentagePoints | None]
 ) -> tuple[CellValue, ...]:
     return (
         cloud.dataset,
@@ -244,7 +244,7 @@ def _centre_cells(
 
 def _changes(
     baseline: Sequence[Outcome], others: Sequence[Outcome]
-) -> tuple[Points | None, Points | None]:
+) -> tuple[PercentagePoints | None, PercentagePoints | None]:
     """Return the change of ID and OOD accuracy, as in the table of differences.
 
     None: ID accuracies on augmented and on plain images are not comparable.
@@ -254,7 +254,7 @@ def _changes(
         return None, None
     ids, oods = (statistics.fmean(each[at] for each in changes) for at in (0, 1))
     is_measured_alike = baseline[0].setting.measured_on == others[0].setting.measured_on
-    return Points(ids) if is_measured_alike else None, Points(oods)
+    return PercentagePoints(ids) if is_measured_alike else None, PercentagePoints(oods)
 
 
 def _measured(cloud: Cloud) -> tuple[tuple[float, Estimate | None], tuple[float, Estimate | None]]:

@@ -93,7 +93,7 @@ def shown(text: str, longest: int = LONGEST_LABEL) -> str:
     return shorten(plain_text(text), longest)
 
 
-class Picture(NamedTuple):
+class FigureFiles(NamedTuple):
     """A finished figure: ``files`` are its bytes by format."""
 
     name: str

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from vld_tui.report.accuracy import OTHER_IMAGES
-from vld_tui.report.tables import CellValue, Points, Share, Table, TableColumn
+from vld_tui.report.tables import CellValue, PercentagePoints, Share, Table, TableColumn
 from vld_tui.study.results.outcomes import Design, Outcome, grouped, in_full, with_ood
 from vld_tui.study.results.selection import (
     METHOD_WORDS,
@@ -125,10 +125,12 @@ def _gaps(oracle: Selection, other: Selection, targets: Sequence[str]) -> list[C
         {choice.target: choice.ood_accuracy for choice in each.choices} for each in (oracle, other)
     )
     gaps: list[CellValue] = [
-        Points(best[target] - reached[target]) if target in best and target in reached else None
+        PercentagePoints(best[target] - reached[target])
+        if target in best and target in reached
+        else None
         for target in targets
     ]
-    return [*gaps, Points(oracle.ood_accuracy - other.ood_accuracy)]
+    return [*gaps, PercentagePoints(oracle.ood_accuracy - other.ood_accuracy)]
 
 
 def _rows(selection: Selection, design: Design) -> list[tuple[CellValue, ...]]:

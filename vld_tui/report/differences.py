@@ -8,7 +8,7 @@ from typing import Final
 from vld_tui.report.tables import (
     Absent,
     CellValue,
-    Points,
+    PercentagePoints,
     Probability,
     Range,
     Table,
@@ -137,7 +137,7 @@ def _row(found: Comparison) -> tuple[CellValue, ...]:
         found.dataset,
         found.setting.label,
         found.baseline.label,
-        Points(found.difference),
+        PercentagePoints(found.difference),
         _range(found.seeds_interval, over_seeds),
         over_seeds,
         _probability(found.seeds_p_value),

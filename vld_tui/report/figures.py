@@ -15,8 +15,8 @@ from vld_tui.report.canvas import (
     INK,
     LINES,
     MARKERS,
+    FigureFiles,
     Look,
-    Picture,
     add_legend,
     files_of,
     fitting,
@@ -122,7 +122,7 @@ def _seeds(fewest: int, most: int) -> str:
     return f"{seeds_text(fewest, most)} seed{'' if most == 1 else 's'}"
 
 
-def cloud_picture(clouds: Sequence[Cloud]) -> Picture:
+def cloud_picture(clouds: Sequence[Cloud]) -> FigureFiles:
     """Draw the clouds of each data set with their outlines and centres."""
     drawn = looks(list(dict.fromkeys(cloud.setting for cloud in clouds)))
     of_dataset = grouped(clouds, lambda cloud: cloud.dataset)
@@ -138,10 +138,10 @@ def cloud_picture(clouds: Sequence[Cloud]) -> Picture:
         "Each point: one cell picked per target, averaged over seeds and then targets; "
         "large marks: centres. " + points_behind(of_dataset)
     )
-    return Picture("clouds", "Clouds in the ID–OOD plane", caption, files)
+    return FigureFiles("clouds", "Clouds in the ID–OOD plane", caption, files)
 
 
-def chain_picture(clouds: Sequence[Cloud]) -> Picture | None:
+def chain_picture(clouds: Sequence[Cloud]) -> FigureFiles | None:
     """Draw the centres joined in order of the compared number, or None without one."""
     field = chain_field([cloud.setting for cloud in clouds])
     if field is None:
@@ -171,10 +171,10 @@ def chain_picture(clouds: Sequence[Cloud]) -> Picture | None:
         f"Centres joined in order of {word}{unjoined}; {bars(_estimates(clouds))}. "
         + runs_behind(of_dataset)
     )
-    return Picture("chain", f"Centres along {word}", caption, files)
+    return FigureFiles("chain", f"Centres along {word}", caption, files)
 
 
-def target_picture(results: Sequence[Outcome]) -> Picture | None:
+def target_picture(results: Sequence[Outcome]) -> FigureFiles | None:
     """Draw ID and OOD accuracy of each setting on each target; None without a target."""
     full = with_ood(in_full(results))
     if not full:
@@ -208,10 +208,10 @@ def target_picture(results: Sequence[Outcome]) -> Picture | None:
         f"Mean over cells of the mean over seeds, per target; {told}. "
         f"{plural(runs, 'run')}, {seeds_behind(full)}."
     )
-    return Picture("targets", "Accuracy by target", caption, files)
+    return FigureFiles("targets", "Accuracy by target", caption, files)
 
 
-def way_picture(ways: Sequence[Way]) -> Picture:
+def way_picture(ways: Sequence[Way]) -> FigureFiles:
     """Draw accuracy along the line between two networks."""
     styles = {"interpolation": "-", "representations": "--"}
     colours = {"id": INK, "ood": VERMILION}
@@ -237,7 +237,7 @@ def way_picture(ways: Sequence[Way]) -> Picture:
         + "; ".join(_way_words(way) for way in ways)
         + "."
     )
-    return Picture("interpolation", "Interpolation between networks", caption, files)
+    return FigureFiles("interpolation", "Interpolation between networks", caption, files)
 
 
 def _way_words(way: Way) -> str:

@@ -21,7 +21,7 @@ class Share(NamedTuple):
     words: str = ""
 
 
-class Points(NamedTuple):
+class PercentagePoints(NamedTuple):
     """A difference of two fractions, displayed in percentage points."""
 
     value: float
@@ -64,7 +64,7 @@ class Probability(NamedTuple):
     value: float
 
 
-CellValue = str | int | Share | Points | Spread | Range | Probability | Absent | None
+CellValue = str | int | Share | PercentagePoints | Spread | Range | Probability | Absent | None
 
 
 class TableColumn(NamedTuple):
@@ -99,7 +99,7 @@ def cell_text(cell: CellValue) -> str:
             text = UNKNOWN
         case Share(value, words):
             text = f"{100 * value:.1f}{f' ({words})' if words else ''}"
-        case Points(value):
+        case PercentagePoints(value):
             text = _signed(value)
         case Spread(value, error, deviation):
             text = f"{100 * value:.1f}"
@@ -125,7 +125,7 @@ def cell_values(cell: CellValue) -> list[str | int | float | None]:
     match cell:
         case Share(value, words):
             return [value, words]
-        case Points(value) | Probability(value):
+        case PercentagePoints(value) | Probability(value):
             return [value]
         case Spread(value, error, deviation, seeds):
             return [value, error, deviation, seeds]

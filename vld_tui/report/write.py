@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from engine.protocol import MEASURES
 from engine.rundir import write_atomic
 from vld_tui.report.accuracy import measure_file
-from vld_tui.report.canvas import Picture
+from vld_tui.report.canvas import FigureFiles
 from vld_tui.report.choices import CHOICE_COLUMNS
 from vld_tui.report.content import Report, results_csv, ways_csv
 from vld_tui.report.figures import chain_picture, cloud_picture, target_picture, way_picture
@@ -75,7 +75,7 @@ def _is_choice_table(path: Path) -> bool:
         return file.read(len(beginning)) == beginning.encode()
 
 
-def draw(report: Report) -> list[Picture]:
+def draw(report: Report) -> list[FigureFiles]:
     """Draw every figure that the report has data for."""
     pictures = [
         cloud_picture(report.clouds) if report.clouds else None,
@@ -144,7 +144,7 @@ def latex_table(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def page(report: Report, pictures: Sequence[Picture]) -> str:
+def page(report: Report, pictures: Sequence[FigureFiles]) -> str:
     """Return the page: ``page.html`` filled in."""
     environment = Environment(
         loader=PackageLoader("vld_tui.report", ""),
@@ -166,7 +166,7 @@ def _without_controls(value: Any) -> Any:
     return value if hasattr(value, "__html__") else plain_text(str(value))
 
 
-def _figure_values(picture: Picture) -> dict[str, Any]:
+def _figure_values(picture: FigureFiles) -> dict[str, Any]:
     """Return a picture for the template, at high resolution."""
     data = picture.files["png"]
     return {

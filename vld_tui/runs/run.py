@@ -31,7 +31,7 @@ UNKNOWN_SPEC: Final = RunSpec(dataset="", model="")
 CONFIGURATION: Final = "configuration"
 """The grouping of runs that differ only in their seeds."""
 MOST_MEMBERS: Final = 200
-Key = str | float | None
+GroupKey = str | float | None
 FORGOTTEN: Final = "FORGOTTEN"
 """State of an ended job that Slurm no longer knows."""
 EXIT_CODE: Final = "exit code "
@@ -287,7 +287,7 @@ class RunSummary(msgspec.Struct, frozen=True):
     None: they differ.
     """
 
-    key: Key
+    key: GroupKey
     newest: Run
     run_ids: tuple[str, ...]
     runs: int

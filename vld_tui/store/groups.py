@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from vld_tui.runs.run import CONFIGURATION, MOST_MEMBERS, STATUSES, Grouping, Key, Run, RunSummary
+from vld_tui.runs.run import (
+    CONFIGURATION,
+    MOST_MEMBERS,
+    STATUSES,
+    Grouping,
+    GroupKey,
+    Run,
+    RunSummary,
+)
 from vld_tui.runs.statistics import of_moments
 from vld_tui.store.database import Database, in_parts
 from vld_tui.store.query import Condition, Query, find_field, row_condition
@@ -26,7 +34,7 @@ def find_grouping(name: str) -> Grouping:
     return Grouping(field.name, field.sql)
 
 
-def member_condition(grouping: Grouping, key: Key) -> Condition:
+def member_condition(grouping: Grouping, key: GroupKey) -> Condition:
     """Return the condition that holds for the runs of one group."""
     return Condition(f"{grouping.sql} IS ?", (key,))
 

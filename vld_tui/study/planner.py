@@ -26,7 +26,7 @@ from vld_tui.launch.datasets import (
     refuse_unfit,
     work_on_datasets,
 )
-from vld_tui.launch.local import Asked, LaunchError, ask_engine
+from vld_tui.launch.local import EngineQuery, LaunchError, ask_engine
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 from vld_tui.study.forecast import Forecast, ImageCounts, StudyCost, forecast, with_disk
@@ -107,7 +107,7 @@ class LocalPlanner:
         self._folders: dict[tuple[str, str], DatasetListing] = {}
         self._asks = threading.Lock()
         self._is_closed = False
-        self._asked: list[Asked] = []
+        self._asked: list[EngineQuery] = []
 
     def datasets(self) -> tuple[DatasetListing, ...]:
         """Return the current data sets."""
@@ -230,7 +230,7 @@ class LocalPlanner:
     def _work(self, request: DatasetRequest, answer_type: type[Answer]) -> Answer:
         return work_on_datasets(request, answer_type, on_start=self._keep)
 
-    def _keep(self, asked: Asked) -> None:
+    def _keep(self, asked: EngineQuery) -> None:
         self._asked = [each for each in self._asked if each.poll() is None] + [asked]
         if self._is_closed:
             asked.kill()

@@ -20,12 +20,12 @@ INTERVALS: Final = (
     f"±: 95% interval over {FEWEST} or more seeds (Student's t); sd: 2 seeds, too few"
 )
 
-Arms = Mapping[str, Sequence[ArmResult]]
+ArmsOfRuns = Mapping[str, Sequence[ArmResult]]
 """Results of additional arms, by run."""
 
 
 def compare_lines(
-    groups: Sequence[RunGroup], arms: Arms | None = None, *, cells: int | None
+    groups: Sequence[RunGroup], arms: ArmsOfRuns | None = None, *, cells: int | None
 ) -> Iterator[str]:
     """Yield a table with a column for each group: the fields that differ, then the results.
 
@@ -59,7 +59,7 @@ def _differences(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
         yield [FIELDS[name].label, *cells]
 
 
-def _results(groups: Sequence[RunGroup], arms: Arms) -> Iterator[list[str]]:
+def _results(groups: Sequence[RunGroup], arms: ArmsOfRuns) -> Iterator[list[str]]:
     runs = [run for group in groups for run in group.runs]
     yield ["status", *(_statuses(group) for group in groups)]
     yield _row("ID", groups, lambda run: run.id_accuracy, _points)
@@ -139,7 +139,7 @@ def _gap(run: Run) -> float | None:
     return None if id_accuracy is None or ood_accuracy is None else ood_accuracy - id_accuracy
 
 
-def _of_arm(arms: Arms, arm: str) -> Mapping[str, ArmResult]:
+def _of_arm(arms: ArmsOfRuns, arm: str) -> Mapping[str, ArmResult]:
     return {run_id: each for run_id, found in arms.items() for each in found if each.arm == arm}
 
 

@@ -35,7 +35,6 @@ from vld_tui.words.numbers import UNKNOWN, duration, moment, plural, size
 from vld_tui.words.palette import HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE, VERMILION, YELLOW
 from vld_tui.words.text import fit, plain_text, shorten, width
 
-Row = tuple[str, str]
 CHANGED_SIGN: Final = "●"
 CHANGED_STYLE: Final = f"bold {YELLOW}"
 FIELD_CELLS: Final = 20
@@ -136,7 +135,7 @@ def _section(title: str, body: RenderableType) -> list[RenderableType]:
     return [Text(title, HEADING_STYLE), body, Text("")]
 
 
-def _state_rows(run: Run) -> Iterator[Row]:
+def _state_rows(run: Run) -> Iterator[tuple[str, str]]:
     yield "run", plain_text(f"{run.run_id}  {run.name}")
     yield "created", moment(run.created_at)
     reached = progress_label(run.step, run.task)

@@ -15,8 +15,8 @@ from rich.style import Style
 from engine.protocol import MEASURES, measures_in
 from vld_tui.runs.curves import Values
 from vld_tui.runs.run import RunPoint
-from vld_tui.views.plot import LABEL_CELLS, LOWEST, NARROWEST, Cell, Line, join_cells
-from vld_tui.views.raster import BLANK, Axis, draw_curve
+from vld_tui.views.plot import LABEL_CELLS, LOWEST, NARROWEST, Line, StyledCell, join_cells
+from vld_tui.views.raster import BLANK, PlotAxis, draw_curve
 from vld_tui.words.numbers import percent, plural
 from vld_tui.words.palette import MANY_MARKS, SERIES_STYLES
 from vld_tui.words.text import plain_text, shorten, width
@@ -90,7 +90,7 @@ def target_names(points: Iterable[RunPoint]) -> dict[TargetDomain, str]:
     }
 
 
-def write_label(canvas: list[list[Cell]], front: Sequence[Position], name: str) -> None:
+def write_label(canvas: list[list[StyledCell]], front: Sequence[Position], name: str) -> None:
     """Write a front's name next to one of its points, in free cells."""
     text = shorten(name, FRONT_LABEL_CELLS)
     cells = width(text)
@@ -102,7 +102,7 @@ def write_label(canvas: list[list[Cell]], front: Sequence[Position], name: str) 
 
 
 def _free_positions(
-    canvas: list[list[Cell]], front: Sequence[Position], cells: int
+    canvas: list[list[StyledCell]], front: Sequence[Position], cells: int
 ) -> Iterator[Position]:
     """Yield free cells next to the points of a front; those in its own rows come first."""
     for down in (0, -1, 1):
@@ -246,9 +246,9 @@ class PlanePlot:
         return target_names(self.points)
 
     @cached_property
-    def _axes(self) -> tuple[Axis, Axis]:
+    def _axes(self) -> tuple[PlotAxis, PlotAxis]:
         ids, oods = _accuracies(self.points)
-        return Axis.around([ids]).widened(_ROOM), Axis.around([oods]).widened(_ROOM)
+        return PlotAxis.around([ids]).widened(_ROOM), PlotAxis.around([oods]).widened(_ROOM)
 
     def _positions(self, width: int, height: int) -> tuple[Values, Values]:
         """Return the column and the row of every point."""
@@ -257,11 +257,11 @@ class PlanePlot:
         columns = np.round(across.positions(ids) * (width - 1))
         return columns, np.round((1 - up.positions(oods)) * (height - 1))
 
-    def _canvas(self, width: int, height: int) -> list[list[Cell]]:
+    def _canvas(self, width: int, height: int) -> list[list[StyledCell]]:
         """Return the cells: the diagonal ID = OOD if visible, the fronts, the trail of the
         current run, the points with the current one on top, the names of the fronts."""
         across, up = self._axes
-        blank: Cell = (" ", Style.null())
+        blank: StyledCell = (" ", Style.null())
         canvas = [[blank] * width for _ in range(height)]
         ends = np.array([across.low, across.high])
         lines = [(*_accuracies(front), _FRONT) for front in self._fronts.values()]
@@ -322,7 +322,7 @@ def _steps(trail: Trail | None) -> Iterator[tuple[Values, Values, Style]]:
         yield pair[0], pair[1], _TRAIL
 
 
-def _percents(across: Axis, cells: int) -> str:
+def _percents(across: PlotAxis, cells: int) -> str:
     line = ""
     ticks = across.ticks(max(2, cells // 12))
     digits = _digits(ticks)

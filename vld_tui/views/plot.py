@@ -14,7 +14,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from vld_tui.runs.curves import Values
-from vld_tui.views.raster import BLANK, DOTS_ACROSS, DOTS_DOWN, Axis, draw_curve, smoothed
+from vld_tui.views.raster import BLANK, DOTS_ACROSS, DOTS_DOWN, PlotAxis, draw_curve, smoothed
 from vld_tui.words.columns import GAP
 from vld_tui.words.numbers import UNKNOWN
 from vld_tui.words.palette import SERIES_MARKS
@@ -38,11 +38,11 @@ _MARK_CELLS: Final = 8
 """Cells between two marks of a dense curve."""
 
 Line = list[Segment]
-Cell = tuple[str, Style]
+StyledCell = tuple[str, Style]
 
 
 @dataclass(frozen=True)
-class Series:
+class PlotSeries:
     """One curve: (n,) steps, ascending, and (n,) values; ``style`` is its colour.
 
     ``marked_x`` is a step to mark, such as the selected one. One that ``is_bound`` of another has
@@ -69,7 +69,7 @@ class Series:
 class View:
     """The chosen view: ``across`` None: every step; ``cursor``: a step."""
 
-    across: Axis | None = None
+    across: PlotAxis | None = None
     cursor: float | None = None
     x_is_log: bool = False
     y_is_log: bool = False
@@ -85,22 +85,22 @@ class Plot:
     """
 
     title: str
-    series: tuple[Series, ...]
+    series: tuple[PlotSeries, ...]
     view: View = View()
     is_percent: bool = False
     has_marks: bool = False
     step_name: Callable[[int], str] = "step {:,}".format
 
     @functools.cached_property
-    def whole(self) -> Axis:
+    def whole(self) -> PlotAxis:
         """Return the axis of every step, including marked ones."""
         is_log = self.view.x_is_log
         known = [each.x if is_log else each.x[[0, -1]] for each in self.series if len(each.x)]
         known += [np.array([x]) for each in self.series if (x := each.marked_x) is not None]
-        return Axis.around(known, is_log=is_log)  # steps ascend, but 0 has no logarithm
+        return PlotAxis.around(known, is_log=is_log)  # steps ascend, but 0 has no logarithm
 
     @property
-    def across(self) -> Axis:
+    def across(self) -> PlotAxis:
         """Return the axis of the visible steps."""
         return self.view.across or self.whole
 
@@ -150,15 +150,15 @@ class Plot:
             return UNKNOWN
         return f"{100 * value:.{digits}f}%" if self.is_percent else f"{value:.3g}"
 
-    def _up(self, shown: Sequence[Series], across: Axis) -> Axis:
+    def _up(self, shown: Sequence[PlotSeries], across: PlotAxis) -> PlotAxis:
         """Return the axis of the visible values."""
         in_sight = []
         for each in shown:
             start, stop = np.searchsorted(each.x, [across.low, across.high])
             in_sight.append(each.y[max(0, start - 1) : stop + 1])
-        return Axis.around(in_sight, is_log=self.view.y_is_log)
+        return PlotAxis.around(in_sight, is_log=self.view.y_is_log)
 
-    def _legend(self, shown: Sequence[Series], cells: int, most_lines: int) -> Iterator[Line]:
+    def _legend(self, shown: Sequence[PlotSeries], cells: int, most_lines: int) -> Iterator[Line]:
         """Yield the title, the state of the view, the curves' names with their values, and the
         marked step if it fits."""
         view = self.view
@@ -189,13 +189,13 @@ class Plot:
             line.append(Segment(mark, _QUIET))
         yield line
 
-    def _marks(self, shown: Sequence[Series]) -> Iterator[str]:
+    def _marks(self, shown: Sequence[PlotSeries]) -> Iterator[str]:
         """Yield the mark of each curve and a space; empty for none."""
         marks = itertools.cycle(SERIES_MARKS)
         for each in shown:
             yield f"{next(marks)} " if self.has_marks and not each.is_bound else ""
 
-    def _mark(self, shown: Sequence[Series]) -> str:
+    def _mark(self, shown: Sequence[PlotSeries]) -> str:
         """Return the marked step, if it is the only one and visible."""
         marked = {each.marked_x for each in shown if each.marked_x is not None}
         if len(marked) != 1:
@@ -204,27 +204,29 @@ class Plot:
         is_in_sight = 0 <= _position(self.across, step) <= 1
         return f"{GAP}{RULE} {step:,.0f}" if is_in_sight else ""
 
-    def _labels(self, up: Axis, rows: int) -> dict[int, str]:
+    def _labels(self, up: PlotAxis, rows: int) -> dict[int, str]:
         """Return the labels of the rows."""
         labels: dict[int, str] = {}
         for tick in up.ticks(max(3, rows // 3)):
             labels.setdefault(round((1 - _position(up, tick)) * (rows - 1)), self.number(tick, 0))
         return labels
 
-    def _rules(self, shown: Sequence[Series], across: Axis, cells: int) -> dict[int, Cell]:
+    def _rules(
+        self, shown: Sequence[PlotSeries], across: PlotAxis, cells: int
+    ) -> dict[int, StyledCell]:
         """Return the columns of vertical lines: marked steps and the cursor."""
         places = [(each.marked_x, RULE, Style.parse(each.style) + _QUIET) for each in shown]
         places.append((self.view.cursor, "│", _STRONG))
-        rules: dict[int, Cell] = {}
+        rules: dict[int, StyledCell] = {}
         for x, character, style in places:
             if x is not None and 0 <= (position := _position(across, x)) <= 1:
                 rules[round(position * (cells - 1))] = (character, style)
         return rules
 
 
-def _gaps(shown: Sequence[Series], across: Axis, cells: int) -> dict[int, Cell]:
+def _gaps(shown: Sequence[PlotSeries], across: PlotAxis, cells: int) -> dict[int, StyledCell]:
     """Return the columns of the lowest row that mark non-finite values."""
-    gaps: dict[int, Cell] = {}
+    gaps: dict[int, StyledCell] = {}
     for each in shown:
         places = across.positions(each.x[~np.isfinite(each.y)])
         places = places[(places >= 0) & (places <= 1)]
@@ -234,7 +236,7 @@ def _gaps(shown: Sequence[Series], across: Axis, cells: int) -> dict[int, Cell]:
 
 
 def _marked_cells(
-    series: Series, across: Axis, up: Axis, cells: int, rows: int
+    series: PlotSeries, across: PlotAxis, up: PlotAxis, cells: int, rows: int
 ) -> tuple[npt.NDArray[np.int_], npt.NDArray[np.int_]]:
     """Return the rows and columns of a curve's marks: at its values, or at some of them if there
     are many."""
@@ -252,7 +254,7 @@ def _width(line: Line) -> int:
     return sum(segment.cell_length for segment in line)
 
 
-def _position(axis: Axis, value: float) -> float:
+def _position(axis: PlotAxis, value: float) -> float:
     return float(axis.positions(np.array([value]))[0])
 
 
@@ -264,7 +266,7 @@ def _row(text: str, owners: npt.NDArray[np.int16], styles: Sequence[Style]) -> L
     ]
 
 
-def join_cells(cells: Sequence[Cell]) -> Line:
+def join_cells(cells: Sequence[StyledCell]) -> Line:
     """Join neighbours of the same style."""
     return [
         Segment("".join(character for character, _ in group), style)
@@ -272,7 +274,7 @@ def join_cells(cells: Sequence[Cell]) -> Line:
     ]
 
 
-def _steps(across: Axis, cells: int) -> str:
+def _steps(across: PlotAxis, cells: int) -> str:
     """Return the line of steps below the curves; those that do not fit are left out."""
     line = ""
     for tick in across.ticks(max(2, cells // 12)):

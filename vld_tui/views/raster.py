@@ -30,7 +30,7 @@ _MOST_GAPS: Final = 64
 
 
 @dataclass(frozen=True)
-class Axis:
+class PlotAxis:
     """A range of numbers mapped to dots, linearly or with ``is_log`` logarithmically."""
 
     low: float
@@ -109,7 +109,7 @@ class Axis:
 
 
 def draw_curve(
-    x: Values, y: Values, across: Axis, up: Axis, cells: int, rows: int
+    x: Values, y: Values, across: PlotAxis, up: PlotAxis, cells: int, rows: int
 ) -> npt.NDArray[np.int32]:
     """Draw one curve.
 
@@ -139,7 +139,7 @@ def draw_curve(
     return bits
 
 
-def thinned(x: Values, y: Values, across: Axis, width: int) -> tuple[Values, Values]:
+def thinned(x: Values, y: Values, across: PlotAxis, width: int) -> tuple[Values, Values]:
     """Return four points for each visible column of dots: the first, the lowest, the highest and
     the last. Drawing them gives the same picture as drawing all.
 

@@ -9,7 +9,7 @@ import pytest
 from textual.app import App, ComposeResult
 
 from vld_tui.dashboard.widgets.chart import Chart
-from vld_tui.views.plot import Series
+from vld_tui.views.plot import PlotSeries
 
 
 class OneChart(App[None]):
@@ -24,7 +24,7 @@ class OneChart(App[None]):
 
     def on_mount(self) -> None:
         steps = np.arange(101.0)
-        self.chart.set_series("loss", [Series("a", steps, 1 / (1 + steps), "blue")])
+        self.chart.set_series("loss", [PlotSeries("a", steps, 1 / (1 + steps), "blue")])
         self.chart.focus()
 
 

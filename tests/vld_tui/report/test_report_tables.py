@@ -24,7 +24,7 @@ from vld_tui.report.choices import NO_HELD_OUT_SOURCES, choice_tables
 from vld_tui.report.differences import EQUAL, ONE_SPLIT, differences
 from vld_tui.report.tables import (
     Absent,
-    Points,
+    PercentagePoints,
     Probability,
     Range,
     Share,
@@ -47,7 +47,8 @@ _DESIGN = Design(("dropout_rate",), ("lr", "weight_decay"))
 
 
 def test_cells_are_written_in_percent_and_points() -> None:
-    cells = [None, Share(0.7345, "λ 0.9"), Points(-0.0215), Points(0.0001), Spread(0.5, 0.012),
+    cells = [None, Share(0.7345, "λ 0.9"), PercentagePoints(-0.0215),
+             PercentagePoints(0.0001), Spread(0.5, 0.012),
              Spread(0.5, None), Spread(0.5, 0.007, 0.01, 2), Spread(0.5, 0.02, 0.01, 3),
              Absent("2 seeds"), Range(-0.01, 0.02), Probability(0.0123), Probability(1e-4),
              1296, "as it is"]  # fmt: skip

@@ -12,11 +12,11 @@ from scipy import stats
 
 from benchmarks.coverage import CASES, TARGETS, monte_carlo_error, simulate
 from vld_tui.report.differences import OVER_TARGETS
+from vld_tui.runs.curves import Values
 from vld_tui.study.results.inference import (
     FEW,
     Bounds,
     Inference,
-    Values,
     bootstrap_interval,
     draw_targets,
     holm,

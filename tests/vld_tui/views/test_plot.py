@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from rich.style import Style
 
-from vld_tui.views.plot import GAP_MARK, Plot, Series, View
-from vld_tui.views.raster import Axis
+from vld_tui.views.plot import GAP_MARK, Plot, PlotSeries, View
+from vld_tui.views.raster import PlotAxis
 from vld_tui.words.text import width
 
 STEPS = np.array([0.0, 50, 100, 150, 200])
-RISING = Series("OOD", STEPS, np.array([0.3, 0.4, 0.45, 0.5, 0.5]), "dark_orange", 150)
-FLAT = Series("ID", STEPS, np.array([0.6, 0.6, np.nan, 0.6, 0.6]), "dodger_blue1")
+RISING = PlotSeries("OOD", STEPS, np.array([0.3, 0.4, 0.45, 0.5, 0.5]), "dark_orange", 150)
+FLAT = PlotSeries("ID", STEPS, np.array([0.6, 0.6, np.nan, 0.6, 0.6]), "dodger_blue1")
 
 
 def text(plot: Plot, cells: int = 60, rows: int = 12) -> list[str]:
@@ -59,7 +59,7 @@ def test_a_marked_step_0_stands_as_a_line_too() -> None:
     ],
 )
 def test_a_marked_step_is_named_where_it_is_one_and_there_is_room(
-    series: tuple[Series, ...],
+    series: tuple[PlotSeries, ...],
 ) -> None:
     assert "┊" not in text(Plot("accuracy", series, is_percent=True), cells=46)[0]
 
@@ -72,7 +72,7 @@ def test_the_cursor_reads_every_curve() -> None:
 
 
 def test_only_the_values_in_sight_make_the_axis() -> None:
-    early = Plot("loss", (RISING,), View(across=Axis(0, 60)))
+    early = Plot("loss", (RISING,), View(across=PlotAxis(0, 60)))
     labels = [line[:6].strip() for line in text(early)[1:-1]]
     assert "0.5" not in labels
     assert "0.4" in labels
@@ -92,7 +92,7 @@ def test_little_room_is_no_trouble(cells: int, rows: int) -> None:
 
 
 def test_nothing_to_draw_is_an_empty_picture() -> None:
-    for series in ((), (Series("none", np.array([]), np.array([]), "red"),)):
+    for series in ((), (PlotSeries("none", np.array([]), np.array([]), "red"),)):
         assert len(text(Plot("loss", series))) == 12
 
 
@@ -102,7 +102,7 @@ def test_marks_tell_curves_apart_without_colour() -> None:
     drawn = "".join(lines[1:-1])
     assert (drawn.count("●"), drawn.count("▲")) == (4, 5), "one at each value"
     steps = np.arange(10_000.0)
-    many = (Series("a", steps, steps, "red"), Series("b", steps, -steps, "blue"))
+    many = (PlotSeries("a", steps, steps, "red"), PlotSeries("b", steps, -steps, "blue"))
     drawn = "".join(text(Plot("many", many, has_marks=True))[1:-1])
     assert 4 <= drawn.count("●") <= 8
     assert 4 <= drawn.count("▲") <= 8
@@ -127,7 +127,7 @@ def test_a_curve_and_its_value_have_its_colour() -> None:
 
 
 def test_a_single_value_is_drawn() -> None:
-    one = Series("ID", np.array([0.0]), np.array([0.5]), "green")
+    one = PlotSeries("ID", np.array([0.0]), np.array([0.5]), "green")
     assert "●" in "".join(text(Plot("accuracy", (one,), has_marks=True))[1:-1])
 
 
@@ -137,7 +137,7 @@ def test_a_step_is_named_as_asked() -> None:
 
 
 def test_names_are_plain_text() -> None:
-    series = Series("[red]\x1b[2J", STEPS, STEPS, "green")
+    series = PlotSeries("[red]\x1b[2J", STEPS, STEPS, "green")
     assert "[red]␛[2J" in text(Plot("x", (series,)))[0]
 
 

@@ -12,7 +12,7 @@ from textual_hires_canvas import Canvas, HiResMode
 from textual_plot import PlotWidget
 
 from vld_tui.runs.curves import Values
-from vld_tui.views.raster import BLANK, DOTS_ACROSS, DOTS_DOWN, Axis, draw_curve
+from vld_tui.views.raster import BLANK, DOTS_ACROSS, DOTS_DOWN, PlotAxis, draw_curve
 
 BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 CLOSE_DOTS = 2
@@ -28,7 +28,7 @@ def dots_of(cells: npt.NDArray[np.int32]) -> Dots:
     return spread.transpose(0, 2, 1, 3).reshape(rows * DOTS_DOWN, columns * DOTS_ACROSS)
 
 
-def theirs(x: Values, y: Values, across: Axis, up: Axis) -> Dots:
+def theirs(x: Values, y: Values, across: PlotAxis, up: PlotAxis) -> Dots:
     """Draw with textual-plot, and take what stands within its frame."""
 
     class Plotted(App[None]):
@@ -67,7 +67,7 @@ def test_dots_stand_where_another_widget_puts_them(kind: str) -> None:
         "accuracy": 0.8 - 0.5 * np.exp(-x / 60) + 0.05 * np.sin(x / 25),
         "steps": np.floor(x / 80) % 2,
     }[kind]
-    across, up = Axis.around([x]).widened(0.02), Axis.around([y]).widened(0.05)
+    across, up = PlotAxis.around([x]).widened(0.02), PlotAxis.around([y]).widened(0.05)
     other = theirs(x, y, across, up)
     rows, columns = other.shape
     mine = dots_of(draw_curve(x, y, across, up, columns // DOTS_ACROSS, rows // DOTS_DOWN))

@@ -12,7 +12,7 @@ from engine.protocol import MetricKey
 from engine.protocol.measures import ACCURACY
 from vld_tui.dashboard.feed import RunCurves
 from vld_tui.study.results.groups import RunGroup, distinctions, group_by_seed, group_labels
-from vld_tui.views.plot import Series
+from vld_tui.views.plot import PlotSeries
 from vld_tui.words.palette import ID_STYLE, OOD_STYLE, SERIES_STYLES
 
 KeyOfArm = Callable[[str], MetricKey]
@@ -24,7 +24,7 @@ class ChartContent(NamedTuple):
     """A chart's title and its curves."""
 
     title: str
-    series: tuple[Series, ...]
+    series: tuple[PlotSeries, ...]
 
 
 def chart_contents(
@@ -64,7 +64,7 @@ def chart_contents(
     return first, second, third
 
 
-def _of_runs(watched: Sequence[RunCurves], key_of: KeyOfArm) -> tuple[Series, ...]:
+def _of_runs(watched: Sequence[RunCurves], key_of: KeyOfArm) -> tuple[PlotSeries, ...]:
     runs = [each.run for each in watched]
     told = distinctions([run.name for run in runs], [run.spec for run in runs])
     return _known(
@@ -84,7 +84,7 @@ def _of_groups(
     groups: Sequence[RunGroup],
     curves: Mapping[str, RunCurves],
     key_of: KeyOfArm,
-) -> Iterator[Series]:
+) -> Iterator[PlotSeries]:
     """Yield each group's mean and spread at the steps that all of its runs have."""
     for index, (group, label) in enumerate(zip(groups, group_labels(groups), strict=True)):
         style = SERIES_STYLES[index % len(SERIES_STYLES)]
@@ -98,11 +98,11 @@ def _of_groups(
         if len(known) > 1:
             deviation = values.std(axis=0, ddof=1)
             for bound in (mean - deviation, mean + deviation):
-                yield Series("", steps, bound, f"dim {style}", is_bound=True)
-        yield Series(label, steps, mean, style)
+                yield PlotSeries("", steps, bound, f"dim {style}", is_bound=True)
+        yield PlotSeries(label, steps, mean, style)
 
 
-def _arms(run: RunCurves) -> Iterator[Series]:
+def _arms(run: RunCurves) -> Iterator[PlotSeries]:
     """Yield ID and OOD accuracy of additional arms, each in its own colour."""
     arms = sorted({key.arm for key in run.curves if key == MetricKey.id(key.arm)} - {run.run.arm})
     for index, arm in enumerate(arms):
@@ -111,10 +111,10 @@ def _arms(run: RunCurves) -> Iterator[Series]:
         selected = int(steps[values.argmax()])
         for key, title in ((MetricKey.id(arm), "ID"), (MetricKey.ood(arm), "OOD")):
             if key in run.curves:  # no OOD accuracy without a target
-                yield Series(f"{title} {arm}", *run.curves[key], style, selected)
+                yield PlotSeries(f"{title} {arm}", *run.curves[key], style, selected)
 
 
-def _domains(run: RunCurves) -> tuple[Series, ...]:
+def _domains(run: RunCurves) -> tuple[PlotSeries, ...]:
     """Return the accuracy of each source's held-out images, and of the target's others."""
     split_of = {run.run.target: "in"}
     own = run.run.arm
@@ -140,12 +140,12 @@ def _domains(run: RunCurves) -> tuple[Series, ...]:
     )
 
 
-def _series(run: RunCurves, key: MetricKey, name: str, style: str) -> Series | None:
+def _series(run: RunCurves, key: MetricKey, name: str, style: str) -> PlotSeries | None:
     if key not in run.curves:
         return None
     steps, values = run.curves[key]
-    return Series(name, steps, values, style, run.run.selected_step)
+    return PlotSeries(name, steps, values, style, run.run.selected_step)
 
 
-def _known(series: Sequence[Series | None]) -> tuple[Series, ...]:
+def _known(series: Sequence[PlotSeries | None]) -> tuple[PlotSeries, ...]:
     return tuple(each for each in series if each is not None)

@@ -12,7 +12,7 @@ from textual.binding import BindingType
 
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.text import Drawing
-from vld_tui.views.plot import LABEL_CELLS, Line, Plot, Series, View
+from vld_tui.views.plot import LABEL_CELLS, Line, Plot, PlotSeries, View
 
 SMOOTHING: Final = (0.0, 0.6, 0.9, 0.97)
 """Weights of the past that ``s`` cycles through."""
@@ -41,7 +41,7 @@ class Chart(Drawing, can_focus=True):
         super().__init__(**settings)
         without_colour = bool(os.environ.get("NO_COLOR"))
         self._plot = Plot("", (), is_percent=is_percent, has_marks=without_colour)
-        self._all: tuple[Series, ...] = ()
+        self._all: tuple[PlotSeries, ...] = ()
         self._filter = ""
 
     @property
@@ -49,7 +49,7 @@ class Chart(Drawing, can_focus=True):
         """Return what is shown."""
         return self._plot
 
-    def set_series(self, title: str, series: Sequence[Series]) -> None:
+    def set_series(self, title: str, series: Sequence[PlotSeries]) -> None:
         """Show other curves in the same view."""
         self._all = tuple(series)
         self._show(replace(self._plot, title=title, series=self._wanted()))
@@ -130,7 +130,7 @@ class Chart(Drawing, can_focus=True):
         """Return the curves at a size."""
         return self._plot.lines(cells, rows)
 
-    def _wanted(self) -> tuple[Series, ...]:
+    def _wanted(self) -> tuple[PlotSeries, ...]:
         """Return the curves that match the filter; bounds, which have no names, are left out."""
         wanted = self._filter.casefold()
         return tuple(each for each in self._all if wanted in each.name.casefold())

@@ -20,7 +20,7 @@ from vld_tui.launch.slurm.commands import SlurmError, minutes_of
 from vld_tui.words.toml_text import change_toml, read_toml
 
 Words = tuple[str, ...]
-Count = Annotated[int, msgspec.Meta(ge=1)]
+PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 NONE: Final = "none"
 """Value that stands for the cluster's default."""
 _WRITTEN: Final = ("time", "mem")
@@ -63,13 +63,13 @@ class SlurmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ),
     ] = None
     gpus_per_run: Annotated[int, msgspec.Meta(ge=0), about("GPUs per run.", metavar="N")] = 1
-    cpus: Annotated[Count | None, about("CPU cores per job.", metavar="N")] = None
+    cpus: Annotated[PositiveInt | None, about("CPU cores per job.", metavar="N")] = None
     mem: Annotated[str | None, about("Memory per job, such as 32G.", metavar="SIZE")] = None
     array_parallelism: Annotated[
-        Count | None, about("Maximum concurrent jobs of an array.", metavar="N")
+        PositiveInt | None, about("Maximum concurrent jobs of an array.", metavar="N")
     ] = None
-    pack: Annotated[Count, about("Runs per job, one after another.", metavar="N")] = 1
-    runs_per_gpu: Annotated[Count, about("Concurrent runs per GPU.", metavar="N")] = 1
+    pack: Annotated[PositiveInt, about("Runs per job, one after another.", metavar="N")] = 1
+    runs_per_gpu: Annotated[PositiveInt, about("Concurrent runs per GPU.", metavar="N")] = 1
     setup: Annotated[
         Words, about("Shell command before the runs, such as 'module load cuda'.", metavar="LINE")
     ] = ()

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from vld_tui.runs.curves import Values
 from vld_tui.runs.statistics import FEWEST, t_975
 from vld_tui.study.results.outcomes import (
     Cell,
@@ -36,7 +36,6 @@ POWER: Final = 0.8
 MOST_SEEDS: Final = 10_000
 """Number of seeds above which a difference counts as undetectable."""
 
-Values = npt.NDArray[np.float64]
 Bounds = tuple[float, float]
 Differences = Mapping[str, Mapping[Seed, float]]
 """OOD accuracy of one setting less that of another, by target and seed."""
