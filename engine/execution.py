@@ -68,7 +68,9 @@ class Execution:
         return torch.autocast(self.device.type, dtype=DTYPES[self.precision])
 
     def lay_out(self, images: Tensor) -> Tensor:
-        """Return images (B, 3, S, S) in the memory format."""
+        """Return images (B, 3, S, S) in the memory format; frozen features are returned as is."""
+        if images.ndim < 4:
+            return images
         return images.contiguous(memory_format=MEMORY_FORMATS[self.memory_format])
 
     def prepare(self, module: torch.nn.Module) -> None:

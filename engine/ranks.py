@@ -25,7 +25,8 @@ from engine.model import FineTunedNetwork
 T = TypeVar("T")
 
 Backbone = Callable[[Tensor, int | None], Tensor]
-"""Computes Φ (B, D) of images (B, 3, S, S) in chunks of a given size (None: all)."""
+"""Computes Φ (B, D) of images (B, 3, S, S), or of their frozen features, in chunks of a given size
+(None: all)."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,10 @@ class Ranks:
 
         This copies the first rank's weights to all ranks.
         """
-        if self.size == 1:
-            return network.features
         head = list(network.head.parameters())
+        trained = [each for each in network.module.parameters() if each.requires_grad]
+        if self.size == 1 or len(trained) == len(head):  # only the last layer is trained
+            return network.features
         for each in head:  # every rank computes the whole gradient, so it is not summed
             each.requires_grad_(False)
         device = head[0].device

@@ -18,6 +18,7 @@ from engine.data import RunData, evaluation_batches, validation_augmentation
 from engine.evaluate import Evaluation, evaluate_domains, network_predictor
 from engine.execution import Execution
 from engine.model import FineTunedNetwork
+from engine.model.linear import is_frozen
 from engine.protocol import RunSpec
 
 BATCHNORM_IMAGES: Final = 1024
@@ -41,7 +42,11 @@ class Averaged:
         self._running = network.module
         self.network: FineTunedNetwork = copy.deepcopy(network)
         state = network.module.state_dict()
-        self._averages = [name for name, each in state.items() if each.is_floating_point()]
+        self._averages = [
+            name
+            for name, each in state.items()
+            if each.is_floating_point() and not is_frozen(network.module, name)
+        ]
         exact = torch.float32 if execution.device.type == "mps" else torch.float64
         self._sums = [torch.zeros_like(state[name], dtype=exact) for name in self._averages]
         self._count = 0

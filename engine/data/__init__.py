@@ -6,10 +6,14 @@ from engine.data.batches import (
     evaluation_batches,
     validation_augmentation,
 )
+from engine.data.frozen import FeatureRows, FrozenFeatures, RowsInMemory
 from engine.data.load import DomainData, RunData, load_data, seed_hash, split_groups, split_indices
 
 __all__ = [
     "DomainData",
+    "FeatureRows",
+    "FrozenFeatures",
+    "RowsInMemory",
     "RunData",
     "TrainingBatches",
     "ValidationAugmentation",

@@ -1,5 +1,7 @@
 """Batches of images: sampled with replacement for training, in order for evaluation.
 
+If a run reads frozen features in place of images, batches have these.
+
 Validation images can be augmented by the training transform, as DomainBed evaluates them.
 """
 
@@ -24,16 +26,20 @@ from engine.ranks import ALONE, Ranks
 
 AT_ONCE = 64
 """Maximum number of original files decoded at a time."""
+FROZEN_AT_ONCE = 4096
+"""Minimum number of frozen features evaluated at a time, as they need little memory."""
 
 LoadImages = Callable[[slice], Tensor]
-"""Returns a slice of a domain's images to evaluate, (b, S, S, 3) uint8 on the device."""
+"""Returns a slice of a domain's images to evaluate, (b, S, S, 3) uint8 on the device, or their
+frozen features."""
 
 
 class TrainingBatches:
     """Endless training batches: the same number of images of every source domain.
 
-    All randomness (images and augmentation) comes from one CPU generator, whose state is the
-    position in the sequence of batches. Every rank draws the whole batch and loads its own images.
+    All randomness (images, and augmentation or views) comes from one CPU generator, whose state is
+    the position in the sequence of batches. Every rank draws the whole batch and loads its own
+    images.
     """
 
     def __init__(
@@ -75,13 +81,17 @@ class TrainingBatches:
         """Draw a batch, with replacement, from the training images of every source domain.
 
         Returns:
-            This rank's images, (b, 3, S, S) float32, normalised, and the labels of all images, (B,)
-            int64, on the device, ordered by domain.
+            This rank's images, (b, 3, S, S) float32, normalised, or their frozen features, and the
+            labels of all images, (B,) int64, on the device, ordered by domain.
         """
         chosen = [(domain, self._draw_indices(domain)) for domain in self._sources]
         self.drawn = np.concatenate([domain.rows[indices] for domain, indices in chosen])
         labels = torch.cat([domain.labels[indices] for domain, indices in chosen])
         share = self._ranks.share(len(labels))
+        if (frozen := self._sources[0].frozen) is not None:
+            views = torch.randint(len(frozen.views), (len(labels),), generator=self._generator)
+            features = frozen.take_views(self.drawn[share], views[share].numpy())
+            return send(features, self._device), send(labels, self._device)
         if self._pil is None:
             cached = self._sources[0].cached
             raw = send(torch.from_numpy(cached.take(self.drawn[share])), self._device)
@@ -183,20 +193,27 @@ def evaluation_batches(
         load: returns the images of a slice of ``indices``; None: the cached ones.
 
     Yields:
-        This rank's images, (b, 3, S, S) float32, normalised, and the labels of all images, (B,)
-        int64.
+        This rank's images, (b, 3, S, S) float32, normalised, or their frozen features, and the
+        labels of all images, (B,) int64.
     """
+    frozen = domain.frozen
 
     def cached(part: slice) -> Tensor:
+        if frozen is not None:
+            return send(frozen.take(domain.rows[indices[part]]), device)
         return send(domain.images(indices[part]), device)
 
     load = load or cached
+    if frozen is not None:
+        batch_size = max(batch_size, FROZEN_AT_ONCE)
     of_all = batch_size * ranks.size
     for start in range(0, len(indices), of_all):
         labels = domain.labels[indices[start : start + of_all]]
         share = ranks.share(len(labels))
-        images = load(slice(start + share.start, start + share.stop))
-        yield network_input(images, mean, std), send(labels, device)
+        inputs = load(slice(start + share.start, start + share.stop))
+        if frozen is None:
+            inputs = network_input(inputs, mean, std)
+        yield inputs, send(labels, device)
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
@@ -235,7 +252,10 @@ class ValidationAugmentation:
         generator = torch.Generator().manual_seed(
             seed_hash("validation", self._seed, step, domain.name)
         )
-        pil, rows = self._pil, domain.rows[indices]
+        pil, rows, frozen = self._pil, domain.rows[indices], domain.frozen
+        if frozen is not None:
+            views = torch.randint(len(frozen.views), (len(rows),), generator=generator).numpy()
+            return lambda part: send(frozen.take_views(rows[part], views[part]), device)
         if pil is not None:
             seeds = torch.randint(2**63 - 1, (len(indices),), generator=generator)
 

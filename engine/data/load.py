@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from engine.data.frozen import FrozenFeatures
 from engine.datasets.cache import CachedImages, cached_images
 from engine.datasets.catalog import (
     find_held_out_source,
@@ -48,6 +49,7 @@ class DomainData:
         in_indices: training images, in 0 … n−1.
         out_indices: validation images, in 0 … n−1.
         is_held_out: a source that is left out of training as well.
+        frozen: features that the run reads in place of the images, of all domains.
     """
 
     name: str
@@ -58,6 +60,7 @@ class DomainData:
     in_indices: Indices
     out_indices: Indices
     is_held_out: bool = False
+    frozen: FrozenFeatures | None = None
 
     @property
     def is_source(self) -> bool:
@@ -114,6 +117,10 @@ class RunData:
     def target(self) -> DomainData | None:
         """Return the target domain, if there is one."""
         return next((domain for domain in self.domains if domain.is_target), None)
+
+    def reading(self, frozen: FrozenFeatures) -> RunData:
+        """Return the data with features in place of images."""
+        return replace(self, domains=tuple(replace(each, frozen=frozen) for each in self.domains))
 
 
 def load_data(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -21,6 +22,8 @@ RATIO: Final = (3 / 4, 4 / 3)
 CROP_ATTEMPTS: Final = 10
 JITTER: Final = 0.3
 GRAYSCALE_PROBABILITY: Final = 0.1
+_BOXES: Final = 4 * CROP_ATTEMPTS
+_NUMBERS: Final = 2 + 4 + 4 + _BOXES
 ROUNDING: Final = 1e-6
 """Tolerance in pixels for comparisons with whole pixels."""
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
@@ -67,6 +70,18 @@ class AugmentParameters:
         return torch.cat((first, after), dim=1).long()
 
 
+class _Uniform(NamedTuple):
+    """Uniform random numbers in [0, 1) for the parameters of B images, float64.
+
+    ``two`` is (B, 2), ``jitter`` (B, 4), ``boxes`` (4, B, ``CROP_ATTEMPTS``), ``order`` (B, 4).
+    """
+
+    two: Tensor
+    jitter: Tensor
+    boxes: Tensor
+    order: Tensor
+
+
 def draw_parameters(
     sizes: Tensor, image_size: int, generator: torch.Generator
 ) -> AugmentParameters:
@@ -78,51 +93,68 @@ def draw_parameters(
         generator: on the CPU.
     """
     count = len(sizes)
-    uniform = torch.rand(count, 2, generator=generator, dtype=torch.float64)
-    jitter = torch.rand(count, 4, generator=generator, dtype=torch.float64) * 2 - 1
-    factors = JITTER * jitter
+    shapes = (count, 2), (count, 4), (4, count, CROP_ATTEMPTS), (count, 4)
+    drawn = [torch.rand(shape, generator=generator, dtype=torch.float64) for shape in shapes]
+    return _parameters(sizes, image_size, _Uniform(*drawn))
+
+
+def parameters_of_seeds(sizes: Tensor, image_size: int, seeds: Sequence[int]) -> AugmentParameters:
+    """Return the parameters of B images, each drawn from a seed of its own.
+
+    Args:
+        sizes: width and height of the original images, in pixels, (B, 2).
+        image_size: side S of the resized images, in pixels.
+        seeds: non-negative, (B,).
+    """
+    numbers = [np.random.Generator(np.random.Philox(key=seed)).random(_NUMBERS) for seed in seeds]
+    two, jitter, order, boxes = torch.from_numpy(np.array(numbers)).split((2, 4, 4, _BOXES), dim=1)
+    of_boxes = boxes.reshape(len(sizes), 4, CROP_ATTEMPTS).transpose(0, 1)
+    return _parameters(sizes, image_size, _Uniform(two, jitter, of_boxes, order))
+
+
+def _parameters(sizes: Tensor, image_size: int, uniform: _Uniform) -> AugmentParameters:
+    factors = JITTER * (uniform.jitter * 2 - 1)
     factors[:, :HUE] += 1
     return AugmentParameters(
-        box=_draw_boxes(sizes, image_size, generator),
-        flip=uniform[:, 0] < 0.5,
+        box=_boxes(sizes, image_size, uniform.boxes),
+        flip=uniform.two[:, 0] < 0.5,
         factors=factors.float(),
-        order=torch.rand(count, 4, generator=generator, dtype=torch.float64).argsort(dim=1),
-        grayscale=uniform[:, 1] < GRAYSCALE_PROBABILITY,
+        order=uniform.order.argsort(dim=1),
+        grayscale=uniform.two[:, 1] < GRAYSCALE_PROBABILITY,
     )
 
 
-def _draw_boxes(sizes: Tensor, image_size: int, generator: torch.Generator) -> Tensor:
-    """Draw crops of the originals like ``RandomResizedCrop.get_params``, in resized coordinates.
+def _boxes(sizes: Tensor, image_size: int, uniform: Tensor) -> Tensor:
+    """Return crops of the originals like ``RandomResizedCrop.get_params``, in resized coordinates.
 
-    Crops of square originals are drawn in whole pixels of the resized image.
+    Crops of square originals are in whole pixels of the resized image.
     """
     is_square = sizes[:, :1] == sizes[:, 1:]
     frame = torch.where(is_square, image_size, sizes).double()
-    crops = _crops(frame[:, :1], frame[:, 1:], generator)
+    crops = _crops(frame[:, :1], frame[:, 1:], uniform)
     boxes = crops * image_size / frame.flip(1).repeat(1, 2)
     return boxes if is_square.all() else _align(boxes, image_size)
 
 
-def _crops(width: Tensor, height: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw ten boxes and use the first that fits, or else a central one of the nearest ratio.
+def _crops(width: Tensor, height: Tensor, uniform: Tensor) -> Tensor:
+    """Return the first of ten boxes that fits, or else a central one of the nearest ratio.
 
     Args:
         width: of the images, (B, 1) float64.
         height: of the images, (B, 1) float64.
-        generator: on the CPU.
+        uniform: random numbers, see :class:`_Uniform`.
 
     Returns:
         top, left, height and width, (B, 4), whole numbers.
     """
     count = len(width)
-    draws = torch.rand(4, count, CROP_ATTEMPTS, generator=generator, dtype=torch.float64)
-    area = (SCALE[0] + (SCALE[1] - SCALE[0]) * draws[0]) * (width * height)
+    area = (SCALE[0] + (SCALE[1] - SCALE[0]) * uniform[0]) * (width * height)
     log_low, log_high = math.log(RATIO[0]), math.log(RATIO[1])
-    ratio = (log_low + (log_high - log_low) * draws[1]).exp()
+    ratio = (log_low + (log_high - log_low) * uniform[1]).exp()
     crop_width, crop_height = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
     fits = (crop_width > 0) & (crop_width <= width) & (crop_height > 0) & (crop_height <= height)
-    top = ((height - crop_height + 1) * draws[2]).floor()
-    left = ((width - crop_width + 1) * draws[3]).floor()
+    top = ((height - crop_height + 1) * uniform[2]).floor()
+    left = ((width - crop_width + 1) * uniform[3]).floor()
     boxes = torch.stack((top, left, crop_height, crop_width), dim=2)
     chosen = boxes[torch.arange(count), fits.int().argmax(dim=1)]
     has_fit = fits.any(dim=1, keepdim=True)

@@ -2,17 +2,14 @@
 
 The cache of a data set at one size is a folder with ``pixels.bin`` (uint8, N × S × S × 3, in the
 order of the data set's files), ``sizes.bin`` (width and height of the originals: two little-endian
-int32 per image, then their CRC-32) and ``manifest.json``. It is built under a temporary name and
-renamed when complete, so an incomplete cache is never used; if several processes need it, one
-builds it while the others wait. Caches of older versions lack the sizes, which are then read from
-the images' headers.
+int32 per image, then their CRC-32) and ``manifest.json``, an entry of :mod:`engine.cache`. Caches
+of older versions lack the sizes, which are then read from the images' headers.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import mmap
 import os
 import shutil
 import zlib
@@ -25,25 +22,21 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from engine.cache import MANIFEST, SPARE_BYTES, MappedRows, checksum, find_or_make
 from engine.datasets.duplicates import same_content
 from engine.datasets.folders import ImageSet
 from engine.datasets.progress import Progress
 from engine.errors import DataError
 from engine.machine.disk import is_full, write_atomic
 from engine.machine.processor import usable_cores
-from engine.rundir.lock import held
 from engine.text import format_size
 
 FORMAT_VERSION: Final = 2
 CHANNELS: Final = 3
-CHECKED_BYTES: Final = 256 * 2**20
-"""Maximum bytes read to verify a cache: all of a small one, evenly spaced images of a large one."""
-RESIDENT_BYTES: Final = 64 * 2**20
-"""Bytes read from the mapping after which its memory is released."""
+PIXELS: Final = "pixels.bin"
 TASK_IMAGES: Final = 32
 """Images that a thread decodes per task."""
-SPARE_BYTES: Final = 64 * 2**20
-"""Free disk space that must remain after writing a cache."""
+
 Pixels = npt.NDArray[np.uint8]
 Sizes = npt.NDArray[np.int32]
 """Width and height in pixels, (N, 2); 0 if the image cannot be read."""
@@ -59,7 +52,7 @@ class Manifest(msgspec.Struct, frozen=True):
     """Description of a cache.
 
     ``unreadable`` maps image indices to reasons; their pixels are 0. ``copies`` are groups of
-    images with the same pixels; caches of older versions lack them.
+    images with the same pixels. ``about`` is for listings. Caches of older versions lack both.
     """
 
     format_version: int
@@ -68,6 +61,7 @@ class Manifest(msgspec.Struct, frozen=True):
     checksum: int
     unreadable: dict[int, str]
     copies: list[list[int]] = []
+    about: dict[str, str | int] = {}
 
 
 class CachedImages:
@@ -82,23 +76,16 @@ class CachedImages:
         copies: groups of indices of images with the same pixels; empty if unknown.
     """
 
-    def __init__(self, mapped: mmap.mmap, sizes: Sizes, manifest: Manifest) -> None:
-        shape = (-1, manifest.image_size, manifest.image_size, CHANNELS)
-        self.pixels: Pixels = np.frombuffer(mapped, dtype=np.uint8).reshape(shape)
+    def __init__(self, mapped: MappedRows, sizes: Sizes, manifest: Manifest) -> None:
+        self.pixels: Pixels = mapped.array
         self.sizes = sizes
         self.unreadable = manifest.unreadable
         self.copies = manifest.copies
         self._mapped = mapped
-        self._taken_bytes = 0
 
     def take(self, rows: npt.NDArray[np.intp]) -> Pixels:
         """Return images by their rows, (B, S, S, 3) uint8, as a copy."""
-        images: Pixels = self.pixels[rows]
-        self._taken_bytes += images.nbytes
-        if self._taken_bytes > RESIDENT_BYTES and hasattr(mmap, "MADV_DONTNEED"):
-            self._mapped.madvise(mmap.MADV_DONTNEED)  # pages are read again when needed
-            self._taken_bytes = 0
-        return images
+        return self._mapped.take(rows)
 
 
 def resize(image: Image.Image, image_size: int) -> Image.Image:
@@ -124,19 +111,19 @@ def cached_images(
         DataError: if the cache cannot be written.
     """
     root = cache_dir / "images"
+
+    def read(folder: Path) -> CachedImages | None:
+        return _open(folder, image_set, image_size, on_progress)
+
+    def make(folder: Path) -> None:
+        _build(folder, image_set, image_size, on_progress)
+
     folder = root / cache_key(image_set, image_size)
+    needed = len(image_set) * image_size * image_size * CHANNELS
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with held(root / f"{folder.name}.lock"):
-            found = _open(folder, image_set, image_size, on_progress)
-            if found is None:
-                _build(folder, image_set, image_size, on_progress)
-                found = _open(folder, image_set, image_size, on_progress)
+        return find_or_make(folder, read, make, needed).content
     except OSError as error:
-        raise _cannot_write(root, error, _bytes_needed(image_set, image_size)) from None
-    if found is None:
-        raise DataError(f"{folder} cannot be read back after writing. Check the disk.")
-    return found
+        raise _cannot_write(root, error, needed + SPARE_BYTES) from None
 
 
 def cache_key(image_set: ImageSet, image_size: int) -> str:
@@ -150,10 +137,6 @@ def cache_key(image_set: ImageSet, image_size: int) -> str:
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:32]
 
 
-def _bytes_needed(image_set: ImageSet, image_size: int) -> int:
-    return len(image_set) * image_size * image_size * CHANNELS + SPARE_BYTES
-
-
 def _open(
     folder: Path, image_set: ImageSet, image_size: int, on_progress: Progress
 ) -> CachedImages | None:
@@ -164,25 +147,24 @@ def _open(
     sizes = _sizes(folder, image_set, manifest, on_progress)
     if sizes is None:
         return None
-    with (folder / "pixels.bin").open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    mapped = MappedRows(folder / PIXELS, np.uint8, (image_size, image_size, CHANNELS))
     return CachedImages(mapped, sizes, manifest)
 
 
 def _valid_manifest(folder: Path, image_set: ImageSet, image_size: int) -> Manifest | None:
     """Return a cache's manifest; None if it does not match the pixels or a bad image was fixed."""
     try:
-        manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
         return None
-    pixels_file = folder / "pixels.bin"
+    pixels_file = folder / PIXELS
     expected = (FORMAT_VERSION, len(image_set), image_size)
     if (manifest.format_version, manifest.images, manifest.image_size) != expected:
         return None
     image_bytes = image_size * image_size * CHANNELS
     if not pixels_file.is_file() or pixels_file.stat().st_size != len(image_set) * image_bytes:
         return None
-    if _checksum(pixels_file, len(image_set), image_bytes) != manifest.checksum:
+    if checksum(pixels_file, len(image_set), image_bytes) != manifest.checksum:
         return None
     if any(_why_unreadable(image_set, index) is None for index in manifest.unreadable):
         return None
@@ -203,33 +185,20 @@ def _sizes(
 
 
 def _build(folder: Path, image_set: ImageSet, image_size: int, on_progress: Progress) -> None:
-    """Decode all images into a new folder that replaces the old one."""
-    needed = _bytes_needed(image_set, image_size)
-    if shutil.disk_usage(folder.parent).free < needed:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process
-    try:
-        temporary.mkdir()
-        unreadable, copies, sizes = _decode_all(
-            temporary / "pixels.bin", image_set, image_size, on_progress
-        )
-        write_sizes(temporary, sizes)
-        manifest = Manifest(
-            format_version=FORMAT_VERSION,
-            images=len(image_set),
-            image_size=image_size,
-            checksum=_checksum(
-                temporary / "pixels.bin", len(image_set), image_size * image_size * CHANNELS
-            ),
-            unreadable=unreadable,
-            copies=copies,
-        )
-        write_atomic(temporary / "manifest.json", msgspec.json.encode(manifest))
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    """Decode all images into a new folder."""
+    pixels_file = folder / PIXELS
+    unreadable, copies, sizes = _decode_all(pixels_file, image_set, image_size, on_progress)
+    write_sizes(folder, sizes)
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        images=len(image_set),
+        image_size=image_size,
+        checksum=checksum(pixels_file, len(image_set), image_size * image_size * CHANNELS),
+        unreadable=unreadable,
+        copies=copies,
+        about={"dataset": image_set.name, "images": len(image_set), "image_size": image_size},
+    )
+    write_atomic(folder / MANIFEST, msgspec.json.encode(manifest))
 
 
 def _decode_all(
@@ -290,17 +259,6 @@ def _why_unreadable(image_set: ImageSet, index: int) -> str | None:
 def _reason(error: OSError) -> str:
     text = error.strerror or str(error) or type(error).__name__
     return text.splitlines()[0]
-
-
-def _checksum(pixels_file: Path, images: int, image_bytes: int) -> int:
-    """Return the CRC-32 of evenly spaced images, or of all if they are few."""
-    checked = max(1, min(images, CHECKED_BYTES // image_bytes))
-    checksum = 0
-    with pixels_file.open("rb") as file:
-        for number in range(checked):
-            file.seek(number * images // checked * image_bytes)
-            checksum = zlib.crc32(file.read(image_bytes), checksum)
-    return checksum
 
 
 def _cannot_write(root: Path, error: OSError, needed: int) -> DataError:

@@ -55,6 +55,11 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def available_memory_bytes() -> int:
+    """Return the memory that this process could still use without swapping."""
+    return int(psutil.virtual_memory().available)
+
+
 class OtherPrograms:
     """CPU time that other programs use on this process's cores, from its creation on."""
 

@@ -15,8 +15,15 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from engine.errors import InputError
-from engine.model.consistency import check_consistency
-from engine.model.linear import LinearNetwork, LinearStart
+from engine.model.consistency import check_consistency, reading_images
+from engine.model.linear import (
+    LinearFeatures,
+    LinearNetwork,
+    LinearStart,
+    PenultimateNetwork,
+    SideBySide,
+    no_linear_last_layer,
+)
 from engine.model.network import FineTunedNetwork
 from engine.model.tensor_file import features_read
 from engine.model.weights import (
@@ -26,7 +33,7 @@ from engine.model.weights import (
     load_from_file,
     load_packaged,
 )
-from engine.protocol import RunSpec, nearest
+from engine.protocol import MODELS_JOINED_BY, NO_WEIGHT_FILES, RunSpec, nearest
 
 
 def build_for(
@@ -45,6 +52,7 @@ def build_for(
         seed=seed,
         tuning=spec.tuning,
         linear_start=spec.linear_start,
+        linear_features=spec.linear_features,
         weights_key=spec.weights_key,
         class_names=class_names,
     )
@@ -59,6 +67,7 @@ def build_network(
     seed: int,
     tuning: Literal["full", "linear"] = "full",
     linear_start: LinearStart = "ones",
+    linear_features: LinearFeatures = "blocks",
     weights_key: str | None = None,
     class_names: Sequence[str] = (),
 ) -> FineTunedNetwork:
@@ -69,13 +78,15 @@ def build_network(
     is kept if its file names the same classes.
 
     Args:
-        model: timm's model name, with or without a ``.tag`` of its weights.
+        model: timm's model name, with or without a ``.tag`` of its weights; several joined by +
+            for penultimate linear features.
         classes: C, number of classes.
         weights: ``pretrained``, ``none`` or a path, see :class:`engine.protocol.RunSpec`.
         image_size: side of the images in pixels.
         seed: seed of the initialisation.
         tuning: ``linear``: see :mod:`engine.model.linear`.
-        linear_start: features and initial weights of linear tuning.
+        linear_start: normalisation and initial weights of blocks in linear tuning.
+        linear_features: features of linear tuning.
         weights_key: key in the weight file; None: EMA weights first.
         class_names: names of the classes, in label order; empty: unknown.
 
@@ -83,18 +94,24 @@ def build_network(
         InputError: for an unknown network, one without a linear classifier on pooled features or
             with noise that cannot be disabled, or weights that are unavailable.
     """
-    architecture = model.split(".", maxsplit=1)[0]
-    if not timm.is_model(architecture):
-        raise InputError(
-            f"timm has no network {model!r}.{nearest(architecture, timm.list_models())}"
-            "  List them with: vld models ls"
-        )
+    names = model.split(MODELS_JOINED_BY)
+    for name in names:
+        architecture = name.split(".", maxsplit=1)[0]
+        if not timm.is_model(architecture):
+            raise InputError(
+                f"timm has no network {name!r}.{nearest(architecture, timm.list_models())}"
+                "  List them with: vld models ls"
+            )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module, taken = _create(model, weights, weights_key, image_size)
+        create = _create if len(names) == 1 else _create_several
+        module, taken = create(model, weights, weights_key, image_size)
         module = _without_noise(module)
         if tuning == "linear":
-            module = LinearNetwork(module, image_size, classes, linear_start)
+            if linear_features == "penultimate":
+                module = PenultimateNetwork(module, classes)
+            else:
+                module = LinearNetwork(module, image_size, classes, linear_start)
             head = module.head
         else:
             head = _replace_head(module, model, classes)
@@ -103,7 +120,7 @@ def build_network(
     loaded = None
     if taken is not None:
         _check_normalisation(taken, mean, std)
-        features = features_read(tuning, linear_start)
+        features = features_read(tuning, linear_start, linear_features)
         reads_the_same = taken.card is None or taken.card.features == features
         if isinstance(module, LinearNetwork) and reads_the_same:
             module.take_scales(taken.saved("scales"))
@@ -145,7 +162,12 @@ def _without_noise(module: Any) -> Any:
 
 
 def creation_options(model: str, image_size: int) -> dict[str, Any]:
-    """Return the additional arguments of ``timm.create_model`` for an image size."""
+    """Return the additional arguments of ``timm.create_model`` for an image size.
+
+    There are none for several networks, which timm does not create together.
+    """
+    if MODELS_JOINED_BY in model:
+        return {}
     architecture = model.split(".", maxsplit=1)[0]
     is_fixed = timm.get_pretrained_cfg_value(architecture, "fixed_input_size")
     return {"img_size": image_size} if is_fixed else {}  # position embeddings are sized
@@ -170,6 +192,29 @@ def _create(
     except (RuntimeError, AssertionError, TypeError) as error:
         raise InputError(f"timm cannot create {model} for {image_size} px: {error}") from None
     return _create_from_hub(model, options), None
+
+
+def _create_several(
+    model: str, weights: str, weights_key: str | None, image_size: int
+) -> tuple[SideBySide, FileWeights | None]:
+    """Return several networks side by side; a weight file holds all of them.
+
+    Raises:
+        InputError: if one does not accept images of this size.
+    """
+    is_file = weights not in NO_WEIGHT_FILES
+    networks = [
+        _create(name, "none" if is_file else weights, None, image_size)[0]
+        for name in model.split(MODELS_JOINED_BY)
+    ]
+    image = torch.zeros(1, 3, image_size, image_size)
+    for name, network in zip(model.split(MODELS_JOINED_BY), networks, strict=True):
+        with torch.no_grad(), reading_images(name, image_size):
+            network.eval()(image)
+    several = SideBySide(networks)
+    if not is_file:
+        return several, None
+    return several, load_from_file(several, model, Path(weights).expanduser(), weights_key)
 
 
 def _create_from_hub(model: str, options: dict[str, Any]) -> Any:
@@ -207,10 +252,6 @@ def _replace_head(module: Any, model: str, classes: int) -> nn.Linear:
     module.reset_classifier(classes)
     head = module.get_classifier()
     if not isinstance(head, nn.Linear):
-        raise InputError(
-            f"{model} has no linear last layer on pooled features (it has "
-            f"{type(head).__name__}), so dropout cannot be applied. Choose a ResNet, EfficientNet, "
-            "ConvNeXt, ViT or Swin, for example."
-        )
+        raise no_linear_last_layer(model, head)
     head.reset_parameters()
     return head

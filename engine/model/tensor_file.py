@@ -36,8 +36,8 @@ Shapes = dict[str, tuple[int, ...]]
 _TYPES: Mapping[str, Any] = {
     "model": str, "model_args": dict[str, int], "classes": tuple[str, ...], "image_size": int,
     "resize": str, "interpolation": str, "mean": tuple[float, ...], "std": tuple[float, ...],
-    "tuning": str, "linear_start": str, "dataset": str, "target": str, "held_out_source": str,
-    "split_seed": int, "validation_fraction": float, "run": str,
+    "tuning": str, "linear_start": str, "linear_features": str, "dataset": str, "target": str,
+    "held_out_source": str, "split_seed": int, "validation_fraction": float, "run": str,
 }  # fmt: skip
 
 
@@ -203,6 +203,7 @@ class NetworkCard(msgspec.Struct, frozen=True, kw_only=True):
         std: standard deviation of each channel.
         tuning: ``linear``: the tensors are those of :class:`engine.model.linear.LinearNetwork`.
         linear_start: features of linear tuning; None: ``ones``, or not linear.
+        linear_features: features of linear tuning; None: ``blocks``, or not linear.
         dataset: training data set.
         target: domain left out of training, if any.
         held_out_source: other domain left out of training, if any.
@@ -221,6 +222,7 @@ class NetworkCard(msgspec.Struct, frozen=True, kw_only=True):
     std: tuple[float, ...]
     tuning: Literal["full", "linear"] = "full"
     linear_start: Literal["ones", "authors"] | None = None
+    linear_features: Literal["blocks", "penultimate"] | None = None
     dataset: str
     target: str | None = None
     held_out_source: str | None = None
@@ -231,7 +233,9 @@ class NetworkCard(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def features(self) -> str:
         """Return the features that the last layer reads, see :func:`features_read`."""
-        return features_read(self.tuning, self.linear_start or "ones")
+        return features_read(
+            self.tuning, self.linear_start or "ones", self.linear_features or "blocks"
+        )
 
     def as_header(self) -> dict[str, str]:
         """Return the card as header texts."""
@@ -243,9 +247,11 @@ class NetworkCard(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def features_read(tuning: str, linear_start: str) -> str:
+def features_read(tuning: str, linear_start: str, linear_features: str) -> str:
     """Return a name for the features that a last layer reads; equal for compatible networks."""
-    return tuning if tuning == "full" or linear_start == "ones" else f"{tuning} ({linear_start})"
+    if tuning == "full" or linear_features == "penultimate":
+        return "full"
+    return tuning if linear_start == "ones" else f"{tuning} ({linear_start})"
 
 
 def read_card(header: Mapping[str, str]) -> NetworkCard | None:

@@ -158,6 +158,22 @@ class LoadedWeights(msgspec.Struct, frozen=True, kw_only=True):
     training: PastTraining | None = None
 
 
+class FeaturesComputed(Event, frozen=True, kw_only=True, tag="features_computed"):
+    """``done`` of ``total`` images have features of the frozen network; each view counts.
+
+    Reported every few seconds and at the end. ``reused`` of them were cached before. At the end,
+    ``size_bytes`` is the size of all features, and ``notes`` say what the user should know, such as
+    a damaged cache.
+    """
+
+    done: int
+    total: int
+    wall_s: float
+    reused: int = 0
+    size_bytes: int | None = None
+    notes: tuple[str, ...] = ()
+
+
 class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):
     """The network is on its device. ``feature_rms`` is the root mean square of a feature.
 
@@ -352,6 +368,7 @@ class RunFailed(Event, frozen=True, kw_only=True, tag="run_failed"):
 AnyEvent = (
     RunStarted
     | DataPrepared
+    | FeaturesComputed
     | ModelPrepared
     | HeadTrained
     | StepsTaken

@@ -10,7 +10,7 @@ import msgspec
 
 from engine.protocol.combination import Combination, CombinationSpec, RunTask, spec_of
 from engine.protocol.schedule import first_evaluation
-from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec, applies, fields_with
+from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec, applies, fields_with, reads_views
 
 SEEDS: Final = tuple(sorted(fields_with("seed")))
 """Fields in which runs of one configuration differ: the run's seed, then the split's."""
@@ -40,6 +40,7 @@ CONDITIONAL: Final[Mapping[str, Callable[[RunSpec], bool]]] = {
     "average_from": lambda spec: _averages(spec) or _ensembles_late(spec),
     # Re-estimated statistics are means over batches; nothing else depends on the batch size.
     "eval_batch_size": lambda spec: _averages(spec) and spec.average_batchnorm == "reestimate",
+    "views": reads_views,
     "weights_key": lambda spec: spec.weights_file is not None,
 }
 """Fields that affect the result only under a condition, in addition to ``only_with``."""

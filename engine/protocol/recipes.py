@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from engine.protocol.fields import SpecError, nearest
 from engine.protocol.schedule import fit_schedule, misfits
-from engine.protocol.spec import RunSpec, by_field, spec_from_mapping
+from engine.protocol.spec import MODELS_JOINED_BY, RunSpec, by_field, spec_from_mapping
 
 RECIPES: Final[dict[str, dict[str, object]]] = {
     # Tuned on the embedded data: docs/recipe.md, "What was tuned on what". Validation images are
@@ -70,6 +70,13 @@ DATASET_DEFAULTS: Final[dict[str, dict[str, object]]] = {
 """Defaults of single data sets; recipe and user override them."""
 
 
+LINEAR_DEFAULTS: Final[dict[str, dict[str, object]]] = {
+    "default": {"views": 6},
+    "paper": {},  # their code augments every batch
+}
+"""Defaults of ``tuning = "linear"`` by recipe; the user overrides them."""
+
+
 def resolve_spec(values: Mapping[str, object]) -> RunSpec:
     """Build a spec from the user's ``values``, the recipe and the data set.
 
@@ -91,7 +98,11 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
     if isinstance(data_dir, str) and "dataset" not in values:
         merged["dataset"] = data_dir.rstrip("/").rsplit("/", 1)[-1] or data_dir
     defaults = {} if data_dir else DATASET_DEFAULTS.get(str(merged.get("dataset", "emoji")), {})
-    spec = spec_from_mapping({**defaults, **merged})
+    linear = LINEAR_DEFAULTS[recipe_name] if merged.get("tuning") == "linear" else {}
+    if MODELS_JOINED_BY in str(merged.get("model", "")):
+        linear = {**linear, "linear_features": "penultimate"}
+    spec = spec_from_mapping({**defaults, **linear, **merged})
+    check_models(spec)
     if spec.schedule == "step" and not spec.lr_drops:
         raise SpecError(
             "schedule is 'step', but lr_drops is empty. Give --lr-drops, such as "
@@ -201,6 +212,28 @@ def too_few_to_split(count: int, validation_fraction: float) -> str | None:
         f"{images} at --validation-fraction {validation_fraction:g} {leave} none for {empty}. "
         "Add images or change the fraction."
     )
+
+
+def check_models(spec: RunSpec) -> None:
+    """Check that networks used side by side are frozen, and read as one feature vector.
+
+    Raises:
+        SpecError: if not; states what to change.
+    """
+    if len(spec.models) == 1:
+        return
+    if not all(spec.models):
+        raise SpecError(f"model is {spec.model!r}, but a name next to a + is missing.")
+    if spec.tuning != "linear":
+        raise SpecError(
+            f"model is {spec.model!r}, but tuning is {spec.tuning!r}: several networks can only be "
+            "used frozen. Give --tuning linear, or a single --model."
+        )
+    if spec.linear_features != "penultimate":
+        raise SpecError(
+            f"model is {spec.model!r}, but linear_features is {spec.linear_features!r}: blocks of "
+            "different networks cannot be added. Give --linear-features penultimate."
+        )
 
 
 def check_gpus(spec: RunSpec) -> None:

@@ -9,14 +9,15 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from engine.protocol.spec import FIELDS, RunSpec, applies
+from engine.protocol.spec import FIELDS, RunSpec, reads_views, unmet_condition
 
 STEP_DECAY: Final = 0.1
 
 _OF_OTHERS: Final = tuple(
     name
     for name, info in FIELDS.items()
-    if info.only_with is not None and info.only_with[0] in ("objective", "tuning")
+    if info.only_with is not None
+    and info.only_with[0] in ("objective", "tuning", "linear_features")
 )
 """Fields that are rejected if they have no effect; those of an arm may be set in advance."""
 
@@ -114,6 +115,11 @@ def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
     if "lr_drops" in given and spec.lr_drops:
         yield from _misfit_of_drops(spec, run)
     yield from _without_effect(spec, given)
+    if "views" in given and spec.views is not None and not reads_views(spec):
+        yield (
+            f"views is {spec.views}, but tuning is {spec.tuning!r} and head_steps is 0, so nothing "
+            "is trained on cached features. Give --tuning linear or --head-steps, or drop --views."
+        )
     if "averaged" in spec.arms and "average_every" in given and spec.average_every > spec.steps:
         yield (
             f"average_every is {spec.average_every}, but {run}: only one step's weights would be "
@@ -129,8 +135,9 @@ def _without_effect(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
     """Yield an error message for each given field of another objective or tuning."""
     for name in _OF_OTHERS:
         info, value = FIELDS[name], getattr(spec, name)
-        if name in given and value != info.default and not applies(spec, name):
-            other, wanted = info.only_with or ("", "")
+        unmet = unmet_condition(spec, name)
+        if name in given and value != info.default and unmet is not None:
+            other, wanted = unmet
             yield (
                 f"{name} is {value!r}, but {other} is {getattr(spec, other)!r}. Give "
                 f"{FIELDS[other].flag} {wanted}, or drop {info.flag}."

@@ -36,6 +36,12 @@ NonNegative = Meta(ge=0)
 MOST_STEPS: Final = 1_000_000_000
 """Upper limit for step counts: more than any run needs, and safe from overflow."""
 
+MODELS_JOINED_BY: Final = "+"
+"""Separates the names of networks that are used side by side."""
+
+MOST_VIEWS: Final = 1000
+"""Upper limit for augmented views of an image: more only cost disk space."""
+
 
 _data = partial(about, group="data")
 _network = partial(about, group="network")
@@ -153,7 +159,11 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     # Network
     model: Annotated[
         str,
-        _network("timm model name.", roles="cost shared in_sight reported", completion="networks"),
+        _network(
+            "timm model name; several joined by + are used side by side, with --tuning linear.",
+            roles="cost shared in_sight reported",
+            completion="networks",
+        ),
     ] = "tf_efficientnet_lite0"
     weights: Annotated[
         str,
@@ -179,20 +189,39 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     tuning: Annotated[
         Literal["full", "linear"],
         _method(
-            "Parameters to train: full (all) or linear (one weight per feature of the last three "
-            "blocks, and the last layer).",
+            "Parameters to train: full (all) or linear (a linear model on the frozen network's "
+            "features, see --linear-features).",
             roles="pace shared",
         ),
     ] = "full"
+    linear_features: Annotated[
+        Literal["blocks", "penultimate"],
+        _method(
+            "Features of linear tuning: blocks (the last three blocks, each feature with its own "
+            "weight) or penultimate (the last layer's input; only the last layer is trained).",
+            roles="shared",
+            only_with=("tuning", "linear"),
+        ),
+    ] = "blocks"
     linear_start: Annotated[
         Literal["ones", "authors"],
         _method(
             "Initialisation of linear tuning: ones (features divided by their block's RMS, weights "
             "1) or authors (features as they are, random weights, as in the paper's code).",
             roles="shared",
-            only_with=("tuning", "linear"),
+            only_with=("linear_features", "blocks"),
         ),
     ] = "ones"
+    views: Annotated[
+        Annotated[int, Positive] | None,
+        _method(
+            "Augmented views of each image whose features are computed once, cached and trained "
+            "on, with --tuning linear or --head-steps. none: --tuning linear augments every batch "
+            "anew (much slower), --head-steps does not augment.",
+            most=MOST_VIEWS,
+            roles="pace",
+        ),
+    ] = None
     objective: Annotated[str, _method("Training loss.", choices=OBJECTIVES)] = "erm"
     groupdro_step_size: Annotated[
         float,
@@ -425,6 +454,11 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return None if self.weights in NO_WEIGHT_FILES else self.weights
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """Return the names of the networks that ``model`` joins."""
+        return tuple(self.model.split(MODELS_JOINED_BY))
+
+    @property
     def ranks(self) -> int:
         """Return the number of training processes."""
         return self.gpus * self.nodes
@@ -447,12 +481,23 @@ def fields_with(role: Role) -> tuple[str, ...]:
 
 def applies(spec: RunSpec, name: str) -> bool:
     """Return whether a field has an effect on this run: see ``only_with`` of a field."""
+    return unmet_condition(spec, name) is None
+
+
+def unmet_condition(spec: RunSpec, name: str) -> tuple[str, str] | None:
+    """Return the first field, and its needed value, without which a field has no effect."""
     condition = FIELDS[name].only_with
     if condition is None:
-        return True
+        return None
     other, wanted = condition
     value = getattr(spec, other)
-    return wanted in value if isinstance(value, tuple) else bool(value == wanted)
+    is_met = wanted in value if isinstance(value, tuple) else bool(value == wanted)
+    return unmet_condition(spec, other) or (None if is_met else condition)
+
+
+def reads_views(spec: RunSpec) -> bool:
+    """Return whether ``views`` has an effect on this run."""
+    return spec.tuning == "linear" or spec.head_steps > 0
 
 
 def by_field(values: Mapping[str, Value]) -> dict[str, Value]:

@@ -87,7 +87,8 @@ class Attempt:
             for value in values.values()
             if isinstance(value, Tensor) and value.device == parameter.device
         ]
-        if not are_finite([*training.network.module.parameters(), *of_optimizer]):
+        trained = [each for each in training.network.module.parameters() if each.requires_grad]
+        if not are_finite([*trained, *of_optimizer]):
             drawn, images = training.batches.drawn, self.data.image_set
             raise bad_weights(step, drawn, images, self.checkpoints.kept_step)
 

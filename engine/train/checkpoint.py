@@ -150,6 +150,7 @@ def card_of(
         std=tuple(network.std),
         tuning=spec.tuning,
         linear_start=spec.linear_start if spec.tuning == "linear" else None,
+        linear_features=spec.linear_features if spec.tuning == "linear" else None,
         dataset=data.name,
         target=data.target.name if data.target else None,
         held_out_source=spec.held_out_source,

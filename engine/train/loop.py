@@ -61,7 +61,8 @@ def fine_tune(
         TrainingError: if loss or weights are not finite.
     """
     began = time.perf_counter() if began is None else began
-    training = prepare(spec, data, run_dir, checkpoint, ranks, stop)
+    training = prepare(spec, data, run_dir, checkpoint, ranks, stop, log.record)
+    data = training.data
     network, optimizer, state = training.network, training.optimizer, training.start
     attempt = Attempt.begin(spec, data, training, run_dir, log, began)
     log.record(training.describe(spec, data))

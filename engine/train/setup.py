@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import msgspec
 import torch
 from torch import Tensor
 
 from engine.arms import Arms
-from engine.data import DomainData, RunData, TrainingBatches, evaluation_batches, seed_hash
+from engine.data import (
+    DomainData,
+    FrozenFeatures,
+    RunData,
+    TrainingBatches,
+    evaluation_batches,
+    seed_hash,
+)
 from engine.errors import InputError
 from engine.execution import ChosenExecution, Execution, choose_execution
+from engine.features import cached_features
 from engine.machine.devices import device_name, resolve_device
 from engine.machine.processor import release_freed_memory, usable_cores
-from engine.model import FineTunedNetwork, build_for, masked_cross_entropy
+from engine.model import NETWORK, FineTunedNetwork, build_for, masked_cross_entropy
 from engine.objectives import Objective, make_objective
-from engine.protocol import LoadedWeights, ModelPrepared, RunSpec, evaluations_after, trial_seed
+from engine.protocol import (
+    Event,
+    FeaturesComputed,
+    LoadedWeights,
+    ModelPrepared,
+    RunSpec,
+    evaluations_after,
+    trial_seed,
+)
 from engine.ranks import ALONE, Backbone, Ranks
 from engine.rundir import RunDir
 from engine.stop_request import StopRequest
 from engine.train.checkpoint import ARMS, OBJECTIVE, Checkpoint, TrainingState, restore
 from engine.train.optim import make_optimizer
 
+REPORTED_EVERY_S = 2.0
+"""Seconds between reports of features being computed."""
 RMS_IMAGES = 256
 """Images of each source domain for measuring the features' scale."""
 FORWARD_SHARE = 0.25
@@ -35,9 +56,11 @@ FORWARD_SHARE = 0.25
 class Training:
     """The objects of the training loop, on the device.
 
-    ``backbone`` is the network's Φ, wrapped for several ranks.
+    ``backbone`` is the network's Φ, wrapped for several ranks. ``data`` has the frozen features
+    that the run reads in place of images, if it does.
     """
 
+    data: RunData
     network: FineTunedNetwork
     backbone: Backbone
     execution: Execution
@@ -142,8 +165,11 @@ def describe_network(
 def prepare(
     spec: RunSpec, data: RunData, run_dir: RunDir, checkpoint: Checkpoint | None,
     ranks: Ranks = ALONE, stop: StopRequest | None = None,
+    report: Callable[[Event], None] = lambda _event: None,
 ) -> Training:  # fmt: skip
     """Build network, batches and optimizer, and choose precision and memory format.
+
+    ``report`` receives the progress of features that are computed first.
 
     Raises:
         StopRequested: if a stop is requested and there is only one rank.
@@ -156,12 +182,21 @@ def prepare(
     network = build_for(  # a checkpoint holds every tensor
         spec, data.classes, seed=seed, is_pretrained=checkpoint is None
     )
+    reads_features = spec.tuning == "linear" and spec.views is not None
+    if reads_features:
+        if checkpoint is not None:  # its backbone determines the features
+            network.module.load_state_dict(checkpoint.part(NETWORK))
+        features = compute_features(spec, data, network, device, run_dir, stop, report)
+        data = data.reading(features)
     generators = make_generators(spec, device)
     batches = TrainingBatches(
         data, spec.batch_size, spec.transforms, network.mean, network.std,
         generators["batches"], device, ranks,
     )  # fmt: skip
-    if checkpoint is None:
+    if checkpoint is None and reads_features:
+        chosen = ChosenExecution(_on_features(spec, device, ranks), {})
+        start = _start(spec, data, network, chosen.execution)
+    elif checkpoint is None:
         chosen = _choose(spec, data, network, device, run_dir, ranks, stop)
         start = _start(spec, data, network, chosen.execution)
     else:
@@ -172,6 +207,7 @@ def prepare(
     execution = chosen.execution
     execution.prepare(network.module)
     return Training(
+        data,
         network,
         ranks.parallel(network),
         execution,
@@ -185,6 +221,68 @@ def prepare(
         under_load=chosen.under_load,
         start=start,
     )
+
+
+def compute_features(
+    spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir,
+    stop: StopRequest | None, report: Callable[[Event], None],
+) -> FrozenFeatures:  # fmt: skip
+    """Return the features of all images and of ``spec.views`` views of them, and report them.
+
+    Raises:
+        StopRequested: if a stop is requested.
+        InputError: see :func:`engine.features.cached_features`.
+    """
+    began = reported = time.perf_counter()
+
+    def on_progress(done: int, total: int) -> None:
+        nonlocal reported
+        if stop is not None:
+            stop.raise_if_requested()
+        now = time.perf_counter()
+        if now - reported >= REPORTED_EVERY_S and done < total:
+            reported = now
+            report(FeaturesComputed(done=done, total=total, wall_s=now - began))
+
+    found = cached_features(
+        network, data, run_dir.cache,
+        functools.cache(lambda: _fastest_forward(spec, data, network, device, run_dir)),
+        model=spec.model, views=spec.views or 0, transforms=spec.transforms,
+        batch_size=spec.eval_batch_size, on_progress=on_progress,
+    )  # fmt: skip
+    report(
+        FeaturesComputed(
+            done=found.images, total=found.images, wall_s=time.perf_counter() - began,
+            reused=found.images - found.computed, size_bytes=found.size_bytes, notes=found.notes,
+        )
+    )  # fmt: skip
+    return found.features
+
+
+def _on_features(spec: RunSpec, device: torch.device, ranks: Ranks) -> Execution:
+    """Return the execution of a run on frozen features, which is too short to be measured."""
+    precision = "fp32" if spec.precision == "auto" else spec.precision
+    memory_format = "contiguous" if spec.memory_format == "auto" else spec.memory_format
+    return Execution(device, precision, memory_format, ranks)
+
+
+def _fastest_forward(
+    spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir
+) -> Execution:
+    """Choose the memory format of forward passes in fp32."""
+    domain = data.sources[0]
+    [(images, _), *_] = training_images(domain, network, spec, device, spec.eval_batch_size)
+
+    def trial_pass(execution: Execution) -> float:
+        execution.prepare(network.module)
+        with torch.inference_mode():
+            return float(network.features(execution.lay_out(images)).square().mean())
+
+    network.module.eval()
+    in_fp32 = msgspec.structs.replace(spec, precision="fp32")
+    key = f"{spec.model} {spec.image_size}px {len(images)} images forward"
+    timings = run_dir.cache / "execution.json"
+    return choose_execution(in_fp32, device, trial_pass, timings, key).execution
 
 
 def _start(

@@ -113,11 +113,11 @@ def test_a_run_leaves_the_backbone_as_it_was(make_run: MakeRun) -> None:
 def test_a_run_of_the_authors_start_resumes_with_its_features(make_run: MakeRun) -> None:
     fields = {
         "tuning": "linear", "linear_start": "authors", "model": "test_vit", "steps": 4,
-        "eval_every": 2, "head_steps": 0,
+        "eval_every": 2, "head_steps": 0, "views": 1,
     }  # fmt: skip
     whole, parts = make_run("whole", **fields), make_run("parts", **fields)
     run_here(whole)
-    assert isinstance(stop_here(parts, 2), RunStopped)
+    assert isinstance(stop_here(parts, 4), RunStopped)
     run_here(parts)
     ours, theirs = load_file(parts.last_checkpoint), load_file(whole.last_checkpoint)
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())

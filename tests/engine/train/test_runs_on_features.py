@@ -1,0 +1,201 @@
+"""A linear run with views reads cached features, and runs its backbone no more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from engine.data import load_data
+from engine.data.transforms import network_input
+from engine.errors import InputError
+from engine.model import build_network
+from engine.model.linear import FrozenNetwork, SideBySide
+from engine.protocol import (
+    Evaluated,
+    FeaturesComputed,
+    RunFinished,
+    RunStopped,
+    SpecError,
+    resolve_new_spec,
+    resolve_spec,
+)
+from engine.rundir import RunDir
+from engine.train.setup import prepare
+from tests.small_runs import SMALL_CLASSES, MakeRun, read_events, run_here, stop_here
+
+LINEAR = {
+    "tuning": "linear", "model": "test_vit", "views": 2, "steps": 6, "eval_every": 2,
+    "head_steps": 0, "warmup_steps": 0,
+}  # fmt: skip
+PENULTIMATE = {"linear_features": "penultimate", "model": "test_resnet"}
+TWO = {"model": "test_resnet+test_vit"}
+
+
+def events_of(run_dir: RunDir) -> list[FeaturesComputed]:
+    return [each for each in read_events(run_dir) if isinstance(each, FeaturesComputed)]
+
+
+def accuracies(run_dir: RunDir) -> list[tuple[float, float | None]]:
+    evaluated = [each for each in read_events(run_dir) if isinstance(each, Evaluated)]
+    return [(each.id_accuracy, each.ood_accuracy) for each in evaluated]
+
+
+def last(run_dir: RunDir) -> dict[str, torch.Tensor]:
+    return load_file(run_dir.last_checkpoint)
+
+
+@pytest.mark.parametrize("fields", [{}, PENULTIMATE, TWO, {"augment_validation": True}])
+def test_the_backbone_never_runs_once_features_are_cached(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, fields: dict[str, object]
+) -> None:
+    first, second = (
+        make_run(name, **{**LINEAR, **fields}, arms=["averaged"]) for name in ("a", "b")
+    )
+    run_here(first)
+
+    def fail(*_: object) -> torch.Tensor:
+        raise AssertionError("the backbone ran")
+
+    monkeypatch.setattr(FrozenNetwork, "_features", fail)
+    for kind in FrozenNetwork.__subclasses__():
+        monkeypatch.setattr(kind, "_features", fail)
+    monkeypatch.setattr("engine.model.backbone.check_consistency", lambda *_: None)
+    run_here(second)
+    (computed,), (reused,) = events_of(first), events_of(second)
+    assert (computed.done, computed.reused) == (3 * 192, 0)
+    assert (reused.done, reused.reused) == (3 * 192, 3 * 192)
+    assert accuracies(first) == accuracies(second)
+    ours, theirs = last(first), last(second)
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+@pytest.mark.parametrize("fields", [{}, PENULTIMATE, TWO])
+def test_a_resumed_run_is_the_uninterrupted_one(
+    make_run: MakeRun, fields: dict[str, object]
+) -> None:
+    whole, parts = (make_run(name, **{**LINEAR, **fields}) for name in ("whole", "parts"))
+    run_here(whole)
+    stopped = stop_here(parts, 3 + 3)
+    assert isinstance(stopped, RunStopped)
+    assert stopped.step == 3
+    run_here(parts)
+    ours, theirs = last(parts), last(whole)
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    assert isinstance(read_events(parts)[-1], RunFinished)
+
+
+def test_evaluation_on_features_is_evaluation_on_images(make_run: MakeRun) -> None:
+    run_dir = make_run(**LINEAR)
+    run_here(run_dir)
+    spec = run_dir.read_spec()
+    training = prepare(spec, load_data(spec, run_dir.cache), run_dir, None)
+    (domain, *_) = training.data.domains
+    frozen = domain.frozen
+    assert frozen is not None
+    network = training.network
+    images = network_input(domain.images(domain.in_indices), network.mean, network.std)
+    with torch.inference_mode():
+        expected = network.module(images)
+        found = network.module(frozen.take(domain.rows[domain.in_indices]))
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_a_stored_run_without_views_augments_every_batch(make_run: MakeRun) -> None:
+    run_dir = make_run(**{**LINEAR, "views": None, "steps": 2})
+    run_here(run_dir)
+    assert events_of(run_dir) == []
+
+
+def test_a_trained_network_is_a_start_for_others(make_run: MakeRun) -> None:
+    run_dir = make_run(**{**LINEAR, **TWO})
+    run_here(run_dir)
+    saved = load_file(run_dir.best_checkpoint)
+    loaded = build_network(
+        "test_resnet+test_vit", classes=3, weights=str(run_dir.best_checkpoint), image_size=32,
+        seed=9, tuning="linear", linear_features="penultimate", class_names=SMALL_CLASSES,
+    )  # fmt: skip
+    assert loaded.is_head_trained
+    assert all(torch.equal(each, saved[name]) for name, each in loaded.module.state_dict().items())
+
+
+def test_a_probe_is_a_start_of_full_fine_tuning(make_run: MakeRun) -> None:
+    run_dir = make_run(**{**LINEAR, **PENULTIMATE})
+    run_here(run_dir)
+    network = build_network(
+        "test_resnet", classes=3, weights=str(run_dir.best_checkpoint), image_size=32, seed=9,
+        class_names=SMALL_CLASSES,
+    )  # fmt: skip
+    assert network.is_head_trained
+    saved = load_file(run_dir.best_checkpoint)
+    assert torch.equal(network.head.weight, saved["head.weight"])
+
+
+def test_networks_side_by_side_give_their_own_features() -> None:
+    both = build_network(
+        "test_resnet+test_vit", classes=3, weights="none", image_size=32, seed=0,
+        tuning="linear", linear_features="penultimate",
+    )  # fmt: skip
+    several = both.module.get_submodule("backbone")
+    assert isinstance(several, SideBySide)
+    networks: list[Any] = list(several.networks)
+    images = torch.randn(2, 3, 32, 32)
+    parts = [each.forward_head(each.forward_features(images), pre_logits=True) for each in networks]
+    assert torch.allclose(both.features(images), torch.cat(parts, dim=1), atol=1e-5)
+    networks[1].pretrained_cfg["mean"] = (0.1, 0.2, 0.3)
+    networks[1].pretrained_cfg["std"] = (0.5, 0.5, 0.5)
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (both.mean, both.std))
+    other = (images * std + mean - torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1)) / 0.5
+    second = networks[1]
+    expected = second.forward_head(second.forward_features(other), pre_logits=True)
+    assert torch.allclose(both.features(images)[:, -expected.shape[1] :], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"model": "a+b"}, "model is 'a\\+b', but tuning is 'full'"),
+        ({"model": "a+", "tuning": "linear"}, "a name next to a \\+ is missing"),
+        (
+            {"model": "a+b", "tuning": "linear", "linear_features": "blocks"},
+            "Give --linear-features penultimate",
+        ),
+        ({"tuning": "linear", "views": 0}, "views is 0, but must be a whole number above 0"),
+        ({"views": 3, "head_steps": 0}, "tuning is 'full' and head_steps is 0"),
+        ({"linear_features": "penultimate"}, "linear_features is .* but tuning is 'full'"),
+        ({"linear_start": "authors"}, "linear_start is .* but tuning is 'full'"),
+        (
+            {"tuning": "linear", "linear_features": "penultimate", "linear_start": "authors"},
+            "but linear_features is 'penultimate'. Give --linear-features blocks, or drop",
+        ),
+    ],
+)
+def test_settings_without_meaning_are_refused(values: dict[str, object], problem: str) -> None:
+    with pytest.raises(SpecError, match=problem):
+        resolve_new_spec(values)
+
+
+def test_new_linear_runs_have_views_and_others_none() -> None:
+    assert resolve_spec({"tuning": "linear"}).views == 6
+    assert resolve_spec({"tuning": "linear", "views": None}).views is None
+    assert resolve_spec({}).views is None
+    assert resolve_spec({"tuning": "linear", "recipe": "paper"}).views is None
+    assert resolve_spec({"tuning": "linear", "model": "a+b"}).linear_features == "penultimate"
+
+
+def test_a_network_of_several_that_does_not_exist_is_named() -> None:
+    with pytest.raises(InputError, match="timm has no network 'test_resne'. Did you mean"):
+        build_network(
+            "test_vit+test_resne", classes=2, weights="none", image_size=32, seed=0,
+            tuning="linear", linear_features="penultimate",
+        )  # fmt: skip
+
+
+def test_a_network_of_several_that_cannot_read_the_images_is_named() -> None:
+    with pytest.raises(InputError, match="^test_vit does not accept images of 40 px"):
+        build_network(
+            "test_resnet+test_vit", classes=2, weights="none", image_size=40, seed=0,
+            tuning="linear", linear_features="penultimate",
+        )  # fmt: skip
