@@ -206,7 +206,7 @@ def test_few_images_stay_in_memory_however_many_are_taken(
     cached = cached_images(open_image_set("mine", folder), 256, tmp_path / "cache")
     (pixels_file,) = pixel_files(tmp_path / "cache")
     expected = np.fromfile(pixels_file, dtype=np.uint8)
-    monkeypatch.setattr("engine.datasets.cache.RESIDENT_BYTES", 2**20)
+    monkeypatch.setattr("engine.cache.RESIDENT_BYTES", 2**20)
 
     def resident_kib() -> int:
         blocks = Path("/proc/self/smaps").read_text().split("Rss:")
