@@ -8,6 +8,7 @@ from engine.data.batches import (
 )
 from engine.data.frozen import FeatureRows, FrozenFeatures, RowsInMemory
 from engine.data.load import DomainData, RunData, load_data, seed_hash, split_groups, split_indices
+from engine.data.sampling import Sampler
 
 __all__ = [
     "DomainData",
@@ -15,6 +16,7 @@ __all__ = [
     "FrozenFeatures",
     "RowsInMemory",
     "RunData",
+    "Sampler",
     "TrainingBatches",
     "ValidationAugmentation",
     "evaluation_batches",

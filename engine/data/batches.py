@@ -19,6 +19,7 @@ from torch import Tensor
 
 from engine.data.augment import augment_batch, augment_with
 from engine.data.load import DomainData, Indices, RunData, seed_hash
+from engine.data.sampling import Sampler, Sampling
 from engine.data.transforms import PilTransform, draw_parameters, network_input
 from engine.errors import TrainingError
 from engine.protocol import RunSpec
@@ -52,6 +53,7 @@ class TrainingBatches:
         generator: torch.Generator,
         device: torch.device,
         ranks: Ranks = ALONE,
+        sampling: Sampling = "uniform",
     ) -> None:
         """Prepare the draws.
 
@@ -65,8 +67,12 @@ class TrainingBatches:
             generator: on the CPU.
             device: device of the batches.
             ranks: processes that share each batch.
+            sampling: of the images of a domain.
         """
         self._sources = data.sources
+        self._samplers = [
+            Sampler(domain.labels[domain.in_indices], sampling) for domain in data.sources
+        ]
         self._batch_size = batch_size
         self._mean, self._std = mean, std
         self._generator = generator
@@ -84,7 +90,10 @@ class TrainingBatches:
             This rank's images, (b, 3, S, S) float32, normalised, or their frozen features, and the
             labels of all images, (B,) int64, on the device, ordered by domain.
         """
-        chosen = [(domain, self._draw_indices(domain)) for domain in self._sources]
+        chosen = [
+            (domain, domain.in_indices[sampler.draw(self._batch_size, self._generator).numpy()])
+            for domain, sampler in zip(self._sources, self._samplers, strict=True)
+        ]
         self.drawn = np.concatenate([domain.rows[indices] for domain, indices in chosen])
         labels = torch.cat([domain.labels[indices] for domain, indices in chosen])
         share = self._ranks.share(len(labels))
@@ -101,12 +110,6 @@ class TrainingBatches:
             augmented = self._pil.augment(self.drawn, self._generator, share)
             pixels = send(augmented, self._device)
         return network_input(pixels, self._mean, self._std), send(labels, self._device)
-
-    def _draw_indices(self, domain: DomainData) -> Indices:
-        count = len(domain.in_indices)
-        drawn = torch.randint(count, (self._batch_size,), generator=self._generator)
-        chosen: Indices = domain.in_indices[drawn.numpy()]
-        return chosen
 
 
 class PilAugmentation:

@@ -36,6 +36,7 @@ RECIPES: Final[dict[str, dict[str, object]]] = {
         "eval_every": 300,
         "log_every": 100,
         "batch_size": 32,
+        "sampling": "uniform",
         "transforms": "pil",
         "validation_fraction": 0.2,
         # Their command line sets only --seed: one split for all seeds.

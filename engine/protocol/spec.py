@@ -109,6 +109,13 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             roles="cost memory reported",
         ),
     ] = 16
+    sampling: Annotated[
+        Literal["uniform", "balanced"],
+        _data(
+            "Draw of a source domain's training images: uniform (every image equally likely) or "
+            "balanced (every class equally likely)."
+        ),
+    ] = "uniform"
     micro_batch_size: Annotated[
         Annotated[int, Positive] | None,
         _data(

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from engine.data import RunData
+from engine.data import RunData, Sampler
 from engine.execution import Execution
 from engine.model import FineTunedNetwork, masked_cross_entropy
 from engine.protocol import HeadTrained, RunSpec
@@ -106,7 +106,7 @@ def train_head(
         network: the network; only its last layer changes.
         cached: features to train on.
         feature_rms: root mean square of a feature.
-        spec: batch size, dropout rate and masks.
+        spec: batch size, sampling, dropout rate and masks.
         generators: ``batches`` draws the batches (CPU), ``masks`` the masks (device).
         between_steps: called after every step; may raise to stop.
 
@@ -120,14 +120,12 @@ def train_head(
     optimizer = torch.optim.Adam(network.head.parameters(), lr=lr)
     counted = max(1, spec.head_steps // 10)
     loss_sum = 0.0
+    samplers = [Sampler(labels, spec.sampling) for _, labels in cached.domains]
     for step in range(spec.head_steps):
         optimizer.param_groups[0]["lr"] = (
             lr * 0.5 * (1 + math.cos(math.pi * step / spec.head_steps))
         )
-        drawn = [
-            _draw(*domain, spec.batch_size, generators["batches"]) for domain in cached.domains
-        ]
-        features, labels = (torch.cat(parts) for parts in zip(*drawn, strict=True))
+        features, labels = _draw(cached, samplers, spec.batch_size, generators["batches"])
         loss = masked_cross_entropy(
             network.head, features, labels,
             dropout_rate=spec.dropout_rate, masks=spec.masks, generator=generators["masks"],
@@ -142,7 +140,12 @@ def train_head(
 
 
 def _draw(
-    features: Tensor, labels: Tensor, count: int, generator: torch.Generator
+    cached: CachedFeatures, samplers: Sequence[Sampler], count: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    chosen = torch.randint(len(labels), (count,), generator=generator).to(features.device)
-    return features[chosen], labels[chosen]
+    """Return ``count`` features of each domain and their labels."""
+    drawn = []
+    for (features, labels), sampler in zip(cached.domains, samplers, strict=True):
+        chosen = sampler.draw(count, generator).to(features.device)
+        drawn.append((features[chosen], labels[chosen]))
+    features, labels = (torch.cat(parts) for parts in zip(*drawn, strict=True))
+    return features, labels

@@ -191,7 +191,7 @@ def prepare(
     generators = make_generators(spec, device)
     batches = TrainingBatches(
         data, spec.batch_size, spec.transforms, network.mean, network.std,
-        generators["batches"], device, ranks,
+        generators["batches"], device, ranks, spec.sampling,
     )  # fmt: skip
     if checkpoint is None and reads_features:
         chosen = ChosenExecution(_on_features(spec, device, ranks), {})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision import transforms
 
-from engine.data import RunData, TrainingBatches, evaluation_batches, load_data
+from engine.data import DomainData, RunData, TrainingBatches, evaluation_batches, load_data
 from engine.errors import TrainingError
 from engine.protocol import resolve_spec
 from engine.ranks import Ranks
@@ -104,6 +105,27 @@ def test_each_training_image_is_drawn_as_often_as_any_other(data: RunData) -> No
     images, _ = plain_batches(painted, "batch", 1000).draw()
     for share in images.split(1000):  # a tenth of 1000 draws; the standard deviation is 9.5
         assert 62 <= int(are_white(share).sum()) <= 138
+
+
+def test_balanced_batches_have_every_class_of_a_domain_equally_often(data: RunData) -> None:
+    """The art is trained on without dogs, the sketches with one dog."""
+    dogs = {"art": 0, "sketch": 1}
+
+    def with_few_dogs(domain: DomainData) -> DomainData:
+        is_dog = domain.labels[domain.in_indices].numpy() == 1
+        kept = domain.in_indices[is_dog][: dogs.get(domain.name)]
+        return replace(domain, in_indices=np.concatenate([domain.in_indices[~is_dog], kept]))
+
+    few = replace(data, domains=tuple(map(with_few_dogs, data.domains)))
+    generator = torch.Generator().manual_seed(2)
+    drawn = TrainingBatches(few, 1000, "batch", MEAN, STD, generator, CPU, sampling="balanced")
+    _, labels = drawn.draw()
+    art, sketch = labels.split(1000)
+    assert art.tolist() == [0] * 1000
+    assert 400 < int(sketch.sum()) < 600
+    assert drawn.drawn is not None
+    allowed = {int(row) for domain in few.sources for row in domain.rows[domain.in_indices]}
+    assert {int(row) for row in drawn.drawn} == allowed
 
 
 @pytest.mark.parametrize("kind", ["batch", "pil"])
