@@ -223,8 +223,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Annotated[int, Positive] | None,
         _method(
             "Augmented views of each image whose features are computed once, cached and trained "
-            "on, with --tuning linear or --head-steps. none: --tuning linear augments every batch "
-            "anew (much slower), --head-steps does not augment.",
+            "on, with --tuning linear or --head-steps. none: --tuning linear augments every "
+            "batch separately (much slower), --head-steps does not augment.",
             most=MOST_VIEWS,
             roles="pace",
         ),
