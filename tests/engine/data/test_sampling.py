@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -20,7 +22,7 @@ def chi_squared(counts: Tensor, expected: Tensor) -> float:
     """Return how far from one their deviations are, in standard deviations of the statistic."""
     freedom = len(counts) - 1
     statistic = float(((counts - expected) ** 2 / expected).sum())
-    return (statistic - freedom) / (2 * freedom) ** 0.5
+    return (statistic - freedom) / math.sqrt(2 * freedom)
 
 
 def test_uniform_draws_are_the_random_numbers_of_earlier_versions() -> None:
