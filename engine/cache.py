@@ -177,19 +177,13 @@ def entries(cache_dir: Path) -> Iterator[Entry]:
     for folder in sorted(cache_dir.glob("*/*")):
         if folder.name.startswith(".") or not folder.is_dir():
             continue
-        manifest = folder / MANIFEST
-        about: dict[str, Any] = {}
-        try:
-            used_at = (manifest if manifest.exists() else folder).stat().st_mtime
-            size = sum(file.stat().st_size for file in folder.iterdir())
+        manifest, about, used_at = folder / MANIFEST, {}, 0.0
+        with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+            used_at = manifest.stat().st_mtime
             about = msgspec.json.decode(manifest.read_bytes(), type=_About).about
-        except FileNotFoundError:
-            if not folder.exists():  # another process has just removed it
-                continue
-            used_at, size = 0.0, 0
-        except msgspec.DecodeError:
-            pass
-        yield Entry(folder, folder.parent.name, size, used_at, about)
+        with contextlib.suppress(FileNotFoundError):  # another process has just removed it
+            size = sum(file.stat().st_size for file in folder.iterdir())
+            yield Entry(folder, folder.parent.name, size, used_at, about)
 
 
 def remove(entry: Entry) -> bool:

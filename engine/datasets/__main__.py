@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.cache import Entry, entries, remove
 from engine.datasets.cache import cached_images
 from engine.datasets.card import read_card
 from engine.datasets.catalog import describe, find_image_set, list_datasets
@@ -29,12 +30,15 @@ from engine.protocol import spec_from_mapping
 from engine.protocol.datasets import (
     AddDataset,
     CacheDataset,
+    CacheEntry,
     CacheListing,
     CheckDataset,
     DatasetRequest,
     DescribeDataset,
     FetchDataset,
+    ListCache,
     ListDatasets,
+    RemoveCache,
     RemoveDataset,
     RenameDataset,
     ShiftDataset,
@@ -62,6 +66,27 @@ def _cache(request: CacheDataset, report: Reporter) -> object:
     cached = cached_images(image_set, request.image_size, Path(request.cache_dir), progress)
     unreadable = {image_set.files[index].path: why for index, why in cached.unreadable.items()}
     return CacheListing(len(image_set), unreadable, cached.pixels.nbytes)
+
+
+def _list_cache(request: ListCache, _report: Reporter) -> list[CacheEntry]:
+    described = [_described(entry) for entry in entries(Path(request.cache_dir))]
+    return [each for each in described if request.name in (None, each.dataset)]
+
+
+def _remove_cache(request: RemoveCache, _report: Reporter) -> list[CacheEntry]:
+    wanted = [each for each in entries(Path(request.cache_dir)) if each.folder.name in request.keys]
+    return [_described(each) for each in wanted if remove(each)]
+
+
+def _described(entry: Entry) -> CacheEntry:
+    own = {
+        "key": entry.folder.name, "kind": entry.kind, "size_bytes": entry.size_bytes,
+        "used_at": entry.used_at,
+    }  # fmt: skip
+    try:
+        return msgspec.convert({**entry.about, **own}, CacheEntry)
+    except msgspec.ValidationError:  # a damaged description
+        return msgspec.convert(own, CacheEntry)
 
 
 def _check(request: CheckDataset, report: Reporter) -> object:
@@ -101,6 +126,8 @@ WORK: Final[Mapping[type, Callable[[Any, Reporter], object]]] = {
     ShiftDataset: shift_dataset,
     SplitDataset: split_dataset,
     CacheDataset: _cache,
+    ListCache: _list_cache,
+    RemoveCache: _remove_cache,
     CheckDataset: _check,
     RemoveDataset: _remove,
     RenameDataset: _rename,

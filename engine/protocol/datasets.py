@@ -298,6 +298,60 @@ class CacheListing(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
+class ListCache(msgspec.Struct, frozen=True, tag="list_cache"):
+    """List cached images and features. Response: list of :class:`CacheEntry`.
+
+    Attributes:
+        cache_dir: folder of caches.
+        name: only those of this data set; None: all.
+    """
+
+    cache_dir: str
+    name: str | None = None
+
+
+class RemoveCache(msgspec.Struct, frozen=True, tag="remove_cache"):
+    """Remove cached images and features. Response: the removed :class:`CacheEntry` list.
+
+    Entries that a process is making or opening are kept.
+
+    Attributes:
+        cache_dir: folder of caches.
+        keys: of the entries.
+    """
+
+    cache_dir: str
+    keys: tuple[str, ...]
+
+
+class CacheEntry(msgspec.Struct, frozen=True):
+    """Something that was computed once and stored: images, or features of one view of them.
+
+    Attributes:
+        key: name of the entry.
+        kind: ``images`` or ``features``.
+        size_bytes: of its files.
+        used_at: when it was last used (Unix s).
+        dataset: name of the data set; None: unknown, as in entries of older versions.
+        image_size: side in pixels.
+        model: network of features.
+        features: kind of features.
+        weights: begin of the digest of the network's weights.
+        view: number of the augmented view; ``plain``: without augmentation.
+    """
+
+    key: str
+    kind: str
+    size_bytes: int
+    used_at: float
+    dataset: str | None = None
+    image_size: int | None = None
+    model: str | None = None
+    features: str | None = None
+    weights: str | None = None
+    view: int | str | None = None
+
+
 class CheckDataset(msgspec.Struct, frozen=True, tag="check"):
     """Check a data set for problems. Response: :class:`CheckReport`.
 
@@ -397,6 +451,8 @@ DatasetRequest = (
     | ShiftDataset
     | SplitDataset
     | CacheDataset
+    | ListCache
+    | RemoveCache
     | CheckDataset
     | RemoveDataset
     | RenameDataset

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.protocol.datasets import DatasetListing, left_out_text
+from engine.protocol.datasets import CacheEntry, DatasetListing, left_out_text
 from vld_tui.words.columns import Column, table_lines
-from vld_tui.words.numbers import UNKNOWN, plural, size
+from vld_tui.words.numbers import UNKNOWN, moment, plural, size
 from vld_tui.words.text import plain_text
 
 _WEIGHTS = {
@@ -72,6 +72,45 @@ def dataset_table(datasets: Sequence[DatasetListing], *, cells: int | None) -> I
     yield from table_lines(_DATASET_COLUMNS, rows, cells)
     if not all(dataset.complete for dataset in datasets):
         yield "✗ incomplete  – not here; how to get it: vld data ls NAME"
+
+
+_CACHE_COLUMNS = (
+    Column("data set", rank=100, shrinks=True, narrowest=12),
+    Column("cached", rank=99, shrinks=True, narrowest=12),
+    Column("size", right=True, rank=98),
+    Column("last used", rank=50),
+)
+
+
+def cache_table(entries: Sequence[CacheEntry], *, cells: int | None) -> Iterator[str]:
+    """Yield a line for the images of each data set and size and for the features of each network,
+    then the total."""
+    groups: dict[tuple[str, str], list[CacheEntry]] = {}
+    for entry in entries:
+        groups.setdefault((entry.dataset or UNKNOWN, _cached(entry)), []).append(entry)
+    rows = [
+        (
+            plain_text(dataset),
+            plain_text(what) + _views(of_group),
+            size(sum(entry.size_bytes for entry in of_group)),
+            moment(max(entry.used_at for entry in of_group)),
+        )
+        for (dataset, what), of_group in sorted(groups.items())
+    ]
+    yield from table_lines(_CACHE_COLUMNS, rows, cells)
+    yield f"total: {size(sum(entry.size_bytes for entry in entries))}"
+
+
+def _cached(entry: CacheEntry) -> str:
+    side = f" at {entry.image_size} px" if entry.image_size else ""
+    if entry.model is None:
+        return f"{entry.kind}{side}"
+    return f"{entry.features} features{side}: {entry.model}, weights {entry.weights}"
+
+
+def _views(entries: Sequence[CacheEntry]) -> str:
+    views = sum(isinstance(entry.view, int) for entry in entries)
+    return f", {plural(views, 'view')}" if views else ""
 
 
 def dataset_detail(dataset: DatasetListing) -> Iterator[str]:

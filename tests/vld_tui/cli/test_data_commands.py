@@ -32,6 +32,32 @@ def test_an_added_set_is_listed_cached_and_run_by_its_name(vld: Vld, images: Pat
     assert (spec["dataset"], spec["data_dir"]) == ("pets", str(vld.home / "data" / "pets"))
 
 
+def test_what_is_cached_is_listed_and_removed(vld: Vld, images: Path) -> None:
+    assert vld("data", "cache").stdout == "nothing is cached\n"
+    vld("data", "add", "pets", str(images))
+    for size in ("32", "48"):
+        vld("data", "cache", "pets", "--image-size", size)
+    vld("data", "cache", str(images), "--image-size", "32")  # the same files: one entry
+    (vld.home / "cache" / "features" / "of-an-older-version").mkdir(parents=True)
+    heading, *rows, total = vld("data", "cache").stdout.splitlines()
+    assert heading.split() == ["data", "set", "cached", "size", "last", "used"]
+    assert [row.split()[:5] for row in rows[:2]] == [
+        ["pets", "images", "at", side, "px"] for side in ("32", "48")
+    ]
+    assert total.startswith("total: ")
+    (small,) = [each for each in vld.json("data", "cache") if each["image_size"] == 32]
+    assert (small["dataset"], small["kind"]) == ("pets", "images")
+    asked = vld("data", "cache", "pets", "--remove")
+    assert (asked.exit_code, "Pass --yes to confirm." in asked.stderr) == (2, True)
+    assert len(vld.json("data", "cache", "pets", "--remove", "--yes")) == 2
+    none_left = vld("data", "cache", "pets", "--remove", "--yes")
+    assert "nothing of pets is cached" in none_left.stderr
+    assert len(vld.json("data", "cache", "--remove", "--yes")) == 1
+    assert vld.json("data", "cache") == []
+    refused = vld("data", "cache", "--image-size", "32")
+    assert (refused.exit_code, "need a data set" in refused.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     "command", [("data", "add", "pets"), ("data", "check"), ("run", "--dry-run", "--data")]
 )

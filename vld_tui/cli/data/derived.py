@@ -10,20 +10,38 @@ import typer
 from engine.protocol import FIELDS, resolve_spec
 from engine.protocol.datasets import (
     CacheDataset,
+    CacheEntry,
     CacheListing,
     DatasetListing,
+    ListCache,
+    RemoveCache,
     ShiftDataset,
     SplitDataset,
 )
-from vld_tui.cli.command import JsonOption
+from vld_tui.cli.command import JsonOption, proposes
 from vld_tui.cli.data.sets import tell_listing
-from vld_tui.cli.data.work import LayoutOption, WhatArgument, checked_layout, do_work
-from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_range
-from vld_tui.cli.output import print_json, say
+from vld_tui.cli.data.work import LayoutOption, checked_layout, do_work
+from vld_tui.cli.errors import FAILED_EXIT, CommandError, YesOption, ask, check_range
+from vld_tui.cli.output import print_json, say, terminal_cells
 from vld_tui.cli.session import this_home
 from vld_tui.launch.datasets import values_of
+from vld_tui.views.inventory import cache_table
 from vld_tui.words.numbers import plural, size
 
+CachedArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NAME|PATH]",
+        help="Data set name (see vld data ls), or folder, table or archive of images. Without it, "
+        "list what is cached.",
+        show_default=False,
+        autocompletion=proposes("data sets"),
+    ),
+]
+RemoveOption = Annotated[
+    bool,
+    typer.Option("--remove", help="Remove cached images and features, of this data set or of all."),
+]
 CachedSizeOption = Annotated[
     int | None,
     typer.Option(
@@ -81,12 +99,26 @@ SplitOption = Annotated[
 
 def cache(
     ctx: typer.Context,
-    what: WhatArgument,
+    what: CachedArgument = None,
     image_size: CachedSizeOption = None,
     layout: LayoutOption = "auto",
+    removes: RemoveOption = False,
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Decode and resize every image. Exits with 1 if some cannot be read."""
+    """Decode and resize every image of a data set, or list or remove what is cached.
+
+    Features are computed by runs. Removed images and features are made again when a run needs them.
+    Exits with 1 if some images cannot be read.
+    """
+    if removes or what is None:
+        if image_size is not None or layout != "auto":
+            raise CommandError("--image-size and --layout need a data set to decode.")
+        if removes:
+            _remove_cached(ctx, what, yes=yes, as_json=as_json)
+        else:
+            _list_cached(ctx, as_json=as_json)
+        return
     home = this_home(ctx)
     values = values_of(home, what)
     if image_size is not None:
@@ -104,6 +136,35 @@ def cache(
             say(f"  {file}: {why}", to_stderr=True)
     if made.unreadable:
         raise typer.Exit(FAILED_EXIT)
+
+
+def _list_cached(ctx: typer.Context, *, as_json: bool) -> None:
+    found = do_work(ListCache(str(this_home(ctx, to_look=True).cache)), list[CacheEntry])
+    if as_json:
+        print_json(found)
+        return
+    for line in cache_table(found, cells=terminal_cells()) if found else ("nothing is cached",):
+        say(line)
+
+
+def _remove_cached(ctx: typer.Context, what: str | None, *, yes: bool, as_json: bool) -> None:
+    home = this_home(ctx)
+    name = what if what is None else Path(what).expanduser().name
+    found = do_work(ListCache(str(home.cache), name), list[CacheEntry])
+    if name is not None and not found:
+        raise CommandError(f"nothing of {name} is cached. List what is with: vld data cache")
+    if found and not yes:
+        for line in cache_table(found, cells=terminal_cells()):
+            say(line, to_stderr=True)
+        ask("Remove them?", refusal="Nothing was removed.", hint="Pass --yes to confirm.")
+    keys = tuple(entry.key for entry in found)
+    removed = do_work(RemoveCache(str(home.cache), keys), list[CacheEntry])
+    if as_json:
+        print_json(removed)
+        return
+    say(f"removed {size(sum(entry.size_bytes for entry in removed))}")
+    if len(removed) < len(found):
+        say(f"{len(found) - len(removed)} in use: kept", to_stderr=True)
 
 
 def shift(
