@@ -166,7 +166,8 @@ def _make(path: Path, network: str, image_size: int, images: Path) -> RunDir:
     fields = {
         "data_dir": str(images), "target": "target", "model": network, "weights": "none",
         "image_size": image_size, "batch_size": 2, "steps": 2, "eval_every": 1, "log_every": 1,
-        "head_steps": 0, "precision": "fp32", "memory_format": "contiguous", "device": "cpu",
+        "head_steps": 0, "precision": "fp32", "memory_format": "contiguous",
+        "fold_batchnorm": "on", "device": "cpu",
         "keep_checkpoints": "none",
     }  # fmt: skip
     run_dir.create(resolve_spec(fields), UserData())

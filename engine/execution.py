@@ -1,17 +1,17 @@
-"""Choice of precision and memory format by measurement.
+"""Choice of precision, memory format and folding by measurement.
 
 The fastest choice depends on processor and network: on one server CPU, bf16 with channels last was
 twice as fast as fp32 for a ResNet-50 and three times slower for a ResNet-18. ``auto`` times a few
 steps of each choice, keeps the fastest whose loss agrees with fp32, and stores it next to the image
-cache.
+cache. BatchNorm is folded if that is faster still (:mod:`engine.model.fold`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Final
@@ -23,7 +23,7 @@ from torch import Tensor
 from engine.errors import InputError
 from engine.machine.devices import device_name, is_out_of_memory, synchronize
 from engine.machine.processor import OtherPrograms
-from engine.protocol import RunSpec
+from engine.protocol import RunSpec, execution_name
 from engine.ranks import ALONE, Ranks
 from engine.rundir import write_atomic
 
@@ -48,13 +48,21 @@ SHORT_MS: Final = 1000.0
 class Execution:
     """Device, precision (fp32, bf16, fp16) and memory format of all computations.
 
-    ``ranks`` are the processes that share the work.
+    ``ranks`` are the processes that share the work. ``folds_training`` and ``folds_inference``:
+    fold BatchNorm in training steps, and in passes without gradients.
     """
 
     device: torch.device
     precision: str
     memory_format: str
     ranks: Ranks = ALONE
+    folds_training: bool = False
+    folds_inference: bool = False
+
+    @property
+    def name(self) -> str:
+        """Return the key of step times in events and in the file of measurements."""
+        return execution_name(self.precision, self.memory_format, self.folds_training)
 
     @property
     def needs_scaler(self) -> bool:
@@ -96,9 +104,10 @@ TrialStep = Callable[[Execution], float]
 
 
 def choose_execution(
-    spec: RunSpec, device: torch.device, trial_step: TrialStep, timings: Path, network_key: str
-) -> ChosenExecution:
-    """Choose the fastest precision and memory format whose loss agrees with fp32.
+    spec: RunSpec, device: torch.device, trial_step: TrialStep, timings: Path, network_key: str,
+    *, can_fold: bool = False,
+) -> ChosenExecution:  # fmt: skip
+    """Choose the fastest precision, memory format and folding whose loss agrees with fp32.
 
     Args:
         spec: the run; settings other than ``auto`` are used as given.
@@ -106,28 +115,43 @@ def choose_execution(
         trial_step: the step to time.
         timings: file of earlier measurements.
         network_key: what the measurement depends on in addition to the machine.
+        can_fold: BatchNorm can be folded in training steps.
 
     Raises:
         InputError: if the requested precision does not work on the device.
     """
-    candidates = _candidates(spec, device)
-    if len(candidates) == 1:
+    candidates = _candidates(spec, device, can_fold=can_fold)
+    tries_folding = can_fold and spec.fold_batchnorm == "auto"
+    if len(candidates) == 1 and not tries_folding:
         _check_works(candidates[0], trial_step)
         return ChosenExecution(candidates[0], {})
+    folding = (f"fold {spec.fold_batchnorm}",) if can_fold and folds_inference(spec) else ()
     key = "|".join(
         (torch.__version__, device_name(device), str(torch.get_num_threads()), network_key,
-         spec.precision, spec.memory_format)
+         spec.precision, spec.memory_format, *folding)
     )  # fmt: skip
     known = _read_timings(timings)
     step_ms, under_load = known.get(key), False
     if step_ms is None:
         step_ms, under_load = _recent_under_load(known.get(key + UNDER_LOAD)), True
     if step_ms is None:
-        step_ms, under_load = _measure_at_rest(candidates, trial_step)
+        step_ms, under_load = _measure_at_rest(candidates, trial_step, tries_folding=tries_folding)
         _store_timings(timings, key, step_ms, under_load=under_load)
     fastest = min(step_ms, key=lambda name: step_ms[name])
-    precision, memory_format = fastest.split()
-    return ChosenExecution(Execution(device, precision, memory_format), step_ms, under_load)
+    precision, memory_format, *folded = fastest.split()
+    execution = Execution(
+        device, precision, memory_format,
+        folds_training=bool(folded), folds_inference=folds_inference(spec),
+    )  # fmt: skip
+    return ChosenExecution(execution, step_ms, under_load)
+
+
+def folds_inference(spec: RunSpec) -> bool:
+    """Return whether BatchNorm is folded in passes without gradients.
+
+    It always pays there: the folded weights are computed once for many batches.
+    """
+    return spec.fold_batchnorm != "off"
 
 
 def _recent_under_load(step_ms: dict[str, float] | None) -> dict[str, float] | None:
@@ -143,20 +167,20 @@ def _recent_under_load(step_ms: dict[str, float] | None) -> dict[str, float] | N
 
 
 def _measure_at_rest(
-    candidates: list[Execution], trial_step: TrialStep
+    candidates: list[Execution], trial_step: TrialStep, *, tries_folding: bool
 ) -> tuple[dict[str, float], bool]:
     """Return the timings and whether they are under load; repeat once if the machine was loaded."""
     found: list[dict[str, float]] = []
     for _ in range(2):
         others = OtherPrograms()
-        found.append(_measure(candidates, trial_step))
+        found.append(_measure(candidates, trial_step, tries_folding=tries_folding))
         if not others.disturbed(torch.get_num_threads()):
             return found[-1], False
     names = found[0].keys() & found[1].keys()
     return {name: min(each[name] for each in found) for name in names}, True
 
 
-def _candidates(spec: RunSpec, device: torch.device) -> list[Execution]:
+def _candidates(spec: RunSpec, device: torch.device, *, can_fold: bool) -> list[Execution]:
     formats = [spec.memory_format]
     if spec.memory_format == "auto":
         formats = ["contiguous", "channels_last"]
@@ -165,7 +189,14 @@ def _candidates(spec: RunSpec, device: torch.device) -> list[Execution]:
         precisions = ["fp32", "bf16"]
         if device.type == "mps" or (device.type == "cuda" and not _computes_bf16()):
             precisions = ["fp32", "fp16"]
-    return [Execution(device, *choice) for choice in product(precisions, formats)]
+    return [
+        Execution(
+            device, precision, memory_format,
+            folds_training=can_fold and spec.fold_batchnorm == "on",
+            folds_inference=folds_inference(spec),
+        )
+        for precision, memory_format in product(precisions, formats)
+    ]  # fmt: skip
 
 
 def _check_works(execution: Execution, trial_step: TrialStep) -> None:
@@ -187,11 +218,14 @@ def _computes_bf16() -> bool:
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
-def _measure(candidates: list[Execution], trial_step: TrialStep) -> dict[str, float]:
+def _measure(
+    candidates: list[Execution], trial_step: TrialStep, *, tries_folding: bool
+) -> dict[str, float]:
     """Return the minimum milliseconds per step of each candidate that works and agrees with fp32.
 
     A candidate whose first step is clearly slower than the best is dropped. The others take turns,
-    so that other load on the machine affects them equally.
+    so that other load on the machine affects them equally. The fastest is measured with BatchNorm
+    folded as well.
     """
     first_ms = _first_steps(candidates, trial_step)
     if not first_ms:
@@ -206,7 +240,25 @@ def _measure(candidates: list[Execution], trial_step: TrialStep) -> dict[str, fl
         for execution in contenders:
             times[execution].append(_timed(execution, trial_step)[1])
     found = hopeless | {each: min(ms) for each, ms in times.items()}
-    return {f"{each.precision} {each.memory_format}": found[each] for each in first_ms}
+    if tries_folding:
+        found |= _measure_folded(min(found, key=lambda each: found[each]), found, trial_step)
+    return {each.name: ms for each, ms in found.items()}
+
+
+def _measure_folded(
+    plain: Execution, found: Mapping[Execution, float], trial_step: TrialStep
+) -> dict[Execution, float]:
+    """Return the minimum milliseconds per step of an execution with and without folding.
+
+    Long steps are measured once, because their measurement takes long and varies less.
+    """
+    folded = replace(plain, folds_training=True)
+    first_ms = _first_steps([plain, folded], trial_step)
+    times = {plain: [found[plain]], folded: []} if folded in first_ms else {}
+    for _ in range(1 if found[plain] > SHORT_MS else TIMED_ROUNDS):
+        for execution, ms in times.items():
+            ms.append(_timed(execution, trial_step)[1])
+    return {execution: min(ms) for execution, ms in times.items()}
 
 
 def _is_hopeless(first_ms: float, best_ms: float) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -113,22 +114,23 @@ class Ranks:
             for each, part in zip(targets, parts, strict=True):
                 each.copy_(part.view_as(each))
 
-    def parallel(self, network: FineTunedNetwork) -> Backbone:
+    def parallel(self, network: FineTunedNetwork, *, folds: bool = False) -> Backbone:
         """Return the network's Φ, with its weights' gradients summed over the ranks.
 
-        This copies the first rank's weights to all ranks.
+        This copies the first rank's weights to all ranks. ``folds``: fold BatchNorm.
         """
+        features = partial(network.features, folds=folds)
         head = list(network.head.parameters())
         trained = [each for each in network.module.parameters() if each.requires_grad]
         if self.size == 1 or len(trained) == len(head):  # only the last layer is trained
-            return network.features
+            return features
         for each in head:  # every rank computes the whole gradient, so it is not summed
             each.requires_grad_(False)
         device = head[0].device
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # `broadcast_buffers` has a new name
             backbone = DistributedDataParallel(
-                _Features(network),
+                _Features(network.module, features),
                 device_ids=[device] if device.type == "cuda" else None,
                 broadcast_buffers=False,  # BatchNorm statistics are frozen
                 gradient_as_bucket_view=True,
@@ -150,10 +152,10 @@ def _share(rank: int, size: int, count: int) -> slice:
 class _Features(nn.Module):
     """Φ as a module, for ``DistributedDataParallel``."""
 
-    def __init__(self, network: FineTunedNetwork) -> None:
+    def __init__(self, module: nn.Module, features: Backbone) -> None:
         super().__init__()
-        self.module = network.module
-        self._features = network.features
+        self.module = module
+        self._features = features
 
     def forward(self, images: Tensor, at_once: int | None) -> Tensor:
         """Return Φ(x), (B, D)."""

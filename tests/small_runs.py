@@ -32,6 +32,7 @@ SMALL_RUN: Mapping[str, object] = {
     "head_steps": 10,
     "precision": "fp32",
     "memory_format": "contiguous",
+    "fold_batchnorm": "on",
     "threads": 1,
     "device": "cpu",
 }

@@ -52,7 +52,7 @@ def paper_spec(images: Path, **fields: object) -> RunSpec:
         {
             "recipe": "paper", "data_dir": str(images), "target": TARGET, "device": "cpu",
             "weights": "none", "image_size": IMAGE_SIZE, "threads": 1,
-            "memory_format": "contiguous", **fields,
+            "memory_format": "contiguous", "fold_batchnorm": "off", **fields,
         }
     )  # fmt: skip
 

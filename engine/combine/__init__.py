@@ -13,7 +13,7 @@ from engine.combine.interpolation import interpolate
 from engine.combine.parents import ParentRun, check_images, check_shapes, check_weights_file
 from engine.data import RunData, seed_hash, validation_augmentation
 from engine.errors import InputError
-from engine.execution import Execution
+from engine.execution import Execution, folds_inference
 from engine.machine.devices import resolve_device
 from engine.machine.processor import usable_cores
 from engine.model import FineTunedNetwork, build_for
@@ -62,7 +62,10 @@ def combine(
     network = _build(spec, combination, parents, data)
     first = parents[0].state
     # Evaluations are in fp32, as in the parents' runs.
-    execution = Execution(resolve_device(spec.device), "fp32", first.memory_format)
+    execution = Execution(
+        resolve_device(spec.device), "fp32", first.memory_format,
+        folds_inference=folds_inference(spec),
+    )  # fmt: skip
     execution.prepare(network.module)
     feature_rms = first.feature_rms
     if combination.starts_at == "linear_probe":

@@ -138,6 +138,7 @@ class Bench:
             data_digest=self.data.digest,
             precision=self.execution.precision,
             memory_format=self.execution.memory_format,
+            folds_inference=self.execution.folds_inference,
         )
         files = CheckpointFiles(self.spec, self.data, self.run_dir, self.log)
         files.save_network("best", state, self.network)

@@ -28,7 +28,6 @@ from engine.data import DomainData
 from engine.data.load import Indices
 from engine.errors import InputError
 from engine.evaluate import Evaluation, Predictor
-from engine.execution import Execution
 from engine.machine.disk import plain_file
 from engine.protocol import (
     ArmEvaluated,
@@ -183,7 +182,7 @@ def rebuild_start(bench: Bench) -> dict[str, Tensor]:
     if parent.spec.head_steps > 0:
         trained = train_head_on(
             bench.data, network, parent.spec,
-            Execution(device, state.precision, state.memory_format), state.feature_rms,
+            state.execution(device), state.feature_rms,
             make_generators(parent.spec, device), bench.stop.raise_if_requested,
         )  # fmt: skip
         bench.log.record(trained)

@@ -105,11 +105,14 @@ def network_predictor(
     augmentation: ValidationAugmentation | None = None,
     step: int = 0,
 ) -> Predictor:
-    """Return the predictor of a network without dropout.
+    """Return the predictor of a network without dropout, for its current weights.
 
     ``batch_size`` is per rank. ``augmentation`` produces the images of ``out_augmented`` splits
     for ``step``.
     """
+
+    network.module.eval()
+    folded = network.folded(execution.folds_inference)
 
     def predictions(
         domain: DomainData, split: str, indices: Indices
@@ -121,7 +124,7 @@ def network_predictor(
             domain, indices, batch_size, network.mean, network.std, execution.device,
             execution.ranks, load,
         )  # fmt: skip
-        return predict(network, batches, execution)
+        return predict(network, batches, execution, folded)
 
     return predictions
 

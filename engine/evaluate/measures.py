@@ -6,6 +6,7 @@ See :mod:`engine.protocol.measures`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -89,7 +90,7 @@ def evaluate(
     Args:
         network: the network, on its device.
         batches: pairs of images (B, 3, S, S), normalised, and labels (B,) int64.
-        execution: memory format and ranks.
+        execution: memory format, folding and ranks.
     """
     return judge(predict(network, batches, execution), network.head.out_features)
 
@@ -98,15 +99,18 @@ def predict(
     network: FineTunedNetwork,
     batches: Iterable[tuple[Tensor, Tensor]],
     execution: Execution,
+    folded: AbstractContextManager[None] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the logits (B, C) float32 and the labels (B,) of each batch, on the device.
 
     They are computed in fp32, whatever the training precision, so that accuracies of different runs
     are comparable. Arguments as for :func:`evaluate`; each rank has its share of the images.
+    ``folded`` is the network's, if it was computed before for several sets of images.
     """
     network.module.eval()
+    folded = folded or network.folded(execution.folds_inference)
     for images, labels in batches:
-        with torch.inference_mode():
+        with torch.inference_mode(), folded:
             if len(images):
                 logits = network.module(execution.lay_out(images)).float()
             else:  # the last batch has fewer images than ranks

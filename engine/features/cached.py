@@ -102,7 +102,7 @@ def cached_features(
         network: the network; left in evaluation mode.
         data: the images; their split does not matter.
         cache_dir: folder of caches, created if missing.
-        execution: returns device and memory format; called only if features must be computed.
+        execution: returns device, memory format and folding; called only if needed.
         model: the network's name.
         views: V, augmented views in addition to the images without augmentation.
         transforms: training transform of the views.
@@ -300,9 +300,10 @@ class _Source:
         frozen = module.forward_features if isinstance(module, FrozenNetwork) else network.features
         execution.prepare(module)
         module.eval()
+        folded = network.folded(execution.folds_inference)
         for rows, pixels in _one_ahead(self._batches(view)):
             images = network_input(send(pixels, execution.device), network.mean, network.std)
-            with torch.inference_mode():
+            with torch.inference_mode(), folded:
                 features = frozen(execution.lay_out(images)).float()
             write(rows, features.cpu().numpy())
             on_progress(int(rows[-1]) + 1, len(self.data.image_set))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import urllib.request
 from collections.abc import Sequence
@@ -11,11 +12,12 @@ from urllib.parse import urlsplit
 
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from engine.errors import InputError
-from engine.model.consistency import check_consistency, reading_images
+from engine.model.consistency import check_consistency, reading_images, untouched
+from engine.model.fold import Pair, find_pairs
 from engine.model.linear import (
     LinearFeatures,
     LinearNetwork,
@@ -127,7 +129,24 @@ def build_network(
         loaded = keep_last_layer(head, taken, class_names, features)
     network = FineTunedNetwork(module=module, head=head, mean=mean, std=std, loaded=loaded)
     check_consistency(network, model, image_size)
-    return network
+    return dataclasses.replace(network, pairs=_pairs(network, image_size))
+
+
+def _pairs(network: FineTunedNetwork, image_size: int) -> tuple[Pair, ...]:
+    """Return the convolutions of a network that BatchNorm can be folded into."""
+    image = torch.zeros(1, 3, image_size, image_size)
+
+    def training() -> Tensor:
+        network.set_training(freeze_batchnorm=True)
+        return network.features(image)
+
+    def evaluation() -> Tensor:
+        network.module.eval()
+        logits: Tensor = network.module(image)
+        return logits
+
+    with untouched(network.module):
+        return find_pairs(network.module, (training, evaluation))
 
 
 def _check_normalisation(taken: FileWeights, mean: Sequence[float], std: Sequence[float]) -> None:

@@ -44,7 +44,7 @@ def check_consistency(network: FineTunedNetwork, model: str, image_size: int) ->
     images = torch.randn(
         IMAGES, 3, image_size, image_size, generator=torch.Generator().manual_seed(0)
     )
-    with _untouched(network.module):
+    with untouched(network.module):
         in_evaluation = _check_vector(network, model, images)
         in_training = _check_noise(network, model, images)
         _check_training(network, model, images, in_training, in_evaluation)
@@ -172,7 +172,7 @@ def _generators() -> tuple[object, ...]:
 
 
 @contextmanager
-def _untouched(module: nn.Module) -> Iterator[None]:
+def untouched(module: nn.Module) -> Iterator[None]:
     """Restore mode, buffers and the global generator after the block."""
     modes = {part: part.training for part in module.modules()}
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from engine.model.fold import Folded, Pair
 from engine.protocol import LoadedWeights
 
 
@@ -17,7 +19,7 @@ class FineTunedNetwork:
     """A network being fine-tuned; ``module`` is a plain timm network, or a ``LinearNetwork``.
 
     ``mean`` and ``std`` are per channel, for images in [0, 1], as in pre-training. ``loaded``
-    describes the weight file.
+    describes the weight file. ``pairs`` are the convolutions that BatchNorm can be folded into.
     """
 
     module: nn.Module
@@ -25,6 +27,7 @@ class FineTunedNetwork:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     loaded: LoadedWeights | None = None
+    pairs: tuple[Pair, ...] = ()
 
     @property
     def is_head_trained(self) -> bool:
@@ -36,7 +39,18 @@ class FineTunedNetwork:
         """Return D, the width of the penultimate representation."""
         return self.head.in_features
 
-    def features(self, images: Tensor, at_once: int | None = None) -> Tensor:
+    @torch.no_grad()
+    def folded(self, folds: bool) -> AbstractContextManager[None]:
+        """Return a context for passes without gradients, with BatchNorm folded if ``folds``.
+
+        It can be entered several times and uses the weights at the time of this call, which must be
+        in evaluation mode; see :class:`engine.model.fold.Folded`.
+        """
+        return Folded(self.pairs) if folds else nullcontext()
+
+    def features(
+        self, images: Tensor, at_once: int | None = None, *, folds: bool = False
+    ) -> Tensor:
         """Return Φ(x), the pooled features that the last layer reads.
 
         With ``at_once``, activations are stored for one chunk of images at a time, and the backward
@@ -47,21 +61,24 @@ class FineTunedNetwork:
         Args:
             images: (B, 3, S, S), normalised.
             at_once: images per chunk; None: all.
+            folds: fold BatchNorm with fixed statistics; the result is the same up to rounding.
 
         Returns:
             (B, D).
         """
+        folded = Folded(self.pairs) if folds else nullcontext()
         if at_once is None or at_once >= len(images):
-            return self._features(images)
+            return self._features(images, folded)
         parts = [
-            checkpoint(self._features, part, use_reentrant=False, preserve_rng_state=False)
+            checkpoint(self._features, part, folded, use_reentrant=False, preserve_rng_state=False)
             for part in images.split(at_once)
         ]
         return torch.cat(parts)
 
-    def _features(self, images: Tensor) -> Tensor:
+    def _features(self, images: Tensor, folded: AbstractContextManager[None]) -> Tensor:
         module: Any = self.module
-        pooled: Tensor = module.forward_head(module.forward_features(images), pre_logits=True)
+        with folded:
+            pooled: Tensor = module.forward_head(module.forward_features(images), pre_logits=True)
         return pooled
 
     def set_training(self, *, freeze_batchnorm: bool) -> None:

@@ -56,6 +56,7 @@ from engine.protocol.events import (
     StepsTaken,
     decode_event,
     encode_event,
+    execution_name,
 )
 from engine.protocol.fields import FieldInfo, SpecError, nearest, shown_value
 from engine.protocol.identity import (
@@ -204,6 +205,7 @@ __all__ = [
     "encode_spec",
     "evaluation_steps",
     "evaluations_after",
+    "execution_name",
     "fields_with",
     "is_address",
     "is_evaluated",

@@ -174,15 +174,21 @@ class FeaturesComputed(Event, frozen=True, kw_only=True, tag="features_computed"
     notes: tuple[str, ...] = ()
 
 
+def execution_name(precision: str, memory_format: str, folds_batchnorm: bool) -> str:
+    """Return the name of a way to compute a training step, the key of ``step_ms``."""
+    return f"{precision} {memory_format}{' folded' if folds_batchnorm else ''}"
+
+
 class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):
     """The network is on its device. ``feature_rms`` is the root mean square of a feature.
 
-    ``step_ms``: measured milliseconds per step of each precision and memory format tried, empty if
-    there was nothing to choose; ``under_load``: measured while other programs used the machine.
+    ``step_ms``: measured milliseconds per step of each ``execution`` tried, empty if there was
+    nothing to choose; ``under_load``: measured while other programs used the machine.
     ``seconds_left`` is an estimate for the whole run. ``ranks`` is the number of training
     processes, each on such a device with ``threads`` CPU threads. ``loaded`` describes the weight
     file; None: the weights are not a file. ``precision`` is that of training.
     ``evaluation_precision`` is fp32; None in older runs, which evaluated in the training precision.
+    ``folds_batchnorm``: BatchNorm is folded into convolutions in training steps.
     """
 
     model: str
@@ -201,6 +207,12 @@ class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):
     loaded: LoadedWeights | None = None
     under_load: bool = False
     evaluation_precision: str | None = None
+    folds_batchnorm: bool = False
+
+    @property
+    def execution(self) -> str:
+        """Return the name of the execution that training uses."""
+        return execution_name(self.precision, self.memory_format, self.folds_batchnorm)
 
 
 class HeadTrained(Event, frozen=True, kw_only=True, tag="head_trained"):

@@ -442,6 +442,14 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             roles="not_result pace",
         ),
     ] = "auto"
+    fold_batchnorm: Annotated[
+        Literal["auto", "on", "off"],
+        _machine(
+            "Fold BatchNorm with fixed statistics into convolutions. Same result up to rounding. "
+            "auto: in evaluation, and in training where faster on this device.",
+            roles="not_result pace",
+        ),
+    ] = "auto"
     threads: Annotated[
         Annotated[int, Meta(ge=1, le=1024)] | None,
         _machine("CPU threads per process. none: all cores.", roles="not_result pace"),

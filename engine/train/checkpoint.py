@@ -17,6 +17,7 @@ from torch import Tensor
 from engine.data import RunData
 from engine.errors import TrainingError
 from engine.evaluate import Evaluation
+from engine.execution import Execution
 from engine.model import NETWORK, FineTunedNetwork, NetworkCard, creation_options
 from engine.model.tensor_file import (
     DamagedFileError,
@@ -26,6 +27,7 @@ from engine.model.tensor_file import (
     write_tensors,
 )
 from engine.protocol import CheckpointSaved, LoadedWeights, RunSpec, trial_seed
+from engine.ranks import ALONE, Ranks
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
 
@@ -61,9 +63,9 @@ class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
     ``collapsed`` is of the last evaluation; ``has_learned``: an earlier evaluation was better than
     predicting the class frequencies. ``evaluation_s`` is the expected duration of the next
     evaluation. ``loss_sum`` and ``loss_count`` are of the losses not yet logged; ``elapsed_s``
-    counts all attempts. Precision, memory format and ``data_digest`` ensure that a resumed run
-    computes the same. ``loaded`` describes the weight file, which a resumed run does not read
-    again.
+    counts all attempts. Precision, memory format, folding of BatchNorm (false in older checkpoints)
+    and ``data_digest`` ensure that a resumed run computes the same. ``loaded`` describes the weight
+    file, which a resumed run does not read again.
     """
 
     step: int = 0
@@ -79,8 +81,17 @@ class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
     data_digest: str
     precision: str
     memory_format: str
+    folds_training: bool = False
+    folds_inference: bool = False
     scaler: dict[str, int | float] = {}
     loaded: LoadedWeights | None = None
+
+    def execution(self, device: torch.device, ranks: Ranks = ALONE) -> Execution:
+        """Return how the run computes, on a device and with ranks that may be others."""
+        return Execution(
+            device, self.precision, self.memory_format, ranks,
+            self.folds_training, self.folds_inference,
+        )  # fmt: skip
 
 
 class Checkpoint(msgspec.Struct, frozen=True):

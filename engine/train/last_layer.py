@@ -75,8 +75,9 @@ def cache_features(
         between_batches: called after each batch; may raise to stop.
     """
     network.module.eval()
+    folded = network.folded(execution.folds_inference)
     cached = []
-    with torch.no_grad(), execution.autocast():
+    with torch.no_grad(), execution.autocast(), folded:
         for batches in domains:
             pairs = []
             for images, labels in batches:

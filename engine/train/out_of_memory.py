@@ -107,6 +107,7 @@ def _fits(spec: RunSpec, data: RunData, run_dir: RunDir) -> bool:
         spec,
         precision="fp32" if spec.precision == "auto" else spec.precision,
         memory_format="contiguous" if spec.memory_format == "auto" else spec.memory_format,
+        fold_batchnorm="off" if spec.fold_batchnorm == "auto" else spec.fold_batchnorm,
     )
     try:
         training = prepare(spec, data, run_dir, None)

@@ -23,7 +23,7 @@ from engine.data import (
     seed_hash,
 )
 from engine.errors import InputError
-from engine.execution import ChosenExecution, Execution, choose_execution
+from engine.execution import ChosenExecution, Execution, choose_execution, folds_inference
 from engine.features import cached_features
 from engine.machine.devices import device_name, resolve_device
 from engine.machine.processor import release_freed_memory, usable_cores
@@ -153,6 +153,7 @@ def describe_network(
         precision=execution.precision,
         evaluation_precision="fp32",
         memory_format=execution.memory_format,
+        folds_batchnorm=execution.folds_training,
         threads=torch.get_num_threads(),
         ranks=execution.ranks.size,
         loaded=loaded,
@@ -202,14 +203,13 @@ def prepare(
     else:
         start = checkpoint.state
         _check_same_images(data, start)
-        restored = Execution(device, start.precision, start.memory_format, ranks)
-        chosen = ChosenExecution(restored, {})
+        chosen = ChosenExecution(start.execution(device, ranks), {})
     execution = chosen.execution
     execution.prepare(network.module)
     return Training(
         data,
         network,
-        ranks.parallel(network),
+        ranks.parallel(network, folds=execution.folds_training),
         execution,
         batches,
         optimizer=make_optimizer(spec, network, start.feature_rms),
@@ -263,7 +263,7 @@ def _on_features(spec: RunSpec, device: torch.device, ranks: Ranks) -> Execution
     """Return the execution of a run on frozen features, which is too short to be measured."""
     precision = "fp32" if spec.precision == "auto" else spec.precision
     memory_format = "contiguous" if spec.memory_format == "auto" else spec.memory_format
-    return Execution(device, precision, memory_format, ranks)
+    return Execution(device, precision, memory_format, ranks, folds_inference=folds_inference(spec))
 
 
 def _fastest_forward(
@@ -275,7 +275,7 @@ def _fastest_forward(
 
     def trial_pass(execution: Execution) -> float:
         execution.prepare(network.module)
-        with torch.inference_mode():
+        with torch.inference_mode(), network.folded(execution.folds_inference):
             return float(network.features(execution.lay_out(images)).square().mean())
 
     network.module.eval()
@@ -297,6 +297,8 @@ def _start(
         data_digest=data.digest,
         precision=execution.precision,
         memory_format=execution.memory_format,
+        folds_training=execution.folds_training,
+        folds_inference=execution.folds_inference,
         loaded=network.loaded,
     )
 
@@ -348,7 +350,8 @@ def measure_feature_rms(
     execution.prepare(network.module)
     network.module.eval()
     squares, count = 0.0, 0
-    with torch.inference_mode(), execution.autocast():
+    folded = network.folded(execution.folds_inference)
+    with torch.inference_mode(), execution.autocast(), folded:
         for domain in data.sources:
             for images, _ in training_images(domain, network, spec, execution.device, RMS_IMAGES):
                 features = network.features(execution.lay_out(images)).float()
@@ -366,26 +369,28 @@ def _choose(
     spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir,
     ranks: Ranks, stop: StopRequest | None,
 ) -> ChosenExecution:  # fmt: skip
-    """Choose precision and memory format for all ranks."""
+    """Choose precision, memory format and folding for all ranks."""
     heeded = stop if stop is not None and ranks.size == 1 else StopRequest()
 
-    def choose() -> tuple[str, str, dict[str, float], bool]:
+    def choose() -> tuple[str, str, bool, dict[str, float], bool]:
         of_each = -(-spec.batch_size // ranks.size)
         choice = _try_executions(spec, data, network, device, run_dir, of_each, heeded)
         execution = choice.execution
-        return execution.precision, execution.memory_format, choice.step_ms, choice.under_load
+        kind = (execution.precision, execution.memory_format, execution.folds_training)
+        return *kind, choice.step_ms, choice.under_load
 
-    precision, memory_format, step_ms, under_load = ranks.from_first(
-        choose, tuple[str, str, dict[str, float], bool]
+    precision, memory_format, folds, step_ms, under_load = ranks.from_first(
+        choose, tuple[str, str, bool, dict[str, float], bool]
     )
-    return ChosenExecution(Execution(device, precision, memory_format, ranks), step_ms, under_load)
+    execution = Execution(device, precision, memory_format, ranks, folds, folds_inference(spec))
+    return ChosenExecution(execution, step_ms, under_load)
 
 
 def _try_executions(
     spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir,
     of_each: int, stop: StopRequest,
 ) -> ChosenExecution:  # fmt: skip
-    """Time precisions and memory formats on ``of_each`` images of each source, a rank's share.
+    """Time executions on ``of_each`` images of each source, a rank's share.
 
     Weights are not changed.
     """
@@ -401,7 +406,9 @@ def _try_executions(
         execution.prepare(network.module)
         network.set_training(freeze_batchnorm=True)
         with execution.autocast():
-            features = network.features(execution.lay_out(images), spec.micro_batch_size)
+            features = network.features(
+                execution.lay_out(images), spec.micro_batch_size, folds=execution.folds_training
+            )
             loss = masked_cross_entropy(
                 network.head, features, labels,
                 dropout_rate=0.0, masks=1, generator=no_masks,
@@ -414,7 +421,9 @@ def _try_executions(
     parts = f" {spec.micro_batch_size} at a time" if spec.micro_batch_size else ""
     network_key = f"{spec.model} {spec.image_size}px {len(labels)} images{parts}{linear}"
     timings = run_dir.cache / "execution.json"
-    choice = choose_execution(spec, device, trial_step, timings, network_key)
+    # With linear tuning, the backbone and its statistics never change.
+    can_fold = bool(network.pairs) and (spec.freeze_batchnorm or spec.tuning == "linear")
+    choice = choose_execution(spec, device, trial_step, timings, network_key, can_fold=can_fold)
     release_freed_memory()
     return choice
 

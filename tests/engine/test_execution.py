@@ -35,7 +35,7 @@ class Trial:
         return len(self.asked)
 
     def __call__(self, execution: Execution) -> float:
-        key = f"{execution.precision} {execution.memory_format}"
+        key = execution.name
         self.asked.append(key)
         if key not in self.costs:
             raise RuntimeError(f"{key} is not supported")
@@ -140,3 +140,48 @@ def test_a_loaded_measurement_is_marked_and_holds_only_while_the_load_does(
     choose_execution(resolve_spec({}), CPU, old, memory, "net")
     assert old.calls > 0
     assert choose_execution(resolve_spec({}), CPU, Trial({}), memory, "net").under_load is False
+
+
+FOLDED = {**FAST_BF16, "bf16 channels_last": 10.0, "bf16 channels_last folded": 1.0}
+
+
+def test_the_fastest_choice_is_measured_with_folding_as_well(tmp_path: Path) -> None:
+    memory, trial = tmp_path / "m.json", Trial(FOLDED)
+    choice = choose_execution(resolve_spec({}), CPU, trial, memory, "net", can_fold=True)
+    assert choice.execution.name == "bf16 channels_last folded"
+    assert choice.step_ms.keys() == FOLDED.keys()
+    again = choose_execution(resolve_spec({}), CPU, Trial({}), memory, "net", can_fold=True)
+    assert again == choice
+
+
+def test_folding_that_does_not_pay_or_disagrees_is_not_used(tmp_path: Path) -> None:
+    slow = Trial({**FOLDED, "bf16 channels_last folded": 20.0})
+    wrong = Trial(FOLDED, {"bf16 channels_last folded": 1.5})
+    for name, trial in (("slow", slow), ("wrong", wrong)):
+        choice = choose_execution(
+            resolve_spec({}), CPU, trial, tmp_path / name, "net", can_fold=True
+        )
+        assert choice.execution.name == "bf16 channels_last"
+        assert choice.execution.folds_inference
+
+
+def test_a_measurement_without_folding_is_not_taken_for_one_with_it(tmp_path: Path) -> None:
+    memory = tmp_path / "m.json"
+    choose_execution(resolve_spec({}), CPU, Trial(FOLDED), memory, "net")
+    choice = choose_execution(resolve_spec({}), CPU, Trial(FOLDED), memory, "net", can_fold=True)
+    assert choice.execution.folds_training
+
+
+@pytest.mark.parametrize("fold", ["on", "off"])
+def test_folding_the_user_fixed_is_not_measured(tmp_path: Path, fold: str) -> None:
+    fixed = {"precision": "fp32", "memory_format": "contiguous", "fold_batchnorm": fold}
+    trial = Trial({})
+    choice = choose_execution(resolve_spec(fixed), CPU, trial, tmp_path, "net", can_fold=True)
+    assert trial.calls == 0
+    assert choice.execution.folds_training == choice.execution.folds_inference == (fold == "on")
+
+
+def test_folding_asked_for_where_statistics_train_is_for_evaluation_only(tmp_path: Path) -> None:
+    fixed = {"precision": "fp32", "memory_format": "contiguous", "fold_batchnorm": "on"}
+    choice = choose_execution(resolve_spec(fixed), CPU, Trial({}), tmp_path, "net")
+    assert (choice.execution.folds_training, choice.execution.folds_inference) == (False, True)

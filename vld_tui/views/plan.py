@@ -247,7 +247,7 @@ def _time(spec: RunSpec, progress: Progress, model: ModelPrepared) -> str | None
     """
     if model.seconds_left is not None:
         return f"about {duration(model.seconds_left)}"
-    step_ms = model.step_ms.get(f"{model.precision} {model.memory_format}")
+    step_ms = model.step_ms.get(model.execution)
     if step_ms is None:
         trains = progress.latest is not None or progress.end is not None
         return None if trains else "known once training starts"
@@ -266,7 +266,7 @@ def _device(spec: RunSpec, model: ModelPrepared | None) -> str:
     parts = [
         device,
         plural(model.threads, "thread"),
-        f"{model.precision} {model.memory_format}",
+        model.execution,
     ]
     if model.evaluation_precision not in (None, model.precision):
         parts.append(f"evaluated in {model.evaluation_precision}")
@@ -275,7 +275,7 @@ def _device(spec: RunSpec, model: ModelPrepared | None) -> str:
 
 def _precision(model: ModelPrepared) -> str:
     """Return why precision and memory format were chosen, and the options that set them."""
-    chosen = f"{model.precision} {model.memory_format}"
+    chosen = model.execution
     others = [name for name in model.step_ms if name != chosen]
     times = [f"{name} {_step_time(model.step_ms[name])}" for name in others]
     words = f"{chosen}, fastest measured here: {_step_time(model.step_ms.get(chosen))} a step"
@@ -283,7 +283,7 @@ def _precision(model: ModelPrepared) -> str:
         words += f" ({', '.join(times)})"
     if model.under_load:
         words += "; other programs were running: measure again on an idle machine"
-    return f"{words}; to change: --precision, --memory-format"
+    return f"{words}; to change: --precision, --memory-format, --fold-batchnorm"
 
 
 def _step_time(ms: float | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -67,10 +68,10 @@ def small_memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return how many images the device takes at once while training, to be changed."""
     features, most = FineTunedNetwork._features, [5]
 
-    def limited(network: FineTunedNetwork, images: Tensor) -> Tensor:
+    def limited(network: FineTunedNetwork, images: Tensor, *folded: Any) -> Tensor:
         if torch.is_grad_enabled() and len(images) > most[0]:
             raise torch.OutOfMemoryError(ON_CUDA)
-        return features(network, images)
+        return features(network, images, *folded)
 
     monkeypatch.setattr(FineTunedNetwork, "_features", limited)
     return most
