@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import statistics
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -31,7 +32,8 @@ FAMILIES = {
     "resnest14d": 23,
     "resnet18": 20,
     "tf_efficientnet_lite0": 49,
-    "xception41": 99,
+    "skresnet18": 36,
+    "xception41": 84,
 }
 
 
@@ -69,24 +71,33 @@ def results(network: FineTunedNetwork, images: Tensor, **options: bool | int) ->
     }
 
 
-def difference(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
-    """Return the largest difference of a tensor relative to its own size."""
+def differences(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> list[float]:
+    """Return the difference of each tensor relative to its own size."""
     assert ours.keys() == theirs.keys()
-    return max(
-        float((ours[name] - theirs[name]).norm() / theirs[name].norm().clamp_min(1e-30))
-        for name in theirs
-    )
+    return [
+        float((ours[name] - each).norm() / each.norm().clamp_min(1e-30))
+        for name, each in theirs.items()
+    ]
+
+
+def check_fold(network: FineTunedNetwork) -> None:
+    """Compare logits and gradients with those of the two layers, in fp32 and float64."""
+    images = images_of(2)
+    logits, *gradients = differences(results(network, images, folds=True), results(network, images))
+    assert logits < 1e-5
+    assert statistics.median(gradients) < 1e-5
+    # Rounding may move an activation across the kink of its ReLU, which switches its gradient.
+    assert max(gradients) < 1e-3
+    network.module.double()
+    images = images_of(2, torch.float64)
+    assert max(differences(results(network, images, folds=True), results(network, images))) < 1e-12
 
 
 @pytest.mark.parametrize("model", SMALL)
 def test_logits_and_gradients_are_those_of_the_two_layers(model: str) -> None:
     network = network_of(model)
     assert network.pairs
-    images = images_of(2)
-    assert difference(results(network, images, folds=True), results(network, images)) < 1e-5
-    network.module.double()
-    images = images_of(2, torch.float64)
-    assert difference(results(network, images, folds=True), results(network, images)) < 1e-12
+    check_fold(network)
 
 
 @pytest.mark.slow
@@ -94,11 +105,7 @@ def test_logits_and_gradients_are_those_of_the_two_layers(model: str) -> None:
 def test_every_family_folds_exactly(model: str, pairs: int) -> None:
     network = network_of(model)
     assert len(network.pairs) == pairs
-    images = images_of(2)
-    assert difference(results(network, images, folds=True), results(network, images)) < 1e-5
-    network.module.double()
-    images = images_of(2, torch.float64)
-    assert difference(results(network, images, folds=True), results(network, images)) < 1e-12
+    check_fold(network)
 
 
 @pytest.mark.parametrize("model", ["test_convnext", "test_vit", "test_nfnet"])
@@ -131,21 +138,21 @@ def test_a_copy_folds_its_own_weights() -> None:
         for each in other.module.parameters():
             each.mul_(1.1)
     images = images_of(2)
-    assert difference(results(other, images, folds=True), results(other, images)) < 1e-5
+    assert max(differences(results(other, images, folds=True), results(other, images))) < 1e-5
     assert network.pairs[0].convolution is not other.pairs[0].convolution
 
 
 def test_chunks_of_a_batch_fold_once_and_agree() -> None:
     network, images = network_of("test_resnet"), images_of(5)
     whole = results(network, images)
-    assert difference(results(network, images, folds=True, at_once=2), whole) < 1e-5
+    assert max(differences(results(network, images, folds=True, at_once=2), whole)) < 1e-5
 
 
 def test_channels_last_and_bf16_agree_with_the_two_layers() -> None:
     network = network_of("test_resnet")
     network.module.to(memory_format=torch.channels_last)
     images = images_of(2).contiguous(memory_format=torch.channels_last)
-    assert difference(results(network, images, folds=True), results(network, images)) < 1e-5
+    assert max(differences(results(network, images, folds=True), results(network, images))) < 1e-5
     with torch.no_grad():
         exact = network.features(images)
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -158,7 +165,7 @@ def test_linear_tuning_folds_its_frozen_backbone() -> None:
     network = network_of("tf_efficientnet_lite0", tuning="linear")
     assert network.pairs
     images = images_of(2)
-    assert difference(results(network, images, folds=True), results(network, images)) < 1e-5
+    assert max(differences(results(network, images, folds=True), results(network, images))) < 1e-5
 
 
 def test_batchnorm_whose_statistics_train_is_not_folded() -> None:

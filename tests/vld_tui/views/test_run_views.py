@@ -135,7 +135,7 @@ def test_the_plan_fills_up_as_the_run_prepares() -> None:
     assert "precision" not in plan_of(STARTED, DATA, model({}, None))
     assert plan_of(*PREPARED)["precision"] == (
         "fp32 channels_last, fastest measured here: 872 ms a step; to change: "
-        "--precision, --memory-format"
+        "--precision, --memory-format, --fold-batchnorm"
     )
     tried = model({"fp32 channels_last": 872.0, "bf16 contiguous": 40_600.0}, None)
     loaded = msgspec.structs.replace(tried, under_load=True)
