@@ -43,3 +43,8 @@ def test_it_is_a_child_of_who_started_it_and_is_killed_as_one(make_run: MakeRun)
     process.kill()
     assert process.wait() == -9
     assert not psutil.pid_exists(process.pid)
+
+
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="only a worker is forked")
+def test_a_worker_is_warm_too() -> None:
+    assert "-m tests.warm_processes" in " ".join(psutil.Process().cmdline())

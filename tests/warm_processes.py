@@ -1,9 +1,11 @@
-"""Processes of the engine that need not import torch first.
+"""Processes that need not import torch and this project first.
 
-``WarmPopen`` is ``subprocess.Popen``, except that ``python -m MODULE`` of one of ``WARM`` is forked
-from a server that has imported its packages. All else is as it would be: arguments, environment,
-folder, streams, session, and the parent. Whatever cannot be so is started cold, as is everything
-on other systems than Linux and under the fixture ``cold_starts``.
+``WarmPopen`` is ``subprocess.Popen``, except that the engine's processes and pytest's workers are
+forked from a server that has imported their packages. All else is as it would be: arguments,
+environment, folder, streams, session, and the parent. Whatever cannot be so is started cold, as is
+everything on other systems than Linux and under the fixture ``cold_starts``.
+
+A worker has a server of its own, which is forked too.
 """
 
 from __future__ import annotations
@@ -15,27 +17,35 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
-import select
 import signal
 import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import traceback
+import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, NoReturn
 
 ROOT: Final = Path(__file__).parents[1]
 _PYTHON: Final = sys.executable
-WARM: Final = ("engine", "engine.inspect", "engine.datasets")
-_IMPORTED: Final = ("engine.run", "engine.inspect", "engine.datasets.__main__")
+
+_MODULES: Final = ("engine", "engine.inspect", "engine.datasets")
+"""What ``python -m`` may start warm."""
+_WORKER: Final = ("-u", "-c", "import sys;exec(eval(sys.stdin.readline()))")
+"""How execnet starts a worker of pytest."""
 _FLAGS: Final[Mapping[str, int]] = {"-P": 1, "-X": 2}
 """Options of the interpreter, and how many words each takes."""
-_READ_AT_THE_START: Final = ("PYTHON", "LC_", "LANG", "OMP_", "MKL_", "LD_PRELOAD", "HF_")
+_ALSO_IMPORTED: Final = ("scipy.stats", "playwright.sync_api", "pyarrow.parquet", "textual.pilot")
+"""What the tests themselves import, and takes long."""
+_READ_AT_THE_START: Final = (
+    "PYTHON", "LC_", "LANG", "OMP_", "MKL_", "LD_PRELOAD", "HF_", "TEXTUAL", "TYPER", "_TYPER",
+    "TERM_PROGRAM", "FORCE_COLOR", "PY_COLORS",
+)  # fmt: skip
 """Variables that the server has read: another value of theirs needs a cold start."""
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _NUMBER: Final = struct.Struct("<I")
@@ -74,14 +84,19 @@ class WarmPopen(subprocess.Popen[Any]):
 
 
 def _command(words: Sequence[str], environment: Mapping[str, str]) -> Sequence[str] | None:
-    """Return a module and its arguments, or None for what must be started cold."""
+    """Return a command without the interpreter's options, or None for what must start cold."""
     at = 1
     while at < len(words) and words[at] in _FLAGS:
         at += _FLAGS[words[at]]
-    if [*words[:1], *words[at : at + 1]] != [_PYTHON, "-m"] or words[at + 1] not in WARM:
-        return None
+    match [*words[:1], *words[at:]]:
+        case [python, "-m", module, *_] if python == _PYTHON and module in _MODULES:
+            pass
+        case [python, *code] if python == _PYTHON and code == [*_WORKER]:
+            pass
+        case _:
+            return None
     is_same = _read_at_the_start(environment) == _read_at_the_start(_SERVER.environment)
-    return words[at + 1 :] if is_same else None
+    return words[at:] if is_same and _SERVER.owner == os.getpid() else None
 
 
 def _read_at_the_start(environment: Mapping[str, str]) -> dict[str, str]:
@@ -97,8 +112,9 @@ class _Server:
 
     def __init__(self) -> None:
         self.environment = dict(os.environ)
+        self.owner = os.getpid()
         self._lock = threading.Lock()
-        self._address: str | None = None
+        self._connection: socket.socket | None = None
 
     def fork(self, asked: Mapping[str, object], streams: Sequence[int]) -> int:
         """Return the id of a new child of this process.
@@ -107,8 +123,8 @@ class _Server:
             OSError: when the server has died.
         """
         message = json.dumps(asked).encode()
-        with self._lock, socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(self._address or self._start())
+        with self._lock:
+            connection = self._connection or self._start()
             _adopt_orphans(yes=True)
             try:
                 socket.send_fds(connection, [_NUMBER.pack(len(message))], streams)
@@ -120,28 +136,38 @@ class _Server:
             raise OSError("The server of warm processes has died.")
         return int(_NUMBER.unpack(answer)[0])
 
-    def _start(self) -> str:
-        folder = tempfile.mkdtemp(prefix="warm-")
-        self._address = f"{folder}/socket"
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(self._address)
-            listener.listen()
+    def fork_here(self, streams: Sequence[int]) -> None:
+        """Make a copy of this process, which has just begun, its server, without its streams."""
+        self.owner = os.getpid()
+        self.environment = dict(os.environ)
+        self._lock = threading.Lock()
+        self._connection, other = socket.socketpair()
+        if os.fork() == 0:
+            self._connection.close()
+            for stream in streams:
+                os.close(stream)
+            os.setsid()
+            _serve(other)
+            os._exit(0)
+        other.close()
+
+    def _start(self) -> socket.socket:
+        self._connection, other = socket.socketpair()
+        with other:
             path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
             process = subprocess.Popen(
-                [_PYTHON, "-m", "tests.warm_processes", str(listener.fileno())],
-                stdin=subprocess.PIPE, pass_fds=[listener.fileno()], start_new_session=True,
+                [_PYTHON, "-m", "tests.warm_processes", str(other.fileno())],
+                stdin=subprocess.DEVNULL, pass_fds=[other.fileno()], start_new_session=True,
                 env=self.environment | {"PYTHONPATH": path}, cwd=ROOT,
             )  # fmt: skip
-        owner = os.getpid()
 
-        def end() -> None:
-            if os.getpid() == owner:
-                process.communicate()
-                Path(f"{folder}/socket").unlink()
-                Path(folder).rmdir()
+        def end(connection: socket.socket = self._connection) -> None:
+            connection.close()
+            if os.getpid() == self.owner:
+                process.wait()
 
         atexit.register(end)
-        return self._address
+        return self._connection
 
 
 _SERVER: Final = _Server()
@@ -152,31 +178,37 @@ def _adopt_orphans(*, yes: bool) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
 
 
-def _serve(listener: socket.socket) -> None:
-    """Fork what is asked for, until the process that asks has ended."""
-    for name in _IMPORTED:
+def _import_all() -> None:
+    """Import what the processes need: this project, and with it all that it uses."""
+    for package in ("engine", "vld_tui"):
+        found = importlib.import_module(package)
+        for module in pkgutil.walk_packages(found.__path__, f"{package}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    for name in _ALSO_IMPORTED:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
-    while sys.stdin not in select.select([sys.stdin, listener], [], [])[0]:
-        connection, _ = listener.accept()
-        with connection:
-            size, streams, _, _ = socket.recv_fds(connection, _NUMBER.size, 3)
-            asked = json.loads(connection.recv(_NUMBER.unpack(size)[0], socket.MSG_WAITALL))
-            _fork_twice(asked, streams, listener, connection)
+
+
+def _serve(connection: socket.socket) -> None:
+    """Fork what is asked for, until the process that asks has ended."""
+    while True:
+        size, streams, _, _ = socket.recv_fds(connection, _NUMBER.size, 3)
+        if not size:
+            return
+        asked = json.loads(connection.recv(_NUMBER.unpack(size)[0], socket.MSG_WAITALL))
+        _fork_twice(asked, streams, connection)
         for stream in streams:
             os.close(stream)
 
 
-def _fork_twice(
-    asked: dict[str, Any], streams: list[int], listener: socket.socket, connection: socket.socket
-) -> None:
+def _fork_twice(asked: dict[str, Any], streams: list[int], connection: socket.socket) -> None:
     """Fork a process that loses its parent at once, and answer its id."""
     reads, writes = os.pipe()
     if (between := os.fork()) == 0:
         if (child := os.fork()) == 0:
-            for each in (listener, connection):
-                each.close()
+            connection.close()
             os.close(reads)
             os.close(writes)
             _run(asked, streams)
@@ -192,31 +224,44 @@ def _run(asked: dict[str, Any], streams: list[int]) -> NoReturn:
     """Do what the interpreter does from its start to its end."""
     if asked["is_leader"]:
         os.setsid()
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
-        os.close(stream)
     os.chdir(asked["folder"])
     os.environ.clear()
     os.environ.update(asked["environment"])
+    if asked["command"] == [*_WORKER]:
+        _SERVER.fork_here(streams)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
     if asked["is_traced"]:
         faulthandler.enable()
-    code = _exit_code_of(*asked["command"])
+    code = _exit_code_of(asked["command"])
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()
     os._exit(code & 0xFF)
 
 
-def _exit_code_of(module: str, *arguments: str) -> int:
-    sys.argv = [module, *arguments]
-    for name in (module, f"{module}.__main__"):  # it is run, not imported
-        if not hasattr(sys.modules.get(name), "__path__"):
-            sys.modules.pop(name, None)
+def _run_program(command: Sequence[str]) -> None:
+    """Run a module, or the code of a worker, as what was started."""
+    match command:
+        case ["-m", module, *arguments]:
+            sys.argv = [module, *arguments]
+            for name in (module, f"{module}.__main__"):  # it is run, not imported
+                if not hasattr(sys.modules.get(name), "__path__"):
+                    sys.modules.pop(name, None)
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        case ["-u", "-c", code]:
+            sys.argv = ["-c"]
+            sys.modules["__main__"] = types.ModuleType("__main__")
+            exec(code, vars(sys.modules["__main__"]))
+
+
+def _exit_code_of(command: Sequence[str]) -> int:
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        _run_program(command)
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return end.code or 0
@@ -232,5 +277,9 @@ def _exit_code_of(module: str, *arguments: str) -> int:
 
 
 if __name__ == "__main__":
+    from tests.warm_processes import _import_all as import_all
+    from tests.warm_processes import _serve as serve
+
+    import_all()
     with socket.socket(fileno=int(sys.argv[1])) as given:
-        _serve(given)
+        serve(given)
