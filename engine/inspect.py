@@ -25,7 +25,7 @@ from engine.execution import DTYPES
 from engine.machine.devices import available_devices, device_name
 from engine.machine.processor import cpu_name, usable_cores
 from engine.model import PACKAGED_WEIGHTS, build_for
-from engine.protocol import RunSpec, SpecError, decode_spec
+from engine.protocol import MODELS_JOINED_BY, RunSpec, SpecError, decode_spec
 from engine.run import versions
 
 STUDIED_NETWORKS = (
@@ -77,8 +77,11 @@ def network_sizes(models: Sequence[str]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for model in models:
         with contextlib.suppress(RuntimeError, ValueError), torch.device("meta"):
-            network = timm.create_model(model, pretrained=False, num_classes=0)
-            tensors = network.state_dict().values()
+            networks = [
+                timm.create_model(name, pretrained=False, num_classes=0)
+                for name in model.split(MODELS_JOINED_BY)
+            ]
+            tensors = [each for network in networks for each in network.state_dict().values()]
             sizes[model] = sum(each.numel() * each.element_size() for each in tensors)
     return sizes
 

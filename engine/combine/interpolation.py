@@ -40,7 +40,7 @@ from engine.protocol import (
 from engine.protocol.combination import INTERPOLATION_STEPS
 from engine.rundir import RunDir
 from engine.train.last_layer import train_head_on
-from engine.train.setup import make_generators
+from engine.train.setup import features_for_head, make_generators
 
 REPRESENTATIONS: Final = "representations"
 """The arm that interpolates representations."""
@@ -180,10 +180,14 @@ def rebuild_start(bench: Bench) -> dict[str, Tensor]:
     parent, network, device = bench.parents[-1], bench.network, bench.execution.device
     state = parent.state
     if parent.spec.head_steps > 0:
+        execution = state.execution(device)
+        frozen = features_for_head(
+            parent.spec, bench.data, network, execution, bench.run_dir, bench.stop,
+            bench.log.record,
+        )  # fmt: skip
         trained = train_head_on(
-            bench.data, network, parent.spec,
-            state.execution(device), state.feature_rms,
-            make_generators(parent.spec, device), bench.stop.raise_if_requested,
+            bench.data, network, parent.spec, execution, state.feature_rms,
+            make_generators(parent.spec, device), bench.stop.raise_if_requested, frozen,
         )  # fmt: skip
         bench.log.record(trained)
         if caution := _difference(parent, trained):
@@ -235,7 +239,9 @@ def probe(bench: Bench) -> dict[str, Tensor]:
     The network must still be the pre-trained one.
     """
     device = bench.execution.device
-    spec = msgspec.structs.replace(bench.spec, dropout_rate=0.0, masks=1, head_steps=PROBE_STEPS)
+    spec = msgspec.structs.replace(
+        bench.spec, dropout_rate=0.0, masks=1, head_steps=PROBE_STEPS, views=None
+    )
     trained = train_head_on(
         bench.data, bench.network, spec, bench.execution, bench.feature_rms,
         make_generators(spec, device), bench.stop.raise_if_requested,

@@ -12,13 +12,15 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from engine.data import RunData, Sampler
+from engine.data import FrozenFeatures, RunData, Sampler
 from engine.execution import Execution
 from engine.model import FineTunedNetwork, masked_cross_entropy
+from engine.model.linear import FrozenNetwork
 from engine.protocol import HeadTrained, RunSpec
 from engine.train.setup import training_images
 
@@ -26,11 +28,55 @@ HEAD_LR = 1e-3
 """Peak learning rate of Adam for features with a root mean square of 1; cosine decay to zero."""
 
 
+class HeadInput(Protocol):
+    """The features that the last layer is trained on, of each source domain."""
+
+    @property
+    def labels(self) -> Sequence[Tensor]:
+        """Return the labels of each domain's training images, (n,) on the device."""
+
+    def take(self, domain: int, chosen: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the unmasked features of a domain's images, (B, D) on the device.
+
+        ``generator`` (CPU) draws views, if there are several.
+        """
+
+
 @dataclass(frozen=True)
-class CachedFeatures:
-    """Unmasked features of each source domain's training images: (n, D) and labels (n,)."""
+class TrainingFeatures:
+    """Features of images without augmentation: (n, D) and labels (n,) of each domain."""
 
     domains: list[tuple[Tensor, Tensor]]
+
+    @property
+    def labels(self) -> Sequence[Tensor]:
+        """Return the labels of each domain."""
+        return [labels for _, labels in self.domains]
+
+    def take(self, domain: int, chosen: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
+        """Return the features of images."""
+        features, _ = self.domains[domain]
+        return features[chosen.to(features.device)]
+
+
+class TrainingViews:
+    """Frozen features of augmented views, of which a random one is taken of each image."""
+
+    def __init__(
+        self, data: RunData, network: FineTunedNetwork, frozen: FrozenFeatures, device: torch.device
+    ) -> None:
+        self._rows = [domain.rows[domain.in_indices] for domain in data.sources]
+        self.labels = [domain.labels[domain.in_indices].to(device) for domain in data.sources]
+        self._network, self._frozen, self._device = network, frozen, device
+
+    @torch.no_grad()
+    def take(self, domain: int, chosen: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the features of a random view of images."""
+        views = torch.randint(len(self._frozen.views), (len(chosen),), generator=generator)
+        rows = self._rows[domain][chosen.numpy()]
+        features = self._frozen.take_views(rows, views.numpy()).to(self._device)
+        is_linear = isinstance(self._network.module, FrozenNetwork)
+        return self._network.features(features) if is_linear else features
 
 
 def train_head_on(
@@ -41,20 +87,25 @@ def train_head_on(
     feature_rms: float,
     generators: Mapping[str, torch.Generator],
     stop_if_asked: Callable[[], None],
+    frozen: FrozenFeatures | None = None,
 ) -> HeadTrained:
     """Train the last layer on the sources' training images and return the event.
 
-    Arguments as in :func:`cache_features` and :func:`train_head`; all ranks end with the same
-    weights.
+    Arguments as in :func:`cache_features` and :func:`train_head`; ``frozen``: features with the
+    views to train on; None: images without augmentation. All ranks end with the same weights.
     """
     began = time.perf_counter()
     ranks = execution.ranks
-    domains = [
-        training_images(domain, network, spec, execution.device, ranks=ranks)
-        for domain in data.sources
-    ]
-    cached = cache_features(network, domains, execution, stop_if_asked)
-    loss = train_head(network, cached, feature_rms, spec, generators, stop_if_asked)
+    inputs: HeadInput
+    if frozen is not None:
+        inputs = TrainingViews(data, network, frozen, execution.device)
+    else:
+        domains = [
+            training_images(domain, network, spec, execution.device, ranks=ranks)
+            for domain in data.sources
+        ]
+        inputs = cache_features(network, domains, execution, stop_if_asked)
+    loss = train_head(network, inputs, feature_rms, spec, generators, stop_if_asked)
     ranks.copy_first(network.head.parameters())
     return HeadTrained(steps=spec.head_steps, loss=loss, wall_s=time.perf_counter() - began)
 
@@ -64,7 +115,7 @@ def cache_features(
     domains: Iterable[Iterable[tuple[Tensor, Tensor]]],
     execution: Execution,
     between_batches: Callable[[], None],
-) -> CachedFeatures:
+) -> TrainingFeatures:
     """Run the backbone once over images; the network is left in evaluation mode.
 
     Args:
@@ -88,12 +139,12 @@ def cache_features(
                 between_batches()
             features, labels = (torch.cat(parts) for parts in zip(*pairs, strict=True))
             cached.append((features, labels))
-    return CachedFeatures(cached)
+    return TrainingFeatures(cached)
 
 
 def train_head(
     network: FineTunedNetwork,
-    cached: CachedFeatures,
+    inputs: HeadInput,
     feature_rms: float,
     spec: RunSpec,
     generators: Mapping[str, torch.Generator],
@@ -105,7 +156,7 @@ def train_head(
 
     Args:
         network: the network; only its last layer changes.
-        cached: features to train on.
+        inputs: features to train on.
         feature_rms: root mean square of a feature.
         spec: batch size, sampling, dropout rate and masks.
         generators: ``batches`` draws the batches (CPU), ``masks`` the masks (device).
@@ -121,12 +172,12 @@ def train_head(
     optimizer = torch.optim.Adam(network.head.parameters(), lr=lr)
     counted = max(1, spec.head_steps // 10)
     loss_sum = 0.0
-    samplers = [Sampler(labels, spec.sampling) for _, labels in cached.domains]
+    samplers = [Sampler(labels, spec.sampling) for labels in inputs.labels]
     for step in range(spec.head_steps):
         optimizer.param_groups[0]["lr"] = (
             lr * 0.5 * (1 + math.cos(math.pi * step / spec.head_steps))
         )
-        features, labels = _draw(cached, samplers, spec.batch_size, generators["batches"])
+        features, labels = _draw(inputs, samplers, spec.batch_size, generators["batches"])
         loss = masked_cross_entropy(
             network.head, features, labels,
             dropout_rate=spec.dropout_rate, masks=spec.masks, generator=generators["masks"],
@@ -141,12 +192,13 @@ def train_head(
 
 
 def _draw(
-    cached: CachedFeatures, samplers: Sequence[Sampler], count: int, generator: torch.Generator
+    inputs: HeadInput, samplers: Sequence[Sampler], count: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Return ``count`` features of each domain and their labels."""
     drawn = []
-    for (features, labels), sampler in zip(cached.domains, samplers, strict=True):
-        chosen = sampler.draw(count, generator).to(features.device)
-        drawn.append((features[chosen], labels[chosen]))
+    for domain, (labels, sampler) in enumerate(zip(inputs.labels, samplers, strict=True)):
+        chosen = sampler.draw(count, generator)
+        features = inputs.take(domain, chosen, generator)
+        drawn.append((features, labels[chosen.to(labels.device)]))
     features, labels = (torch.cat(parts) for parts in zip(*drawn, strict=True))
     return features, labels

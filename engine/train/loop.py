@@ -37,7 +37,7 @@ from engine.train.checkpoint import Checkpoint, Selected, TrainingState
 from engine.train.health import LossMeter, describe_collapse, has_learned, judge_collapse
 from engine.train.last_layer import train_head_on
 from engine.train.optim import set_learning_rates
-from engine.train.setup import Training, overlaps, prepare
+from engine.train.setup import Training, features_for_head, overlaps, prepare
 
 
 def fine_tune(
@@ -73,7 +73,7 @@ def fine_tune(
     if checkpoint is not None:
         training.restore(checkpoint)
     elif spec.head_steps > 0:
-        log.record(_train_head_first(spec, data, training, stop))
+        log.record(_train_head_first(spec, training, run_dir, log, stop))
         state = evaluate(attempt, state)
 
     network.set_training(freeze_batchnorm=spec.freeze_batchnorm)
@@ -214,15 +214,19 @@ def _evaluate_arm(
 
 
 def _train_head_first(
-    spec: RunSpec, data: RunData, training: Training, stop: StopRequest
+    spec: RunSpec, training: Training, run_dir: RunDir, log: EventLog, stop: StopRequest
 ) -> HeadTrained:
-    ranks = training.execution.ranks
+    ranks, data, network = training.execution.ranks, training.data, training.network
+    frozen = features_for_head(
+        spec, data, network, training.execution, run_dir,
+        stop if ranks.size == 1 else None, log.record,
+    )  # fmt: skip
 
     def stop_if_asked() -> None:
         if ranks.any_rank(stop.requested):
             raise StopRequested
 
     return train_head_on(
-        data, training.network, spec, training.execution, training.start.feature_rms,
-        training.generators, stop_if_asked,
+        data, network, spec, training.execution, training.start.feature_rms,
+        training.generators, stop_if_asked, frozen,
     )  # fmt: skip

@@ -187,7 +187,9 @@ def prepare(
     if reads_features:
         if checkpoint is not None:  # its backbone determines the features
             network.module.load_state_dict(checkpoint.part(NETWORK))
-        features = compute_features(spec, data, network, device, run_dir, stop, report)
+        forward = functools.cache(lambda: _fastest_forward(spec, data, network, device, run_dir))
+        heeded = stop if ranks.size == 1 else None
+        features = compute_features(spec, data, network, forward, run_dir, heeded, report)
         data = data.reading(features)
     generators = make_generators(spec, device)
     batches = TrainingBatches(
@@ -224,8 +226,8 @@ def prepare(
 
 
 def compute_features(
-    spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir,
-    stop: StopRequest | None, report: Callable[[Event], None],
+    spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Callable[[], Execution],
+    run_dir: RunDir, stop: StopRequest | None, report: Callable[[Event], None],
 ) -> FrozenFeatures:  # fmt: skip
     """Return the features of all images and of ``spec.views`` views of them, and report them.
 
@@ -245,8 +247,7 @@ def compute_features(
             report(FeaturesComputed(done=done, total=total, wall_s=now - began))
 
     found = cached_features(
-        network, data, run_dir.cache,
-        functools.cache(lambda: _fastest_forward(spec, data, network, device, run_dir)),
+        network, data, run_dir.cache, execution,
         model=spec.model, views=spec.views or 0, transforms=spec.transforms,
         batch_size=spec.eval_batch_size, on_progress=on_progress,
     )  # fmt: skip
@@ -257,6 +258,21 @@ def compute_features(
         )
     )  # fmt: skip
     return found.features
+
+
+def features_for_head(
+    spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution, run_dir: RunDir,
+    stop: StopRequest | None, report: Callable[[Event], None],
+) -> FrozenFeatures | None:  # fmt: skip
+    """Return the features on whose views the last layer is trained first.
+
+    None if it is trained on images without augmentation. Raises as :func:`compute_features` does.
+    """
+    if spec.views is None:
+        return None
+    return data.sources[0].frozen or compute_features(
+        spec, data, network, lambda: execution, run_dir, stop, report
+    )
 
 
 def _on_features(spec: RunSpec, device: torch.device, ranks: Ranks) -> Execution:

@@ -16,6 +16,7 @@ from engine.protocol import (
     DataPrepared,
     Evaluated,
     Event,
+    FeaturesComputed,
     HeadTrained,
     Metric,
     ModelPrepared,
@@ -50,6 +51,7 @@ class Progress(msgspec.Struct, frozen=True):
     heard_at: float | None = None
     started: RunStarted | None = None
     data: DataPrepared | None = None
+    features: FeaturesComputed | None = None
     model: ModelPrepared | None = None
     head: HeadTrained | None = None
     latest: StepsTaken | None = None
@@ -158,6 +160,7 @@ def best_of(evaluations: tuple[E, ...]) -> E | None:
 
 _FIELD_OF: dict[type[Event], str] = {
     DataPrepared: "data",
+    FeaturesComputed: "features",
     ModelPrepared: "model",
     HeadTrained: "head",
     CheckpointSaved: "checkpoint",

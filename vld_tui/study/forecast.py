@@ -178,6 +178,10 @@ def _time(
 
     apart_from = [] if is_same else ["reading the images"]
     preparing_s = model.time - (started.time if is_same else data.time)
+    if (features := progress.features) is not None:
+        preparing_s -= features.wall_s  # they are cached now
+        if not is_same:
+            apart_from.append("computing features")
 
     image_s = 1 / progress.latest.steps_per_s / (like.spec.batch_size * their_sources)
     training_s = spec.steps * spec.batch_size * _sources(spec, ours.domains) * image_s

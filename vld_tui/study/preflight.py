@@ -53,7 +53,9 @@ def absent_weights(planner: LocalPlanner, specs: Sequence[RunSpec]) -> tuple[Abs
     found = [
         AbsentWeights(path, "file", runs) for path, runs in files.items() if not Path(path).exists()
     ]
-    models = Counter(spec.model for spec in specs if spec.weights == "pretrained")
+    models = Counter(
+        model for spec in specs if spec.weights == "pretrained" for model in spec.models
+    )
     networks = networks_for(planner, models)
     for model, runs in models.items():
         places = weights_places(model, networks)
@@ -142,17 +144,16 @@ def preflight(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = Fa
 
 def _of_network(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:
     """Yield a problem if the network or its weights do not exist."""
-    names = {network.name for network in networks_for(planner, [spec.model])}
+    names = {network.name for network in networks_for(planner, spec.models)}
     known = sorted({name.split(".", maxsplit=1)[0] for name in names})
-    architecture, _, tag = spec.model.partition(".")
-    if not known:
-        return
-    if architecture not in known:
-        yield f"timm has no network {spec.model!r}.{nearest(architecture, known)}"
-    elif tag and spec.model not in names:
-        tagged = sorted(name for name in names if name.startswith(f"{architecture}."))
-        hint = nearest(spec.model, tagged) or (f" Weights: {', '.join(tagged)}." if tagged else "")
-        yield f"timm has no weights {tag!r} for {architecture}.{hint}"
+    for model in spec.models if known else ():
+        architecture, _, tag = model.partition(".")
+        if architecture not in known:
+            yield f"timm has no network {model!r}.{nearest(architecture, known)}"
+        elif tag and model not in names:
+            tagged = sorted(name for name in names if name.startswith(f"{architecture}."))
+            hint = nearest(model, tagged) or (f" Weights: {', '.join(tagged)}." if tagged else "")
+            yield f"timm has no weights {tag!r} for {architecture}.{hint}"
 
 
 def _of_device(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:

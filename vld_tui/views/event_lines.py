@@ -17,6 +17,7 @@ from engine.protocol import (
     Evaluated,
     Event,
     EventDecodeError,
+    FeaturesComputed,
     HeadTrained,
     ModelPrepared,
     RunFailed,
@@ -37,7 +38,7 @@ from vld_tui.runs.run import Run
 from vld_tui.runs.run_folder import read_events
 from vld_tui.views.combined import combining_lines, has_choice, position_label, step_label
 from vld_tui.views.plan import plan_rows
-from vld_tui.words.numbers import decimal, duration, id_words, percent, plural, rate
+from vld_tui.words.numbers import decimal, duration, id_words, percent, plural, rate, size
 from vld_tui.words.palette import COLLAPSED_SIGN
 from vld_tui.words.text import plain_text
 
@@ -62,6 +63,8 @@ def event_lines(task: RunTask, progress: Progress, event: Event) -> list[str]:
             lines = [f"resumed at {position_label(step, task)}"]
         case DataPrepared(skipped=skipped):
             lines = [f"left out, unreadable: {plain_text(path)}" for path in skipped]
+        case FeaturesComputed():
+            lines = _features_lines(event)
         case ModelPrepared():
             rows = plan_rows(task, progress)
             told = (row for row in rows if _is_known(spec_of(task)) or row[0] in _WITHOUT_SPEC)
@@ -105,6 +108,17 @@ def collapse_line(collapse: CollapseDetected) -> str:
 def recovery_line(collapse: CollapseDetected, recovered_step: int) -> str:
     """Return a collapse that is over as one line of plain text."""
     return f"collapsed at step {collapse.step:,}, recovered by step {recovered_step:,}"
+
+
+def _features_lines(event: FeaturesComputed) -> list[str]:
+    images = f"{event.total:,} images and views"
+    if event.done < event.total:
+        return [f"computing features of {images}: {100 * event.done // event.total}%"]
+    where = "cached" if event.reused == event.total else "computed"
+    if 0 < event.reused < event.total:
+        where = f"{event.reused:,} of them cached"
+    facts = f"{where} · {size(event.size_bytes)} · {duration(event.wall_s)}"
+    return [f"features of {images}: {facts}", *map(plain_text, event.notes)]
 
 
 def _arm_line(task: RunTask, event: ArmEvaluated) -> str:

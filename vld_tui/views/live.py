@@ -8,7 +8,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from engine.protocol import CollapseDetected, CombinationSpec, RunSpec, RunTask, spec_of
+from engine.protocol import (
+    CollapseDetected,
+    CombinationSpec,
+    FeaturesComputed,
+    RunSpec,
+    RunTask,
+    spec_of,
+)
 from vld_tui.runs.progress import Progress
 from vld_tui.views.accuracies import accuracy_table
 from vld_tui.views.combined import notices, progress_label
@@ -67,12 +74,18 @@ def current_phase(spec: RunSpec, progress: Progress) -> str:
     if progress.data is None:
         return "reading the images"
     if progress.model is None:
-        return "preparing the network and measuring its speed"
+        return _phase_of_network(progress.features)
     if progress.head is None and spec.head_steps and progress.step == 0:
         return "training the last layer on cached features"
     if progress.head is not None and not progress.evaluations:
         return "evaluating the last layer"
     return "running the first steps"
+
+
+def _phase_of_network(features: FeaturesComputed | None) -> str:
+    if features is not None and features.done < features.total:
+        return f"computing features of {features.done:,} of {features.total:,} images and views"
+    return "preparing the network and measuring its speed"
 
 
 def notice_views(progress: Progress) -> list[RenderableType]:

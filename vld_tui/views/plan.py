@@ -177,6 +177,14 @@ def _target(spec: RunSpec, data: DataPrepared | None) -> str:
     return f"{plain_text(target.name)} {images} (never trained on; OOD accuracy)"
 
 
+def _linear(spec: RunSpec) -> str:
+    """Return what linear tuning reads and starts from."""
+    read = " of penultimate features" if spec.linear_features == "penultimate" else ""
+    start = " from the authors' initial weights" if spec.linear_start == "authors" else ""
+    views = f", {plural(spec.views, 'cached view')} of each image" if spec.views else ""
+    return f"{spec.tuning} tuning{read}{start}{views}"
+
+
 def _method(spec: RunSpec) -> str:
     if spec.dropout_rate == 0:
         parts = ["no dropout (ERM)"]
@@ -184,8 +192,7 @@ def _method(spec: RunSpec) -> str:
         masks = plural(spec.masks, "mask")
         parts = [f"dropout {spec.dropout_rate:g} × {masks}"]
     if spec.tuning != "full":
-        start = " from the authors' initial weights" if spec.linear_start == "authors" else ""
-        parts.append(f"{spec.tuning} tuning{start}")
+        parts.append(_linear(spec))
     if spec.objective != "erm":
         parts.append(spec.objective)
     if spec.arms:

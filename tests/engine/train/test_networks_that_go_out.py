@@ -29,7 +29,7 @@ from engine.run import run
 from engine.rundir import RunDir, UserData
 from engine.rundir.event_log import EventLog
 from engine.stop_request import StopRequest
-from engine.train.last_layer import HEAD_LR, CachedFeatures, train_head
+from engine.train.last_layer import HEAD_LR, TrainingFeatures, train_head
 from engine.train.setup import Training
 from tests.small_runs import SMALL_CLASSES, SMALL_RUN, MakeRun, read_events, run_here
 
@@ -178,7 +178,7 @@ def test_a_kept_last_layer_is_trained_further_not_from_zero(finished: RunDir) ->
     features = torch.randn(8, network.feature_dim)
     spec = resolve_spec({**SMALL_RUN, "head_steps": 1})
     generators = {"batches": torch.Generator(), "masks": torch.Generator()}
-    cached = CachedFeatures([(features, torch.zeros(8, dtype=torch.int64))])
+    cached = TrainingFeatures([(features, torch.zeros(8, dtype=torch.int64))])
     train_head(network, cached, 1.0, spec, generators, lambda: None)
     moved = (network.head.weight.detach() - before).abs().max()
     assert 0 < float(moved) <= 1.1e-3  # Adam's first step
@@ -192,7 +192,7 @@ def test_the_first_step_of_a_new_last_layer_goes_by_the_scale_of_features(
     features = feature_rms * torch.randn(8, network.feature_dim)
     spec = resolve_spec({**SMALL_RUN, "head_steps": 1})
     generators = {"batches": torch.Generator(), "masks": torch.Generator()}
-    cached = CachedFeatures([(features, torch.arange(8) % 3)])
+    cached = TrainingFeatures([(features, torch.arange(8) % 3)])
     train_head(network, cached, feature_rms, spec, generators, lambda: None)
     moved = float(network.head.weight.detach().abs().max())  # from zero, by Adam's first step
     assert moved == pytest.approx(HEAD_LR / feature_rms, rel=0.01)

@@ -16,6 +16,7 @@ from engine.model.linear import FrozenNetwork, SideBySide
 from engine.protocol import (
     Evaluated,
     FeaturesComputed,
+    HeadTrained,
     RunFinished,
     RunStopped,
     SpecError,
@@ -107,6 +108,23 @@ def test_a_stored_run_without_views_augments_every_batch(make_run: MakeRun) -> N
     run_dir = make_run(**{**LINEAR, "views": None, "steps": 2})
     run_here(run_dir)
     assert events_of(run_dir) == []
+
+
+@pytest.mark.parametrize("fields", [{}, {"tuning": "full", "model": "test_resnet"}])
+def test_the_last_layer_trains_first_on_views(make_run: MakeRun, fields: dict[str, object]) -> None:
+    runs = [
+        make_run(name, **{**LINEAR, "steps": 1, "head_steps": 4, "views": views, **fields})
+        for name, views in (("one", 1), ("again", 1), ("two", 2), ("none", None))
+    ]
+    losses = []
+    for run_dir in runs:
+        run_here(run_dir)
+        (trained,) = [each for each in read_events(run_dir) if isinstance(each, HeadTrained)]
+        losses.append(trained.loss)
+    assert losses[0] == losses[1]
+    assert len(set(losses)) == 3
+    assert [len(events_of(run_dir)) for run_dir in runs] == [1, 1, 1, 0]
+    assert events_of(runs[2])[0].reused == 2 * 192
 
 
 def test_a_trained_network_is_a_start_for_others(make_run: MakeRun) -> None:

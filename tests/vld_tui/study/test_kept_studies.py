@@ -141,7 +141,7 @@ OF_THE_FIGURES: dict[str, dict[str, set[object]]] = {
     },
     "paper-fig9": {
         **SGD, "dropout_rate": {0.0, 0.5, 0.9, 0.95}, "weight_decay": {1e-2, 5e-3},
-        "tuning": {"linear"},
+        "tuning": {"linear"}, "views": {6},
     },
 }  # fmt: skip
 """What the paper and its code say of each figure's runs; the rest is that of the recipe."""

@@ -10,6 +10,7 @@ from engine.protocol import (
     DomainInfo,
     Evaluated,
     Event,
+    FeaturesComputed,
     HeadTrained,
     LoadedWeights,
     Metric,
@@ -49,6 +50,15 @@ DATA = DataPrepared(
 PAST = PastTraining(
     run="r1", dataset="d", target="t", held_out_source=None, split_seed=0, validation_fraction=0.2
 )
+
+
+def features(done: int, reused: int = 0, notes: tuple[str, ...] = ()) -> FeaturesComputed:
+    """Return what a run says of features while they are computed, or when all are."""
+    return FeaturesComputed(
+        done=done, total=192, wall_s=4.0, reused=reused, size_bytes=2**20, notes=notes
+    )
+
+
 HEAD = HeadTrained(steps=1000, loss=1.0, wall_s=3.0, time=105.0)
 COLLAPSE = CollapseDetected(
     step=100,
@@ -225,11 +235,29 @@ def test_no_estimate_is_announced_once_the_run_trained() -> None:
 
 
 @pytest.mark.parametrize(
+    ("event", "lines"),
+    [
+        (features(64), ["computing features of 192 images and views: 33%"]),
+        (features(192), ["features of 192 images and views: computed · 1.0 MiB · 4s"]),
+        (features(192, reused=192), ["features of 192 images and views: cached · 1.0 MiB · 4s"]),
+        (
+            features(192, reused=64, notes=("Damaged.",)),
+            ["features of 192 images and views: 64 of them cached · 1.0 MiB · 4s", "Damaged."],
+        ),
+    ],
+)
+def test_computing_features_is_reported(event: Event, lines: list[str]) -> None:
+    assert event_lines(SPEC, after(STARTED, DATA, event), event) == lines
+
+
+@pytest.mark.parametrize(
     ("events", "phase"),
     [
         ((), "starting the engine"),
         ((STARTED,), "reading the images"),
         ((STARTED, DATA), "preparing the network"),
+        ((STARTED, DATA, features(64)), "computing features of 64 of 192 images and views"),
+        ((STARTED, DATA, features(192)), "preparing the network"),
     ],
 )
 def test_what_is_being_prepared_is_told(events: tuple[Event, ...], phase: str) -> None:
