@@ -172,7 +172,8 @@ class _Bench:
 
 def _kept_by_engine(networks: Sequence[dict[str, Tensor]], validate: theirs.Validate) -> list[int]:
     """Return the networks that the engine's greedy soup keeps, in order of addition."""
-    ranked = rank_parents(cast("Bench", _Bench(networks, validate)))
+    bench = _Bench(networks, validate)
+    ranked = rank_parents(cast("Bench", bench))
     best = ranked[0].parent
-    tried = list(try_parents(ranked, WeightMean(best.weights()), validate))
+    tried = list(try_parents(ranked, WeightMean(best.weights()), bench.validate))
     return [int(best.run_id), *(int(each.parent) for each in tried if each.is_kept)]

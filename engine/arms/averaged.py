@@ -77,8 +77,9 @@ class Averaged:
             self.network, self._spec.eval_batch_size, self._execution, self._augmentation, step
         )
         return evaluate_domains(
-            predictor, self._data, "averaged", is_augmented=self._spec.augment_validation
-        )
+            predictor, self._data, "averaged",
+            is_augmented=self._spec.augment_validation, select_on=self._spec.select_on,
+        )  # fmt: skip
 
     def tensors(self) -> Mapping[str, Tensor]:
         """Return the sums and the number of summed networks."""

@@ -54,8 +54,9 @@ class Ensemble:
             key, logits = _key(each.domain, each.split), each.result.logits.double()
             self._sums[key] = self._sums[key] + logits if key in self._sums else logits
         return evaluate_domains(
-            self._predict, self._data, "ensemble", is_augmented=self._spec.augment_validation
-        )
+            self._predict, self._data, "ensemble",
+            is_augmented=self._spec.augment_validation, select_on=self._spec.select_on,
+        )  # fmt: skip
 
     def tensors(self) -> Mapping[str, Tensor]:
         """Return the sums and the number of summed evaluations."""

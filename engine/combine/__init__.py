@@ -75,7 +75,7 @@ def combine(
         validation_augmentation(spec, data),
     )  # fmt: skip
     log.record(describe_network(spec, network, execution, feature_rms, loaded=network.loaded))
-    if few := uncertain_selection(data.validation_images):
+    if few := uncertain_selection(data.validation_images, spec.select_on):
         log.record(Cautioned(message=few))
     if splits_differ({parent.run_id: parent.spec for parent in parents} | {"": spec}):
         log.record(

@@ -1,7 +1,7 @@
 """Averages of networks: soups (of weights, uniform or greedy) and the ensemble (of logits).
 
 Soups: Wortsman et al., "Model soups", arXiv 2203.05482; the greedy soup is algorithm 1: a parent is
-kept if accuracy rises or stays the same (≥). The authors' code
+kept if accuracy (or the measure of ``select_on``) rises or stays the same (≥). The authors' code
 (github.com/mlfoundations/model-soups) keeps it only if accuracy rises (>), and tries parents of
 equal accuracy in reverse order; here they are tried in the given order.
 
@@ -24,6 +24,7 @@ from engine.combine.parents import ParentRun
 from engine.data import DomainData
 from engine.data.load import Indices
 from engine.protocol import ParentMeasured, ParentTried, RunFinished
+from engine.protocol.selection import is_better, score_of
 
 Weights = Mapping[str, Tensor]
 
@@ -58,48 +59,56 @@ def evaluate_and_save(bench: Bench, weights: Mapping[str, Tensor]) -> RunFinishe
 
 
 def combine_greedily(bench: Bench) -> RunFinished:
-    """Try the parents in order of ID accuracy and evaluate the mean of those that are kept."""
+    """Try the parents, best first, and evaluate the mean of those that are kept."""
     ranked = rank_parents(bench)
     measure_barriers(bench, ranked)
     mean = WeightMean(ranked[0].parent.weights())
-    for tried in try_parents(ranked, mean, lambda weights: bench.validate(weights).accuracy):
+    for tried in try_parents(ranked, mean, bench.validate):
         bench.log.record(tried)
     return evaluate_and_save(bench, mean.weights())
 
 
 def try_parents(
-    ranked: Sequence[Ranked], mean: WeightMean, accuracy_of: Callable[[Weights], float]
+    ranked: Sequence[Ranked], mean: WeightMean, validate: Callable[[Weights], Validation]
 ) -> Iterator[ParentTried]:
-    """Add each parent that does not lower accuracy to the mean; yield the result of each trial.
+    """Add each parent that does not lower the score to the mean; yield the result of each trial.
 
     Args:
         ranked: the best parent, already in the mean, then the others in the order to try them.
         mean: mean of the parents kept so far.
-        accuracy_of: returns the ID accuracy of weights, 0 to 1.
+        validate: evaluates weights on ID validation.
     """
     best, *others = ranked
-    soup_accuracy = best.validation.accuracy
+    soup = best.validation
     for other in others:
         weights = other.parent.weights()
-        accuracy = accuracy_of(mean.with_one_more(weights))
-        is_kept = accuracy >= soup_accuracy
+        found = validate(mean.with_one_more(weights))
+        is_kept = not is_better(soup, found)
         if is_kept:
             mean.add(weights)
-            soup_accuracy = accuracy
-        yield ParentTried(parent=other.parent.run_id, soup_accuracy=accuracy, is_kept=is_kept)
+            soup = found
+        yield ParentTried(
+            parent=other.parent.run_id, is_kept=is_kept, soup_accuracy=found.id_accuracy,
+            selection_score=found.selection_score,
+        )  # fmt: skip
 
 
 def rank_parents(bench: Bench) -> list[Ranked]:
     """Evaluate every parent on ID validation images and return them, best first.
 
-    Parents of equal accuracy stay in the given order.
+    Parents of equal score stay in the given order.
     """
     measured = []
     for parent in bench.parents:
         validation = bench.validate(parent.weights())
-        bench.log.record(ParentMeasured(parent=parent.run_id, id_accuracy=validation.accuracy))
+        bench.log.record(
+            ParentMeasured(
+                parent=parent.run_id, id_accuracy=validation.id_accuracy,
+                selection_score=validation.selection_score,
+            )
+        )  # fmt: skip
         measured.append(Ranked(parent, validation))
-    return sorted(measured, key=lambda each: -each.validation.accuracy)
+    return sorted(measured, key=lambda each: -score_of(each.validation))
 
 
 def measure_barriers(bench: Bench, ranked: list[Ranked]) -> None:

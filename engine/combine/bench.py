@@ -20,6 +20,7 @@ from engine.evaluate import (
     judge,
     keep_predictions,
     network_predictor,
+    selection_score,
 )
 from engine.execution import Execution
 from engine.machine.processor import peak_memory_bytes
@@ -43,10 +44,14 @@ BARRIER_ACCURACY: Final = 0.02
 
 @dataclass(frozen=True)
 class Validation:
-    """Accuracy (0 to 1) and loss (nats) on validation images, averaged over the sources."""
+    """Accuracy (0 to 1) and loss (nats) on validation images, averaged over the sources.
 
-    accuracy: float
+    ``selection_score`` is the measure that selects among weights; None: accuracy does.
+    """
+
+    id_accuracy: float
     loss: float
+    selection_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,7 @@ class Bench:
         return Validation(
             sum(result.accuracy for result in results) / len(results),
             sum(result.loss for result in results) / len(results),
+            selection_score(results, self.spec.select_on),
         )
 
     def evaluate(self, predictor: Predictor) -> Evaluation:
@@ -113,8 +119,9 @@ class Bench:
     def evaluate_arm(self, predictor: Predictor, arm: str) -> Evaluation:
         """Evaluate predictions on every domain, as arm ``arm``."""
         return evaluate_domains(
-            predictor, self.data, arm, is_augmented=self.augmentation is not None
-        )
+            predictor, self.data, arm,
+            is_augmented=self.augmentation is not None, select_on=self.spec.select_on,
+        )  # fmt: skip
 
     def record(self, step: int, evaluation: Evaluation, began: float, *, is_best: bool) -> None:
         """Record an evaluation that began at ``time.perf_counter()`` value ``began``."""
@@ -171,9 +178,9 @@ def describe_barrier(
     Connectivity and the Lottery Ticket Hypothesis", arXiv 1912.05671, measure it at the highest
     point of the path; here it is the midpoint, as is usual for fine-tuned networks.
     """
-    mean_accuracy = (ends[0].accuracy + ends[1].accuracy) / 2
+    mean_accuracy = (ends[0].id_accuracy + ends[1].id_accuracy) / 2
     loss_barrier = half_way.loss - (ends[0].loss + ends[1].loss) / 2
-    accuracy_barrier = mean_accuracy - half_way.accuracy
+    accuracy_barrier = mean_accuracy - half_way.id_accuracy
     return BarrierMeasured(
         first=first,
         second=second,

@@ -38,6 +38,7 @@ from engine.protocol import (
     decode_event,
 )
 from engine.protocol.combination import INTERPOLATION_STEPS
+from engine.protocol.selection import is_better
 from engine.rundir import RunDir
 from engine.train.last_layer import train_head_on
 from engine.train.setup import features_for_head, make_generators
@@ -64,7 +65,7 @@ def interpolate(bench: Bench) -> RunFinished:
         for keeper, end in zip(kept, (steps[0], steps[-1]), strict=True):
             predictor = keeper.keep(predictor) if step == end else predictor
         found[step] = bench.evaluate(predictor)
-        is_best = step == steps[0] or found[step].id_accuracy > found[selected].id_accuracy
+        is_best = step == steps[0] or is_better(found[step], found[selected])
         selected = step if is_best else selected
         bench.record(step, found[step], began, is_best=is_best)
     _record_barrier(bench, ends, found)
@@ -111,13 +112,13 @@ def _mix_representations(
     bench: Bench, kept: tuple[KeptPredictions, KeptPredictions], steps: list[int]
 ) -> None:
     """Evaluate and record the interpolated representations at every step."""
-    best_accuracy = -1.0
+    best: Evaluation | None = None
     for step in steps:
         began = time.perf_counter()
         bench.stop.raise_if_requested()
         evaluation = bench.evaluate_arm(_mixed(kept, _share(step)), REPRESENTATIONS)
-        is_best = evaluation.id_accuracy > best_accuracy
-        best_accuracy = max(best_accuracy, evaluation.id_accuracy)
+        is_best = is_better(evaluation, best)
+        best = evaluation if is_best else best
         bench.log.record(
             ArmEvaluated(
                 step=step,
@@ -156,7 +157,7 @@ def _record_barrier(
 
 
 def _validation(evaluation: Evaluation) -> Validation:
-    return Validation(evaluation.id_accuracy, evaluation.selection_loss)
+    return Validation(evaluation.id_accuracy, evaluation.selection_loss, evaluation.selection_score)
 
 
 def _share(step: int) -> float:

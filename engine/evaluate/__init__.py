@@ -5,6 +5,7 @@ from engine.evaluate.domains import (
     Predictor,
     evaluate_domains,
     network_predictor,
+    selection_score,
 )
 from engine.evaluate.measures import evaluate, judge, predict
 from engine.evaluate.predictions import keep_predictions
@@ -18,4 +19,5 @@ __all__ = [
     "keep_predictions",
     "network_predictor",
     "predict",
+    "selection_score",
 ]

@@ -16,6 +16,8 @@ from engine.evaluate.measures import DomainResult, judge, predict
 from engine.execution import Execution
 from engine.model import FineTunedNetwork
 from engine.protocol import AUGMENTED, MEASURES, Metric, Summary
+from engine.protocol.measures import ACCURACY
+from engine.protocol.selection import CRITERIA
 
 Predictor = Callable[[DomainData, str, Indices], Iterable[tuple[Tensor, Tensor]]]
 """Returns batches of logits (B, C) and labels (B,) for images of a domain's split, ``in``, ``out``
@@ -46,20 +48,22 @@ class Reported(TypedDict):
     ood_accuracy: float | None
     plain_id_accuracy: float | None
     measures: Summary
+    selection_score: float | None
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """Results of one evaluation of a run.
 
-    ``id_accuracy`` selects the step: the mean over the sources on their ``out`` split, augmented if
-    the run augments it; ``plain_id_accuracy`` is then the mean without augmentation, otherwise
-    None. ``ood_accuracy`` is on the target's ``in`` split, as DomainBed reports it; None without a
-    target. ``id_loss`` (nats) and ``predicted`` (predictions by class, (C,)) are on the sources'
-    ``out`` splits without augmentation. ``measured`` has the sources' ``out`` splits, then ``in``
-    and ``out`` of the target and of the held-out source; ``augmented`` has the sources'
-    ``out_augmented`` splits. ``measures`` are the values of each measure on the images of ID
-    accuracy without augmentation, and on those of OOD accuracy.
+    ``id_accuracy`` is the mean over the sources on their ``out`` split, augmented if the run
+    augments it; ``plain_id_accuracy`` is then the mean without augmentation, otherwise None.
+    ``selection_score`` is the measure that selects the step, on the images of ``id_accuracy``;
+    None: ``id_accuracy`` does. ``ood_accuracy`` is on the target's ``in`` split, as DomainBed
+    reports it; None without a target. ``id_loss`` (nats) and ``predicted`` (predictions by class,
+    (C,)) are on the sources' ``out`` splits without augmentation. ``measured`` has the sources'
+    ``out`` splits, then ``in`` and ``out`` of the target and of the held-out source; ``augmented``
+    has the sources' ``out_augmented`` splits. ``measures`` are the values of each measure on the
+    images of ID accuracy without augmentation, and on those of OOD accuracy.
     """
 
     metrics: list[Metric]
@@ -71,6 +75,7 @@ class Evaluation:
     augmented: tuple[Measured, ...] = ()
     plain_id_accuracy: float | None = None
     measures: Summary = field(default_factory=dict)
+    selection_score: float | None = None
 
     def reported(self) -> Reported:
         """Return what the events of evaluations report, by their fields."""
@@ -80,6 +85,7 @@ class Evaluation:
             "ood_accuracy": self.ood_accuracy,
             "plain_id_accuracy": self.plain_id_accuracy,
             "measures": self.measures,
+            "selection_score": self.selection_score,
         }
 
     @property
@@ -136,6 +142,7 @@ def evaluate_domains(
     *,
     keeps_logits: bool = False,
     is_augmented: bool = False,
+    select_on: str = "accuracy",
 ) -> Evaluation:
     """Evaluate the sources' ``out`` splits and both splits of every left-out domain.
 
@@ -145,6 +152,7 @@ def evaluate_domains(
         arm: arm of the metrics.
         keeps_logits: keep the logits of every image, for an ensemble.
         is_augmented: evaluate the sources' ``out_augmented`` splits as well and select on them.
+        select_on: measure that selects, see :mod:`engine.protocol.selection`.
     """
 
     def measure(domain: DomainData, split: str) -> Measured:
@@ -177,7 +185,16 @@ def evaluate_domains(
         augmented=tuple(augmented),
         plain_id_accuracy=_mean_accuracy(sources) if is_augmented else None,
         measures={name: _summarized(name, sources, target) for name in MEASURES},
+        selection_score=selection_score([each.result for each in augmented or sources], select_on),
     )
+
+
+def selection_score(results: Sequence[DomainResult], select_on: str) -> float | None:
+    """Return the mean over the sources of the measure that selects; None: accuracy does."""
+    metric = CRITERIA[select_on].metric
+    if metric == ACCURACY:
+        return None
+    return sum(each.measures[metric] for each in results) / len(results)
 
 
 def _summarized(

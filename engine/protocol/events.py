@@ -245,8 +245,9 @@ class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
     ``id_accuracy`` is the mean over source domains on their ``out`` split, augmented if the run
     augments it; ``plain_id_accuracy`` is then the mean without augmentation, otherwise None.
     ``ood_accuracy`` is on the target's ``in`` split (as DomainBed reports), None without a target.
-    ``is_best``: no earlier step had a higher ``id_accuracy``. ``collapsed``: a single class is
-    predicted; None: unknown (too early, or recorded by an older version).
+    ``selection_score`` is the measure that selects the step, on the images of ``id_accuracy``;
+    None: ``id_accuracy`` does. ``is_best``: no earlier step had a higher one. ``collapsed``: a
+    single class is predicted; None: unknown (too early, or recorded by an older version).
     ``measures`` are the values of ``MEASURES`` on the images of ``plain_id_accuracy`` and
     ``ood_accuracy``; empty in runs of earlier versions.
     """
@@ -260,6 +261,7 @@ class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
     collapsed: bool | None = None
     plain_id_accuracy: float | None = None
     measures: Summary = {}
+    selection_score: float | None = None
 
 
 class ArmEvaluated(Event, frozen=True, kw_only=True, tag="arm_evaluated"):
@@ -277,6 +279,7 @@ class ArmEvaluated(Event, frozen=True, kw_only=True, tag="arm_evaluated"):
     wall_s: float
     plain_id_accuracy: float | None = None
     measures: Summary = {}
+    selection_score: float | None = None
 
 
 class BarrierMeasured(Event, frozen=True, kw_only=True, tag="barrier_measured"):
@@ -295,21 +298,27 @@ class BarrierMeasured(Event, frozen=True, kw_only=True, tag="barrier_measured"):
 
 
 class ParentMeasured(Event, frozen=True, kw_only=True, tag="parent_measured"):
-    """A parent was evaluated on the sources' validation images."""
+    """A parent was evaluated on the sources' validation images.
+
+    ``selection_score`` ranks it, as in :class:`Evaluated`.
+    """
 
     parent: str
     id_accuracy: float
+    selection_score: float | None = None
 
 
 class ParentTried(Event, frozen=True, kw_only=True, tag="parent_tried"):
     """A network was tried in a greedy soup, and kept or not.
 
-    ``soup_accuracy`` is the ID accuracy of the soup that includes it.
+    ``soup_accuracy`` is the ID accuracy of the soup that includes it; ``selection_score`` decides,
+    as in :class:`Evaluated`.
     """
 
     parent: str
     soup_accuracy: float
     is_kept: bool
+    selection_score: float | None = None
 
 
 class Cautioned(Event, frozen=True, kw_only=True, tag="cautioned"):
@@ -342,7 +351,7 @@ class CollapseDetected(Event, frozen=True, kw_only=True, tag="collapse_detected"
 
 
 class RunFinished(Event, frozen=True, kw_only=True, tag="run_finished"):
-    """All steps are done; the selected step has the best ID validation accuracy.
+    """All steps are done; the selected step is the best on ID validation, see ``select_on``.
 
     Accuracies as in :class:`Evaluated`.
     """

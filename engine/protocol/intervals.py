@@ -109,10 +109,13 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def uncertain_selection(held_out: Mapping[str, int]) -> str:
+def uncertain_selection(held_out: Mapping[str, int], select_on: str = "accuracy") -> str:
     """Return a warning about the uncertainty of ID accuracy, or an empty string.
 
-    ``held_out`` is the number of validation images of each source.
+    Args:
+        held_out: number of validation images of each source.
+        select_on: what selects the run's step. Class-balanced accuracy is at least as uncertain as
+            accuracy: at recalls of 50% its variance is Σ 1 / (4 C² n_c), lowest for equal n_c.
     """
     counts = [*held_out.values()]
     images, smallest = sum(counts), min(held_out, key=lambda name: held_out[name], default="")
@@ -120,6 +123,9 @@ def uncertain_selection(held_out: Mapping[str, int]) -> str:
         return ""
     about_id = "ID accuracy, and any selection based on it, is uncertain by up to"
     id_points = f"±{100 * half_interval(counts):.0f} points (95% interval)."
+    if select_on == "balanced":
+        about_id = "ID accuracy is uncertain by up to"
+        id_points += " ID balanced accuracy, which selects the step, is at least as uncertain."
     if images < FEWEST_VALIDATION_IMAGES:
         noun = "validation image" if images == 1 else "validation images"
         return f"{images} {noun}: {about_id} {id_points}"

@@ -1,7 +1,8 @@
 """What is measured of a network at each evaluation, and the key under which it is found.
 
 A new measure is a line in :data:`MEASURES` and a function in ``engine/evaluate/measures.py``. It is
-stored, listed, filtered, drawn and reported without further code. None of them selects a step.
+stored, listed, filtered, drawn and reported without further code. Which one selects a step:
+:mod:`engine.protocol.selection`.
 """
 
 from __future__ import annotations

@@ -370,6 +370,13 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = "average"
 
     # Measuring
+    select_on: Annotated[
+        Literal["accuracy", "balanced"],
+        _measuring(
+            "ID validation measure that selects the step: accuracy, or balanced (accuracy averaged "
+            "over classes)."
+        ),
+    ] = "accuracy"
     eval_every: Annotated[
         int,
         Positive,

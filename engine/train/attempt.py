@@ -110,6 +110,7 @@ class Attempt:
             own_arm(spec),
             keeps_logits=training.arms.need_logits,
             is_augmented=spec.augment_validation,
+            select_on=spec.select_on,
         )
         release_freed_memory()
         if not math.isfinite(evaluation.id_loss):

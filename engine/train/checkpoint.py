@@ -38,23 +38,25 @@ ARMS = "arms."
 
 
 class Selected(msgspec.Struct, frozen=True):
-    """The step with the best ID validation accuracy so far, and its accuracies (0 to 1).
+    """The best step on ID validation so far, and its accuracies (0 to 1).
 
     ``ood_accuracy`` is None without a target, ``plain_id_accuracy`` if validation images are not
-    augmented.
+    augmented, ``selection_score`` if ``id_accuracy`` selects.
     """
 
     step: int
     id_accuracy: float
     ood_accuracy: float | None
     plain_id_accuracy: float | None = None
+    selection_score: float | None = None
 
     @classmethod
     def of(cls, step: int, evaluation: Evaluation) -> Selected:
         """Return a step with the accuracies of its evaluation."""
         return cls(
-            step, evaluation.id_accuracy, evaluation.ood_accuracy, evaluation.plain_id_accuracy
-        )
+            step, evaluation.id_accuracy, evaluation.ood_accuracy, evaluation.plain_id_accuracy,
+            evaluation.selection_score,
+        )  # fmt: skip
 
 
 class TrainingState(msgspec.Struct, frozen=True, kw_only=True):

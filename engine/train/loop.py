@@ -28,6 +28,7 @@ from engine.protocol import (
     is_evaluated,
 )
 from engine.protocol.intervals import uncertain_selection
+from engine.protocol.selection import is_better
 from engine.ranks import ALONE, Ranks
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
@@ -66,7 +67,7 @@ def fine_tune(
     network, optimizer, state = training.network, training.optimizer, training.start
     attempt = Attempt.begin(spec, data, training, run_dir, log, began)
     log.record(training.describe(spec, data))
-    few = uncertain_selection(data.validation_images)
+    few = uncertain_selection(data.validation_images, spec.select_on)
     for message in filter(None, (few, *overlaps(spec, data, training.start.loaded))):
         log.record(Cautioned(message=message))
 
@@ -143,7 +144,7 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
 def evaluate(attempt: Attempt, state: TrainingState) -> TrainingState:
     """Evaluate after ``state.step`` updates, select, report and save.
 
-    Selects the step with the best ID validation accuracy; OOD accuracy is only reported.
+    Selects the best step on ID validation; OOD accuracy is only reported.
 
     Raises:
         TrainingError: if the network has diverged; the last checkpoint is kept.
@@ -156,7 +157,7 @@ def evaluate(attempt: Attempt, state: TrainingState) -> TrainingState:
     began = time.perf_counter()
     evaluation, wall_s = attempt.measure(step)
 
-    is_best = state.selected is None or evaluation.id_accuracy > state.selected.id_accuracy
+    is_best = is_better(evaluation, state.selected)
     collapsed = judge_collapse(
         spec, step, evaluation, attempt.class_entropy, learned=state.has_learned
     )
@@ -196,8 +197,7 @@ def _evaluate_arm(
     release_freed_memory()
     if found is None:
         return state
-    best = state.selected_of_arms.get(name)
-    is_best = best is None or found.id_accuracy > best.id_accuracy
+    is_best = is_better(found, state.selected_of_arms.get(name))
     attempt.log.record(
         ArmEvaluated(
             step=state.step, arm=name, is_best=is_best, wall_s=time.perf_counter() - began,

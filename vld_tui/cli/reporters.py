@@ -49,7 +49,7 @@ def closing_view(
         closing_line(task, progress, status=status, gives_reason=gives_reason),
         style=HEADING_STYLE,
     )
-    parts: list[RenderableType] = [headline, Text(""), *notice_views(progress)]
+    parts: list[RenderableType] = [headline, Text(""), *notice_views(task, progress)]
     if progress.collapse is not None:
         parts += [collapse_notice(progress, progress.collapse), Text("")]
     if progress.evaluations:
@@ -262,7 +262,8 @@ class LineReporter:
         closing = closing_line(self._task, progress, status=status, gives_reason=False)
         self._write(closing)
         if progress.selected is not None:
-            told = [interval_line(progress), *(f"caution: {each}" for each in cautions(progress))]
+            found = cautions(self._task, progress)
+            told = [interval_line(progress), *(f"caution: {each}" for each in found)]
             for line in filter(None, told):
                 self._write(line)
         for command, purpose in following:

@@ -97,7 +97,7 @@ def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict
             "data": progress.data,
             "network": progress.model,
             "collapse": progress.collapse,
-            "cautions": cautions(progress),
+            "cautions": cautions(run.task, progress),
             "parents_measured": progress.parents,
             "parents_tried": progress.tried,
             "barriers": progress.barriers,

@@ -14,6 +14,7 @@ from vld_tui.study.results.inference import find_baseline, pair_up, paired_chang
 from vld_tui.study.results.outcomes import (
     Cell,
     Outcome,
+    criteria,
     grouped,
     in_full,
     known_measures,
@@ -41,6 +42,10 @@ UNLIKE: Final = (
 OTHER_IMAGES: Final = (
     "Some settings measure ID accuracy on augmented validation images, others on plain ones, so it "
     "is not used to compare or choose between them."
+)
+OTHER_MEASURES: Final = (
+    "Some runs select their step by accuracy, others by balanced accuracy, so no method chooses "
+    "between them."
 )
 NO_OOD: Final = (
     "Runs without a target train on every domain. They have no OOD accuracy and appear in no other "
@@ -101,7 +106,7 @@ def by_target(results: Sequence[Outcome]) -> Table:
             rows += [(dataset, *_mean_cells(of_setting[s])) for s in settings_of(measured)]
     notes: tuple[str, ...] = (
         _MEANS,
-        "Accuracies are at each run's selected step, the one with the best ID accuracy.",
+        f"Accuracies are at each run's selected step, the one with the best {selected_by(full)}.",
         "Worst domain: the lowest accuracy of any domain, including the target.",
         *_few_seeds(rows),
     )
@@ -111,6 +116,11 @@ def by_target(results: Sequence[Outcome]) -> Table:
         notes += (NO_OOD,)
     title = "Accuracy by target"
     return Table("results", title, _BY_TARGET, tuple(rows), notes, tuple(breaks))
+
+
+def selected_by(results: Sequence[Outcome]) -> str:
+    """Return what selected the steps of results, as words to follow "best"."""
+    return " or ".join(each.words for each in criteria(results)) or "ID accuracy"
 
 
 def measure_tables(results: Sequence[Outcome]) -> list[Table]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from vld_tui.report.accuracy import OTHER_IMAGES
+from engine.protocol.measures import ACCURACY
+from vld_tui.report.accuracy import OTHER_IMAGES, OTHER_MEASURES
 from vld_tui.report.tables import CellValue, PercentagePoints, Share, Table, TableColumn
-from vld_tui.study.results.outcomes import Design, Outcome, grouped, in_full, with_ood
+from vld_tui.study.results.outcomes import Design, Outcome, criteria, grouped, in_full, with_ood
 from vld_tui.study.results.selection import (
     METHOD_WORDS,
     METHODS,
@@ -30,6 +31,10 @@ _ORACLE_NOTE: Final = (
 )
 _NO_INTERVALS: Final = (
     "Means over seeds without intervals: with other seeds a method may choose differently."
+)
+_BY_BALANCED: Final = (
+    "Runs that select their step by balanced accuracy are chosen by it as well: ID validation, "
+    "held-out sources and the oracle compare balanced accuracies."
 )
 NO_ORACLE: Final = (
     "The oracle is missing where accuracy on the target's out split at the last step is unknown."
@@ -57,10 +62,14 @@ def choice_tables(results: Sequence[Outcome], design: Design) -> list[Table]:
     has_cells = any(choice.candidates > 1 for each in of_cells for choice in each.choices)
     of_cells = of_cells if has_cells else []
     notes: tuple[str, ...] = (_NO_INTERVALS, _ORACLE_NOTE)
+    if any(criterion.metric != ACCURACY for criterion in criteria(results)):
+        notes += (_BY_BALANCED,)
     if not any(each.method == "leave_one_source_out" for each in of_cells + of_settings):
         notes += (NO_HELD_OUT_SOURCES,)
     if len({each.setting.measured_on for each in results}) > 1:
         notes += (OTHER_IMAGES,)
+    if len(criteria(results)) > 1:
+        notes += (OTHER_MEASURES,)
     if any(each.last is None for each in with_ood(in_full(results))):
         notes += (NO_ORACLE,)
     tables = []
@@ -80,6 +89,12 @@ def choice_tables(results: Sequence[Outcome], design: Design) -> list[Table]:
 
 def _setting_words(choice: Choice) -> str:
     return choice.setting._replace(arm=None).label
+
+
+def _method_words(selection: Selection) -> str:
+    """Return what a method chooses by, and the measure if it is not accuracy."""
+    words = METHOD_WORDS[selection.method]
+    return f"{words} ({selection.measure})" if selection.measure else words
 
 
 def _among(selection: Selection) -> str:
@@ -112,7 +127,7 @@ def _pivot(
             if (found := of_method.get(method)) is not None:
                 reached = {c.target: Share(c.ood_accuracy, words(c)) for c in found.choices}
                 cells = [reached.get(target) for target in targets]
-                rows.append((among, METHOD_WORDS[method], *cells, Share(found.ood_accuracy)))
+                rows.append((among, _method_words(found), *cells, Share(found.ood_accuracy)))
         for method in METHODS:
             if method != ORACLE and method in of_method and ORACLE in of_method:
                 gaps = _gaps(of_method[ORACLE], of_method[method], targets)
@@ -136,7 +151,7 @@ def _gaps(oracle: Selection, other: Selection, targets: Sequence[str]) -> list[C
 def _rows(selection: Selection, design: Design) -> list[tuple[CellValue, ...]]:
     return [
         (
-            selection.dataset, choice.target, _among(selection), METHOD_WORDS[selection.method],
+            selection.dataset, choice.target, _among(selection), _method_words(selection),
             choice.setting.label, design.cell_words(choice.cell), Share(choice.score),
             Share(choice.id_accuracy), Share(choice.ood_accuracy), choice.candidates,
         )

@@ -28,6 +28,7 @@ from engine.protocol import (
     RunStopped,
     StepsTaken,
 )
+from engine.protocol.selection import best_of
 
 MAX_LOSSES = 512
 """Maximum loss readings before they are thinned out."""
@@ -83,7 +84,7 @@ class Progress(msgspec.Struct, frozen=True):
 
     @property
     def selected(self) -> Evaluated | None:
-        """Return the evaluation with the best ID accuracy so far, the earliest of equals."""
+        """Return the best evaluation on ID validation so far."""
         return best_of(self.evaluations)
 
     @classmethod
@@ -153,11 +154,6 @@ class Progress(msgspec.Struct, frozen=True):
         return sorted(named, key=lambda pair: pair[1])
 
 
-def best_of(evaluations: tuple[E, ...]) -> E | None:
-    """Return the evaluation with the best ID accuracy, the earliest of equals."""
-    return max(evaluations, key=lambda each: each.id_accuracy, default=None)
-
-
 _FIELD_OF: dict[type[Event], str] = {
     DataPrepared: "data",
     FeaturesComputed: "features",
@@ -211,7 +207,7 @@ def _with_evaluation(evaluations: tuple[E, ...], event: E) -> tuple[E, ...]:
     if kept and kept[-1].step >= event.step:
         kept = [each for each in kept if each.step < event.step]
     if len(kept) >= MAX_EVALUATIONS:
-        best = max(kept, key=lambda each: each.id_accuracy)
+        best = best_of(kept)
         kept = [each for at, each in enumerate(kept) if at % 2 == 0 or each is best]
     kept.append(event)
     return tuple(kept)

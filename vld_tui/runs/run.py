@@ -242,7 +242,7 @@ class RunPoint(msgspec.Struct, frozen=True, gc=False):
 
 
 class ArmResult(msgspec.Struct, frozen=True):
-    """Results of an arm of a run; accuracies (0 to 1) are at its best ID accuracy.
+    """Results of an arm of a run; accuracies (0 to 1) are at its selected step.
 
     ``ood_accuracy`` is None for a run without a target.
     """

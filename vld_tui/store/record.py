@@ -23,13 +23,16 @@ from engine.protocol import (
     ModelPrepared,
     RunFailed,
     RunFinished,
+    RunSpec,
     RunStarted,
     RunStopped,
     StepsTaken,
 )
 from engine.protocol.measures import ACCURACY
+from engine.protocol.selection import score_of, selection_key
 from vld_tui.store.columns import RunState
-from vld_tui.store.series import SeriesWriter, best_evaluation, results_at
+from vld_tui.store.series import SeriesWriter, best_evaluation, results_at, value_at
+from vld_tui.store.specs import decode_stored_spec
 
 _DISAPPEARED: Final = "process disappeared before the next attempt"
 _LARGEST: Final = 2**63 - 1
@@ -46,7 +49,8 @@ class EventRecorder:
         self._connection = connection
         self._key = key
         self._series = SeriesWriter(connection, key)
-        self._arms = ArmRecorder(connection, key)
+        self._scores = SelectionScores(connection, key)
+        self._arms = ArmRecorder(connection, key, self._scores)
         self._has_selected = False
         self.state = state
 
@@ -168,7 +172,8 @@ class EventRecorder:
             self._collapse(event.step)
         elif event.collapsed is False and state.collapsed_step is not None:
             state.recovered_step = state.recovered_step or event.step
-        if event.is_best and (state.id_accuracy is None or event.id_accuracy > state.id_accuracy):
+        if event.is_best and self._scores.is_better(event, state.arm, state.selected_step):
+            self._scores.select(event, state.arm)
             self._select(event.step, event.id_accuracy, event.ood_accuracy)
 
     def _collapse(self, step: int) -> None:
@@ -183,6 +188,8 @@ class EventRecorder:
             self._series.put(MetricKey.id(arm, name), event.step, of_sources)
             if event.ood_accuracy is not None:
                 self._series.put(MetricKey.ood(arm, name), event.step, of_target)
+        if event.selection_score is not None:
+            self._series.put(self._scores.key(arm), event.step, event.selection_score)
         for each in event.metrics:
             key = MetricKey(each.name, each.split, each.domain, arm)
             self._series.put(key, event.step, each.value)
@@ -204,8 +211,9 @@ class EventRecorder:
             state.collapsed_step = None
         state.step = max(kept, 0)
         state.loss = self._series.last_value(MetricKey.loss(state.arm))
+        self._scores.clear()
         self._arms.select_again()
-        best = best_evaluation(self._connection, self._key, state.arm)
+        best = best_evaluation(self._connection, self._key, self._scores.key(state.arm))
         if best:
             self._select(*best)
         else:
@@ -242,6 +250,44 @@ class EventRecorder:
         )
 
 
+class SelectionScores:
+    """The values that select the steps of a run's arms, see :mod:`engine.protocol.selection`."""
+
+    def __init__(self, connection: sqlite3.Connection, run: int) -> None:
+        self._connection, self._run = connection, run
+        self._spec: RunSpec | None = None
+        self._best: dict[str, float] = {}
+
+    def key(self, arm: str) -> MetricKey:
+        """Return the key of the values that select an arm's step."""
+        if self._spec is None:
+            row = self._connection.execute("SELECT spec FROM runs WHERE key = ?", [self._run])
+            try:
+                self._spec = decode_stored_spec(*row.fetchone())
+            except (msgspec.DecodeError, TypeError):  # damaged: as runs of earlier versions
+                self._spec = RunSpec()
+        return selection_key(self._spec, arm)
+
+    def is_better(
+        self, event: Evaluated | ArmEvaluated, arm: str, selected_step: int | None
+    ) -> bool:
+        """Return whether an evaluation is better than the one at ``selected_step``, if any."""
+        if selected_step is None:
+            return True
+        best = self._best.get(arm)
+        if best is None:  # selected by an earlier read, which wrote its score
+            best = value_at(self._connection, self._run, self.key(arm), selected_step)
+        return best is None or score_of(event) > best
+
+    def select(self, event: Evaluated | ArmEvaluated, arm: str) -> None:
+        """Remember the score of an arm's selected evaluation."""
+        self._best[arm] = score_of(event)
+
+    def clear(self) -> None:
+        """Forget the scores, as evaluations were deleted."""
+        self._best.clear()
+
+
 class ArmRecorder:
     """Tracks the selected step of each arm.
 
@@ -249,18 +295,19 @@ class ArmRecorder:
     :meth:`flush`, after the evaluations.
     """
 
-    def __init__(self, connection: sqlite3.Connection, run: int) -> None:
-        self._connection, self._run = connection, run
+    def __init__(self, connection: sqlite3.Connection, run: int, scores: SelectionScores) -> None:
+        self._connection, self._run, self._scores = connection, run, scores
         self._selected: dict[str, int] = {}
 
     def record(self, event: ArmEvaluated) -> None:
         """Add an evaluation."""
         if not event.is_best:
             return
-        before = self._connection.execute(
-            "SELECT id_accuracy FROM arms WHERE run = ? AND arm = ?", [self._run, event.arm]
+        row = self._connection.execute(
+            "SELECT selected_step FROM arms WHERE run = ? AND arm = ?", [self._run, event.arm]
         ).fetchone()
-        if before is None or event.id_accuracy > before[0]:
+        if self._scores.is_better(event, event.arm, row[0] if row else None):
+            self._scores.select(event, event.arm)
             self._select(event.arm, event.step, event.id_accuracy, event.ood_accuracy)
 
     def select_again(self) -> None:
@@ -270,7 +317,7 @@ class ArmRecorder:
         arms = [arm for (arm,) in rows.fetchall()]
         self._connection.execute("DELETE FROM arms WHERE run = ?", [self._run])
         for arm in arms:
-            if best := best_evaluation(self._connection, self._run, arm):
+            if best := best_evaluation(self._connection, self._run, self._scores.key(arm)):
                 self._select(arm, *best)
 
     def flush(self) -> None:

@@ -89,8 +89,13 @@ _OOD_CHUNKS: Final = """
 _LAST_CHUNKS: Final = """
     SELECT run_id, series.arm, split, domain, max(first_step), steps, readings
     FROM runs JOIN series ON series.run = runs.key
-    WHERE run_id IN ({}) AND series.name = 'accuracy' AND domain IN ('{}', runs.target)
+    WHERE run_id IN ({}) AND series.name = '{}' AND domain IN ('{}', runs.target)
     GROUP BY series.run, split, domain, series.arm
+"""
+_CHUNKS_OF: Final = """
+    SELECT run_id, series.arm, split, domain, steps, readings
+    FROM runs JOIN series ON series.run = runs.key
+    WHERE run_id IN ({}) AND series.name = '{}'
 """
 """SQLite takes the other columns from the row of the maximum."""
 JudgedSplit = tuple[str, bool]
@@ -233,18 +238,25 @@ def results_at(
 
 
 def best_evaluation(
-    connection: sqlite3.Connection, run: int, arm: str
+    connection: sqlite3.Connection, run: int, score: MetricKey
 ) -> tuple[int, float, float | None] | None:
-    """Return step, ID and OOD accuracy where an arm's ID accuracy is highest, the earliest of
+    """Return step, ID and OOD accuracy where the values of ``score`` are highest, the earliest of
     equals; a run without a target has no OOD accuracy."""
-    id_points, ood_points = (
-        unpack(connection.execute(_ROWS, [run, *key]))
-        for key in (MetricKey.id(arm), MetricKey.ood(arm))
+    scores, ids, oods = (
+        dict(zip(points.steps, points.values, strict=True))
+        for key in (score, MetricKey.id(score.arm), MetricKey.ood(score.arm))
+        for points in [unpack(connection.execute(_ROWS, [run, *key]))]
     )
-    ood_at = dict(zip(ood_points.steps, ood_points.values, strict=True))
-    evaluations = zip(id_points.steps, id_points.values, strict=True)
-    best = max(evaluations, key=lambda each: (each[1], -each[0]), default=None)
-    return None if best is None else (*best, ood_at.get(best[0]))
+    known = (step for step in scores if step in ids)
+    best = max(known, key=lambda step: (scores[step], -step), default=None)
+    return None if best is None else (best, ids[best], oods.get(best))
+
+
+def value_at(connection: sqlite3.Connection, run: int, key: MetricKey, step: int) -> float | None:
+    """Return a written value at a step; None: not finite, or none."""
+    points = unpack(connection.execute(_ROWS, [run, *key]))
+    at = points.index_of(step)
+    return None if at is None else points.at(at)
 
 
 class Series:
@@ -322,16 +334,37 @@ class Series:
             for run_id, values in histories.items()
         }
 
-    def last_evaluations(self, run_ids: Sequence[str]) -> dict[tuple[str, str], LastEvaluation]:
+    def last_evaluations(
+        self, run_ids: Sequence[str], name: str = ACCURACY
+    ) -> dict[tuple[str, str], LastEvaluation]:
         """Return the last evaluation by run and arm, regardless of the selected step, skipping
-        those that lack an accuracy."""
+        those that lack a value; ``name``: of accuracy, or of a measure in its place."""
         chunks: dict[tuple[str, str], dict[JudgedSplit, Points]] = {}
-        for run_id, arm, split, domain, _, *packed in self._of_runs(_LAST_CHUNKS, run_ids, JUDGED):
+        rows = self._of_runs(_LAST_CHUNKS, run_ids, name, JUDGED)
+        for run_id, arm, split, domain, _, *packed in rows:
             of_arm = chunks.setdefault((run_id, arm), {})
             with suppress(SeriesDamaged):  # the arm then lacks an accuracy
                 of_arm[split, domain == JUDGED] = unpack([(packed[0], packed[1])])
         found = {key: _last(of_arm) for key, of_arm in chunks.items()}
         return {key: last for key, last in found.items() if last is not None}
+
+    def values_at(
+        self, steps: Mapping[tuple[str, str], int], name: str
+    ) -> dict[tuple[str, str], dict[tuple[str, str], float]]:
+        """Return the values of a measure by run and arm, then by split and domain.
+
+        ``steps`` is the step for each run and arm; damaged series and unknown values are skipped.
+        """
+        found: dict[tuple[str, str], dict[tuple[str, str], float]] = {}
+        runs = list(dict.fromkeys(run_id for run_id, _ in steps))
+        for run_id, arm, split, domain, *packed in self._of_runs(_CHUNKS_OF, runs, name):
+            step = steps.get((run_id, arm))
+            with suppress(SeriesDamaged):
+                points = unpack([(packed[0], packed[1])])
+                value = None if step is None else _at(points, step)
+                if value is not None:
+                    found.setdefault((run_id, arm), {})[split, domain] = value
+        return found
 
     def arms(self, run_ids: Sequence[str]) -> dict[str, list[ArmResult]]:
         """Return the results of additional arms by run, each at its own selected step; runs

@@ -198,7 +198,7 @@ def _cautions(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:
     """Yield warnings about the run's results; none if the images are unusable."""
     with suppress(SpecError):
         sources, images = _sources(spec, listing), _validation_images(spec, listing)
-        if few := uncertain_selection({name: images[name] for name in sources}):
+        if few := uncertain_selection({name: images[name] for name in sources}, spec.select_on):
             yield few
 
 

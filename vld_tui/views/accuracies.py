@@ -25,10 +25,12 @@ from engine.protocol import (
     Evaluated,
     RunTask,
     measures_in,
+    spec_of,
     value_in,
 )
 from engine.protocol.intervals import Interval, Sample, accuracy_interval
-from vld_tui.runs.progress import Progress, best_of, domain_accuracy
+from engine.protocol.selection import best_of, criterion_of
+from vld_tui.runs.progress import Progress, domain_accuracy
 from vld_tui.views.combined import has_choice, step_label
 from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import (
@@ -218,7 +220,7 @@ def accuracy_table(
     table.add_column(no_wrap=True)
     selected = progress.selected
     at_step = step_label(selected.step, task) if selected else ""
-    why = "← selected: best ID" if selected else ""
+    why = f"← best {criterion_of(spec_of(task)).label}" if selected else ""
     headings = ("", "latest", at_step, why) if has_choice(task) else ("", "", "combined", "")
     titles = [*headings[:3], *(["95% interval"] if has_intervals else []), headings[3]]
     table.add_row(*(Text(each, style=QUIET_STYLE) for each in titles))
@@ -344,7 +346,7 @@ def domain_results(task: RunTask, progress: Progress, cells: int) -> Text:
             ]
         )
     text = Text(no_wrap=True, overflow="crop")
-    why = ", selected on ID validation" if has_choice(task) else ""
+    why = f", selected on {criterion_of(spec_of(task)).words}" if has_choice(task) else ""
     text.append(f"{step_label(selected.step, task)}{why}  ", QUIET_STYLE)
     of_id = id_words(selected.id_accuracy, selected.plain_id_accuracy)
     text.append(f"{of_id}  ", ID_STYLE)

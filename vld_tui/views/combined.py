@@ -20,6 +20,7 @@ from engine.protocol import (
     spec_of,
 )
 from engine.protocol.intervals import uncertain_selection
+from engine.protocol.selection import criterion_of
 from vld_tui.runs.progress import Progress
 from vld_tui.words.numbers import decimal, percent, plural
 from vld_tui.words.palette import COLLAPSED_SIGN
@@ -129,19 +130,23 @@ def combining_lines(task: RunTask, event: Event) -> list[str]:
 
 def parent_line(task: RunTask, event: ParentMeasured) -> str:
     """Return the accuracy of a single parent as text."""
-    return f"{plain_text(event.parent)}  {_measured_id(task, event.id_accuracy)}"
+    return f"{plain_text(event.parent)}  {_measured_id(task, event.id_accuracy, event)}"
 
 
 def tried_line(task: RunTask, event: ParentTried) -> str:
     """Return whether a network was kept in a greedy soup, as text."""
     verdict = "kept" if event.is_kept else "left out"
-    accuracy = _measured_id(task, event.soup_accuracy)
+    accuracy = _measured_id(task, event.soup_accuracy, event)
     return f"with {plain_text(event.parent)}  {accuracy} · {verdict}"
 
 
-def _measured_id(task: RunTask, accuracy: float) -> str:
-    note = " augmented" if spec_of(task).augment_validation else ""
-    return f"ID {percent(accuracy)}{note}"
+def _measured_id(task: RunTask, accuracy: float, event: ParentMeasured | ParentTried) -> str:
+    spec = spec_of(task)
+    note = " augmented" if spec.augment_validation else ""
+    told = f"ID {percent(accuracy)}{note}"
+    if event.selection_score is not None:  # decides instead
+        told += f" · {criterion_of(spec).label} {percent(event.selection_score)}"
+    return told
 
 
 def barrier_line(event: BarrierMeasured) -> str:
@@ -156,7 +161,7 @@ def barrier_line(event: BarrierMeasured) -> str:
     return f"halfway between {ends}: {found}"
 
 
-def cautions(progress: Progress) -> list[str]:
+def cautions(task: RunTask, progress: Progress) -> list[str]:
     """Return the cautions about a run's numbers.
 
     Whether few images select its step is computed here: runs of earlier versions stored no caution
@@ -165,16 +170,18 @@ def cautions(progress: Progress) -> list[str]:
     lines = [caution.message for caution in progress.cautions]
     if progress.data is None:
         return lines
-    few = uncertain_selection({each.name: each.out_images for each in progress.data.sources})
+    few = uncertain_selection(
+        {each.name: each.out_images for each in progress.data.sources}, spec_of(task).select_on
+    )
     if not few:
         return lines
     images = few.partition(":")[0]
     return [few, *(line for line in lines if line.partition(":")[0] != images)]
 
 
-def notices(progress: Progress) -> list[str]:
+def notices(task: RunTask, progress: Progress) -> list[str]:
     """Return warnings about a run's numbers, one per line."""
-    lines = [plain_text(line) for line in cautions(progress)]
+    lines = [plain_text(line) for line in cautions(task, progress)]
     high = [each for each in progress.barriers if each.is_barrier]
     if len(high) == 1:
         return [*lines, barrier_line(high[0])]

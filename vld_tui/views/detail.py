@@ -91,7 +91,7 @@ def run_detail(
     parts.append(Text(""))
     if progress.collapse is not None:
         parts += [collapse_notice(progress, progress.collapse), Text("")]
-    parts += notice_views(progress)
+    parts += notice_views(run.task, progress)
     facts = run_facts(run, progress, attempts, folder=folder, cells=cells, job_log=job_log)
     parts += [facts, Text("")]
     if progress.evaluations:

@@ -32,6 +32,7 @@ from engine.protocol import (
     spec_of,
     task_of,
 )
+from engine.protocol.selection import criterion_of
 from engine.rundir import RunDir, plain_file
 from vld_tui.runs.progress import Progress, domain_accuracy
 from vld_tui.runs.run import Run
@@ -126,7 +127,7 @@ def _arm_line(task: RunTask, event: ArmEvaluated) -> str:
         id_words(event.id_accuracy, event.plain_id_accuracy),
         f"OOD {percent(event.ood_accuracy)}",
     ]
-    best = " · best ID so far" if event.is_best else ""
+    best = _best_so_far(task) if event.is_best else ""
     step = _step(task, event.step)
     return f"{step}  {plain_text(event.arm)}: {' · '.join(parts)}{best}"
 
@@ -183,8 +184,12 @@ def _evaluation_line(task: RunTask, progress: Progress, event: Evaluated) -> str
     for domain, is_target in progress.domains():
         accuracy = domain_accuracy(event, domain, is_target=is_target)
         parts.append(f"{plain_text(domain)} {percent(accuracy)}")
-    best = " · best ID so far" if event.is_best and has_choice(task) else ""
+    best = _best_so_far(task) if event.is_best and has_choice(task) else ""
     return f"{_step(task, event.step)}  {' · '.join(parts)}{best}"
+
+
+def _best_so_far(task: RunTask) -> str:
+    return f" · best {criterion_of(spec_of(task)).label} so far"
 
 
 def _step(task: RunTask, step: int) -> str:

@@ -58,7 +58,7 @@ def training_view(
     """
     bar = _progress_line(task, progress, now, cells)
     parts: list[RenderableType] = [bar, Text("")]
-    parts += notice_views(progress)
+    parts += notice_views(task, progress)
     if progress.collapse is not None:
         parts += [collapse_notice(progress, progress.collapse), Text("")]
     parts.append(accuracy_table(task, progress, cells))
@@ -88,10 +88,10 @@ def _phase_of_network(features: FeaturesComputed | None) -> str:
     return "preparing the network and measuring its speed"
 
 
-def notice_views(progress: Progress) -> list[RenderableType]:
+def notice_views(task: RunTask, progress: Progress) -> list[RenderableType]:
     """Return warnings about a run's numbers."""
     parts: list[RenderableType] = []
-    for line in notices(progress):
+    for line in notices(task, progress):
         parts += [Padding(Text(line, style=ALARM_STYLE), (0, 2)), Text("")]
     return parts
 

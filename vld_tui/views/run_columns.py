@@ -277,7 +277,7 @@ RUN_COLUMNS: Final[dict[str, RunColumn]] = {
     "worst": _measured("Accuracy on the worst domain.", "worst", None, _worst),
     "loss": _measured("Training loss.", "loss", "loss", lambda run: decimal(run.loss)),
     "selected_step": _measured(
-        "Step with the best ID accuracy.", "selected", "selected_step",
+        "Best step on ID validation, see --select-on.", "selected", "selected_step",
         lambda run: UNKNOWN if run.selected_step is None else f"{run.selected_step:,}",
     ),
     "wall": _measured("Wall time.", "time", "wall_s", lambda run: duration(run.wall_s)),

@@ -76,6 +76,7 @@ class TableOfAccuracies:
     events: list[object] = field(default_factory=list)
     weight_of: Mapping[str, float] = field(default_factory=lambda: WEIGHT)
     accuracy_of: Mapping[float, float] = field(default_factory=lambda: ACCURACY)
+    selects_on_opposite: bool = False
     parents: tuple[Any, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -88,7 +89,8 @@ class TableOfAccuracies:
     def validate(self, weights: Mapping[str, Tensor]) -> Validation:
         value = float(weights["w"])
         known = min(self.accuracy_of, key=lambda each: abs(each - value))
-        return Validation(self.accuracy_of[known], 1.0)
+        accuracy = self.accuracy_of[known]
+        return Validation(accuracy, 1.0, 1 - accuracy if self.selects_on_opposite else None)
 
 
 def test_a_candidate_is_held_against_the_soup_so_far_and_not_its_best_parent(
@@ -106,6 +108,20 @@ def test_a_candidate_is_held_against_the_soup_so_far_and_not_its_best_parent(
     }
     assert tried == {"better with it": (0.8, True), "worse than both": (0.7, False)}
     assert served == [0.5]
+
+
+def test_another_measure_ranks_the_parents_and_decides_on_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("engine.combine.averaging.evaluate_and_save", lambda *_: None)
+    weights = {"accurate": 8.0, "first": 0.0, "second": 1.0}
+    accuracies = {0.0: 0.1, 1.0: 0.2, 0.5: 0.1, 8.0: 0.9, 3.0: 0.8}
+    bench = TableOfAccuracies(weight_of=weights, accuracy_of=accuracies, selects_on_opposite=True)
+    combine_greedily(cast("Bench", bench))
+    tried = [e for e in bench.events if isinstance(e, ParentTried)]
+    assert [(e.parent, e.is_kept) for e in tried] == [("second", True), ("accurate", False)]
+    assert [e.soup_accuracy for e in tried] == [0.1, 0.8]
+    assert [e.selection_score for e in tried] == pytest.approx([0.9, 0.2])
 
 
 def test_parents_of_equal_accuracy_are_tried_in_the_order_given_and_a_tie_is_kept(

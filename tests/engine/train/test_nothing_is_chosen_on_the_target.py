@@ -30,7 +30,7 @@ def _chosen(run_dir: RunDir) -> list[tuple[object, ...]]:
     chosen: list[tuple[object, ...]] = []
     for event in read_events(run_dir):
         if isinstance(event, Evaluated | ArmEvaluated):
-            chosen.append((event.step, event.id_accuracy, event.is_best))
+            chosen.append((event.step, event.id_accuracy, event.selection_score, event.is_best))
         elif isinstance(event, RunFinished):
             chosen.append((event.selected_step, event.id_accuracy))
     return chosen
@@ -40,12 +40,12 @@ def _ood(run_dir: RunDir) -> list[float | None]:
     return [each.ood_accuracy for each in read_events(run_dir) if isinstance(each, Evaluated)]
 
 
-@pytest.mark.parametrize("augmented", [False, True])
+@pytest.mark.parametrize(("augmented", "select_on"), [(False, "accuracy"), (True, "balanced")])
 def test_random_target_labels_change_nothing_but_what_is_reported(
-    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, augmented: bool
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, augmented: bool, select_on: str
 ) -> None:
     fields = {"arms": ["averaged", "ensemble"], "average_batchnorm": "reestimate",
-              "augment_validation": augmented}  # fmt: skip
+              "augment_validation": augmented, "select_on": select_on}  # fmt: skip
     true, random = make_run("true", **fields), make_run("random", **fields)
     run_here(true)
     monkeypatch.setattr(

@@ -9,6 +9,7 @@ from benchmarks.filled_study import fill_study
 from engine.protocol import (
     Combination,
     CombinationSpec,
+    Metric,
     Parent,
     RunSpec,
     resolve_spec,
@@ -177,3 +178,37 @@ def test_interpolations_between_runs_of_the_study_are_found(home: Home, store: S
         Curve("representations", "ood", shares, (0.5, 0.5, 0.5)),
     }
     assert read_ways(store, [store.runs.create(spec)]) == []
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_runs_selected_on_balanced_accuracy_have_its_values(home: Home, augmented: bool) -> None:
+    spec = resolve_spec(
+        {"target": "noto", "held_out_source": "fluent", "steps": 20, "select_on": "balanced",
+         "augment_validation": augmented}
+    )  # fmt: skip
+    with Store.open(home) as store:
+        run = store.runs.create(spec)
+        told = evaluation(20, id_accuracy=0.9, ood_accuracy=0.8)
+        balanced = [
+            Metric(split, domain, "dropout", "balanced_accuracy", value)
+            for split, domain, value in (
+                ("in", "noto", 0.4), ("out", "noto", 0.3), ("in", "fluent", 0.5), ("out", "x", 0.6),
+            )
+        ]  # fmt: skip
+        measures = {"balanced_accuracy": (0.6, 0.4)}
+        told = msgspec.structs.replace(
+            told, selection_score=0.55 if augmented else 0.6, measures=measures,
+            metrics=[*told.metrics, *balanced, Metric("out", "noto", "dropout", "accuracy", 0.7)],
+        )  # fmt: skip
+        teller = Teller(home.run_dir(run.run_id))
+        teller.starts()
+        teller.says(
+            data_prepared("noto"), told,
+            finished(20, selected_step=20, id_accuracy=0.9, ood_accuracy=0.8),
+        )  # fmt: skip
+        store.live.refresh()
+        [found] = gather(store, make_study([spec])).results
+    assert found.selected_on == "balanced"
+    assert found.id_score == (0.55 if augmented else 0.6)
+    assert found.domain_scores == {"noto": 0.4, "fluent": 0.5}
+    assert found.target_out_score == 0.3

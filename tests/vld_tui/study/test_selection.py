@@ -12,7 +12,7 @@ import pytest
 
 from tests.vld_tui.study.made_outcomes import CELLS, TARGETS, result, setting, study
 from vld_tui.runs.metrics import LastEvaluation
-from vld_tui.study.results.outcomes import OOD, Outcome, mean_accuracies
+from vld_tui.study.results.outcomes import OOD, Outcome, SelectionValues, mean_accuracies
 from vld_tui.study.results.selection import (
     METHODS,
     SAMPLED_WAYS,
@@ -336,3 +336,38 @@ def test_points_without_an_outline_have_ends(
 def test_no_results_make_no_cloud() -> None:
     with pytest.raises(ValueError, match="one result"):
         make_cloud([])
+
+
+def _scored(outcome: Outcome, score: float, domains: dict[str, float], out: float) -> Outcome:
+    values = SelectionValues(score, domains, out)
+    return msgspec.structs.replace(outcome, selected_on="balanced", scores=values)
+
+
+def test_runs_selected_on_balanced_accuracy_are_chosen_by_it() -> None:
+    """By accuracy every method would choose b."""
+    a, b = (1.0,), (2.0,)
+    high, low = {"art": 0.1, "pen": 0.1}, {"art": 0.9, "pen": 0.9}
+    results = [
+        _scored(result("art", cell=a, domains=high), 0.7, {"art": 0.6}, 0.6),
+        _scored(
+            result("art", cell=b, id_accuracy=0.9, ood_accuracy=0.9, domains=low),
+            0.2,
+            {"art": 0.3},
+            0.3,
+        ),
+        _scored(result("pen", held_out_source="art", cell=a, domains=high), 0.5, low, 0.5),
+        _scored(result("pen", held_out_source="art", cell=b, domains=low), 0.5, high, 0.5),
+    ]
+    chosen = choose_cells(results)
+    assert [each.choices[0].cell for each in chosen] == [a, a, a]
+    assert [each.choices[0].score for each in chosen] == [0.7, 0.9, 0.6]
+    assert {each.measure for each in chosen} == {"balanced"}
+
+
+def test_runs_selected_on_different_measures_are_not_chosen_between() -> None:
+    results = [
+        result("art", rate=0.0),
+        _scored(result("art", rate=0.9), 0.7, {"art": 0.6}, 0.6),
+    ]
+    assert choose_settings(results) == []
+    assert {each.measure for each in choose_cells(results)} == {"", "balanced"}

@@ -95,7 +95,7 @@ def test_many_networks_are_counted() -> None:
         (CAUTION, "ID accuracy is too high"),
         (ParentMeasured(parent="a", id_accuracy=0.5), "parent a  ID 50.0%"),
         (ParentTried(parent="a", soup_accuracy=0.5, is_kept=False), "with a  ID 50.0% · left out"),
-        (evaluated(25, 0.6), "25% of B  ID 60.0% · OOD 30.0% · best ID so far"),
+        (evaluated(25, 0.6), "25% of B  ID 60.0% · OOD 30.0% · best ID accuracy so far"),
         (
             ArmEvaluated(
                 step=75, arm="representations", metrics=[], id_accuracy=0.5, ood_accuracy=0.4,
@@ -125,7 +125,7 @@ def test_barriers_and_cautions_are_said_at_the_end() -> None:
         [CAUTION, ParentMeasured(parent="a", id_accuracy=0.5), HIGH, LOW, evaluated(9, 0.5),
          finished(9)]
     )  # fmt: skip
-    assert len(notices(told)) == 2
+    assert len(notices(OF_SOUP, told)) == 2
     assert [label for label, _ in findings(OF_SOUP, told)] == ["parent", "halfway", "halfway"]
     line = closing_line(OF_SOUP, told, status="finished")
     assert line == "finished in 2s · ID 50.0% · OOD 25.0% · loss barrier"
@@ -144,7 +144,7 @@ def test_a_way_that_is_taken_up_again_forgets_what_it_found() -> None:
         protocol_version=2, attempt=2, pid=1, host="h", resumed_step=None, versions={}, commit=None
     )
     told = Progress.told_by([CAUTION, HIGH, again])
-    assert notices(told) == []
+    assert notices(OF_SOUP, told) == []
     assert "selected 25% of B" in closing_line(
         OF_PATH,
         Progress.told_by([evaluated(25, 0.6), finished(100)]),
@@ -161,7 +161,7 @@ def test_many_barriers_are_told_in_one_line() -> None:
         for index in range(15)
     ]  # fmt: skip
     told = Progress.told_by(barriers)
-    (notice,) = notices(told)
+    (notice,) = notices(OF_SOUP, told)
     assert "loss barriers between a and 12 of the 15 others" in notice
     assert "up to 14.0 points" in notice
     assert [line for _, line in findings(OF_SOUP, told)][-1] == "and 5 more"

@@ -148,7 +148,7 @@ def test_predictions_of_another_step_are_told() -> None:
 
 def test_domains_come_sources_first_with_what_they_mean() -> None:
     table = lines(domain_results(RunSpec(), make_progress(), 100))
-    assert table[0] == "step 150, selected on ID validation  ID 75.0%  OOD 50.0%"
+    assert table[0] == "step 150, selected on ID accuracy  ID 75.0%  OOD 50.0%"
     rows = [line.split()[:6] for line in table[2:6]]
     assert rows == [
         ["art", "out", "75.0%", "53.1–88.8%", "0.600", "20"],

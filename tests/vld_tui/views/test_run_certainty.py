@@ -190,9 +190,9 @@ def test_that_few_images_select_is_said_once_whoever_says_it() -> None:
     assert few != ""
     for events in ((), (Cautioned(message=few),)):
         progress = told(prepared(ART), *events)
-        assert cautions(progress) == [few]
+        assert cautions(RunSpec(), progress) == [few]
         assert closing(progress).count("50 validation images") == 1
-    assert cautions(WHOLE) == [uncertain_selection({"art": 50, "photo": 100})]
+    assert cautions(RunSpec(), WHOLE) == [uncertain_selection({"art": 50, "photo": 100})]
 
 
 def test_the_heading_of_a_run_has_intervals_where_there_is_room() -> None:

@@ -295,7 +295,7 @@ def test_the_live_view_fits_its_width_with_any_names(cells: int) -> None:
 def test_the_live_view_shows_speed_time_left_and_the_selected_step() -> None:
     text = text_of(training_view(SPEC, after(*TRAINING), now=220.0, cells=80))
     assert "100/300 steps 33% · 1.87 steps/s · 89.8 images/s · 1m 27s left" in text
-    assert "latest    step 50  ← selected: best ID" in text
+    assert "latest    step 50  ← best ID accuracy" in text
     assert "ID                    55.0%      60.0%  █▁" in text
     assert "OOD                   35.0%      40.0%  █▁" in text
     assert "loss                  1.667" in text

@@ -6,12 +6,15 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from engine.protocol import (
+    AUGMENTED,
     FIELDS,
+    JUDGED,
     MEASURED_ON,
     MEASURES,
     NOT_RESULT,
@@ -23,6 +26,8 @@ from engine.protocol import (
     shown_value,
     value_in,
 )
+from engine.protocol.measures import ACCURACY
+from engine.protocol.selection import CRITERIA, Criterion
 from vld_tui.runs.metrics import LastEvaluation
 from vld_tui.runs.run import ArmResult, Run, own_result
 from vld_tui.runs.statistics import Estimate, Reading, over_seeds
@@ -43,6 +48,8 @@ Cell = tuple[Any, ...]
 """Values of the hyper-parameters to choose from."""
 Seed = tuple[int, int | None]
 """A run's seed, and that of its split."""
+RunArm = tuple[str, str]
+"""A run's id, and an arm."""
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 
@@ -73,13 +80,26 @@ class Setting(NamedTuple):
         return dict(self.values).get(field)
 
 
+class SelectionValues(NamedTuple):
+    """Values of the measure that selects a step, if it is not accuracy; from 0 to 1.
+
+    ``id`` is on the images that select. ``domains`` has the ``in`` split of left-out domains by
+    name. ``target_out`` is on the target's ``out`` split at the last step; None: unknown.
+    """
+
+    id: float | None
+    domains: dict[str, float]
+    target_out: float | None
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one arm of a finished run, at its selected step.
 
     Accuracies are from 0 to 1. ``domains`` has, by name, the sources' ``out`` split and the ``in``
     split of the target and of the held-out source. ``last`` is the result at the run's last step;
     None: unknown. A run without a target has no OOD accuracy. ``measures`` are the ID and OOD
-    values of measures; empty in runs of earlier versions.
+    values of measures; empty in runs of earlier versions. ``selected_on`` is the run's
+    ``select_on``; ``scores``: None where it is accuracy, or not needed.
     """
 
     dataset: str
@@ -96,6 +116,25 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     held_out_source: str | None = None
     last: LastEvaluation | None = None
     measures: Summary = {}
+    selected_on: str = "accuracy"
+    scores: SelectionValues | None = None
+
+    @property
+    def id_score(self) -> float | None:
+        """Return the value that selects among outcomes, of the measure that selected the step."""
+        return self.id_accuracy if self.scores is None else self.scores.id
+
+    @property
+    def domain_scores(self) -> dict[str, float]:
+        """Return values of that measure on left-out domains, by name."""
+        return self.domains if self.scores is None else self.scores.domains
+
+    @property
+    def target_out_score(self) -> float | None:
+        """Return the value of that measure by which an oracle chooses."""
+        if self.scores is not None:
+            return self.scores.target_out
+        return None if self.last is None else self.last.target_out_accuracy
 
 
 class Quantity(NamedTuple):
@@ -216,6 +255,12 @@ def in_full(results: Iterable[Outcome]) -> list[Outcome]:
 def with_ood(results: Iterable[Outcome]) -> list[Outcome]:
     """Return the results of runs that left out a target."""
     return [each for each in results if each.ood_accuracy is not None]
+
+
+def criteria(results: Iterable[Outcome]) -> list[Criterion]:
+    """Return what selected the steps of results; several where runs differ in it."""
+    known = {each.selected_on for each in results}
+    return [criterion for name, criterion in CRITERIA.items() if name in known]
 
 
 def share_one_split(results: Iterable[Outcome]) -> bool:
@@ -345,17 +390,50 @@ def gather(store: Store, study: Study) -> Gathered:
         for place, found in statuses.items()
     )
     run_ids = [run.run_id for _, run in counted]
+    arms = store.series.arms(run_ids)
     results = outcomes_of(
-        design, counted, store.series.arms(run_ids), store.series.last_evaluations(run_ids)
+        design, counted, arms, store.series.last_evaluations(run_ids), _scores(store, counted, arms)
     )
     return Gathered(study, design, tuple(run for _, run in counted), results, coverage)
+
+
+def _scores(
+    store: Store,
+    counted: Iterable[tuple[RunSpec, Run]],
+    arms: Mapping[str, Sequence[ArmResult]],
+) -> dict[RunArm, SelectionValues]:
+    """Return the values of the measure that selected, of runs where it is not accuracy."""
+    found: dict[RunArm, SelectionValues] = {}
+    for select_on, alike in grouped(counted, lambda pair: pair[0].select_on).items():
+        if (name := CRITERIA[select_on].metric) == ACCURACY:
+            continue
+        results = {
+            (run.run_id, each.arm): each
+            for _, run in alike
+            for each in (own_result(run), *arms.get(run.run_id, ()))
+            if each is not None
+        }
+        steps = {key: each.selected_step for key, each in results.items()}
+        values = store.series.values_at(steps, name)
+        last = store.series.last_evaluations([run.run_id for _, run in alike], name)
+        for key, result in results.items():
+            known = values.get(key, {})
+            plain = value_in(result.measures, name, 0)
+            found[key] = SelectionValues(
+                known.get((AUGMENTED, JUDGED), plain),
+                {domain: value for (split, domain), value in known.items()
+                 if split == "in" and domain != JUDGED},
+                last[key].target_out_accuracy if key in last else None,
+            )  # fmt: skip
+    return found
 
 
 def outcomes_of(
     design: Design,
     counted: Iterable[tuple[RunSpec, Run]],
     arms: Mapping[str, Sequence[ArmResult]],
-    last: Mapping[tuple[str, str], LastEvaluation],
+    last: Mapping[RunArm, LastEvaluation],
+    scores: Mapping[RunArm, SelectionValues] = MappingProxyType({}),
 ) -> tuple[Outcome, ...]:
     """Return an outcome for each arm of each run.
 
@@ -364,15 +442,19 @@ def outcomes_of(
         counted: the finished runs, with the specs that the study has for them.
         arms: results of additional arms, by run.
         last: results at the last step, by run and arm.
+        scores: values of the measure that selected, where it is not accuracy, by run and arm.
     """
     found = []
     for spec, run in counted:
         own = own_result(run)
         beside = [each for each in arms.get(run.run_id, ()) if each.arm != run.arm]
         found += [
-            _outcome(design, spec, run, each, last.get((run.run_id, each.arm)))
+            _outcome(
+                design, spec, run, each,
+                last.get((run.run_id, each.arm)), scores.get((run.run_id, each.arm)),
+            )
             for each in ((own, *beside) if own else beside)
-        ]
+        ]  # fmt: skip
     return tuple(found)
 
 
@@ -391,7 +473,12 @@ def outcomes_so_far(
 
 
 def _outcome(
-    design: Design, spec: RunSpec, run: Run, reached: ArmResult, last: LastEvaluation | None
+    design: Design,
+    spec: RunSpec,
+    run: Run,
+    reached: ArmResult,
+    last: LastEvaluation | None,
+    scores: SelectionValues | None,
 ) -> Outcome:
     arm = None if reached.arm == run.arm else reached.arm
     return Outcome(
@@ -409,4 +496,6 @@ def _outcome(
         held_out_source=spec.held_out_source,
         last=last,
         measures=reached.measures,
+        selected_on=spec.select_on,
+        scores=scores,
     )

@@ -3,7 +3,8 @@ labelled as such, by an oracle.
 
 For target T: ``id`` is the accuracy on the sources' validation images. ``leave_one_source_out``
 is the mean, over the other domains S, of the accuracy on S of runs that trained on neither T nor
-S (Gulrajani & Lopez-Paz, "In Search of Lost Domain Generalization", 2021). Nothing but the
+S; where runs select their step by another measure, that measure takes the place of accuracy
+(Gulrajani & Lopez-Paz, "In Search of Lost Domain Generalization", 2021). Nothing but the
 oracle reads an accuracy on T: as there, that on T's ``out`` split at the last step, so that it
 does not choose by the ``in`` split that is reported, and stops no run early by T.
 
@@ -16,12 +17,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.protocol import MEASURES
 from vld_tui.runs.statistics import Estimate
 from vld_tui.study.results.outcomes import (
     ID,
@@ -29,6 +31,7 @@ from vld_tui.study.results.outcomes import (
     Cell,
     Outcome,
     Setting,
+    criteria,
     grouped,
     in_full,
     mean_accuracies,
@@ -58,7 +61,8 @@ class Choice(NamedTuple):
     """A method's choice for one target and its accuracies: means over seeds at the selected step,
     or, for the oracle, at the last step.
 
-    ``score`` (0 to 1) is the criterion. ``candidates`` is the number of candidates.
+    ``score`` (0 to 1) is of the measure that the runs select their step by. ``candidates`` is the
+    number of candidates.
     """
 
     target: str
@@ -74,7 +78,7 @@ class Selection(NamedTuple):
     """A method's choices for every target of a data set.
 
     ``among`` is the setting whose cells were the candidates; None: settings and cells. ``arm`` is
-    the arm of all of them.
+    the arm of all of them. ``measure`` names what they were compared by, if not accuracy.
     """
 
     dataset: str
@@ -82,6 +86,7 @@ class Selection(NamedTuple):
     among: Setting | None
     arm: str | None
     choices: tuple[Choice, ...]
+    measure: str = ""
 
     @property
     def ood_accuracy(self) -> float:
@@ -122,7 +127,8 @@ def choose_settings(results: Sequence[Outcome]) -> list[Selection]:
 
 def _select(results: Sequence[Outcome], among: Setting | None, arm: str | None) -> list[Selection]:
     full = grouped(in_full(results), lambda each: each.target)
-    found = []
+    names = [MEASURES[each.metric].label for each in criteria(results) if each.metric in MEASURES]
+    measure, found = ", ".join(names), []
     for method in METHODS:
         choices = [
             choice
@@ -131,7 +137,7 @@ def _select(results: Sequence[Outcome], among: Setting | None, arm: str | None) 
         ]
         if choices and len(choices) == len(full):
             dataset = results[0].dataset
-            found.append(Selection(dataset, method, among, arm, tuple(choices)))
+            found.append(Selection(dataset, method, among, arm, tuple(choices), measure))
     return found
 
 
@@ -160,16 +166,16 @@ def scores_by(
 ) -> Scores:
     """Return the score of each candidate that has one, averaged over seeds.
 
-    ID accuracies of other images are no scores of one another.
+    ID accuracies of other images are no scores of one another; nor are runs compared whose steps
+    were selected by different measures.
     """
     candidates = grouped(of_target, lambda each: (each.setting, each.cell))
+    if len(criteria(of_target)) > 1:
+        return {}
     if method == "id" and len({setting.measured_on for setting, _ in candidates}) > 1:
         return {}
     if method == "id":
-        return {
-            candidate: statistics.fmean(each.id_accuracy for each in seeds)
-            for candidate, seeds in candidates.items()
-        }
+        return _mean_scores(candidates, lambda each: each.id_score)
     if method == ORACLE:
         return oracle_scores(candidates)
     scores = leave_one_source_out_scores(target, results)
@@ -181,11 +187,18 @@ def oracle_scores(candidates: Mapping[Candidate, Sequence[Outcome]]) -> Scores:
 
     A candidate with a run of which it is not known has no score.
     """
+    return _mean_scores(candidates, lambda each: each.last and each.target_out_score)
+
+
+def _mean_scores(
+    candidates: Mapping[Candidate, Sequence[Outcome]], score: Callable[[Outcome], float | None]
+) -> Scores:
+    """Return the mean over seeds of candidates of which every seed has a score."""
     scores = {}
     for candidate, seeds in candidates.items():
-        last = [each.last for each in seeds if each.last is not None]
-        if len(last) == len(seeds):
-            scores[candidate] = statistics.fmean(each.target_out_accuracy for each in last)
+        known = [value for each in seeds if (value := score(each)) is not None]
+        if len(known) == len(seeds):
+            scores[candidate] = statistics.fmean(known)
     return scores
 
 
@@ -216,10 +229,10 @@ def leave_one_source_out_scores(target: str, results: Sequence[Outcome]) -> Scor
         if target not in left_out or len(left_out) < 2:
             continue
         (source,) = left_out - {target}
-        if source in each.domains:
+        if source in each.domain_scores:
             sources.add(source)
             of_source = accuracies.setdefault((each.setting, each.cell), {})
-            of_source.setdefault(source, []).append(each.domains[source])
+            of_source.setdefault(source, []).append(each.domain_scores[source])
     return {
         candidate: statistics.fmean(map(statistics.fmean, of_source.values()))
         for candidate, of_source in accuracies.items()
