@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from engine.failures import describe_failure, describe_os_error
-from engine.machine.processor import keep_freed_memory
+from engine.machine.processor import keep_freed_memory, let_waiting_threads_sleep
 from engine.protocol import AttemptEnd, RunFailed, RunFinished, RunStopped
 from engine.rundir import LinkError, ProcessInfo, RunDir, touch_plain
 from engine.rundir.event_log import EventLog
@@ -40,9 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not run_dir.spec.is_file():
         print(f"{run_dir.path} is not a run folder: spec.json is missing.", file=sys.stderr)  # noqa: T201
         return EXIT_REFUSED
-    # Waiting threads must sleep, not spin: with any other busy process, spinning made a step six
-    # times slower (docs/recipe.md). torch reads this once, when it loads.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    let_waiting_threads_sleep()
     keep_freed_memory()
     stop = StopRequest()
     stop.install()
@@ -160,4 +159,6 @@ def _heartbeat(run_dir: RunDir, stop: StopRequest) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    gc.freeze()  # otherwise the interpreter's last collections take a second for torch's objects
+    sys.exit(exit_code)

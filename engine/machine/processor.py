@@ -97,6 +97,14 @@ def _own_s() -> float:
     return time.process_time()
 
 
+def let_waiting_threads_sleep() -> None:
+    """Make waiting threads sleep, not spin; torch reads this once, when it loads.
+
+    With any other busy process, spinning made a step six times slower (docs/recipe.md).
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def keep_freed_memory() -> bool:
     """Make glibc keep freed blocks.
 

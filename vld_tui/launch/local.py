@@ -10,9 +10,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import IO, Any, Final, Literal, Protocol, TypeVar
 
 import msgspec
 import psutil
@@ -32,6 +33,24 @@ EXIT_PATIENCE_S: Final = 15.0
 _POLL_INTERVAL_S: Final = 0.05
 ANSWER_TIMEOUT_S: Final = 120.0
 EngineQuery = subprocess.Popen[bytes]
+
+
+class EngineProcess(Protocol):
+    """A child process, as of ``subprocess.Popen``."""
+
+    pid: int
+
+    def wait(self) -> int:
+        """Wait until it has ended, and return its exit code, negative for a signal."""
+
+    def terminate(self) -> None:
+        """Send SIGTERM, unless it has ended."""
+
+    def kill(self) -> None:
+        """Send SIGKILL, unless it has ended."""
+
+
+Process = TypeVar("Process", bound=EngineProcess)
 
 
 class LaunchError(UserError):
@@ -60,6 +79,23 @@ def launch(
     Raises:
         LaunchError: when the process cannot be started, or another one has the run.
     """
+    words = [
+        *command,
+        str(run_dir.path.absolute()),
+        *(["--gpus", str(gpus)] if gpus else []),
+    ]
+    start = partial(start_process, words, run_environment(gpu))
+    return launch_by(start, run_dir, patience_s=patience_s, cancels_stop=cancels_stop)
+
+
+def launch_by(
+    start: Callable[[IO[bytes]], Process], run_dir: RunDir, *, patience_s: float, cancels_stop: bool
+) -> Process:
+    """Start a run's process by ``start``, which gets the run's log; see :func:`launch`.
+
+    Raises:
+        LaunchError: when the process cannot be started, or another one has the run.
+    """
     refuse_copy(run_dir)
     await_exit(run_dir, patience_s)
     try:
@@ -68,22 +104,25 @@ def launch(
             if cancels_stop:
                 run_dir.cancel_stop()
             with open(run_dir.log, "ab", opener=plain_file) as log:
-                process = subprocess.Popen(
-                    [
-                        *command,
-                        str(run_dir.path.absolute()),
-                        *(["--gpus", str(gpus)] if gpus else []),
-                    ],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    env=_environment(gpu),
-                )
+                process = start(log)
             _record(process, run_dir)
     except OSError as error:
         raise LaunchError(f"Cannot start run {run_dir.run_id}: {error}.") from None
     return process
+
+
+def start_process(
+    words: Sequence[str], environment: Mapping[str, str] | None, log: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """Start a process in its own session, with its output in a log."""
+    return subprocess.Popen(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env=environment,
+    )
 
 
 def refuse_copy(run_dir: RunDir) -> None:
@@ -109,7 +148,7 @@ def await_exit(run_dir: RunDir, patience_s: float) -> bool:
     return True
 
 
-def wait_and_record(process: subprocess.Popen[bytes], run_dir: RunDir) -> int:
+def wait_and_record(process: EngineProcess, run_dir: RunDir) -> int:
     """Wait for the process to end, record its exit code in the run folder, and return it."""
     recorded = run_dir.read_process()  # now: later it may be another process's
     birth = recorded.birth if recorded is not None and recorded.pid == process.pid else None
@@ -122,7 +161,7 @@ def wait_and_record(process: subprocess.Popen[bytes], run_dir: RunDir) -> int:
     return exit_code
 
 
-def record_end(process: subprocess.Popen[bytes], run_dir: RunDir) -> threading.Thread:
+def record_end(process: EngineProcess, run_dir: RunDir) -> threading.Thread:
     """Have a thread wait for the process and record its exit code, while this program lives."""
     thread = threading.Thread(target=wait_and_record, args=(process, run_dir), daemon=True)
     thread.start()
@@ -217,7 +256,8 @@ def engine_environment() -> dict[str, str] | None:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path))}
 
 
-def _environment(gpu: str | None) -> dict[str, str] | None:
+def run_environment(gpu: str | None) -> dict[str, str] | None:
+    """Return a run's environment, see :func:`launch`; None: the current one."""
     environment = engine_environment()
     if gpu is None:
         return environment
@@ -232,7 +272,7 @@ def _refuse_if_alive(run_dir: RunDir) -> None:
         )
 
 
-def _record(process: subprocess.Popen[bytes], run_dir: RunDir) -> None:
+def _record(process: EngineProcess, run_dir: RunDir) -> None:
     """Write ``process.json``; kill the process if it cannot be recorded."""
     try:
         run_dir.write_process(process.pid)

@@ -24,12 +24,13 @@ from engine.rundir import RunDir, plain_file
 from engine.rundir.life import is_alive, last_lines
 from engine.rundir.lock import held, is_held
 from vld_tui.home import Home
+from vld_tui.launch.fork_server import ForkServer
 from vld_tui.launch.local import (
     EXIT_PATIENCE_S,
+    EngineProcess,
     LaunchError,
     engine_environment,
-    launch,
-    record_end,
+    wait_and_record,
 )
 from vld_tui.runs.run import Run
 from vld_tui.store.errors import StoreError
@@ -49,7 +50,7 @@ START_POLL_S: Final = 0.02
 LOCK_PATIENCE_S: Final = 5.0
 """How long a second supervisor waits for the first one to end."""
 SUPERVISOR_COMMAND: Final = (sys.executable, "-P", "-m", "vld_tui.launch.queue")
-Starter = Callable[[RunDir, str | None], subprocess.Popen[bytes]]
+Starter = Callable[[RunDir, str | None], EngineProcess]
 """Starts the engine on a run, on its own GPU if available."""
 
 
@@ -162,34 +163,43 @@ def _count_gpus() -> int:
         pynvml.nvmlShutdown()
 
 
-def _start_engine(run_dir: RunDir, gpu: str | None) -> subprocess.Popen[bytes]:
-    return launch(run_dir, patience_s=EXIT_PATIENCE_S, gpu=gpu)
-
-
 class Supervisor:
-    """Starts queued runs in order as slots become free."""
+    """Starts queued runs in order as slots become free.
 
-    def __init__(self, store: Store, start: Starter = _start_engine) -> None:
+    ``start`` starts the engine on a run; ``warm_up`` is called when several runs are due.
+    """
+
+    def __init__(
+        self, store: Store, start: Starter, warm_up: Callable[[], None] = lambda: None
+    ) -> None:
         self._store = store
         self._launch = start
-        self._watchers: list[threading.Thread] = []
+        self._warm_up = warm_up
+        self._started: set[str] = set()
+        self._has_ended = threading.Event()
 
     def work(self) -> None:
         """Start runs until the queue is empty and the started runs have ended."""
         while self.take_turn():
-            time.sleep(POLL_S)
+            self._has_ended.wait(POLL_S)
+            self._has_ended.clear()
 
     def take_turn(self) -> bool:
         """Start runs in free slots; return whether more remain."""
         try:
             self._store.live.refresh()
-            due = [run for run in self._store.queue.runs() if run.is_due]
+            due = self._due()
+            if sum(run.spec.ranks == 1 for run in due) > 1:
+                self._warm_up()  # takes seconds, at first
+                due = self._due()
             left = self._start_some(due)
         except StoreError as error:  # such as a locked database: retry
             _say(str(error))
             return True
-        self._watchers = [thread for thread in self._watchers if thread.is_alive()]
-        return left or bool(self._watchers)
+        return left or bool(self._started)
+
+    def _due(self) -> list[Run]:
+        return [run for run in self._store.queue.runs() if run.is_due]
 
     def _start_some(self, due: Sequence[Run]) -> bool:
         """Start runs in free slots, in order; return whether some are left.
@@ -239,7 +249,15 @@ class Supervisor:
             return
         self._store.live.mark_relaunched(run.run_id, gpu=slot)
         _say(f"{run.run_id} started" + (f" on GPU {slot}" if slot else ""))
-        self._watchers.append(record_end(process, run_dir))
+        self._started.add(run.run_id)
+        threading.Thread(target=self._watch, args=(process, run_dir), daemon=True).start()
+
+    def _watch(self, process: EngineProcess, run_dir: RunDir) -> None:
+        try:
+            wait_and_record(process, run_dir)
+        finally:
+            self._started.discard(run_dir.run_id)
+            self._has_ended.set()
 
 
 def start_supervisor(home: Home) -> None:
@@ -289,20 +307,33 @@ def is_supervised(home: Home) -> bool:
     return is_held(home.supervisor_lock)
 
 
-def main(home: Home, start: Starter = _start_engine) -> None:
-    """Process the queue of a home unless another process does."""
+def main(home: Home, start: Starter | None = None) -> None:
+    """Process the queue of a home unless another process does.
+
+    ``start`` starts the engine on a run; None: by a fork server if several are queued.
+    """
     while True:
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(held(home.supervisor_lock, patience_s=LOCK_PATIENCE_S))
             except BlockingIOError:
                 return
-            with Store.open(home) as store:
-                Supervisor(store, start).work()
+            with Store.open(home) as store, ForkServer() as server:
+                _supervisor(store, start, server).work()
         # A process that has just queued a run may have seen the lock held.
         with Store.open(home) as store:
             if not any(run.is_due for run in store.queue.runs()):
                 return
+
+
+def _supervisor(store: Store, start: Starter | None, server: ForkServer) -> Supervisor:
+    if start is not None:
+        return Supervisor(store, start)
+
+    def fork(run_dir: RunDir, gpu: str | None) -> EngineProcess:
+        return server.launch(run_dir, patience_s=EXIT_PATIENCE_S, gpu=gpu)
+
+    return Supervisor(store, fork, server.warm_up)
 
 
 def _is_here(run: Run) -> bool:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -203,6 +204,43 @@ def test_a_run_that_cannot_be_started_says_why_and_the_next_one_is(store: Store)
     failed = store.runs.get(first)
     assert (failed.status, failed.error) == ("failed", "No process could be made.")
     assert store.runs.get(second).status == "finished"
+
+
+def test_it_warms_up_before_it_reads_which_of_several_runs_are_due(store: Store) -> None:
+    first = add(store, "a", model="wait")
+    asked: list[list[str]] = []
+
+    def warm_up() -> None:
+        asked.append(waiting(store))
+        if len(asked) == 1:
+            store.queue.remove(second)
+
+    supervisor = Supervisor(store, start_stand_in, warm_up)
+    supervisor.take_turn()
+    assert asked == []
+    second = add(store, "b")
+    add(store, "c")
+    add(store, "d")
+    supervisor.take_turn()
+    stop(store.runs.run_dir(first), kill=True)
+    wait_until(lambda: not supervisor.take_turn())
+    assert asked[0] == ["b", "c", "d"]
+    assert statuses(store) | {"a": ""} == {
+        "a": "", "b": "stopped", "c": "finished", "d": "finished",
+    }  # fmt: skip
+
+
+def test_the_next_run_starts_as_soon_as_one_has_ended(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vld_tui.launch.queue.POLL_S", 600.0)
+    for name in "abc":
+        add(store, name)
+    worker = threading.Thread(target=work, args=(store.home, start_stand_in), daemon=True)
+    worker.start()
+    worker.join(60)
+    assert not worker.is_alive()
+    assert set(statuses(store).values()) == {"finished"}
 
 
 def test_a_stopped_run_goes_on_when_its_turn_comes(store: Store) -> None:

@@ -11,7 +11,6 @@ import os
 import queue
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -30,7 +29,8 @@ from engine.protocol import (
 )
 from engine.rundir import RunDir, plain_file
 from engine.rundir.life import HEARTBEAT_STALE_S
-from vld_tui.launch.local import LaunchError, await_exit, launch, wait_and_record
+from vld_tui.launch.fork_server import ForkServer
+from vld_tui.launch.local import EngineProcess, LaunchError, await_exit, wait_and_record
 from vld_tui.words.text import plain_text
 
 POLL_S: Final = 0.2
@@ -69,7 +69,8 @@ class Pack:
         self.settled = set(settled)
         self.last_words = last_words
         self.times_here = times_here
-        self._engines: dict[str, subprocess.Popen[bytes]] = {}
+        self._engines: dict[str, EngineProcess] = {}
+        self._server = ForkServer()
         self._is_ending = threading.Event()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -98,6 +99,7 @@ class Pack:
             worker.start()
         while any(worker.is_alive() for worker in workers):
             time.sleep(POLL_S)  # signals are handled in between
+        self._server.close()
         while self._is_ending.is_set():  # until killed or requeued by the scheduler
             time.sleep(POLL_S)
 
@@ -119,6 +121,8 @@ class Pack:
         return DelayedSubmission(self) if left else None
 
     def _work(self, waiting: queue.SimpleQueue[RunDir]) -> None:
+        if waiting.qsize() > 1:
+            self._server.warm_up()
         while not self._is_ending.is_set():
             try:
                 run_dir = waiting.get_nowait()
@@ -133,7 +137,7 @@ class Pack:
     def _do(self, run_dir: RunDir) -> None:
         """Start the engine on a run and wait until it ends."""
         try:
-            process = launch(run_dir, cancels_stop=False)
+            process = self._server.launch(run_dir, cancels_stop=False)
         except LaunchError as error:
             _tell(run_dir, str(error))
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import pickle
 import signal
@@ -18,6 +17,7 @@ from engine.rundir import RunDir
 from tests.small_runs import read_events
 from tests.vld_tui.cli.vld_with_stand_in import STAND_IN_COMMAND
 from tests.vld_tui.store.told_runs import Teller, stopped
+from vld_tui.launch.fork_server import ForkServer
 from vld_tui.launch.local import launch
 from vld_tui.launch.slurm.pack import Pack
 from vld_tui.store.store import Store
@@ -27,8 +27,10 @@ DEADLINE_S = 60.0
 
 @pytest.fixture(autouse=True)
 def _stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    stand_in = functools.partial(launch, command=STAND_IN_COMMAND)
-    monkeypatch.setattr("vld_tui.launch.slurm.pack.launch", stand_in)
+    monkeypatch.setattr(ForkServer, "warm_up", lambda _: None)
+    monkeypatch.setattr(
+        ForkServer, "launch", lambda _, run_dir, **how: launch(run_dir, STAND_IN_COMMAND, **how)
+    )
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
@@ -59,6 +61,19 @@ def test_runs_are_done_one_after_another(store: Store) -> None:
     starts = [next(e for e in read_events(d) if isinstance(e, RunStarted)).time for d in run_dirs]
     assert starts[0] < ends[0].time <= starts[1] < ends[1].time <= starts[2]
     assert all(run_dir.read_exit() is not None for run_dir in run_dirs)
+
+
+def test_it_warms_up_for_several_runs_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[ForkServer] = []
+
+    def warm_up(server: ForkServer) -> None:
+        asked.append(server)
+
+    monkeypatch.setattr(ForkServer, "warm_up", warm_up)
+    pack_of(make(store, "finish"))()
+    assert asked == []
+    pack_of(make(store, "finish", "finish"))()
+    assert len(asked) == 1
 
 
 def test_runs_that_share_a_gpu_go_on_side_by_side(store: Store) -> None:
