@@ -34,8 +34,11 @@ from typing import Any, ClassVar, Final, NoReturn
 ROOT: Final = Path(__file__).parents[1]
 _PYTHON: Final = sys.executable
 
-_MODULES: Final = ("engine", "engine.inspect", "engine.datasets")
+_NEED_TORCH: Final = ("engine", "engine.inspect")
+_DO_NOT: Final = ("engine.datasets", "vld_tui", "vld_tui.cli")
 """What ``python -m`` may start warm."""
+_STAND_INS: Final = ("vld_with_stand_in.py", "stand_in_engine.py")
+"""Programs that may start warm."""
 _WORKER: Final = ("-u", "-c", "import sys;exec(eval(sys.stdin.readline()))")
 """How execnet starts a worker of pytest."""
 _FLAGS: Final[Mapping[str, int]] = {"-P": 1, "-X": 2}
@@ -43,10 +46,11 @@ _FLAGS: Final[Mapping[str, int]] = {"-P": 1, "-X": 2}
 _ALSO_IMPORTED: Final = ("scipy.stats", "playwright.sync_api", "pyarrow.parquet", "textual.pilot")
 """What the tests themselves import, and takes long."""
 _READ_AT_THE_START: Final = (
-    "PYTHON", "LC_", "LANG", "OMP_", "MKL_", "LD_PRELOAD", "HF_", "TEXTUAL", "TYPER", "_TYPER",
-    "TERM_PROGRAM", "FORCE_COLOR", "PY_COLORS",
+    "PYTHON", "LC_", "LANG", "LD_PRELOAD", "TEXTUAL", "TYPER", "_TYPER", "TERM_PROGRAM",
+    "FORCE_COLOR", "PY_COLORS",
 )  # fmt: skip
-"""Variables that the server has read: another value of theirs needs a cold start."""
+"""Variables that a server has read: another value of theirs needs a cold start."""
+_READ_WITH_TORCH: Final = ("OMP_", "MKL_", "HF_")
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _NUMBER: Final = struct.Struct("<I")
 
@@ -62,8 +66,9 @@ class WarmPopen(subprocess.Popen[Any]):
         words = [os.fsdecode(each) for each in args] if isinstance(args, (list, tuple)) else []
         variables = dict(os.environ if env is None else env)
         is_warm = self.is_on and ordinary == (None, None, (), False, -1, -1)
-        command = _command(words, variables) if is_warm else None
-        if command is None:
+        command = _command(words) if is_warm else None
+        server = _LIGHT if command and _is_light(command) else _WITH_TORCH
+        if command is None or not server.is_for(variables):
             super()._execute_child(args, executable, preexec_fn, *rest)  # type: ignore[misc]
             return
         streams = (ends[0], ends[3], ends[5])
@@ -75,7 +80,7 @@ class WarmPopen(subprocess.Popen[Any]):
             "is_traced": "faulthandler" in words,
         }
         try:
-            self.pid = _SERVER.fork(
+            self.pid = server.fork(
                 asked, [mine if end == -1 else end for mine, end in enumerate(streams)]
             )
         finally:
@@ -83,38 +88,49 @@ class WarmPopen(subprocess.Popen[Any]):
         self._child_created = True
 
 
-def _command(words: Sequence[str], environment: Mapping[str, str]) -> Sequence[str] | None:
+def _command(words: Sequence[str]) -> Sequence[str] | None:
     """Return a command without the interpreter's options, or None for what must start cold."""
     at = 1
     while at < len(words) and words[at] in _FLAGS:
         at += _FLAGS[words[at]]
-    match [*words[:1], *words[at:]]:
-        case [python, "-m", module, *_] if python == _PYTHON and module in _MODULES:
-            pass
-        case [python, *code] if python == _PYTHON and code == [*_WORKER]:
-            pass
-        case _:
-            return None
-    is_same = _read_at_the_start(environment) == _read_at_the_start(_SERVER.environment)
-    return words[at:] if is_same and _SERVER.owner == os.getpid() else None
+    match words[at:]:
+        case ["-m", module, *_]:
+            is_known = module in (*_NEED_TORCH, *_DO_NOT)
+        case [program, *_] if program.endswith(".py"):
+            is_known = Path(program).name in _STAND_INS
+        case code:
+            is_known = code == [*_WORKER]
+    return words[at:] if is_known and words[0] == _PYTHON else None
 
 
-def _read_at_the_start(environment: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in environment.items()
-        if name.startswith(_READ_AT_THE_START) and name != "PYTHONPATH"
-    }
+def _is_light(command: Sequence[str]) -> bool:
+    return command != [*_WORKER] and command[1] not in _NEED_TORCH
 
 
 class _Server:
     """The process that forks the others; it starts when the first of them does."""
 
-    def __init__(self) -> None:
+    def __init__(self, *packages: str, reads: tuple[str, ...]) -> None:
+        self.packages = packages
+        self.reads = reads
+        self.belong_to_this_process()
+
+    def belong_to_this_process(self) -> None:
+        """Forget the server of the process that this one was forked from."""
         self.environment = dict(os.environ)
         self.owner = os.getpid()
         self._lock = threading.Lock()
         self._connection: socket.socket | None = None
+
+    def is_for(self, environment: Mapping[str, str]) -> bool:
+        """Say whether a process of this environment would be as one that is started cold."""
+        names = {
+            name
+            for name in {*environment, *self.environment} - {"PYTHONPATH"}
+            if name.startswith(self.reads)
+        }
+        is_same = all(environment.get(name) == self.environment.get(name) for name in names)
+        return is_same and self.owner == os.getpid()
 
     def fork(self, asked: Mapping[str, object], streams: Sequence[int]) -> int:
         """Return the id of a new child of this process.
@@ -138,9 +154,7 @@ class _Server:
 
     def fork_here(self, streams: Sequence[int]) -> None:
         """Make a copy of this process, which has just begun, its server, without its streams."""
-        self.owner = os.getpid()
-        self.environment = dict(os.environ)
-        self._lock = threading.Lock()
+        self.belong_to_this_process()
         self._connection, other = socket.socketpair()
         if os.fork() == 0:
             self._connection.close()
@@ -156,7 +170,7 @@ class _Server:
         with other:
             path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
             process = subprocess.Popen(
-                [_PYTHON, "-m", "tests.warm_processes", str(other.fileno())],
+                [_PYTHON, "-m", "tests.warm_processes", str(other.fileno()), *self.packages],
                 stdin=subprocess.DEVNULL, pass_fds=[other.fileno()], start_new_session=True,
                 env=self.environment | {"PYTHONPATH": path}, cwd=ROOT,
             )  # fmt: skip
@@ -170,7 +184,12 @@ class _Server:
         return self._connection
 
 
-_SERVER: Final = _Server()
+_LIGHT: Final = _Server(
+    "vld_tui", "engine.datasets", "engine.protocol", "engine.rundir", reads=_READ_AT_THE_START
+)
+_WITH_TORCH: Final = _Server(
+    "engine", "vld_tui", *_ALSO_IMPORTED, reads=(*_READ_AT_THE_START, *_READ_WITH_TORCH)
+)
 
 
 def _adopt_orphans(*, yes: bool) -> None:
@@ -178,15 +197,14 @@ def _adopt_orphans(*, yes: bool) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
 
 
-def _import_all() -> None:
-    """Import what the processes need: this project, and with it all that it uses."""
-    for package in ("engine", "vld_tui"):
+def _import(packages: Sequence[str]) -> None:
+    """Import packages, all modules of them, and with these all that they use."""
+    for package in packages:
         found = importlib.import_module(package)
-        for module in pkgutil.walk_packages(found.__path__, f"{package}."):
+        is_ours = package.startswith(("engine", "vld_tui"))
+        for module in pkgutil.walk_packages(found.__path__, f"{package}.") if is_ours else ():
             if not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
-    for name in _ALSO_IMPORTED:
-        importlib.import_module(name)
     gc.collect()
     gc.freeze()
 
@@ -227,8 +245,10 @@ def _run(asked: dict[str, Any], streams: list[int]) -> NoReturn:
     os.chdir(asked["folder"])
     os.environ.clear()
     os.environ.update(asked["environment"])
-    if asked["command"] == [*_WORKER]:
-        _SERVER.fork_here(streams)
+    _LIGHT.belong_to_this_process()
+    if server := _server_within(asked["command"]):
+        server.fork_here(streams)
+        subprocess.Popen = WarmPopen  # type: ignore[misc]
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -244,6 +264,17 @@ def _run(asked: dict[str, Any], streams: list[int]) -> NoReturn:
     os._exit(code & 0xFF)
 
 
+def _server_within(command: Sequence[str]) -> _Server | None:
+    """Return the server that a process needs for those that it starts itself."""
+    match command:
+        case ["-m", "vld_tui" | "vld_tui.cli", *_]:
+            return _LIGHT
+        case [program, *_] if Path(program).name == _STAND_INS[0]:
+            return _LIGHT
+        case _:
+            return _WITH_TORCH if command == [*_WORKER] else None
+
+
 def _run_program(command: Sequence[str]) -> None:
     """Run a module, or the code of a worker, as what was started."""
     match command:
@@ -257,6 +288,10 @@ def _run_program(command: Sequence[str]) -> None:
             sys.argv = ["-c"]
             sys.modules["__main__"] = types.ModuleType("__main__")
             exec(code, vars(sys.modules["__main__"]))
+        case [program, *arguments]:
+            sys.argv = [program, *arguments]
+            sys.path.insert(0, os.path.dirname(program))
+            runpy.run_path(program, run_name="__main__")
 
 
 def _exit_code_of(command: Sequence[str]) -> int:
@@ -277,9 +312,9 @@ def _exit_code_of(command: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    from tests.warm_processes import _import_all as import_all
+    from tests.warm_processes import _import as import_all
     from tests.warm_processes import _serve as serve
 
-    import_all()
+    import_all(sys.argv[2:])
     with socket.socket(fileno=int(sys.argv[1])) as given:
         serve(given)

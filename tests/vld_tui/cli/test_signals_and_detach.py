@@ -184,7 +184,7 @@ def test_logs_are_followed_until_the_run_ends(vld: Vld, engine: Callable[[], int
         assert logs.stdout is not None
         first = logs.stdout.readline()  # it follows, and the run has not ended
         vld("stop", record["run"])
-        out, _ = logs.communicate(timeout=20)
+        out = logs.stdout.read()  # communicate() would lose what came with the first line
     lines = [first.rstrip("\n"), *out.splitlines()]
     assert "stand-in engine: ␛[31mtraining␛[0m" in lines
     assert any(line.startswith("step ") and "loss" in line for line in lines)

@@ -76,9 +76,10 @@ def test_a_locale_without_utf_8_reads_and_writes_text(
         command = [sys.executable, "-m", "vld_tui", *words]
         return subprocess.run(command, env=environment, capture_output=True, check=False, cwd=ROOT)
 
-    refused = run("run", "--dry-run", "--config", os.fspath(settings))
-    assert b"Traceback" not in refused.stderr
-    assert b"codec" not in refused.stderr
+    if encoding == "ascii":  # the stricter one: the engine is asked too, which takes seconds
+        refused = run("run", "--dry-run", "--config", os.fspath(settings))
+        assert b"Traceback" not in refused.stderr
+        assert b"codec" not in refused.stderr
     listed = run("ls", "--json", "--where", "name='größe'")
     assert (listed.returncode, listed.stdout) == (0, b"[]\n")
     made = run("profile", "set", "big", "partition=größe")

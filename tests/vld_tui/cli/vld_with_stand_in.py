@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from pathlib import Path
 
-from vld_tui.launch import local
+from vld_tui.launch.local import launch
 
 STAND_IN_COMMAND = (sys.executable, str(Path(__file__).with_name("stand_in_engine.py")))
 
 
 if __name__ == "__main__":
-    local.launch = functools.partial(local.launch, command=STAND_IN_COMMAND)
+    launch.__defaults__ = (STAND_IN_COMMAND,)  # for all modules that have imported it
 
     from vld_tui.cli import main
 

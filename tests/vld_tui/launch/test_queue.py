@@ -124,6 +124,7 @@ def test_as_many_are_started_as_there_are_slots_and_held_ones_are_passed_over(
     assert [run.is_held for run in store.queue.runs()] == [False]
 
 
+@pytest.mark.usefixtures("cold_starts")  # /proc says what a process was started with
 def test_each_gets_a_gpu_of_its_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     runs = [add(store, name, model="wait") for name in "abc"]
@@ -137,6 +138,7 @@ def test_each_gets_a_gpu_of_its_own(store: Store, monkeypatch: pytest.MonkeyPatc
         assert f"CUDA_VISIBLE_DEVICES={gpu}".encode() in environment
 
 
+@pytest.mark.usefixtures("cold_starts")  # /proc says what a process was started with
 def test_a_run_on_several_gpus_waits_for_as_many_and_none_overtakes_it(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
