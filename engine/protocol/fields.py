@@ -77,6 +77,7 @@ def about(
     none_is_word: bool = False,
     only_with: tuple[str, str] | None = None,
     completion: str | None = None,
+    hint: str = "",
 ) -> Meta:
     """Describe a field; see :class:`FieldInfo`.
 
@@ -86,6 +87,7 @@ def about(
             that stored runs with larger values stay readable.
         only_with: another field and its value (or item) that this field needs to have an effect.
         completion: kind of shell completions, if not the choices.
+        hint: sentence after the refusal of a value.
     """
     unknown = set(roles.split()).difference(get_args(Role))
     if unknown:
@@ -101,6 +103,7 @@ def about(
         "none_is_word": none_is_word,
         "only_with": only_with,
         "completion": completion,
+        "hint": hint,
     }
     return Meta(description=help_text, extra=extra)
 
@@ -129,6 +132,7 @@ class FieldInfo(msgspec.Struct, frozen=True, kw_only=True):
     none_is_word: bool = False
     only_with: tuple[str, str] | None = None
     completion: str | None = None
+    hint: str = ""
 
     @property
     def label(self) -> str:
@@ -194,7 +198,7 @@ class FieldInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     def _refusal(self, value: object, allowed: str) -> SpecError:
         words = value if isinstance(value, list | tuple) else [value]
-        hint = ""
+        hint = self.hint and f" {self.hint}"
         unknown = next((w for w in words if isinstance(w, str) and w not in self.choices), None)
         if self.choices and unknown is not None:
             hint = nearest(unknown, self.choices)

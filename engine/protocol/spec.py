@@ -206,7 +206,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         _method(
             "Features of linear tuning: blocks (the last three blocks, each feature with its own "
             "weight) or penultimate (the last layer's input; only the last layer is trained).",
-            roles="shared",
+            roles="shared pace",
             only_with=("tuning", "linear"),
         ),
     ] = "blocks"
@@ -223,10 +223,11 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Annotated[int, Positive] | None,
         _method(
             "Augmented views of each image whose features are computed once, cached and trained "
-            "on, with --tuning linear or --head-steps. none: --tuning linear augments every "
-            "batch separately (much slower), --head-steps does not augment.",
+            "on, with --tuning linear (6 unless given) or --head-steps. none: --tuning linear "
+            "augments every batch separately (much slower), --head-steps does not augment.",
             most=MOST_VIEWS,
             roles="pace",
+            hint="Without views there is nothing to train on; to augment every batch, give none.",
         ),
     ] = None
     objective: Annotated[str, _method("Training loss.", choices=OBJECTIVES)] = "erm"

@@ -172,12 +172,14 @@ def recipe_defaults(spec: RunSpec) -> RunSpec:
     known: dict[str, object] = {"dataset": spec.dataset}
     if spec.recipe in RECIPES:
         known["recipe"] = spec.recipe
-    usual_steps = resolve_spec(known).steps
+    plain = resolve_spec(known)
+    others = {name: getattr(spec, name) for name in ("steps", "tuning", "model")}
     try:
-        usual = resolve_spec({**known, "steps": spec.steps})  # its schedule is fitted
+        usual = resolve_spec({**known, **others})  # its schedule is fitted
     except SpecError:  # more steps than are allowed now
-        usual = resolve_spec(known)
-    return msgspec.structs.replace(usual, dataset=FIELDS["dataset"].default, steps=usual_steps)
+        usual = plain
+    kept = {name: getattr(plain, name) for name in others}
+    return msgspec.structs.replace(usual, dataset=FIELDS["dataset"].default, **kept)
 
 
 def configuration(run: Run, cells: int) -> Text:

@@ -180,7 +180,10 @@ def test_networks_side_by_side_give_their_own_features() -> None:
             {"model": "a+b", "tuning": "linear", "linear_features": "blocks"},
             "Give --linear-features penultimate",
         ),
-        ({"tuning": "linear", "views": 0}, "views is 0, but must be a whole number above 0"),
+        (
+            {"tuning": "linear", "views": 0},
+            "views is 0, but must be a whole number above 0, or none. Without views ",
+        ),
         ({"views": 3, "head_steps": 0}, "tuning is 'full' and head_steps is 0"),
         ({"linear_features": "penultimate"}, "linear_features is .* but tuning is 'full'"),
         ({"linear_start": "authors"}, "linear_start is .* but tuning is 'full'"),

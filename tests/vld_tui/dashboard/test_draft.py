@@ -104,3 +104,25 @@ def test_a_run_is_what_its_texts_make(values: dict[str, object]) -> None:
     typed = typed_texts(spec)
     assert read_draft(typed).specs == (spec,)
     assert set(typed) <= set(values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"tuning": "linear"},
+        {"tuning": "linear", "views": None},
+        {"tuning": "linear", "views": 3, "linear_features": "penultimate"},
+        {"tuning": "linear", "model": "test_vit+test_resnet"},
+        {"recipe": "paper", "tuning": "linear"},
+    ],
+)
+def test_a_linear_run_is_read_back_with_its_views(values: dict[str, object]) -> None:
+    spec = resolve_spec(values)
+    draft = read_draft(typed_texts(spec))
+    assert (draft.specs, draft.problems) == ((spec,), {})
+    assert "tuning" in draft.typed
+
+
+def test_networks_that_cannot_train_are_a_problem_of_the_form() -> None:
+    draft = read_draft({"model": "test_vit+test_resnet"})
+    assert "Give --tuning linear" in draft.problems["model"]

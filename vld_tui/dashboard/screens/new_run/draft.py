@@ -10,7 +10,7 @@ from typing import Final
 from engine.protocol import FIELDS, RunSpec, SpecError, resolve_new_spec, resolve_spec, shown_value
 from vld_tui.runs.fields import command_line, spec_values, with_absolute_paths
 
-DECIDING: Final = ("recipe", "dataset", "data_dir", "steps")
+DECIDING: Final = ("recipe", "dataset", "data_dir", "steps", "tuning", "model")
 """Fields that the defaults of other fields depend on."""
 
 
@@ -75,12 +75,14 @@ def usual_texts(typed: Mapping[str, str]) -> dict[str, str]:
     try:
         spec = resolve_spec(deciding)
     except SpecError:
-        spec = resolve_spec({name: deciding[name] for name in deciding if name != "recipe"})
+        doubtful = ("recipe", "model")
+        spec = resolve_spec({name: deciding[name] for name in deciding if name not in doubtful})
     texts = _texts(spec)
     untold = resolve_spec({"data_dir": spec.data_dir, "recipe": spec.recipe})
     return {
         **texts, "dataset": untold.dataset, "recipe": FIELDS["recipe"].default,
-        "data_dir": "none", "steps": shown_value(untold.steps),
+        "data_dir": "none", "steps": shown_value(untold.steps), "tuning": untold.tuning,
+        "model": untold.model,
     }  # fmt: skip
 
 
