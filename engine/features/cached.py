@@ -46,6 +46,7 @@ FEATURES: Final = "features.bin"
 KIND: Final = "features"
 """Folder of the entries in the cache."""
 DAMAGED: Final = "Cached features were damaged and have been computed again."
+CPU: Final = torch.device("cpu")
 MEMORY_SHARE: Final = 0.5
 """Fraction of the available memory for features that cannot be stored."""
 
@@ -88,6 +89,7 @@ def cached_features(
     execution: Callable[[], Execution],
     *,
     model: str,
+    device: torch.device = CPU,
     views: int = 0,
     transforms: Literal["batch", "pil"] = "batch",
     batch_size: int = 32,
@@ -104,6 +106,7 @@ def cached_features(
         cache_dir: folder of caches, created if missing.
         execution: returns device, memory format and folding; called only if needed.
         model: the network's name.
+        device: that of ``execution``; kinds of devices round differently, so they share nothing.
         views: V, augmented views in addition to the images without augmentation.
         transforms: training transform of the views.
         batch_size: images of a forward pass.
@@ -117,7 +120,7 @@ def cached_features(
     source = _Source(network, data, execution, transforms, batch_size)
     wanted = [None, *range(views)]
     count, computed = len(data.image_set), 0
-    keys = _Keys.of(network, data, model, transforms)
+    keys = _Keys.of(network, data, model, transforms, device)
     arrays: list[FeatureRows] = []
     notes: dict[str, str] = {}  # the first of each kind: free space differs between arrays
     for number, view in enumerate(wanted):
@@ -229,14 +232,16 @@ class _Keys:
     image_size: int
 
     @classmethod
-    def of(cls, network: FineTunedNetwork, data: RunData, model: str, transforms: str) -> _Keys:
+    def of(
+        cls, network: FineTunedNetwork, data: RunData, model: str, transforms: str,
+        device: torch.device,
+    ) -> _Keys:  # fmt: skip
         cached = data.domains[0].cached
         image_size = cached.pixels.shape[1]
         images = f"{cache_key(data.image_set, image_size)} {sorted(cached.unreadable)}"
         kind, state = _frozen_part(network)
-        device = next(network.module.parameters()).device.type
         return cls(
-            images, model, kind, _digest(state), device, transforms, data.name, image_size
+            images, model, kind, _digest(state), device.type, transforms, data.name, image_size
         )  # fmt: skip
 
     def of_view(self, view: int | None) -> str:

@@ -189,7 +189,7 @@ def prepare(
             network.module.load_state_dict(checkpoint.part(NETWORK))
         forward = functools.cache(lambda: _fastest_forward(spec, data, network, device, run_dir))
         heeded = stop if ranks.size == 1 else None
-        features = compute_features(spec, data, network, forward, run_dir, heeded, report)
+        features = compute_features(spec, data, network, device, forward, run_dir, heeded, report)
         data = data.reading(features)
     generators = make_generators(spec, device)
     batches = TrainingBatches(
@@ -226,8 +226,9 @@ def prepare(
 
 
 def compute_features(
-    spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Callable[[], Execution],
-    run_dir: RunDir, stop: StopRequest | None, report: Callable[[Event], None],
+    spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device,
+    execution: Callable[[], Execution], run_dir: RunDir, stop: StopRequest | None,
+    report: Callable[[Event], None],
 ) -> FrozenFeatures:  # fmt: skip
     """Return the features of all images and of ``spec.views`` views of them, and report them.
 
@@ -248,7 +249,7 @@ def compute_features(
 
     found = cached_features(
         network, data, run_dir.cache, execution,
-        model=spec.model, views=spec.views or 0, transforms=spec.transforms,
+        model=spec.model, device=device, views=spec.views or 0, transforms=spec.transforms,
         batch_size=spec.eval_batch_size, on_progress=on_progress,
     )  # fmt: skip
     report(
@@ -271,7 +272,7 @@ def features_for_head(
     if spec.views is None:
         return None
     return data.sources[0].frozen or compute_features(
-        spec, data, network, lambda: execution, run_dir, stop, report
+        spec, data, network, execution.device, lambda: execution, run_dir, stop, report
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from engine.protocol import Evaluated, ModelPrepared, RunFinished
+from engine.protocol import Evaluated, FeaturesComputed, ModelPrepared, RunFinished
 from tests.small_runs import MakeRun, read_events, start_engine
 
 pytestmark = [
@@ -21,6 +21,18 @@ def test_a_run_finishes_in_every_precision(make_run: MakeRun, precision: str) ->
     prepared = next(event for event in events if isinstance(event, ModelPrepared))
     assert prepared.device == "cuda:0"
     assert precision in ("auto", prepared.precision)
+
+
+@pytest.mark.parametrize("features", ["blocks", "penultimate"])
+def test_a_linear_run_reads_features_of_the_gpu(make_run: MakeRun, features: str) -> None:
+    fields = {"tuning": "linear", "model": "test_vit", "views": 2, "linear_features": features}
+    computed = []
+    for name, device in (("cpu", "cpu"), ("gpu", "cuda"), ("again", "cuda")):
+        run_dir = make_run(name, device=device, precision="auto", **fields)
+        assert start_engine(run_dir).wait(timeout=200) == 0
+        told = [each for each in read_events(run_dir) if isinstance(each, FeaturesComputed)]
+        computed.append(told[-1].total - told[-1].reused)
+    assert computed == [3 * 192, 3 * 192, 0]
 
 
 def test_cpu_and_gpu_agree_before_training(make_run: MakeRun) -> None:
