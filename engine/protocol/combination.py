@@ -13,8 +13,8 @@ from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec, fields_with
 
 METHODS: Final = {
     "soup": "average of the weights",
-    "greedy_soup": "average of the weights; networks are added in order of ID accuracy and kept "
-    "unless they lower it",
+    "greedy_soup": "average of the weights; networks are added from the best on ID validation down "
+    "and kept unless they lower it",
     "ensemble": "average of the logits",
     "interpolation": "weights and representations on the line between two networks",
 }

@@ -17,6 +17,8 @@ JUDGED: Final = ""
 LOSS_SPLIT: Final = "train"
 LOSS_DOMAIN: Final = "sources"
 ACCURACY: Final = "accuracy"
+BALANCED: Final = "balanced_accuracy"
+"""The measure that is shown wherever accuracy is."""
 
 
 class MetricKey(NamedTuple):
@@ -68,7 +70,7 @@ MEASURES: Final[dict[str, Measure]] = {
     measure.name: measure
     for measure in (
         Measure(
-            "balanced_accuracy",
+            BALANCED,
             "balanced",
             "Accuracy averaged over classes, so that frequent classes do not count more.",
             higher_is_better=True,

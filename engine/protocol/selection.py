@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from engine.protocol.events import AUGMENTED
-from engine.protocol.measures import ACCURACY, JUDGED, MetricKey
+from engine.protocol.measures import ACCURACY, BALANCED, JUDGED, MetricKey
 from engine.protocol.spec import RunSpec
 
 
@@ -23,7 +23,7 @@ class Criterion(NamedTuple):
 
 CRITERIA: Final = {
     "accuracy": Criterion(ACCURACY, "ID accuracy", "ID accuracy"),
-    "balanced": Criterion("balanced_accuracy", "ID balanced accuracy", "ID balanced"),
+    "balanced": Criterion(BALANCED, "ID balanced accuracy", "ID balanced"),
 }
 """Every value of ``select_on``."""
 
@@ -62,6 +62,11 @@ def best_of(evaluations: Iterable[S]) -> S | None:
 def criterion_of(spec: RunSpec) -> Criterion:
     """Return what selects a run's step."""
     return CRITERIA[spec.select_on]
+
+
+def unless_accuracy(spec: RunSpec) -> str:
+    """Return " on" and what selects a run's step, or nothing for accuracy, as readers expect."""
+    return "" if spec.select_on == "accuracy" else f" on {criterion_of(spec).label}"
 
 
 def selection_key(spec: RunSpec, arm: str) -> MetricKey:

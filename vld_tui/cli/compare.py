@@ -15,6 +15,7 @@ from vld_tui.cli.options import MatchingOption
 from vld_tui.cli.output import print_json, say, terminal_cells
 from vld_tui.cli.session import open_store
 from vld_tui.runs.run import DAMAGED, Run
+from vld_tui.runs.statistics import Estimate
 from vld_tui.study.results.groups import RunGroup, differing_fields, group_by_seed, group_labels
 from vld_tui.views.compare import ArmsOfRuns, compare_lines
 
@@ -81,7 +82,7 @@ def _record(group: RunGroup, label: str, arms: ArmsOfRuns) -> dict[str, Any]:
         "runs": [run.run_id for run in group.runs],
         "spec": msgspec.to_builtins(group.runs[0].spec),
         "seeds": [run.seed for run in group.runs],
-        **{name: found and found._asdict() for name, found in measured.items()},
+        **{name: _estimate_record(found) for name, found in measured.items()},
         "measures": _measures(group),
         "arms": {run.run_id: arms[run.run_id] for run in group.runs if run.run_id in arms},
     }
@@ -98,4 +99,11 @@ def _measures(group: RunGroup) -> dict[str, Any]:
         for name in measures_in(run.measures for run in group.runs)
         for at, which in enumerate(("id", "ood"))
     }
-    return {name: found and found._asdict() for name, found in estimates.items()}
+    return {name: _estimate_record(found) for name, found in estimates.items()}
+
+
+def _estimate_record(found: Estimate | None) -> dict[str, float | None] | None:
+    if found is None:
+        return None
+    values = found._asdict()
+    return values | {"interval": values.pop("half_interval")}

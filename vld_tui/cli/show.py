@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from engine.protocol import PredictionsError
+from engine.protocol.selection import selection_key
 from engine.rundir import RunDir
 from vld_tui.cli.command import Command, JsonOption, RunArgument
 from vld_tui.cli.output import plain_console, print_json
@@ -71,7 +72,9 @@ def _progress(store: Store, run: Run, run_dir: RunDir) -> Progress:
     )
 
     series = store.series.thinned(run.run_id, most=MOST_EVALUATIONS, kept_step=run.selected_step)
-    return Story(run_dir, reads_all=True).progress(as_arrays(series), run.arm)
+    return Story(run_dir, reads_all=True).progress(
+        as_arrays(series), selection_key(run.spec, run.arm)
+    )
 
 
 def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict[str, Any]:

@@ -58,6 +58,7 @@ def run_record(run: Run, arms: Sequence[ArmResult]) -> Record:
         "step": run.step,
         "steps": run.steps if run.has_spec else None,
         "selected_step": run.selected_step,
+        "select_on": run.spec.select_on if run.has_spec else None,
         "id_accuracy": run.id_accuracy,
         "plain_id_accuracy": run.plain_id_accuracy,
         "ood_accuracy": run.ood_accuracy,

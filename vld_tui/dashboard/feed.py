@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
+from engine.protocol.selection import selection_key
 from engine.rundir import RunDir
 from vld_tui.home import Home
 from vld_tui.launch.queue import Slot, slots_of
@@ -323,7 +324,7 @@ class OpenedRun:
         run_id = curves.run.run_id
         self._detail = RunDetail(
             curves,
-            self._story.progress(curves.curves, curves.run.arm),
+            self._story.progress(curves.curves, selection_key(curves.run.spec, curves.run.arm)),
             tuple(store.series.timeline(run_id)),
             tuple(store.checkpoints.left(run_id)),
             str(self.run_dir.path),
@@ -422,6 +423,10 @@ def group_point(summary: RunSummary, grouping: Grouping, name: str) -> RunPoint 
         model=run.model if common("model") else None,
         dataset=summary.dataset,
         is_augmented=grouping.is_by_configuration and run.spec.augment_validation,
+        measures=tuple(
+            (name, (ids and ids.mean, oods and oods.mean))
+            for name, (ids, oods) in summary.measures.items()
+        ),
     )
 
 

@@ -52,6 +52,7 @@ _CHOICES: Final = (
     TableColumn("score", "score %"),
     TableColumn("id_accuracy", "ID %"),
     TableColumn("ood_accuracy", "OOD %"),
+    TableColumn("ood_balanced_accuracy", "OOD balanced %", rank=30),
     TableColumn("candidates", "of"),
 )
 
@@ -153,7 +154,8 @@ def _rows(selection: Selection, design: Design) -> list[tuple[CellValue, ...]]:
         (
             selection.dataset, choice.target, _among(selection), _method_words(selection),
             choice.setting.label, design.cell_words(choice.cell), Share(choice.score),
-            Share(choice.id_accuracy), Share(choice.ood_accuracy), choice.candidates,
+            Share(choice.id_accuracy), Share(choice.ood_accuracy),
+            None if choice.balanced is None else Share(choice.balanced), choice.candidates,
         )
         for choice in selection.choices
     ]  # fmt: skip

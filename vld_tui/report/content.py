@@ -28,6 +28,7 @@ from vld_tui.study.results.outcomes import (
     value_words,
 )
 from vld_tui.study.results.selection import Cloud, clouds
+from vld_tui.views.cautions import measure_cautions
 from vld_tui.views.study import image_cautions, precision_cautions
 from vld_tui.words.numbers import duration, moment, percent, plural
 
@@ -68,6 +69,7 @@ def facts(
     return [
         *(Fact(CAUTION, each) for each in image_cautions(study.name, runs)),
         *(Fact(CAUTION, each) for each in precision_cautions(study, runs)),
+        *(Fact(CAUTION, each) for each in measure_cautions(gathered.results)),
         Fact("study", f"{study.name}: {study.title}" if study.title != study.name else study.name),
         Fact("runs", _counts(gathered)),
         Fact("data", _joined(dict.fromkeys(spec.dataset for spec in study.specs))),
@@ -314,6 +316,7 @@ def _row(result: Outcome, design: Design) -> dict[str, Any]:
         "trial_seed": trial_seed,
         "steps": result.steps,
         "selected_step": result.selected_step,
+        "select_on": result.selected_on,
         "id_accuracy": result.id_accuracy,
         "ood_accuracy": result.ood_accuracy,
         "last_step": result.last and result.last.step,

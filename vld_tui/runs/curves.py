@@ -69,15 +69,17 @@ class Story:
         since = self._begun_at
         return self._is_behind and since is not None and time.monotonic() > since + DRAWING_S
 
-    def progress(self, curves: Curves, arm: str) -> Progress:
+    def progress(self, curves: Curves, score: MetricKey) -> Progress:
         """Return the run's progress, from its new events and these curves of its own arm.
+
+        ``score`` is the key of the values that select the arm's step.
 
         An unreadable log has no new events.
         """
         with suppress(OSError):
             self._read()
         return msgspec.structs.replace(
-            self._told, losses=_losses(curves, arm), evaluations=_evaluations(curves, arm)
+            self._told, losses=_losses(curves, score.arm), evaluations=_evaluations(curves, score)
         )
 
     def _read(self) -> None:
@@ -118,14 +120,17 @@ def _losses(curves: Curves, arm: str) -> tuple[LossReading, ...]:
     )
 
 
-def _evaluations(curves: Curves, arm: str) -> tuple[Evaluated, ...]:
+def _evaluations(curves: Curves, score: MetricKey) -> tuple[Evaluated, ...]:
     """Return evenly spaced evaluations, including the best and the last."""
+    arm = score.arm
     try:
         steps, id_values = curves[MetricKey.id(arm)]
     except KeyError:
         return ()
+    is_accuracy = score == MetricKey.id(arm)
+    scores = id_values if is_accuracy else _aligned(curves, score, steps)
     _, ood_values = curves.get(MetricKey.ood(arm), (steps, None))
-    best = {int(np.argmax(id_values))}
+    best = {int(np.argmax(scores))}
     chosen = sorted({*_spread(len(steps), MOST_EVALUATIONS), *best})
     metrics = _metrics(curves, arm, steps[chosen])
     measures = {
@@ -139,17 +144,18 @@ def _evaluations(curves: Curves, arm: str) -> tuple[Evaluated, ...]:
         for name in MEASURES
         if MetricKey.id(arm, name) in curves
     }
-    highest = np.maximum.accumulate(id_values)
+    highest = np.maximum.accumulate(scores)
     return tuple(
         Evaluated(
             step=int(steps[at]),
             metrics=metrics[index],
             id_accuracy=float(id_values[at]),
             ood_accuracy=None if ood_values is None else float(ood_values[at]),
-            is_best=at == 0 or bool(id_values[at] > highest[at - 1]),
+            is_best=at == 0 or bool(scores[at] > highest[at - 1]),
             wall_s=0.0,
             plain_id_accuracy=_plain_id_accuracy(metrics[index]),
             measures={name: values[index] for name, values in measures.items()},
+            selection_score=None if is_accuracy else _known(scores[at]),
         )
         for index, at in enumerate(chosen)
     )
@@ -190,6 +196,12 @@ def _values_at(curves: Curves, key: MetricKey, at_steps: Values) -> list[float |
         _known(values[at]) if steps[at] == step else None
         for at, step in zip(places.tolist(), at_steps, strict=True)
     ]
+
+
+def _aligned(curves: Curves, key: MetricKey, at_steps: Values) -> Values:
+    """Return a curve's values at some steps; −∞ where there is none or it is not finite."""
+    values = _values_at(curves, key, at_steps)
+    return np.array([-np.inf if value is None else value for value in values])
 
 
 def _spread(count: int, most: int) -> list[int]:

@@ -57,8 +57,8 @@ _JOB_ENDS: Final = {
 class Run(msgspec.Struct, frozen=True, gc=False):
     """A run with its configuration, state and results.
 
-    Accuracies are from 0 to 1 at the selected step (while running: the step with the best ID
-    accuracy so far). ``domains`` has the sources' ``out`` split and the target's ``in`` split,
+    Accuracies are from 0 to 1 at the selected step (while running: the best step on ID
+    validation so far). ``domains`` has the sources' ``out`` split and the target's ``in`` split,
     ``measures`` the ID and OOD value of each measure.
     Times are Unix seconds. ``seconds_left`` is estimated at the last event. ``collapsed``: the
     selected step predicts one class, or the last step of a running run does; this lasted from
@@ -283,8 +283,8 @@ class RunSummary(msgspec.Struct, frozen=True):
 
     ``key`` is their common value; ``newest`` is the one created last, ``run_ids`` the latest ones,
     at most :data:`MOST_MEMBERS` of ``runs``. Accuracies (0 to 1) are at the selected step of each
-    finished run; identical runs count as one. ``dataset`` and ``target`` are those of all runs;
-    None: they differ.
+    finished run; identical runs count as one. ``measures`` are the ID and OOD values of measures by
+    name. ``dataset`` and ``target`` are those of all runs; None: they differ.
     """
 
     key: GroupKey
@@ -296,6 +296,7 @@ class RunSummary(msgspec.Struct, frozen=True):
     ood_accuracy: Estimate | None
     dataset: str | None = None
     target: str | None = None
+    measures: dict[str, tuple[Estimate | None, Estimate | None]] = {}
 
 
 @dataclass(frozen=True)

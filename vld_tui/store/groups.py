@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.protocol import MEASURES
 from vld_tui.runs.run import (
     CONFIGURATION,
     MOST_MEMBERS,
@@ -15,11 +16,22 @@ from vld_tui.runs.run import (
 )
 from vld_tui.runs.statistics import of_moments
 from vld_tui.store.database import Database, in_parts
+from vld_tui.store.fields import QUERY_FIELDS
 from vld_tui.store.query import Condition, Query, find_field, row_condition
 from vld_tui.store.rows import STATUS_SQL, read_runs
 from vld_tui.store.specs import spec_value
 
 _DONE: Final = f"{STATUS_SQL} = 'finished'"
+_MEANS: Final = {
+    "id": "id_accuracy",
+    "ood": "ood_accuracy",
+    **{
+        f"{which}_{name}": QUERY_FIELDS[f"{which}_{name}"].sql
+        for name in MEASURES
+        for which in ("id", "ood")
+    },
+}
+"""The SQL, over a run's row, of the values of which groups have means."""
 
 
 def find_grouping(name: str) -> Grouping:
@@ -70,8 +82,8 @@ class Groups:
         rows = self._database.rows(
             f"""
             SELECT common, max(newest), group_concat(members), sum(runs),
-                   {_moments("id")}, {_moments("ood")}, {_shared("dataset")}, {_shared("target")},
-                   {statuses}
+                   {_shared("dataset")}, {_shared("target")},
+                   {", ".join(map(_moments, _MEANS))}, {statuses}
             FROM ({_identical(where, grouping)})
             GROUP BY common ORDER BY {_order(sort)}
             LIMIT {-1 if limit is None else limit} OFFSET {offset}
@@ -91,10 +103,9 @@ def _order(sort: str) -> str:
     name, is_descending = sort.removeprefix("-"), sort.startswith("-")
     column = {
         "created": "max(newest)",
-        "ood": "avg(ood)",
         "ood_accuracy": "avg(ood)",
-        "id": "avg(id)",
         "id_accuracy": "avg(id)",
+        **{each: f"avg({each})" for each in _MEANS},
         "runs": "sum(runs)",
     }.get(name, "common")
     return f"{column} {'DESC' if is_descending else 'ASC'} NULLS LAST, max(newest) DESC"
@@ -103,12 +114,14 @@ def _order(sort: str) -> str:
 def _identical(where: str, grouping: Grouping) -> str:
     """Return the query of identical runs, which count as one."""
     statuses = ", ".join(f"sum({STATUS_SQL} = '{status}') AS {status}" for status in STATUSES)
+    means = ", ".join(
+        f"avg({value}) FILTER (WHERE {_DONE}) AS {name}" for name, value in _MEANS.items()
+    )
     return f"""
         SELECT {grouping.sql} AS common, max(key) AS newest, count(*) AS runs,
                group_concat(run_id) AS members, target,
                {spec_value("dataset")} AS dataset,
-               avg(id_accuracy) FILTER (WHERE {_DONE}) AS id,
-               avg(ood_accuracy) FILTER (WHERE {_DONE}) AS ood, {statuses}
+               {means}, {statuses}
         FROM runs WHERE {where} GROUP BY common, identity
     """
 
@@ -128,15 +141,25 @@ def _summary(row: tuple[object, ...], newest: dict[str, Run]) -> RunSummary | No
     found = next((newest[run_id] for run_id in run_ids if run_id in newest), None)
     if found is None:  # deleted between two queries
         return None
-    counts = dict(zip(STATUSES, others[8:], strict=True))
+    dataset, target, *others = others
+    means = {
+        name: of_moments(*others[3 * at : 3 * at + 3])  # type: ignore[arg-type]
+        for at, name in enumerate(_MEANS)
+    }
+    counts = dict(zip(STATUSES, others[3 * len(_MEANS) :], strict=True))
     return RunSummary(
         key=key,  # type: ignore[arg-type]
         newest=found,
         run_ids=tuple(run_ids[:MOST_MEMBERS]),
         runs=int(runs),  # type: ignore[call-overload]
         statuses={status: count for status, count in counts.items() if count},  # type: ignore[misc]
-        id_accuracy=of_moments(*others[:3]),  # type: ignore[arg-type]
-        ood_accuracy=of_moments(*others[3:6]),  # type: ignore[arg-type]
-        dataset=others[6],  # type: ignore[arg-type]
-        target=others[7],  # type: ignore[arg-type]
+        id_accuracy=means["id"],
+        ood_accuracy=means["ood"],
+        dataset=dataset,  # type: ignore[arg-type]
+        target=target,  # type: ignore[arg-type]
+        measures={
+            name: pair
+            for name in MEASURES
+            if (pair := (means[f"id_{name}"], means[f"ood_{name}"])) != (None, None)
+        },
     )

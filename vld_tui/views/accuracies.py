@@ -29,6 +29,7 @@ from engine.protocol import (
     value_in,
 )
 from engine.protocol.intervals import Interval, Sample, accuracy_interval
+from engine.protocol.measures import BALANCED
 from engine.protocol.selection import best_of, criterion_of
 from vld_tui.runs.progress import Progress, domain_accuracy
 from vld_tui.views.combined import has_choice, step_label
@@ -261,6 +262,7 @@ def accuracy_rows(task: RunTask, progress: Progress) -> list[AccuracyRow]:
             interval=certainty.id.interval,
         ),
         *_plain_row("ID plain", evaluations, selected, certainty.plain_id.interval),
+        *_balanced_row("ID", ID_STYLE, evaluations, selected),
         AccuracyRow(
             "OOD",
             OOD_STYLE,
@@ -268,6 +270,7 @@ def accuracy_rows(task: RunTask, progress: Progress) -> list[AccuracyRow]:
             selected.ood_accuracy if selected else None,
             interval=certainty.ood.interval,
         ),
+        *_balanced_row("OOD", OOD_STYLE, evaluations, selected),
     ]
     infos = {info.name: info for info in progress.data.domains} if progress.data else {}
     for domain, is_target in progress.domains():
@@ -295,6 +298,18 @@ def _plain_row(
     return [AccuracyRow(name, ID_STYLE, values, best.plain_id_accuracy, note, interval)]
 
 
+def _balanced_row(
+    which: str, style: str, evaluations: Sequence[Judged], best: Judged | None, note: str = ""
+) -> list[AccuracyRow]:
+    """Return the row of ID or OOD balanced accuracy, if it is known; ID is on plain images."""
+    place = 0 if which.endswith("ID") else 1
+    at_best = None if best is None else value_in(best.measures, BALANCED, place)
+    if at_best is None:
+        return []
+    values = tuple(value_in(each.measures, BALANCED, place) for each in evaluations)
+    return [AccuracyRow(f"{which} {MEASURES[BALANCED].label}", style, values, at_best, note)]
+
+
 def _arm_rows(
     task: RunTask,
     progress: Progress,
@@ -312,7 +327,9 @@ def _arm_rows(
     return [
         AccuracyRow(f"{name} ID", ID_STYLE, ids, best.id_accuracy, note, found.id.interval),
         *_plain_row(f"{name} ID plain", evaluations, best, found.plain_id.interval, note),
+        *_balanced_row(f"{name} ID", ID_STYLE, evaluations, best, note),
         AccuracyRow(f"{name} OOD", OOD_STYLE, oods, best.ood_accuracy, note, found.ood.interval),
+        *_balanced_row(f"{name} OOD", OOD_STYLE, evaluations, best, note),
     ]
 
 

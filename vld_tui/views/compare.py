@@ -29,7 +29,7 @@ def compare_lines(
 ) -> Iterator[str]:
     """Yield a table with a column for each group: the fields that differ, then the results.
 
-    Accuracies are those at each arm's step with the best ID validation accuracy.
+    Accuracies are those at each arm's selected step.
     """
     columns = [
         Column("", rank=1000),

@@ -32,14 +32,24 @@ from engine.protocol import (
     spec_of,
     task_of,
 )
-from engine.protocol.selection import criterion_of
+from engine.protocol.measures import BALANCED
+from engine.protocol.selection import criterion_of, unless_accuracy
 from engine.rundir import RunDir, plain_file
 from vld_tui.runs.progress import Progress, domain_accuracy
 from vld_tui.runs.run import Run
 from vld_tui.runs.run_folder import read_events
 from vld_tui.views.combined import combining_lines, has_choice, position_label, step_label
 from vld_tui.views.plan import plan_rows
-from vld_tui.words.numbers import decimal, duration, id_words, percent, plural, rate, size
+from vld_tui.words.numbers import (
+    balanced_words,
+    decimal,
+    duration,
+    id_words,
+    percent,
+    plural,
+    rate,
+    size,
+)
 from vld_tui.words.palette import COLLAPSED_SIGN
 from vld_tui.words.text import plain_text
 
@@ -123,10 +133,7 @@ def _features_lines(event: FeaturesComputed) -> list[str]:
 
 
 def _arm_line(task: RunTask, event: ArmEvaluated) -> str:
-    parts = [
-        id_words(event.id_accuracy, event.plain_id_accuracy),
-        f"OOD {percent(event.ood_accuracy)}",
-    ]
+    parts = _accuracies(event)
     best = _best_so_far(task) if event.is_best else ""
     step = _step(task, event.step)
     return f"{step}  {plain_text(event.arm)}: {' · '.join(parts)}{best}"
@@ -163,9 +170,22 @@ def closing_line(
 def _reached(task: RunTask, step: int, judged: Evaluated | RunFinished) -> Iterator[str]:
     """Yield the selected step and its accuracies."""
     if has_choice(task):
-        yield f"selected {step_label(step, task)}"
-    yield id_words(judged.id_accuracy, judged.plain_id_accuracy)
-    yield f"OOD {percent(judged.ood_accuracy)}"
+        yield f"selected {step_label(step, task)}{unless_accuracy(spec_of(task))}"
+    if isinstance(judged, Evaluated):
+        yield from _accuracies(judged)
+    else:
+        yield id_words(judged.id_accuracy, judged.plain_id_accuracy)
+        yield f"OOD {percent(judged.ood_accuracy)}"
+
+
+def _accuracies(event: Evaluated | ArmEvaluated) -> list[str]:
+    """Return ID and OOD accuracy, then both balanced."""
+    balanced = balanced_words(event.measures.get(BALANCED, (None, None)))
+    return [
+        id_words(event.id_accuracy, event.plain_id_accuracy),
+        f"OOD {percent(event.ood_accuracy)}",
+        *([balanced] if balanced else []),
+    ]
 
 
 def _steps_line(task: RunTask, event: StepsTaken) -> str:
@@ -177,10 +197,7 @@ def _steps_line(task: RunTask, event: StepsTaken) -> str:
 
 
 def _evaluation_line(task: RunTask, progress: Progress, event: Evaluated) -> str:
-    parts = [
-        id_words(event.id_accuracy, event.plain_id_accuracy),
-        f"OOD {percent(event.ood_accuracy)}",
-    ]
+    parts = _accuracies(event)
     for domain, is_target in progress.domains():
         accuracy = domain_accuracy(event, domain, is_target=is_target)
         parts.append(f"{plain_text(domain)} {percent(accuracy)}")

@@ -21,6 +21,7 @@ from engine.protocol import (
     spec_of,
 )
 from engine.protocol.datasets import LeftOut, left_out_text
+from engine.protocol.selection import criterion_of
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
 from vld_tui.views.combined import combination_rows
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 LABEL_CELLS = 9
 _SEPARATOR = " · "
 _EVERY_DOMAIN = f"{NO_TARGET}: every domain is trained on, so there is no OOD accuracy"
-_AUGMENTED = "by ID accuracy on augmented validation images; ID on plain images is shown too"
+_AUGMENTED = " on augmented validation images; ID on plain images is shown too"
 ONE_DOMAIN = f"{NO_TARGET}: one domain, no OOD accuracy; to make domains: vld data shift"
 _SHOWN = 3
 
@@ -64,8 +65,9 @@ def plan_rows(task: RunTask, progress: Progress) -> list[tuple[str, str]]:
         ("optimizer", _optimizer(spec)),
         ("device", _device(spec, progress.model)),
     ]
-    if spec.augment_validation:
-        rows.insert(-2, ("selection", _AUGMENTED))
+    if spec.augment_validation or spec.select_on != "accuracy":
+        images = _AUGMENTED if spec.augment_validation else ""
+        rows.insert(-2, ("selection", f"by {criterion_of(spec).words}{images}"))
     if progress.model is not None:
         if progress.model.step_ms:
             rows.append(("precision", _precision(progress.model)))
@@ -207,6 +209,8 @@ def _training(spec: RunSpec, data: DataPrepared | None) -> str:
     if data is not None:
         sources = len(data.sources)
         batch = f"{spec.batch_size} × {sources} = {plural(spec.batch_size * sources, 'image')}"
+    if spec.sampling == "balanced":
+        batch += ", class-balanced"
     return _SEPARATOR.join(
         [
             f"{plural(spec.steps, 'step')} of {batch}",

@@ -13,11 +13,12 @@ from rich.segment import Segment
 from rich.style import Style
 
 from engine.protocol import MEASURES, measures_in
+from engine.protocol.measures import BALANCED
 from vld_tui.runs.curves import Values
 from vld_tui.runs.run import RunPoint
 from vld_tui.views.plot import LABEL_CELLS, LOWEST, NARROWEST, Line, StyledCell, join_cells
 from vld_tui.views.raster import BLANK, PlotAxis, draw_curve
-from vld_tui.words.numbers import percent, plural
+from vld_tui.words.numbers import balanced_words, percent, plural
 from vld_tui.words.palette import MANY_MARKS, SERIES_STYLES
 from vld_tui.words.text import plain_text, shorten, width
 
@@ -298,6 +299,9 @@ class PlanePlot:
                 of = f" {MEASURES[self.measure].label}" if self.measure else ""
                 ids, oods = percent(point.id_accuracy), percent(point.ood_accuracy)
                 figures = f"ID{of} {ids} OOD{of} {oods}"
+                beside = dict(point.measures).get(BALANCED, (None, None))
+                if self.measure is None and (balanced := balanced_words(beside)):
+                    figures += f" {balanced}"
                 text = f"  {CURRENT_MARK} {figures} {plain_text(point.name)}"
                 line.append(Segment(shorten(text, max(0, cells - taken)), _STRONG))
         return line

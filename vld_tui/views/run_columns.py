@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from engine.protocol import FIELDS, MEASURES, shown_value, value_in
+from engine.protocol.measures import BALANCED
 from vld_tui.runs.run import QUEUED, Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.words.columns import Column, styled_table, table_lines
@@ -33,6 +34,8 @@ BAR_CELLS: Final = 6
 SPARK_CELLS: Final = 8
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _CHOSEN_RANK: Final = 50
+_LISTED_RANK: Final = 3
+"""Of columns that are listed by default where there is room."""
 
 OfRun = Callable[[Run, Sequence[float], float], str]
 OfGroup = Callable[["GroupRow", float], str]
@@ -126,20 +129,31 @@ def _accuracy(heading: str, field: str, style: str) -> RunColumn:
 def _measures() -> Iterator[tuple[str, RunColumn]]:
     """Yield the columns of the ID and OOD value of each measure."""
     for name, measure in MEASURES.items():
-        for index, which in enumerate(("id", "ood")):
+        for index, (which, style) in enumerate((("id", ID_STYLE), ("ood", OOD_STYLE))):
             yield (
                 f"{which}_{name}",
-                _measured(
+                RunColumn(
                     f"{which.upper()}: {measure.help}",
-                    f"{which.upper()} {measure.label}",
+                    Column(
+                        f"{which.upper()} {measure.label}",
+                        right=True,
+                        rank=_LISTED_RANK if name == BALANCED else _CHOSEN_RANK,
+                        style=style,
+                    ),
+                    partial(_measure_of_run, name=name, index=index),
+                    partial(_measure_of_group, name=name, index=index),
                     f"{which}_{name}",
-                    partial(_measure_cell, name=name, index=index),
                 ),
             )
 
 
-def _measure_cell(run: Run, name: str, index: int) -> str:
+def _measure_of_run(run: Run, _trail: Sequence[float], _now: float, name: str, index: int) -> str:
     return percent(value_in(run.measures, name, index))
+
+
+def _measure_of_group(group: GroupRow, _now: float, name: str, index: int) -> str:
+    found = group.summary.measures.get(name)
+    return estimate_text(found[index]) if found else UNKNOWN
 
 
 def _seeds(group: GroupRow, _now: float) -> str:
@@ -256,6 +270,8 @@ LISTED_COLUMNS: Final = (
     "step",
     "id",
     "ood",
+    "id_balanced_accuracy",
+    "ood_balanced_accuracy",
     "age",
     "tags",
     "run",

@@ -15,9 +15,9 @@ from vld_tui.runs.statistics import Estimate
 from vld_tui.study.define.definition import Study
 from vld_tui.study.forecast import StudyCost, seconds_left, value_counts
 from vld_tui.study.preflight import AbsentWeights
-from vld_tui.study.results.cells import StudyCell, grid_so_far
+from vld_tui.study.results.cells import StudyCell, StudyGrid, grid_so_far
 from vld_tui.study.results.groups import image_versions
-from vld_tui.study.results.outcomes import ID, OOD
+from vld_tui.study.results.outcomes import AccuracyPair, accuracy_pairs
 from vld_tui.study.standing import Standing, Strays
 from vld_tui.views.run_columns import estimate_text
 from vld_tui.words.columns import GAP, Column, table_lines
@@ -211,10 +211,16 @@ def failure_lines(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def result_lines(standing: Standing, cells: int | None) -> Iterator[str]:
-    """Yield a table for each data set: compared settings by target; if the targets do not fit into
-    ``cells``, several tables."""
-    compare = standing.study.compare
+    """Yield tables of accuracy and of balanced accuracy for each data set: compared settings by
+    target; if the targets do not fit into ``cells``, several tables."""
     grid = grid_so_far(standing)
+    for pair in accuracy_pairs(each for cell in grid.cells.values() for each in cell.results):
+        yield from _result_lines(grid, standing.study.compare, pair, cells)
+
+
+def _result_lines(
+    grid: StudyGrid, compare: Sequence[str], pair: AccuracyPair, cells: int | None
+) -> Iterator[str]:
     for dataset in dict.fromkeys(dataset for dataset, _ in grid.columns):
         by_cell = {
             (values, target): cell
@@ -227,10 +233,13 @@ def result_lines(standing: Standing, cells: int | None) -> Iterator[str]:
             for at, name in enumerate(compare)
         ] or [["", NO_SETTING]]
         told = [
-            [plain_text(target or UNKNOWN), *(_cell(by_cell.get((s, target))) for s in settings)]
+            [
+                plain_text(target or UNKNOWN),
+                *(_cell(by_cell.get((s, target)), pair) for s in settings),
+            ]
             for target in targets
         ]
-        yield f"{plain_text(dataset)}: ID/OOD accuracy by target, % ± sd of OOD over seeds"
+        yield f"{plain_text(dataset)}: ID/OOD {pair.label} by target, % ± sd of OOD over seeds"
         of_all = [_runs([cell for (v, _), cell in by_cell.items() if v == s]) for s in settings]
         for some in _side_by_side([*heads, ["runs", *of_all]], told, cells):
             runs = [
@@ -263,10 +272,10 @@ def _widest(column: Sequence[str]) -> int:
     return max(map(width, column)) + len(GAP)
 
 
-def _cell(cell: StudyCell | None) -> str:
+def _cell(cell: StudyCell | None, pair: AccuracyPair) -> str:
     if cell is None:
         return MISSING
-    return accuracies_text(ID.estimate(cell.results), OOD.estimate(cell.results))
+    return accuracies_text(pair.id.estimate(cell.results), pair.ood.estimate(cell.results))
 
 
 def accuracies_text(ids: Estimate | None, oods: Estimate | None) -> str:

@@ -21,6 +21,12 @@ def percent_range(interval: tuple[float, float] | None) -> str:
     return UNKNOWN if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}%"
 
 
+def balanced_words(pair: tuple[float | None, float | None]) -> str:
+    """Return the ID and OOD value of balanced accuracy as text; empty if neither is known."""
+    known = [percent(value) for value in pair if value is not None]
+    return f"balanced {' / '.join(known)}" if known else ""
+
+
 def id_words(accuracy: float | None, plain: float | None) -> str:
     """Format an ID accuracy, with that on plain images if it is measured on augmented ones."""
     if plain is None:

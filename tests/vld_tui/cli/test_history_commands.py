@@ -21,7 +21,7 @@ class TestLs:
         lines = history("ls").stdout.splitlines()
         assert lines[0].split() == [
             "status", "name", "data", "→", "target", "model", "arm", "λ", "masks", "seed", "step",
-            "ID", "OOD", "age", "tags", "run",
+            "ID", "OOD", "ID", "balanced", "OOD", "balanced", "age", "tags", "run",
         ]  # fmt: skip
         assert len(lines) == 4
         failed, collapsed, finished = lines[1:]

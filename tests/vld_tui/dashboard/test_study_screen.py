@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from syrupy.assertion import SnapshotAssertion
 from textual.pilot import Pilot
@@ -29,6 +30,7 @@ from vld_tui.dashboard.widgets.heat_map import HeatMapView
 from vld_tui.dashboard.widgets.plane import StudyPlane
 from vld_tui.study.define.grid import StudyError
 from vld_tui.study.forecast import StudyCost
+from vld_tui.study.results.outcomes import Outcome
 from vld_tui.study.results.state import Counts, StudyProgress, StudyState, TimeLeft
 from vld_tui.study.standing import LaunchPlan, Standing
 
@@ -42,6 +44,7 @@ VIEWS = {
 }
 """The keys that lead to each view of a study."""
 HALF = state_of(status=half_done, left=TimeLeft(3700.0, 0))
+DONE = state_of()
 
 
 def source_of(state: StudyState = HALF, *others: StudyProgress) -> FakeSource:
@@ -371,3 +374,26 @@ def test_names_from_outside_are_no_markup() -> None:
         return "failed" if spec.seed else "finished"
 
     play(source_of(state_of(study, status)), scenario)
+
+
+def test_measures_that_disagree_are_cautioned_about_above_every_view() -> None:
+    def told(index: int, result: Outcome) -> Outcome:
+        """Gain accuracy with dropout, and lose balanced accuracy."""
+        rate = float(result.setting.value("dropout_rate") or 0)
+        balanced = {"balanced_accuracy": (0.5, 0.4 - rate / 20 + index / 10_000)}
+        gained = 0.4 + rate / 10
+        return msgspec.structs.replace(result, ood_accuracy=gained, measures=balanced)
+
+    results = tuple(told(index, each) for index, each in enumerate(DONE.results))
+    shown: list[str] = []
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        for keys in (("4", "enter"), ("tab",), ("tab",)):
+            await pilot.press(*keys)
+            await settle(pilot)
+            shown.append("\n".join(screen_lines(app)))
+
+    play(source_of(replace(DONE, results=results)), scenario, size=(120, 40))
+    for view in shown:
+        assert "caution: accuracy and balanced accuracy disagree on" in view
+    assert "ID/OOD balanced accuracy by target" in shown[-1]

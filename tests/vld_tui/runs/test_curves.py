@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from engine.protocol import Evaluated, Metric, MetricKey, resolve_spec
+from engine.protocol.selection import best_of
 from tests.vld_tui.store.told_runs import (
     Teller,
     collapsed,
@@ -41,7 +42,7 @@ def test_a_story_is_told_by_the_log_and_the_curves(home: Home, teller: Teller) -
     teller.says(data_prepared(), model_prepared(), steps_taken(10, 1.5))
     teller.says(evaluation(10, id_accuracy=0.8, ood_accuracy=0.5))
     told = Story(teller.run_dir)
-    progress = told.progress(_curves(home, teller), "dropout")
+    progress = told.progress(_curves(home, teller), MetricKey.id("dropout"))
     assert progress.data is not None
     assert progress.model is not None
     assert progress.latest is not None
@@ -52,7 +53,7 @@ def test_a_story_is_told_by_the_log_and_the_curves(home: Home, teller: Teller) -
     assert values["in", "fluent-mono", "accuracy"] == 0.5
     assert values["out", "noto", "loss"] is None
     teller.says(collapsed(12), evaluation(20, id_accuracy=0.7, ood_accuracy=0.6, is_best=False))
-    progress = told.progress(_curves(home, teller), "dropout")
+    progress = told.progress(_curves(home, teller), MetricKey.id("dropout"))
     assert progress.collapse is not None
     assert [each.is_best for each in progress.evaluations] == [True, False]
     assert progress.selected is not None
@@ -64,21 +65,21 @@ def test_a_line_that_is_not_complete_yet_waits(home: Home, teller: Teller) -> No
     line = teller.run_dir.events.read_bytes()
     teller.writes(line[:20])
     told = Story(teller.run_dir)
-    assert told.progress({}, "dropout").started is not None
+    assert told.progress({}, MetricKey.id("dropout")).started is not None
     teller.writes(b"\nnot an event\n")
     teller.says(data_prepared())
-    assert told.progress({}, "dropout").data is not None
+    assert told.progress({}, MetricKey.id("dropout")).data is not None
 
 
 def test_a_log_that_is_gone_or_begun_anew_is_no_trouble(home: Home, teller: Teller) -> None:
     told = Story(teller.run_dir)
-    assert told.progress({}, "dropout").started is None
+    assert told.progress({}, MetricKey.id("dropout")).started is None
     teller.starts()
     teller.says(data_prepared(), collapsed(5))
-    assert told.progress({}, "dropout").collapse is not None
+    assert told.progress({}, MetricKey.id("dropout")).collapse is not None
     teller.run_dir.events.unlink()
     teller.starts()
-    assert told.progress({}, "dropout").collapse is None
+    assert told.progress({}, MetricKey.id("dropout")).collapse is None
 
 
 def test_the_end_of_a_long_log_is_read_at_last(
@@ -89,11 +90,11 @@ def test_the_end_of_a_long_log_is_read_at_last(
     teller.starts()
     teller.says(data_prepared(), *(steps_taken(step, 1.0) for step in range(100)), collapsed(99))
     told = Story(teller.run_dir)
-    progress = told.progress({}, "dropout")
+    progress = told.progress({}, MetricKey.id("dropout"))
     assert progress.data is not None
     assert progress.collapse is None
     assert told.is_behind
-    assert told.progress({}, "dropout").collapse is not None
+    assert told.progress({}, MetricKey.id("dropout")).collapse is not None
     assert not told.is_behind
 
 
@@ -105,24 +106,38 @@ def test_many_evaluations_are_thinned_out_but_for_the_best_and_the_last() -> Non
         MetricKey.id("dropout"): (steps, accuracies),
         MetricKey.ood("dropout"): (steps, accuracies / 2),
     }
-    evaluations = _evaluations(curves, "dropout")
+    evaluations = _evaluations(curves, MetricKey.id("dropout"))
     assert len(evaluations) <= MOST_EVALUATIONS + 1
     chosen = [each.step for each in evaluations]
     assert chosen == sorted(chosen)
     assert {0, 1234, 4999} <= set(chosen)
 
 
+@pytest.mark.parametrize("split", ["out", "out_augmented"])
+def test_the_best_of_many_is_by_the_measure_that_selects(split: str) -> None:
+    steps = np.arange(5000.0)
+    scores = np.full(5000, 0.5)
+    scores[1234] = 0.9
+    score = MetricKey("balanced_accuracy", split, "", "dropout")
+    curves = {MetricKey.id("dropout"): (steps, np.linspace(0, 1, 5000)), score: (steps, scores)}
+    evaluations = _evaluations(curves, score)
+    best = best_of(evaluations)
+    assert best is not None
+    assert (best.step, best.selection_score) == (1234, 0.9)
+    assert [each.step for each in evaluations if each.is_best] == [0, 1234]
+
+
 def test_what_an_attempt_reached_is_not_told_of_the_next_one(home: Home, teller: Teller) -> None:
     teller.starts()
     teller.says(data_prepared(), steps_taken(150, 1.0))
     told = Story(teller.run_dir)
-    latest = told.progress({}, "dropout").latest
+    latest = told.progress({}, MetricKey.id("dropout")).latest
     assert latest is not None
     assert latest.step == 150
     for both in (told, Story(teller.run_dir)):
         if both is told:
             teller.starts(attempt=2, resumed_step=10)
-        progress = both.progress({}, "dropout")
+        progress = both.progress({}, MetricKey.id("dropout"))
         assert progress.latest is None
         assert progress.step == 10
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started
 from vld_tui.home import Home
-from vld_tui.runs.run import CONFIGURATION
+from vld_tui.runs.run import CONFIGURATION, GroupRow
 from vld_tui.store.errors import QueryError
 from vld_tui.store.groups import find_grouping, member_condition
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
+from vld_tui.views.run_columns import RUN_COLUMNS
 
 EVERY = Query()
 
 
 def told(store: Store, home: Home, accuracy: float | None, **fields: object) -> str:
-    """Make a run that reached an OOD accuracy, 0.2 below its ID accuracy."""
+    """Make a run that reached an OOD accuracy, 0.2 below its ID accuracy and 0.1 above its OOD
+    balanced accuracy."""
     run = store.runs.create(resolve_spec(fields))
     if accuracy is not None:
         measured = evaluated(10, id_accuracy=accuracy + 0.2, ood_accuracy=accuracy)
+        measures = {"balanced_accuracy": (accuracy, accuracy - 0.1)}
+        measured[0] = msgspec.structs.replace(measured[0], measures=measures)
         end = finished(10, selected_step=10, id_accuracy=accuracy + 0.2, ood_accuracy=accuracy)
         Teller(home.run_dir(run.run_id)).says(started(), *measured, end)
         store.live.refresh()
@@ -44,6 +49,24 @@ def test_seeds_of_one_configuration_are_one_group_with_mean_and_spread(home: Hom
         assert seeds.ood_accuracy.deviation == pytest.approx(0.1)
         inside = EVERY.narrowed(member_condition(by_configuration, seeds.key))
         assert {run.run_id for run in store.runs.find(inside)} == set(seeds.run_ids)
+
+
+def test_groups_have_means_of_measures_and_are_sorted_by_them(home: Home) -> None:
+    with Store.open(home) as store:
+        for rate, accuracies in ((0.0, (0.4, 0.6)), (0.9, (0.7, 0.7)), (0.5, (None,))):
+            for seed, accuracy in enumerate(accuracies):
+                told(store, home, accuracy, dropout_rate=rate, seed=seed)
+        best = store.groups.find(EVERY, find_grouping(CONFIGURATION), sort="-ood_balanced_accuracy")
+        assert [each.newest.dropout_rate for each in best] == [0.9, 0.0, 0.5]
+        ids, oods = best[1].measures["balanced_accuracy"]
+        assert ids is not None
+        assert oods is not None
+        assert (ids.mean, oods.mean, oods.n) == pytest.approx((0.5, 0.4, 2))
+        assert oods.deviation == pytest.approx(0.2 / 2**0.5)
+        assert best[2].measures == {}
+        row = GroupRow(best[1], find_grouping(CONFIGURATION), "some")
+        assert RUN_COLUMNS["ood_balanced_accuracy"].of_group(row, 0.0) == "40.0±14.1"
+        assert RUN_COLUMNS["id_calibration_error"].of_group(row, 0.0) == "–"
 
 
 def test_the_same_run_done_twice_counts_as_one(home: Home) -> None:

@@ -128,6 +128,6 @@ def test_a_long_log_is_told_with_both(tmp_path: Path) -> None:
         MetricKey("accuracy", *key, "dropout"): (steps, np.array(values))
         for key, values in of.items()
     }
-    progress = Story(RunDir(tmp_path / "runs" / "r")).progress(curves, "dropout")
+    progress = Story(RunDir(tmp_path / "runs" / "r")).progress(curves, MetricKey.id("dropout"))
     assert [each.plain_id_accuracy for each in progress.evaluations] == pytest.approx([0.6, 0.8])
     assert Metric(AUGMENTED, "art", "dropout", "accuracy", 0.6) in progress.evaluations[1].metrics

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine.protocol import resolve_spec
@@ -31,6 +32,21 @@ def test_a_run_that_worked_tells_all_of_it(teller: Teller) -> None:
     assert lines[-1].endswith("selected step 10 · ID 80.0% · OOD 50.0%")
     assert tail.read(SPEC) is lines
     assert not tail.is_cut
+
+
+def test_balanced_accuracy_stands_beside_accuracy_and_what_selected_is_named(
+    teller: Teller,
+) -> None:
+    spec = msgspec.structs.replace(SPEC, select_on="balanced")
+    told = msgspec.structs.replace(
+        evaluation(10, id_accuracy=0.8, ood_accuracy=0.5), selection_score=0.7,
+        measures={"balanced_accuracy": (0.7, 0.4)},
+    )  # fmt: skip
+    teller.says(told, finished(20, selected_step=10, id_accuracy=0.8, ood_accuracy=0.5))
+    first, last = EventTail(teller.run_dir.events).read(spec)
+    assert "ID 80.0% · OOD 50.0% · balanced 70.0% / 40.0%" in first
+    assert first.endswith("best ID balanced so far")
+    assert "selected step 10 on ID balanced · ID 80.0% · OOD 50.0% · balanced 70.0%" in last
 
 
 def test_what_comes_is_added_and_half_a_line_is_not(teller: Teller) -> None:

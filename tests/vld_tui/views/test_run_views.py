@@ -292,6 +292,25 @@ def test_the_live_view_fits_its_width_with_any_names(cells: int) -> None:
     assert "[b]evil␛[2J" in text
 
 
+def test_balanced_accuracy_has_rows_of_its_own_and_the_table_fits() -> None:
+    pairs = {50: (0.5, 0.3), 100: (0.4, None)}
+    events = [
+        msgspec.structs.replace(
+            each, measures={"balanced_accuracy": pairs[each.step]},
+            selection_score=pairs[each.step][0],
+        )
+        if isinstance(each, Evaluated)
+        else each
+        for each in TRAINING
+    ]  # fmt: skip
+    spec = msgspec.structs.replace(SPEC, select_on="balanced")
+    text = text_of(training_view(spec, after(*events), now=220.0, cells=80))
+    assert "← best ID balanced" in text
+    assert "ID balanced           40.0%      50.0%  █▁" in text
+    assert "OOD balanced              –      30.0%" in text
+    assert max(width(line) for line in text.splitlines()) <= 80
+
+
 def test_the_live_view_shows_speed_time_left_and_the_selected_step() -> None:
     text = text_of(training_view(SPEC, after(*TRAINING), now=220.0, cells=80))
     assert "100/300 steps 33% · 1.87 steps/s · 89.8 images/s · 1m 27s left" in text

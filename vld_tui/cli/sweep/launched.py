@@ -21,7 +21,7 @@ from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.files import find_study, find_text, kept_names, study_preset_titles
 from vld_tui.study.forecast import StudyCost, cost_of, seconds_left
 from vld_tui.study.results.cells import StudyCell, grid_so_far
-from vld_tui.study.results.outcomes import ID, OOD, known_measures, measured
+from vld_tui.study.results.outcomes import ID, OOD, known_measures, measured, outcomes_so_far
 from vld_tui.study.standing import (
     Standing,
     Strays,
@@ -138,7 +138,18 @@ class _Found(NamedTuple):
         """Return warnings about the results."""
         study, runs = self.standing.study, (*self.standing.finished, *self.standing.live)
         stray = [] if self.strays is None else [stray_text(study, self.strays)]
-        return [*image_cautions(study.name, runs), *precision_cautions(study, runs), *stray]
+        return [
+            *image_cautions(study.name, runs),
+            *precision_cautions(study, runs),
+            *self._on_measures,
+            *stray,
+        ]
+
+    @property
+    def _on_measures(self) -> Iterator[str]:
+        from vld_tui.views.cautions import measure_cautions  # imports numpy
+
+        return measure_cautions(outcomes_so_far(self.standing, {}))
 
 
 def status(ctx: typer.Context, study: StudyOrNone = None, as_json: JsonOption = False) -> None:

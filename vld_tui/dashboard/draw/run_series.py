@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.protocol import MetricKey
 from engine.protocol.measures import ACCURACY
+from engine.protocol.selection import selection_key
 from vld_tui.dashboard.feed import RunCurves
 from vld_tui.study.results.groups import RunGroup, distinctions, group_by_seed, group_labels
 from vld_tui.views.plot import PlotSeries
@@ -107,7 +108,8 @@ def _arms(run: RunCurves) -> Iterator[PlotSeries]:
     arms = sorted({key.arm for key in run.curves if key == MetricKey.id(key.arm)} - {run.run.arm})
     for index, arm in enumerate(arms):
         style = DOMAIN_STYLES[index % len(DOMAIN_STYLES)]
-        steps, values = run.curves[MetricKey.id(arm)]
+        score = selection_key(run.run.spec, arm)
+        steps, values = run.curves.get(score, run.curves[MetricKey.id(arm)])
         selected = int(steps[values.argmax()])
         for key, title in ((MetricKey.id(arm), "ID"), (MetricKey.ood(arm), "OOD")):
             if key in run.curves:  # no OOD accuracy without a target

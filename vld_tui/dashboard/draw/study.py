@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -10,7 +11,14 @@ from rich.text import Text
 from engine.protocol import NO_TARGET
 from vld_tui.runs.run import RunPoint
 from vld_tui.study.results.cells import OWN_ARM, StudyCell, StudyGrid
-from vld_tui.study.results.outcomes import ID, OOD, known_measures, measured
+from vld_tui.study.results.outcomes import (
+    ID,
+    OOD,
+    AccuracyPair,
+    accuracy_pairs,
+    known_measures,
+    measured,
+)
 from vld_tui.study.results.state import Counts, StudyProgress, TimeLeft
 from vld_tui.views.study import MISSING, NO_SETTING, accuracies_text, shown_setting
 from vld_tui.words.columns import GAP, Column, align, lay_out, styled_table
@@ -179,14 +187,16 @@ def runs_without_ood(grid: StudyGrid) -> int:
 
 
 def study_table(grid: StudyGrid, compare: Sequence[str], arm: str, cells: int) -> Text:
-    """Return a table for each data set: ID and OOD accuracy of each setting, by target."""
+    """Return tables of accuracy and of balanced accuracy for each data set: ID and OOD value of
+    each setting, by target."""
     text = Text(no_wrap=True, overflow="crop")
     of_arm = "" if arm == OWN_ARM else f" of {arm}"
     over = f", mean over {', '.join(grid.over)}" if grid.over else ""
-    for dataset, targets in _by_dataset(grid).items():
+    pairs = accuracy_pairs(each for cell in grid.cells.values() for each in cell.results)
+    for (dataset, targets), pair in itertools.product(_by_dataset(grid).items(), pairs):
         text.append(f"{plain_text(dataset)}{of_arm}", HEADING_STYLE)
-        said = f": ID/OOD accuracy by target, % ± sd of OOD over seeds{over}; {LOWEST} worst target"
-        text.append(f"{said}\n", QUIET_STYLE)
+        what = f": ID/OOD {pair.label} by target, % ± sd of OOD over seeds"
+        text.append(f"{what}{over}; {LOWEST} worst target\n", QUIET_STYLE)
         heads = compare or ("",)
         columns = [Column(name, shrinks=True, narrowest=12) for name in heads]
         columns += [
@@ -196,7 +206,7 @@ def study_table(grid: StudyGrid, compare: Sequence[str], arm: str, cells: int) -
         columns.append(Column("mean", right=True, rank=60, style=HEADING_STYLE))
         columns.append(Column("worst target", rank=50))
         rows = [
-            _table_row(values, [grid.cells.get((values, each)) for each in targets], compare)
+            _table_row(values, [grid.cells.get((values, each)) for each in targets], compare, pair)
             for values in grid.rows
             if any((values, each) in grid.cells for each in targets)
         ]
@@ -205,10 +215,14 @@ def study_table(grid: StudyGrid, compare: Sequence[str], arm: str, cells: int) -
     return text
 
 
-def _table_row(values: Row, cells: Sequence[StudyCell | None], compare: Sequence[str]) -> list[str]:
+def _table_row(
+    values: Row, cells: Sequence[StudyCell | None], compare: Sequence[str], pair: AccuracyPair
+) -> list[str]:
     known = [cell for cell in cells if cell is not None]
     means = {
-        str(cell.specs[0].target): found.mean for cell in known if (found := cell.estimate(OOD))
+        str(cell.specs[0].target): found.mean
+        for cell in known
+        if (found := cell.estimate(pair.ood))
     }
     averaged = [cell for cell in known if cell.specs[0].target != NO_TARGET]
     is_whole = len(known) == len(cells) and all(cell.is_complete for cell in known)
@@ -216,8 +230,8 @@ def _table_row(values: Row, cells: Sequence[StudyCell | None], compare: Sequence
     settings = [shown_setting(name, value) for name, value in zip(compare, values, strict=True)]
     return [
         *(settings or [NO_SETTING]),
-        *(_table_cell(cell, is_worst=_is_of(cell, worst)) for cell in cells),
-        _accuracies(StudyCell.joined(averaged)) if averaged and is_whole else MISSING,
+        *(_table_cell(cell, pair, is_worst=_is_of(cell, worst)) for cell in cells),
+        _accuracies(StudyCell.joined(averaged), pair) if averaged and is_whole else MISSING,
         MISSING if worst is None else f"{100 * means[worst]:.1f} {plain_text(worst)}",
     ]
 
@@ -226,15 +240,15 @@ def _is_of(cell: StudyCell | None, target: str | None) -> bool:
     return cell is not None and str(cell.specs[0].target) == target
 
 
-def _table_cell(cell: StudyCell | None, *, is_worst: bool) -> str:
-    if cell is None or cell.estimate(ID) is None:
+def _table_cell(cell: StudyCell | None, pair: AccuracyPair, *, is_worst: bool) -> str:
+    if cell is None or cell.estimate(pair.id) is None:
         return MISSING
     done = "" if cell.is_complete else f" {len(cell.results)}/{len(cell.specs)}"
-    return f"{_accuracies(cell)}{LOWEST if is_worst else ''}{done}"
+    return f"{_accuracies(cell, pair)}{LOWEST if is_worst else ''}{done}"
 
 
-def _accuracies(cell: StudyCell) -> str:
-    return accuracies_text(cell.estimate(ID), cell.estimate(OOD))
+def _accuracies(cell: StudyCell, pair: AccuracyPair) -> str:
+    return accuracies_text(cell.estimate(pair.id), cell.estimate(pair.ood))
 
 
 def _by_dataset(grid: StudyGrid) -> dict[str, list[Target]]:

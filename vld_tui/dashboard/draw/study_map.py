@@ -31,6 +31,7 @@ from vld_tui.study.results.cells import (
 )
 from vld_tui.study.results.outcomes import Quantity
 from vld_tui.study.results.state import StudyState
+from vld_tui.views.cautions import measure_cautions
 from vld_tui.views.run_columns import estimate_text
 from vld_tui.views.study import MISSING, mean_words, shown_setting
 from vld_tui.words.numbers import UNKNOWN, plural
@@ -107,7 +108,11 @@ class StudyLook:
         grid = grid_of(state, *self.axes, arm=self.arm, varying=self.fields)
         compared = compared_grid(state, arm=self.arm, varying=self.fields)
         heat_map = study_map(grid, self.axes, self.measure, self.arm)
-        return LaidOut(state, self, grid, compared, heat_map, dict(self.points(compared)))
+        of_arm = [each for each in state.results if (each.setting.arm or OWN_ARM) == self.arm]
+        return LaidOut(
+            state, self, grid, compared, heat_map, dict(self.points(compared)),
+            tuple(measure_cautions(of_arm)),
+        )  # fmt: skip
 
     def points(self, compared: StudyGrid) -> Iterator[tuple[RunPoint, StudyCell]]:
         """Yield the points of the plane, each with the runs that it averages."""
@@ -125,7 +130,8 @@ class StudyLook:
 class LaidOut:
     """A study as drawn: over the two fields, and over all compared settings by target.
 
-    ``points`` are those of the plane, each with the runs that it averages.
+    ``points`` are those of the plane, each with the runs that it averages. ``cautions`` are about
+    the results of the arm.
     """
 
     state: StudyState
@@ -134,6 +140,7 @@ class LaidOut:
     compared: StudyGrid
     heat_map: HeatMap
     points: Mapping[RunPoint, StudyCell]
+    cautions: tuple[str, ...] = ()
 
 
 def study_map(grid: StudyGrid, axes: Axes, measure: str, arm: str) -> HeatMap:

@@ -53,6 +53,7 @@ class StudyScreen(Guarded, Screen[None]):
     DEFAULT_CSS = """
     StudyScreen #progress { height: 1; }
     StudyScreen #failures { height: auto; padding: 0 1; }
+    StudyScreen #cautions { height: auto; max-height: 4; padding: 0 1; }
     StudyScreen #progress, StudyScreen #failures, StudyScreen #cell {
         text-wrap: nowrap; text-overflow: ellipsis;
     }
@@ -100,6 +101,7 @@ class StudyScreen(Guarded, Screen[None]):
         yield Static(id="status")
         yield Static(WAITING, id="progress")
         yield Static(id="failures")
+        yield Static(id="cautions")
         with Horizontal(id="views"):
             with Vertical(id="grid"):
                 yield HeatMapView(id="map")
@@ -111,6 +113,7 @@ class StudyScreen(Guarded, Screen[None]):
     def on_mount(self) -> None:
         """Start with the heat map."""
         self.query_one("#failures").display = False
+        self.query_one("#cautions").display = False
         self.query_one("#status", Static).update(
             Text(f" {plain_text(self._study_name)}", HEADING_STYLE)
         )
@@ -265,6 +268,10 @@ class StudyScreen(Guarded, Screen[None]):
         heat_map.show(laid_out.heat_map.at(*heat_map.cursor))
         without_ood = runs_without_ood(laid_out.compared)
         plane.set_points(tuple(laid_out.points), plane.plot.current, without_ood)
+        cautions = self.query_one("#cautions", Static)
+        cautions.display = bool(laid_out.cautions)
+        lines = [f"caution: {plain_text(each)}" for each in laid_out.cautions]
+        cautions.update(Text("\n".join(lines), ALARM_STYLE))
         self._show_cell()
         self._show_table()
 

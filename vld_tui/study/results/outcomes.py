@@ -26,7 +26,7 @@ from engine.protocol import (
     shown_value,
     value_in,
 )
-from engine.protocol.measures import ACCURACY
+from engine.protocol.measures import ACCURACY, BALANCED
 from engine.protocol.selection import CRITERIA, Criterion
 from vld_tui.runs.metrics import LastEvaluation
 from vld_tui.runs.run import ArmResult, Run, own_result
@@ -177,6 +177,22 @@ def measured(name: str) -> tuple[Quantity, Quantity]:
         )
 
     return quantity(0, "ID"), quantity(1, "OOD")
+
+
+class AccuracyPair(NamedTuple):
+    """ID and OOD value of accuracy, or of a measure that is shown next to it."""
+
+    label: str
+    id: Quantity
+    ood: Quantity
+
+
+def accuracy_pairs(results: Iterable[Outcome]) -> list[AccuracyPair]:
+    """Return accuracy, and balanced accuracy where a result has it."""
+    pairs = [AccuracyPair("accuracy", ID, OOD)]
+    if BALANCED in known_measures(results):
+        pairs.append(AccuracyPair(BALANCED.replace("_", " "), *measured(BALANCED)))
+    return pairs
 
 
 def known_measures(results: Iterable[Outcome]) -> list[str]:

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.protocol import MEASURES
+from engine.protocol.measures import BALANCED
 from vld_tui.runs.statistics import Estimate
 from vld_tui.study.results.outcomes import (
     ID,
@@ -35,6 +36,7 @@ from vld_tui.study.results.outcomes import (
     grouped,
     in_full,
     mean_accuracies,
+    measured,
     settings_of,
     with_ood,
 )
@@ -62,7 +64,7 @@ class Choice(NamedTuple):
     or, for the oracle, at the last step.
 
     ``score`` (0 to 1) is of the measure that the runs select their step by. ``candidates`` is the
-    number of candidates.
+    number of candidates. ``balanced`` is OOD balanced accuracy at the selected step; None: unknown.
     """
 
     target: str
@@ -72,6 +74,7 @@ class Choice(NamedTuple):
     candidates: int
     id_accuracy: float
     ood_accuracy: float
+    balanced: float | None = None
 
 
 class Selection(NamedTuple):
@@ -157,8 +160,12 @@ def choose(
         return None
     best = max(scores, key=lambda candidate: scores[candidate])
     alike = [each for each in of_target if (each.setting, each.cell) == best]
-    reached = last_accuracies(alike) if method == ORACLE else mean_accuracies(alike)
-    return Choice(target, *best, scores[best], len(scores), *reached)
+    if method == ORACLE:
+        return Choice(target, *best, scores[best], len(scores), *last_accuracies(alike))
+    balanced = measured(BALANCED)[1].estimate(alike)
+    reached = mean_accuracies(alike)
+    mean = balanced and balanced.mean
+    return Choice(target, *best, scores[best], len(scores), *reached, balanced=mean)
 
 
 def scores_by(

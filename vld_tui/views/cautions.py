@@ -1,0 +1,35 @@
+"""Cautions about a study's results, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from vld_tui.study.results.disagreement import Disagreement, disagreements
+from vld_tui.study.results.outcomes import Outcome, grouped
+from vld_tui.words.numbers import plural
+
+MOST_SETTINGS: Final = 3
+"""Maximum number of settings to name for a target."""
+
+
+def measure_cautions(results: Sequence[Outcome]) -> Iterator[str]:
+    """Yield a caution for each target on which accuracy and balanced accuracy disagree."""
+    found = disagreements(results)
+    for (dataset, target), alike in grouped(
+        found, lambda each: (each.dataset, each.target)
+    ).items():
+        told = [_changes(each) for each in alike[:MOST_SETTINGS]]
+        if len(alike) > len(told):
+            told.append(f"and {plural(len(alike) - len(told), 'other pair')}")
+        yield (
+            f"accuracy and balanced accuracy disagree on {dataset} → {target}: OOD changes by "
+            f"{'; '.join(told)}. Accuracy counts frequent classes more."
+        )
+
+
+def _changes(each: Disagreement) -> str:
+    return (
+        f"{100 * each.accuracy:+.1f} and {100 * each.balanced:+.1f} points with "
+        f"{each.setting.label} instead of {each.baseline.label} ({plural(each.seeds, 'seed')})"
+    )
