@@ -13,6 +13,7 @@ ROOM is blank: the forked process writes its own command line there, which ps an
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import gc
@@ -37,21 +38,31 @@ _ARGUMENTS_START: Final = 45
 
 def main() -> None:
     """Import the modules, then serve; in a forked process, do what the request asks for."""
+    exit_codes: list[int] = []
+    atexit.register(_end_at_once, exit_codes)  # the first one registered is the last one called
     _, descriptor, *modules, _ = sys.argv
     let_waiting_threads_sleep()
     for module in modules:
         importlib.import_module(module)
-    with socket.socket(fileno=int(descriptor)) as connection:
-        request = _serve(connection)
-    if request is not None:
-        _run(request)
-
-
-def _serve(connection: socket.socket) -> ForkRequest | None:
-    """Fork a process for each request; return the request there, and None at the end."""
-    imported = _changed_at(_imported_files())
     gc.collect()
     gc.freeze()  # else a collection would write to, and so copy, every page of the imports
+    with socket.socket(fileno=int(descriptor)) as connection:
+        request = serve(connection)
+    if request is not None:
+        exit_codes.append(run(request))
+
+
+def _end_at_once(exit_codes: Sequence[int]) -> None:
+    """End a forked process without taking apart its modules, whose pages it would have to copy."""
+    if exit_codes:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        os._exit(exit_codes[0] & 0xFF)
+
+
+def serve(connection: socket.socket) -> ForkRequest | None:
+    """Fork a process for each request; return the request there, and None at the end."""
+    imported = _changed_at(_imported_files())
     with contextlib.suppress(BrokenPipeError):
         connection.send(SERVER_READY)
     while True:
@@ -122,8 +133,12 @@ def _connect(stdin: int, stdout: int, stderr: int, gate: int) -> None:
     sys.stderr = open(2, "w", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
 
 
-def _run(request: ForkRequest) -> None:
-    """Do what ``python -m`` does."""
+def run(request: ForkRequest) -> int:
+    """Do what ``python -m`` does, and return the exit code.
+
+    Raises:
+        SystemExit: with a message in place of an exit code.
+    """
     if request.folder is not None:
         os.chdir(request.folder)
     os.environb.clear()
@@ -131,7 +146,13 @@ def _run(request: ForkRequest) -> None:
     module, *arguments = map(os.fsdecode, request.words)
     _show_command_line([*sys.orig_argv[: sys.orig_argv.index("-m") + 1], module, *arguments])
     sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        return end.code or 0
+    return 0
 
 
 def _show_command_line(words: Sequence[str]) -> None:

@@ -168,6 +168,15 @@ class ForkServer:
                 pass_fds=[theirs.fileno()],
                 env=engine_environment() if self._environment is None else self._environment,
             )
+        self._await_ready()
+
+    def _await_ready(self) -> None:
+        """Wait until the server has imported its modules.
+
+        Raises:
+            OSError: when it ends before, or takes too long.
+        """
+        assert self._connection is not None
         self._connection.settimeout(IMPORT_TIMEOUT_S)
         if self._connection.recv(len(SERVER_READY)) != SERVER_READY:
             raise ChildProcessError("it ended while it imported the engine")
