@@ -267,6 +267,8 @@ def _run(asked: dict[str, Any], streams: list[int]) -> NoReturn:
 def _server_within(command: Sequence[str]) -> _Server | None:
     """Return the server that a process needs for those that it starts itself."""
     match command:
+        case ["-m", "vld_tui" | "vld_tui.cli", "serve", *_]:
+            return None  # its tests count its children
         case ["-m", "vld_tui" | "vld_tui.cli", *_]:
             return _LIGHT
         case [program, *_] if Path(program).name == _STAND_INS[0]:
