@@ -1,30 +1,37 @@
-"""Measure what the engine adds to a training step, and what masks, arms and evaluations cost.
+"""Measure a training step against a bare one, and what masks, arms and evaluations cost.
 
-    python benchmarks/step_cost.py [--rounds 15]
+    python benchmarks/step_cost.py [--rounds 15] [--only fold|parts]
 
 Paired ratios in one process: the two sides of a ratio alternate, and the median of the paired
-ratios is printed with its quartiles. Network, batch, precision and layout are those of the default
-run; the bare step works on tensors already in memory.
+ratios is printed with its quartiles, and the ratio of processor time, which other programs disturb
+less. A bare step is forward, backward and update of the same network by eager torch, in the same
+precision and layout, on tensors already in memory.
+
+``fold``: steps and evaluations with and without folded BatchNorm, of the default network and of a
+ResNet-50. ``parts``: masks, chunks, arms and augmented evaluations, of the default run.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the engine does, before torch loads
 
 import msgspec
 import torch
+from torch import Tensor
 
 from engine.arms import Arms
 from engine.arms.ensemble import Ensemble
-from engine.data import RunData, evaluation_batches, load_data, validation_augmentation
+from engine.data import DomainData, RunData, evaluation_batches, load_data, validation_augmentation
 from engine.evaluate import evaluate, evaluate_domains, network_predictor
 from engine.machine.devices import device_name, synchronize
 from engine.machine.processor import keep_freed_memory
@@ -42,25 +49,29 @@ def paired(
     """Print the median of ours/theirs over alternating rounds."""
     device = training.execution.device
 
-    def timed(action: Callable[[], None]) -> float:
+    def timed(action: Callable[[], None]) -> tuple[float, float]:
         synchronize(device)
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         action()
         synchronize(device)
-        return time.perf_counter() - started
+        return time.perf_counter() - started, time.process_time() - used
 
     for action in (ours, theirs, ours, theirs):
         action()
-    ratios, our_ms = [], []
+    ratios, processor_ratios, our_ms = [], [], []
     for turn in range(rounds):
         order = (ours, theirs) if turn % 2 else (theirs, ours)
-        seconds = {action: timed(action) for action in order}
-        ratios.append(seconds[ours] / seconds[theirs])
-        our_ms.append(1000 * seconds[ours])
+        times = {action: timed(action) for action in order}
+        (our_s, our_processor_s), (their_s, their_processor_s) = times[ours], times[theirs]
+        ratios.append(our_s / their_s)
+        processor_ratios.append(our_processor_s / their_processor_s)
+        our_ms.append(1000 * our_s)
     low, middle, high = statistics.quantiles(ratios, n=4)
     print(
         f"{name}: ×{middle:.3f} (quartiles {low:.3f} to {high:.3f}; "
-        f"{statistics.median(our_ms):.0f} ms)"
+        f"{statistics.median(our_ms):.0f} ms; processor time "
+        f"×{statistics.median(processor_ratios):.3f})",
+        flush=True,
     )
 
 
@@ -136,46 +147,110 @@ def compare_augmentation(spec: RunSpec, data: RunData, training: Training, round
     )  # fmt: skip
 
 
-def main() -> None:
-    """Print the ratios."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
-    keep_freed_memory()
-    spec = resolve_spec({"lr": 1e-6})
+NETWORKS: Final[tuple[Mapping[str, object], ...]] = (
+    {"precision": "fp32"},
+    {"precision": "fp32", "model": "resnet50", "weights": "none", "image_size": 160},
+)
+"""Fields of the runs whose steps are measured with and without folding."""
+
+
+def prepared(fields: Mapping[str, object]) -> tuple[RunSpec, RunData, Training]:
+    """Prepare a run in a home of its own and print how it computes."""
+    spec = resolve_spec({"lr": 1e-6, **fields})
     with tempfile.TemporaryDirectory() as home:
         run_dir = RunDir(Path(home) / "runs" / "benchmark")
         data = load_data(spec, run_dir.cache)
         training = prepare(spec, data, run_dir, None)
-    network, execution = training.network, training.execution
-    network.set_training(freeze_batchnorm=True)
+    training.network.set_training(freeze_batchnorm=True)
+    execution = training.execution
     print(
         f"{spec.model}, {spec.image_size} px, {spec.batch_size * len(data.sources)} images, "
-        f"{execution.precision} {execution.memory_format}, {device_name(execution.device)}, "
-        f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+        f"{execution.name}, {device_name(execution.device)}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}, load {os.getloadavg()[0]:.1f}",
+        flush=True,
     )
+    return spec, data, training
 
-    def engine_step(masks: int) -> Callable[[], None]:
-        with_masks = msgspec.structs.replace(spec, masks=masks)
 
-        def step() -> None:
-            take_step(with_masks, training, 0)
+def engine_step(spec: RunSpec, training: Training, **fields: object) -> Callable[[], None]:
+    """Return a step of the engine, with some fields changed."""
+    changed = msgspec.structs.replace(spec, **fields)
 
-        return step
+    def step() -> None:
+        take_step(changed, training, 0)
 
-    eight = engine_step(8)
-    paired("engine step (8 masks) / bare step", eight, bare_step(spec, training), rounds, training)
-    paired("8 masks / 1 mask, whole step", eight, engine_step(1), rounds, training)
+    return step
 
-    in_parts = msgspec.structs.replace(spec, micro_batch_size=16)
 
-    def step_in_parts() -> None:
-        take_step(in_parts, training, 0)
+def compare_folding(fields: Mapping[str, object], rounds: int) -> None:
+    """Print steps and evaluations with and without folding, against bare ones."""
+    spec, data, training = prepared({**fields, "fold_batchnorm": "on"})
+    plain = dataclasses.replace(
+        training,
+        backbone=training.network.features,
+        execution=dataclasses.replace(
+            training.execution, folds_training=False, folds_inference=False
+        ),
+    )
+    bare = bare_step(spec, training)
+    sides = {"folded": training, "not folded": plain}
+    for name, side in sides.items():
+        paired(f"step, {name} / bare step", engine_step(spec, side), bare, rounds, training)
+    forward = bare_forward(spec, data, training)
+    for name, side in sides.items():
+        paired(
+            f"bare forward / evaluation, {name} (rate)",
+            forward, engine_evaluation(spec, data, side), rounds, training,
+        )  # fmt: skip
 
-    paired("step in parts of 16 images / step", step_in_parts, eight, rounds, training)
 
-    features = torch.randn(48, network.feature_dim, device=execution.device)
-    labels = torch.zeros(48, dtype=torch.int64, device=execution.device)
+def engine_evaluation(spec: RunSpec, data: RunData, training: Training) -> Callable[[], None]:
+    """Return an evaluation of a source's validation images from the cache."""
+    network, execution, domain = training.network, training.execution, data.sources[0]
+
+    def evaluation() -> None:
+        evaluate(network, evaluation_images(spec, domain, training), execution)
+
+    return evaluation
+
+
+def bare_forward(spec: RunSpec, data: RunData, training: Training) -> Callable[[], None]:
+    """Return forward passes over the same images, already in memory."""
+    network, execution = training.network, training.execution
+    batches = list(evaluation_images(spec, data.sources[0], training))
+
+    def forward() -> None:
+        network.module.eval()
+        with torch.inference_mode():
+            for images, _ in batches:
+                network.module(execution.lay_out(images))
+
+    return forward
+
+
+def evaluation_images(
+    spec: RunSpec, domain: DomainData, training: Training
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Return the batches of a domain's validation images."""
+    network = training.network
+    return evaluation_batches(
+        domain, domain.out_indices, spec.eval_batch_size, network.mean, network.std,
+        training.execution.device,
+    )  # fmt: skip
+
+
+def compare_parts(rounds: int) -> None:
+    """Print what masks, chunks, arms and augmented evaluations cost."""
+    spec, data, training = prepared({})
+    network = training.network
+    eight = engine_step(spec, training, masks=8)
+    one = engine_step(spec, training, masks=1)
+    in_parts = engine_step(spec, training, micro_batch_size=16)
+    paired("8 masks / 1 mask, whole step", eight, one, rounds, training)
+    paired("step in parts of 16 images / step", in_parts, eight, rounds, training)
+
+    features = torch.randn(48, network.feature_dim, device=training.execution.device)
+    labels = torch.zeros(48, dtype=torch.int64, device=training.execution.device)
 
     def head_only(masks: int) -> Callable[[], None]:
         return lambda: masked_cross_entropy(
@@ -184,31 +259,22 @@ def main() -> None:
         ).backward()  # fmt: skip
 
     paired("8 masks / 1 mask, last layer alone", head_only(8), head_only(1), rounds, training)
-
-    domain = data.sources[0]
-    batches = list(
-        evaluation_batches(
-            domain, domain.out_indices, spec.eval_batch_size, network.mean, network.std,
-            execution.device,
-        )
-    )  # fmt: skip
-
-    def evaluation() -> None:
-        loaded = evaluation_batches(
-            domain, domain.out_indices, spec.eval_batch_size, network.mean, network.std,
-            execution.device,
-        )  # fmt: skip
-        evaluate(network, loaded, execution)
-
-    def bare_forward() -> None:
-        network.module.eval()
-        with torch.inference_mode():
-            for images, _ in batches:
-                network.module(execution.lay_out(images))
-
-    paired("bare forward / evaluation (rate)", bare_forward, evaluation, rounds, training)
     compare_arms(spec, data, training, rounds)
     compare_augmentation(spec, data, training, max(3, rounds // 3))
+
+
+def main() -> None:
+    """Print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--only", choices=("fold", "parts"))
+    asked = parser.parse_args()
+    keep_freed_memory()
+    if asked.only != "parts":
+        for fields in NETWORKS:
+            compare_folding(fields, asked.rounds)
+    if asked.only != "fold":
+        compare_parts(asked.rounds)
 
 
 if __name__ == "__main__":
