@@ -1,4 +1,7 @@
-"""Make the data set `objects`: different things in every domain, as domain/class/image.
+"""Make the images that `selection.csv` was measured on: different things in every domain.
+
+The data set `objects` of the program (`vld data fetch objects`) has the same sources, but leaves
+out images that show something else. Use that one for anything new.
 
     apt-get download tuxpaint-stamps-default openclipart-png
     python benchmarks/objects_set.py FOLDER OUT

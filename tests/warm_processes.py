@@ -41,8 +41,6 @@ _STAND_INS: Final = ("vld_with_stand_in.py", "stand_in_engine.py")
 """Programs that may start warm."""
 _WORKER: Final = ("-u", "-c", "import sys;exec(eval(sys.stdin.readline()))")
 """How execnet starts a worker of pytest."""
-WARM_CODE: Final = "# warm"
-"""How the code of a ``python -c`` begins that may start warm; others may look at imports."""
 _FLAGS: Final[Mapping[str, int]] = {"-P": 1, "-X": 2}
 """Options of the interpreter, and how many words each takes."""
 _ALSO_IMPORTED: Final = ("scipy.stats", "playwright.sync_api", "pyarrow.parquet", "textual.pilot")
@@ -100,8 +98,6 @@ def _command(words: Sequence[str]) -> Sequence[str] | None:
             is_known = module in (*_NEED_TORCH, *_DO_NOT)
         case [program, *_] if program.endswith(".py"):
             is_known = Path(program).name in _STAND_INS
-        case ["-c", code, *_]:
-            is_known = code.startswith(WARM_CODE)
         case code:
             is_known = code == [*_WORKER]
     return words[at:] if is_known and words[0] == _PYTHON else None
@@ -290,8 +286,8 @@ def _run_program(command: Sequence[str]) -> None:
                 if not hasattr(sys.modules.get(name), "__path__"):
                     sys.modules.pop(name, None)
             runpy.run_module(module, run_name="__main__", alter_sys=True)
-        case ["-c", code, *arguments] | ["-u", "-c", code, *arguments]:
-            sys.argv = ["-c", *arguments]
+        case ["-u", "-c", code]:
+            sys.argv = ["-c"]
             sys.modules["__main__"] = types.ModuleType("__main__")
             exec(code, vars(sys.modules["__main__"]))
         case [program, *arguments]:

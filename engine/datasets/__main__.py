@@ -20,10 +20,11 @@ from engine.datasets.card import read_card
 from engine.datasets.catalog import describe, find_image_set, list_datasets
 from engine.datasets.check import check_images
 from engine.datasets.contact_sheet import draw_contact_sheet, draw_tiles
+from engine.datasets.fetch import fetch_dataset
 from engine.datasets.folders import ImageSet
 from engine.datasets.named_sets import remove_dataset, rename_dataset
 from engine.datasets.progress import Reporter, progress_of
-from engine.datasets.register import add_dataset, fetch_dataset
+from engine.datasets.register import add_dataset
 from engine.datasets.shift import shift_dataset, split_dataset
 from engine.errors import InputError
 from engine.protocol import spec_from_mapping

@@ -56,6 +56,7 @@ class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         table: columns if ``root`` is a CSV file.
         images: image counts by domain when added, to detect lost files.
         origin: source of imported images.
+        licenses: licence of the images by domain, if known.
     """
 
     name: str
@@ -69,6 +70,7 @@ class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     table: TableColumns | None = None
     images: dict[str, int] | None = None
     origin: str | None = None
+    licenses: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
     def source(self, folder: Path) -> ImageSource:
         """Return the source of the image files; ``folder`` is the card's folder.

@@ -10,6 +10,7 @@ from typing import Final
 
 from engine.datasets.card import DatasetCard, read_card
 from engine.datasets.folders import ImageSet, open_image_set
+from engine.datasets.objects import ARCHIVE as OBJECTS_ARCHIVE
 from engine.datasets.sources import ImageFile
 from engine.datasets.study_sets import STUDY_SETS, StudySet, how_to_get, ways_to_get
 from engine.datasets.tables import TableSource
@@ -27,8 +28,15 @@ from engine.text import counted, quoted
 
 EMOJI_ARCHIVE: Final = Path(__file__).parent / "emoji" / "emoji.zip"
 
-CATALOG: Final[Mapping[str, Path]] = {"emoji": EMOJI_ARCHIVE}
+CATALOG: Final[Mapping[str, Path]] = {"emoji": EMOJI_ARCHIVE, "objects-drawn": OBJECTS_ARCHIVE}
 """Folder or archive by data set name."""
+LICENSES: Final[Mapping[str, dict[str, str]]] = {
+    "emoji": {
+        "fluent": "MIT", "fluent-mono": "MIT", "noto": "Apache-2.0", "twemoji": "CC-BY-4.0",
+    },
+    "objects-drawn": {"clipart": "public domain", "emoji": "Apache-2.0", "lineart": "MIT"},
+}  # fmt: skip
+"""Licence of each domain of the embedded data sets."""
 
 
 def find_image_set(spec: RunSpec) -> ImageSet:
@@ -177,7 +185,14 @@ def describe(name: str, image_set: ImageSet, card: DatasetCard | None = None) ->
         left_out=image_set.left_out,
         mismatch=mismatch,
         problem=problem,
+        licenses=_licenses_of(name, image_set, card),
     )
+
+
+def _licenses_of(name: str, image_set: ImageSet, card: DatasetCard | None) -> dict[str, str]:
+    if card is not None and isinstance(card.licenses, dict):
+        return card.licenses
+    return LICENSES[name] if image_set.location == CATALOG.get(name) else {}
 
 
 def _not_published(name: str, mismatch: str) -> str:

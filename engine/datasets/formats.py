@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib.util
+import io
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -160,6 +161,13 @@ def _register_heic() -> None:
 
     pillow_heif.register_heif_opener()
     Image.init()
+
+
+def lossless_webp(image: Image.Image) -> bytes:
+    """Return an RGB image as a WebP file that decodes to the same pixels."""
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", lossless=True, quality=75, method=6)
+    return buffer.getvalue()
 
 
 def _pattern(kinds: Mapping[str, tuple[str, ...]]) -> re.Pattern[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -22,23 +21,19 @@ from engine.datasets.named_sets import (
     put_in_place,
     staged,
 )
-from engine.datasets.parquet import ImageColumns, find_tables, require_pyarrow, write_images
+from engine.datasets.parquet import ImageColumns, find_tables, write_images
 from engine.datasets.progress import Reporter, progress_of
 from engine.datasets.sources import EXCLUDED, FolderSource, ImageSource
 from engine.datasets.study_sets import (
     STUDY_SETS,
     arrange_camera_traps,
-    download_tables,
     find_annotations,
-    how_to_get,
 )
 from engine.datasets.tables import TABLE_SUFFIXES, TableSource, missing_note
 from engine.errors import DataError
-from engine.protocol import nearest
 from engine.protocol.datasets import (
     AddDataset,
     DatasetListing,
-    FetchDataset,
     WorkNote,
 )
 from engine.text import listed
@@ -64,42 +59,6 @@ def add_dataset(request: AddDataset, report: Reporter) -> DatasetListing:
         listing = register(_start_card(request, stage, report), stage, folder, request)
     card = read_card(folder)
     return listing if card is None else replace(listing, where=str(folder / card.root))
-
-
-def fetch_dataset(request: FetchDataset, report: Reporter) -> DatasetListing:
-    """Download a published data set from the Hugging Face hub and import it.
-
-    Raises:
-        DataError: if it is not on the hub, the hub is unreachable (states alternatives), or the
-            name is taken. A partial download is kept until it is imported.
-    """
-    folder = Path(request.root) / request.name
-    study_set = STUDY_SETS.get(request.name)
-    if study_set is None:
-        raise DataError(
-            f"cannot fetch {request.name!r}.{nearest(request.name, STUDY_SETS)} Available: "
-            f"{', '.join(STUDY_SETS)}. For your own images: vld data add NAME PATH"
-        )
-    check_name(request.name, folder)
-    if study_set.hub_id is None:
-        raise DataError(f"{request.name} is not on the hub. {how_to_get(request.name)}")
-    require_pyarrow()  # before a long download
-    downloads = folder.with_name(f".{folder.name}.download")
-    try:
-        with staged(folder) as stage:
-            download = download_tables(
-                study_set.hub_id, downloads, progress_of(report, "downloading", "MiB", 2**20)
-            )
-            progress = progress_of(report, "importing", "images")
-            write_images(download.files, stage / IMAGES, ImageColumns(), progress)
-            origin = f"huggingface.co/datasets/{study_set.hub_id} at {download.revision}"
-            card = DatasetCard(request.name, IMAGES, origin=origin)
-            plain = AddDataset(request.root, request.name, str(downloads))
-            listing = register(card, stage, folder, plain)
-    except DataError as error:
-        raise DataError(f"{error} {how_to_get(request.name, from_hub=False)}") from None
-    shutil.rmtree(downloads, ignore_errors=True)
-    return listing
 
 
 def _start_card(request: AddDataset, stage: Path, report: Reporter) -> DatasetCard:

@@ -46,6 +46,7 @@ class StudySet:
         archives: location of its archives.
         placing: preparation for ``vld data add``, and what PATH is.
         hub_id: id on the Hugging Face hub (parquet files); None: not on the hub.
+        debian_package: Debian package that has the images that are not embedded, or None.
         note: a known difference, or None.
         lacks_classes: whether a domain lacks a class.
         also_complete_with: alternative total number of images of a complete download, or None.
@@ -57,6 +58,7 @@ class StudySet:
     archives: str
     placing: str
     hub_id: str | None = None
+    debian_package: str | None = None
     note: str | None = None
     lacks_classes: bool = False
     also_complete_with: int | None = None
@@ -127,6 +129,15 @@ STUDY_SETS: Final[Mapping[str, StudySet]] = {
         note="painting has images of only 344 of the 345 classes.",
         lacks_classes=True,
     ),
+    "objects": StudySet(
+        {"clipart": 997, "emoji": 458, "lineart": 452, "photo": 269},
+        8,
+        "https://packages.debian.org/tuxpaint-stamps-default (.deb file, 161 MB)",
+        "DEB is that file",
+        debian_package="tuxpaint-stamps-default",
+        note="photo has images of only 7 of the 8 classes: none of clothing.",
+        lacks_classes=True,
+    ),
 }  # fmt: skip
 """The published data sets by name."""
 
@@ -136,7 +147,7 @@ def how_to_get(name: str, *, from_hub: bool = True) -> str:
 
     Args:
         name: of the data set.
-        from_hub: include the hub, if it has the data set.
+        from_hub: include the automatic way, if there is one.
     """
     return " ".join(ways_to_get(name)[0 if from_hub else -2 :])
 
@@ -144,6 +155,14 @@ def how_to_get(name: str, *, from_hub: bool = True) -> str:
 def ways_to_get(name: str) -> tuple[str, ...]:
     """Return a sentence for each way to get a data set, and one on its terms of use."""
     study_set = STUDY_SETS[name]
+    command = f"vld data fetch {name}"
+    if study_set.debian_package is not None:
+        return (
+            f"Build it from the Debian package {study_set.debian_package}, with apt: {command}.",
+            f"Without apt, download {study_set.archives}, then: {command} DEB "
+            f"({study_set.placing}).",
+            "Its photographs are licensed under GPL-2 or later.",
+        )
     ways = (
         f"Download it manually from {study_set.archives}, then: vld data add {name} PATH "
         f"({study_set.placing}).",
@@ -152,7 +171,7 @@ def ways_to_get(name: str) -> tuple[str, ...]:
     if study_set.hub_id is None:
         return ways
     return (
-        f"Download it from the Hugging Face hub ({study_set.hub_id}): vld data fetch {name}.",
+        f"Download it from the Hugging Face hub ({study_set.hub_id}): {command}.",
         *ways,
     )
 

@@ -17,11 +17,14 @@ from engine.protocol.fields import SpecError, nearest
 from engine.protocol.recipes import too_few_to_split
 from engine.protocol.spec import NO_TARGET, Layout
 
-EMBEDDED_DATASETS: Final = ("emoji",)
+EMBEDDED_DATASETS: Final = ("emoji", "objects-drawn")
 """Data sets included in the package."""
-EMBEDDED_DOMAINS: Final = {"emoji": ("fluent", "fluent-mono", "noto", "twemoji")}
+EMBEDDED_DOMAINS: Final = {
+    "emoji": ("fluent", "fluent-mono", "noto", "twemoji"),
+    "objects-drawn": ("clipart", "emoji", "lineart"),
+}
 """Domains of each embedded data set."""
-STUDY_DATASETS: Final = ("PACS", "VLCS", "OfficeHome", "TerraIncognita", "DomainNet")
+STUDY_DATASETS: Final = ("PACS", "VLCS", "OfficeHome", "TerraIncognita", "DomainNet", "objects")
 """Published data sets with known domains, classes and download instructions."""
 TILE: Final = 96
 """Side in pixels of the images in ``CheckDataset.tiles``."""
@@ -93,6 +96,7 @@ class DatasetListing(msgspec.Struct, frozen=True):
         left_out: files and folders that were ignored.
         mismatch: how domains or classes differ from the published data set of that name, if so.
         problem: why no run can use it; None if no reason is known.
+        licenses: licence of the images by domain, if known.
     """
 
     name: str
@@ -107,6 +111,7 @@ class DatasetListing(msgspec.Struct, frozen=True):
     left_out: tuple[LeftOut, ...] = ()
     mismatch: str | None = None
     problem: str | None = None
+    licenses: dict[str, str] = {}
 
 
 class ListDatasets(msgspec.Struct, frozen=True, tag="ls"):
@@ -169,10 +174,12 @@ class FetchDataset(msgspec.Struct, frozen=True, tag="fetch"):
     Attributes:
         root: folder of added data sets.
         name: of the data set.
+        packages: Debian packages (.deb files) to use instead of downloading them.
     """
 
     root: str
     name: str
+    packages: tuple[str, ...] = ()
 
 
 class ShiftDataset(msgspec.Struct, frozen=True, tag="shift"):

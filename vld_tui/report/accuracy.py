@@ -112,8 +112,6 @@ def by_target(results: Sequence[Outcome]) -> Table:
     )
     if is_unlike:
         notes += (UNLIKE,)
-    if len(criteria(full)) > 1:
-        notes += (OTHER_MEASURES,)
     if len(with_ood(full)) < len(full):
         notes += (NO_OOD,)
     title = "Accuracy by target"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from engine.protocol.measures import ACCURACY
-from vld_tui.report.accuracy import OTHER_IMAGES
+from vld_tui.report.accuracy import OTHER_IMAGES, OTHER_MEASURES
 from vld_tui.report.tables import CellValue, PercentagePoints, Share, Table, TableColumn
 from vld_tui.study.results.outcomes import Design, Outcome, criteria, grouped, in_full, with_ood
 from vld_tui.study.results.selection import (
@@ -69,6 +69,8 @@ def choice_tables(results: Sequence[Outcome], design: Design) -> list[Table]:
         notes += (NO_HELD_OUT_SOURCES,)
     if len({each.setting.measured_on for each in results}) > 1:
         notes += (OTHER_IMAGES,)
+    if len(criteria(results)) > 1:
+        notes += (OTHER_MEASURES,)
     if any(each.last is None for each in with_ood(in_full(results))):
         notes += (NO_ORACLE,)
     tables = []

@@ -129,6 +129,9 @@ def dataset_detail(dataset: DatasetListing) -> Iterator[str]:
         yield f"  classes: {' '.join(classes)}"
     if dataset.where is not None:
         yield f"  where: {plain_text(dataset.where)}  {size(dataset.size_bytes)}"
+    if dataset.licenses:
+        licenses = (f"{domain} {licence}" for domain, licence in dataset.licenses.items())
+        yield f"  licences: {plain_text(' · '.join(licenses))}"
     if dataset.reading:
         yield f"  {plain_text(dataset.reading)}"
     if dataset.left_out:

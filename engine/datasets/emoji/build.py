@@ -20,13 +20,14 @@ import sys
 import tarfile
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image
 
+from engine.datasets.formats import lossless_webp
 from engine.errors import UserError
 from engine.protocol.extras import install_command
 from engine.rundir import write_atomic
@@ -101,6 +102,11 @@ NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FO
 DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT
 OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 """
+CREATIVE_COMMONS: Final = (
+    "Creative Commons Attribution 4.0 International is at "
+    "https://creativecommons.org/licenses/by/4.0/legalcode.",
+    "",
+)
 INTRODUCTION: Final = """\
 # Licences of the embedded emoji images
 
@@ -120,6 +126,7 @@ class Notice:
     """One emoji set: its name, author, npm package and licence (SPDX)."""
 
     domain: str
+    copyright: str
     title: str
     author: str
     source: str
@@ -157,9 +164,14 @@ class Package:
             return json.load(file)
 
 
-def kind_of_codepoint(emojibase: Package) -> dict[str, str]:
-    """Return the class of every emoji: code points as ``1f468-200d-1f33e`` → class."""
-    class_of_subgroup = {subgroup: kind for kind, group in KINDS.items() for subgroup in group}
+def kind_of_codepoint(
+    emojibase: Package, subgroups: Mapping[str, tuple[str, ...]] = KINDS
+) -> dict[str, str]:
+    """Return the class of every emoji: code points as ``1f468-200d-1f33e`` → class.
+
+    ``subgroups`` are those of each class.
+    """
+    class_of_subgroup = {subgroup: kind for kind, group in subgroups.items() for subgroup in group}
     names = emojibase.read("meta/groups.json")["subgroups"]
     kinds = {}
     for emoji in emojibase.read("en/data.json"):
@@ -169,15 +181,20 @@ def kind_of_codepoint(emojibase: Package) -> dict[str, str]:
     return kinds
 
 
-def style_members(package: Package, kinds: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield ``class/codepoint`` and the SVG text of every emoji of a style."""
+def style_members(
+    package: Package, kinds: dict[str, str], side: int = IMAGE_SIZE
+) -> Iterator[tuple[str, str]]:
+    """Yield ``class/codepoint`` and the SVG text of every emoji of a style.
+
+    ``side``: of the drawing in pixels.
+    """
     icons = package.read("icons.json")
     names = {_normalised(code): name for code, name in package.read("chars.json").items()}
     for codepoint, kind in kinds.items():
         icon = icons["icons"].get(names.get(codepoint))
         if icon is not None:
             width, height = (icon.get(side, icons.get(side, 16)) for side in ("width", "height"))
-            yield f"{kind}/{codepoint}", _svg(icon["body"], width, height)
+            yield f"{kind}/{codepoint}", _svg(icon["body"], width, height, side)
 
 
 def build_archive(
@@ -189,14 +206,20 @@ def build_archive(
         for domain, package in styles.items()
         for name, svg in style_members(package, kinds)
     }
+    images = {name: _webp(render(svg)) for name, svg in members.items()}
+    return archive_of(images), Counter(name.split("/")[0] for name in members)
+
+
+def archive_of(images: Mapping[str, bytes]) -> bytes:
+    """Return a zip archive of image files by name: stored, sorted, with a fixed date."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(members):
+        for name in sorted(images):
             info = zipfile.ZipInfo(name, ZIP_DATE)
             info.external_attr = 0o644 << 16
             info.create_system = 3
-            archive.writestr(info, _webp(render(members[name])))
-    return buffer.getvalue(), Counter(name.split("/")[0] for name in members)
+            archive.writestr(info, images[name])
+    return buffer.getvalue()
 
 
 def resvg_renderer() -> Renderer:
@@ -220,11 +243,14 @@ def resvg_renderer() -> Renderer:
     return render
 
 
-def licenses_markdown(notices: Sequence[Notice], emojibase_version: str) -> str:
-    """Return the text of ``LICENSES.md``."""
+def licenses_markdown(
+    notices: Sequence[Notice], emojibase_version: str, introduction: str = INTRODUCTION
+) -> str:
+    """Return the text of ``LICENSES.md``; ``introduction`` comes first."""
+    licenses = {notice.license for notice in notices}
     return "\n".join(
         [
-            INTRODUCTION,
+            introduction,
             *(_section(notice) for notice in notices),
             "## Classes: emojibase-data",
             "",
@@ -243,9 +269,7 @@ def licenses_markdown(notices: Sequence[Notice], emojibase_version: str) -> str:
             "The Apache License 2.0 is in the LICENSE file of this distribution and at "
             "https://www.apache.org/licenses/LICENSE-2.0.",
             "",
-            "Creative Commons Attribution 4.0 International is at "
-            "https://creativecommons.org/licenses/by/4.0/legalcode.",
-            "",
+            *(CREATIVE_COMMONS if "CC-BY-4.0" in licenses else ()),
         ]
     )
 
@@ -262,7 +286,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         emojibase = Package.find(options.npm_dir, "emojibase-data")
         styles = {domain: Package.find(options.npm_dir, name) for domain, name in STYLES.items()}
         archive, counts = build_archive(styles, kind_of_codepoint(emojibase), resvg_renderer())
-        notices = [_notice(domain, package) for domain, package in styles.items()]
+        notices = [notice_of(domain, package) for domain, package in styles.items()]
         emojibase_version = emojibase.read("package.json")["version"]
     except (BuildError, OSError, tarfile.TarError) as error:
         sys.stderr.write(f"{error}\n")
@@ -275,10 +299,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _notice(domain: str, package: Package) -> Notice:
+def notice_of(domain: str, package: Package, style: str | None = None) -> Notice:
+    """Return the notice of a domain; ``style``: key of its copyright line, if not the domain."""
     about, metadata = package.read("info.json"), package.read("package.json")
     return Notice(
         domain=domain,
+        copyright=COPYRIGHTS[style or domain],
         title=about["name"],
         author=about["author"]["name"],
         source=about["author"]["url"],
@@ -295,7 +321,7 @@ def _section(notice: Notice) -> str:
             f"## `{notice.domain}`: {notice.title}",
             "",
             f"- Author: {notice.author}, {notice.source}",
-            f"- {COPYRIGHTS[notice.domain]}",
+            f"- {notice.copyright}",
             f"- Licence: {notice.license}, {notice.license_url}",
             f"- Taken from the npm package `{notice.package}` {notice.version}",
             "",
@@ -307,20 +333,18 @@ def _normalised(codepoint: str) -> str:
     return codepoint.lower().replace(VARIATION_SELECTOR, "")
 
 
-def _svg(body: str, width: float, height: float) -> str:
+def _svg(body: str, width: float, height: float, side: int) -> str:
     """Wrap an icon's body in a square drawing, centred and with its proportions preserved."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'width="{IMAGE_SIZE}" height="{IMAGE_SIZE}" viewBox="0 0 {width} {height}" '
+        f'width="{side}" height="{side}" viewBox="0 0 {width} {height}" '
         f'color="#000000">{body}</svg>'
     )
 
 
 def _webp(png: bytes) -> bytes:
     with Image.open(io.BytesIO(png)) as image:
-        buffer = io.BytesIO()
-        image.convert("RGB").save(buffer, "WEBP", lossless=True, quality=75, method=6)
-    return buffer.getvalue()
+        return lossless_webp(image.convert("RGB"))
 
 
 if __name__ == "__main__":

@@ -39,11 +39,12 @@ def test_a_target_must_be_chosen() -> None:
 
 
 def test_listing_counts_the_images_of_each_domain(tmp_path: Path) -> None:
-    emoji, *absent = list_datasets(tmp_path)
+    emoji, drawn, *absent = list_datasets(tmp_path)
     assert {each.name for each in absent} == set(STUDY_SETS)
     assert not any(each.complete or each.where for each in absent)
     assert emoji.name == "emoji"
     assert emoji.complete
+    assert (drawn.name, drawn.complete) == ("objects-drawn", True)
     assert {domain.name: domain.images for domain in emoji.domains} == {
         "fluent": 1219,
         "fluent-mono": 1219,

@@ -147,8 +147,6 @@ REESTIMATED = {"arms": ["averaged"], "average_batchnorm": "reestimate"}
         ({"weights": "/w.pth"}, "weights_key", "teacher"),
         ({"tuning": "linear"}, "linear_start", "authors"),
         ({}, "augment_validation", True),
-        ({}, "select_on", "balanced"),
-        ({}, "sampling", "balanced"),
         (ENSEMBLE, "average_from", 51),
         ({**ENSEMBLE, "average_from": 100}, "average_from", 101),
         ({"arms": ["averaged", "ensemble"]}, "average_from", 50),

@@ -14,7 +14,6 @@ from tests.vld_tui.study.made_outcomes import CELLS, SEEDS, TARGETS, result, stu
 from vld_tui.report.accuracy import (
     ONE_SEED,
     OTHER_IMAGES,
-    OTHER_MEASURES,
     TOO_FEW,
     UNLIKE,
     by_target,
@@ -41,7 +40,7 @@ from vld_tui.report.tables import (
 )
 from vld_tui.report.terminal import table_text
 from vld_tui.report.write import latex_table, latex_text
-from vld_tui.study.results.outcomes import Design, Outcome, SelectionValues, Setting
+from vld_tui.study.results.outcomes import Design, Outcome, Setting
 
 HOSTILE = "\\input{x} & 50% $y$ #1_a^b~{<script>alert(1)</script>}\x1b[31m \"' λ ± [q]"
 _DESIGN = Design(("dropout_rate",), ("lr", "weight_decay"))
@@ -385,35 +384,3 @@ def test_a_measure_has_a_table_in_which_runs_of_earlier_versions_have_no_value()
         ["PACS", "sketch", "λ 0.9", "–", "–", "1"],
     ]
     assert measure_tables([result()]) == []
-
-
-def _selected_on_balanced(results: list[Outcome]) -> list[Outcome]:
-    return [
-        msgspec.structs.replace(
-            each, selected_on="balanced", measures={"balanced_accuracy": (0.4, 0.3)},
-            scores=SelectionValues(0.4, {}, 0.3),
-        )
-        for each in results
-    ]  # fmt: skip
-
-
-def test_tables_name_the_measure_that_selected_steps_and_cells() -> None:
-    plain = study()
-    balanced = _selected_on_balanced(list(plain))
-    assert "the one with the best ID accuracy." in by_target(plain).notes[1]
-    assert "the one with the best ID balanced accuracy." in by_target(balanced).notes[1]
-    *_, choices = choice_tables(balanced, _DESIGN)
-    assert {row["method"] for row in records(choices)} == {
-        "ID validation (balanced)", "oracle (balanced)",
-    }  # fmt: skip
-    by_validation = [row for row in records(choices) if "ID" in str(row["method"])]
-    for row in by_validation:
-        assert (row["score"], row["ood_balanced_accuracy"]) == pytest.approx((0.4, 0.3))
-
-
-def test_runs_selected_on_different_measures_are_said_not_to_be_chosen_between() -> None:
-    plain = study()
-    mixed = [*plain[::2], *_selected_on_balanced(list(plain[1::2]))]
-    assert choice_tables(mixed, _DESIGN) == []
-    assert OTHER_MEASURES in by_target(mixed).notes
-    assert "ID accuracy or ID balanced accuracy" in by_target(mixed).notes[1]

@@ -51,6 +51,14 @@ PathArgument = Annotated[
         "files.",
     ),
 ]
+PackagesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[DEB]...",
+        help="objects only: Debian packages (.deb files) to use instead of downloading with apt.",
+        show_default=False,
+    ),
+]
 DomainsOption = Annotated[
     str | None, typer.Option("--domains", metavar="A,B,…", help="Use only these domains.")
 ]
@@ -169,9 +177,15 @@ def tell_listing(listing: DatasetListing, *, as_json: bool) -> None:
     suggest([(shlex.join(words), purpose)])
 
 
-def fetch(ctx: typer.Context, name: PublishedArgument, as_json: JsonOption = False) -> None:
-    """Download from the Hugging Face hub and import. Rerun the command to resume a download."""
-    request = FetchDataset(str(this_home(ctx).datasets), name)
+def fetch(
+    ctx: typer.Context,
+    name: PublishedArgument,
+    packages: PackagesArgument = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Download from the Hugging Face hub, or objects with apt. Rerun to resume a download."""
+    paths = tuple(str(Path(os.path.expanduser(path)).absolute()) for path in packages or ())
+    request = FetchDataset(str(this_home(ctx).datasets), name, paths)
     tell_listing(do_work(request, DatasetListing), as_json=as_json)
 
 
