@@ -59,10 +59,15 @@ class MappedRows:
         """Return rows by their indices, as a copy."""
         taken: Array = self.array[rows]
         self._taken_bytes += taken.nbytes
-        if self._taken_bytes > RESIDENT_BYTES and hasattr(mmap, "MADV_DONTNEED"):
-            self._mapped.madvise(mmap.MADV_DONTNEED)  # pages are read again when needed
-            self._taken_bytes = 0
+        if self._taken_bytes > RESIDENT_BYTES:
+            self.release()
         return taken
+
+    def release(self) -> None:
+        """Release the memory of rows that were read; they are read again when needed."""
+        self._taken_bytes = 0
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._mapped.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)

@@ -195,7 +195,9 @@ def _read(folder: Path, shape: tuple[int, ...]) -> FeatureRows | None:
     if size != int(np.prod(shape)) * np.dtype(np.float32).itemsize:
         return None
     rows = MappedRows(file, np.float32, shape[1:])
-    return rows if word_sum(rows.array) == manifest.word_sum else None
+    is_whole = word_sum(rows.array) == manifest.word_sum
+    rows.release()
+    return rows if is_whole else None
 
 
 def _kept_in_memory(error: OSError, place: Path, needed: int) -> str:

@@ -179,7 +179,8 @@ def _time(
     apart_from = [] if is_same else ["reading the images"]
     preparing_s = model.time - (started.time if is_same else data.time)
     if (features := progress.features) is not None:
-        preparing_s -= features.wall_s  # they are cached now
+        if features.time <= model.time:
+            preparing_s -= features.wall_s  # they are cached now
         if not is_same:
             apart_from.append("computing features")
 

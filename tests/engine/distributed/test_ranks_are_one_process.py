@@ -40,8 +40,10 @@ RUNS: Mapping[str, Mapping[str, object]] = {
     },
     "linear": {
         "tuning": "linear", "linear_start": "authors", "model": "tf_efficientnet_lite0",
-        "optimizer": "sgd",
+        "optimizer": "sgd", "views": None,
     },
+    "views": {"tuning": "linear", "model": "test_vit", "views": 2, "augment_validation": True},
+    "penultimate": {"tuning": "linear", "linear_features": "penultimate", "views": 2},
     "begun-by-two": {"head_steps": 0, "arms": ["averaged"], "target": "none"},
     "begun-by-one": {"head_steps": 0, "arms": ["averaged"]},
 }  # fmt: skip

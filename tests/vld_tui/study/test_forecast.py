@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.protocol import CheckpointSaved, HeadTrained, RunSpec, resolve_spec
+from engine.protocol import CheckpointSaved, FeaturesComputed, HeadTrained, RunSpec, resolve_spec
 from tests.vld_tui.store.told_runs import (
     Teller,
     arm_evaluated,
@@ -70,6 +70,25 @@ def test_the_same_run_takes_as_long_as_it_took(store: Store) -> None:
     assert known.wall_s == pytest.approx(4 + 20 / 2 + 2 * 1)  # preparing, steps, evaluations
     assert (known.wall_from, known.apart_from) == (run, ())
     assert (known.memory_bytes, known.disk_bytes) == (900_000_000, 3_000)
+
+
+def test_features_that_are_cached_are_not_computed_again(store: Store) -> None:
+    linear = resolve_spec({**msgspec.structs.asdict(SPEC), "tuning": "linear", "views": 2})
+    run = store.runs.create(linear)
+    teller = Teller(store.runs.run_dir(run.run_id))
+    computed = FeaturesComputed(done=900, total=900, wall_s=60.0, size_bytes=10)
+    times = (started(), 1000.0), (data_prepared(), 1002.0), (computed, 1062.0)
+    for at, (event, time) in enumerate((*times, (model_prepared(), 1064.0))):
+        teller.writes(numbered(msgspec.structs.replace(event, time=time), at))
+    teller.says(steps_taken(10, 1.5), *evaluated(0, id_accuracy=0.8, ood_accuracy=0.5))
+    teller.says(finished(20, selected_step=10, id_accuracy=0.8, ood_accuracy=0.5))
+    store.live.refresh()
+    known = forecast(store, linear, host=socket.gethostname(), counts=None)
+    assert known.wall_s == pytest.approx(4 + 20 / 2 + 2 * 1)
+    other = msgspec.structs.replace(linear, dataset="other")
+    counts = ImageCounts(domains=5, images=600)
+    elsewhere = forecast(store, other, host=socket.gethostname(), counts=counts)
+    assert elsewhere.apart_from == ("reading the images", "computing features")
 
 
 def test_steps_batches_and_evaluations_scale(store: Store) -> None:
