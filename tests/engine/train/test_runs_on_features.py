@@ -12,7 +12,12 @@ from engine.data import load_data
 from engine.data.transforms import network_input
 from engine.errors import InputError
 from engine.model import build_network
-from engine.model.linear import FrozenNetwork, SideBySide
+from engine.model.linear import (
+    FrozenNetwork,
+    LinearNetwork,
+    PenultimateNetwork,
+    SideBySide,
+)
 from engine.protocol import (
     Evaluated,
     FeaturesComputed,
@@ -32,6 +37,8 @@ LINEAR = {
     "head_steps": 0, "warmup_steps": 0,
 }  # fmt: skip
 PENULTIMATE = {"linear_features": "penultimate", "model": "test_resnet"}
+FEW = 2
+"""Images on which a network is checked when it is built."""
 TWO = {"model": "test_resnet+test_vit"}
 
 
@@ -57,13 +64,17 @@ def test_the_backbone_never_runs_once_features_are_cached(
     )
     run_here(first)
 
-    def fail(*_: object) -> torch.Tensor:
-        raise AssertionError("the backbone ran")
+    def refuse(kind: type[FrozenNetwork]) -> None:
+        original = kind._features
 
-    monkeypatch.setattr(FrozenNetwork, "_features", fail)
-    for kind in FrozenNetwork.__subclasses__():
-        monkeypatch.setattr(kind, "_features", fail)
-    monkeypatch.setattr("engine.model.backbone.check_consistency", lambda *_: None)
+        def few_only(network: FrozenNetwork, images: torch.Tensor) -> torch.Tensor:
+            assert len(images) <= FEW, "the backbone ran"
+            return original(network, images)
+
+        monkeypatch.setattr(kind, "_features", few_only)
+
+    for kind in (LinearNetwork, PenultimateNetwork):
+        refuse(kind)
     run_here(second)
     (computed,), (reused,) = events_of(first), events_of(second)
     assert (computed.done, computed.reused) == (3 * 192, 0)
