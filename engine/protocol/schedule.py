@@ -115,6 +115,11 @@ def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
     if "lr_drops" in given and spec.lr_drops:
         yield from _misfit_of_drops(spec, run)
     yield from _without_effect(spec, given)
+    if "freeze_batchnorm" in given and not spec.freeze_batchnorm and spec.tuning == "linear":
+        yield (
+            "freeze_batchnorm is false, but tuning is 'linear', which trains nothing of the "
+            "network. Drop --no-freeze-batchnorm, or give --tuning full."
+        )
     if "views" in given and spec.views is not None and not reads_views(spec):
         yield (
             f"views is {spec.views}, but tuning is {spec.tuning!r} and head_steps is 0, so nothing "

@@ -195,6 +195,7 @@ def test_networks_side_by_side_give_their_own_features() -> None:
             {"tuning": "linear", "views": 0},
             "views is 0, but must be a whole number above 0, or none. Without views ",
         ),
+        ({"tuning": "linear", "freeze_batchnorm": False}, "which trains nothing of the network"),
         ({"views": 3, "head_steps": 0}, "tuning is 'full' and head_steps is 0"),
         ({"linear_features": "penultimate"}, "linear_features is .* but tuning is 'full'"),
         ({"linear_start": "authors"}, "linear_start is .* but tuning is 'full'"),
