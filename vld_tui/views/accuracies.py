@@ -54,6 +54,8 @@ _NAME_CELLS = 20
 _INTERVAL_CELLS = 12
 _MIN_SPARK_CELLS, _MAX_SPARK_CELLS = 8, 40
 _SAME: Final = 1e-6
+_SHORT_BALANCED: Final = "bal."
+"""Label of balanced accuracy after the name of an arm, where the whole word does not fit."""
 NOT_EVALUATED: Final = "Not evaluated yet."
 _DOMAIN_COLUMNS: Final = (
     Column("domain", rank=1000, shrinks=True, narrowest=8),
@@ -301,13 +303,17 @@ def _plain_row(
 def _balanced_row(
     which: str, style: str, evaluations: Sequence[Judged], best: Judged | None, note: str = ""
 ) -> list[AccuracyRow]:
-    """Return the row of ID or OOD balanced accuracy, if it is known; ID is on plain images."""
+    """Return the row of ID or OOD balanced accuracy, if it is known; ID is on plain images.
+
+    ``which`` ends with ID or OOD; ``note`` is given for arms.
+    """
     place = 0 if which.endswith("ID") else 1
     at_best = None if best is None else value_in(best.measures, BALANCED, place)
     if at_best is None:
         return []
     values = tuple(value_in(each.measures, BALANCED, place) for each in evaluations)
-    return [AccuracyRow(f"{which} {MEASURES[BALANCED].label}", style, values, at_best, note)]
+    label = _SHORT_BALANCED if note else MEASURES[BALANCED].label
+    return [AccuracyRow(f"{which} {label}", style, values, at_best, note)]
 
 
 def _arm_rows(

@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from engine.protocol import (
+    ArmEvaluated,
     CollapseDetected,
     DataPrepared,
     DomainInfo,
@@ -309,6 +310,13 @@ def test_balanced_accuracy_has_rows_of_its_own_and_the_table_fits() -> None:
     assert "ID balanced           40.0%      50.0%  █▁" in text
     assert "OOD balanced              –      30.0%" in text
     assert max(width(line) for line in text.splitlines()) <= 80
+    arm = ArmEvaluated(
+        step=100, arm="averaged", metrics=[], id_accuracy=0.5, ood_accuracy=0.4, is_best=True,
+        wall_s=0.0, measures={"balanced_accuracy": (0.45, 0.35)},
+    )  # fmt: skip
+    text = text_of(training_view(spec, after(*events, arm), now=220.0, cells=80))
+    assert "averaged ID bal.      45.0%      45.0%" in text
+    assert "averaged OOD bal.     35.0%      35.0%" in text
 
 
 def test_the_live_view_shows_speed_time_left_and_the_selected_step() -> None:
