@@ -7,6 +7,7 @@ import tests.environment  # noqa: F401 - before all others, which may read varia
 # isort: split
 import gc
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,12 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector what stays: a million objects, torch's above all."""
+    """Spare the garbage collector what stays, torch's objects above all; compute on one thread."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000)
+    if "torch" in sys.modules:  # as the runs of tests set it, and leave it for later tests
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture
