@@ -11,6 +11,7 @@ import pytest
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.store.told_runs import Teller, evaluation, started, steps_taken
+from tests.warm_processes import WARM_CODE
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.home import Home
 from vld_tui.launch.slurm.settings import read_profile
@@ -66,7 +67,7 @@ Actions(home).change_preferences({"theme": "nord"} if int(number) % 2 else {"ref
 
 def _start(code: str, home: Home, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", code, str(home.path), *arguments],
+        [sys.executable, "-c", f"{WARM_CODE}\n{code}", str(home.path), *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
