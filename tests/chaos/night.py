@@ -139,7 +139,8 @@ class Night:
     def _await_word(self, engine: psutil.Process) -> None:
         """Wait until an engine says something, or is gone."""
         try:
-            log = RunDir(Path(engine.cmdline()[-1])).events
+            folder = [word for word in engine.cmdline() if word][-1]  # blank ends: it was forked
+            log = RunDir(Path(folder)).events
             size = log.stat().st_size if log.exists() else 0
             deadline = time.monotonic() + WORD_S
             while engine.is_running() and time.monotonic() < deadline:
