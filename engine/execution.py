@@ -23,7 +23,7 @@ from torch import Tensor
 from engine.errors import InputError
 from engine.machine.devices import device_name, is_out_of_memory, synchronize
 from engine.machine.processor import OtherPrograms
-from engine.protocol import RunSpec, execution_name
+from engine.protocol import FOLDED, RunSpec, execution_name
 from engine.ranks import ALONE, Ranks
 from engine.rundir import write_atomic
 
@@ -176,8 +176,10 @@ def _measure_at_rest(
         found.append(_measure(candidates, trial_step, tries_folding=tries_folding))
         if not others.disturbed(torch.get_num_threads()):
             return found[-1], False
-    names = found[0].keys() & found[1].keys()
-    return {name: min(each[name] for each in found) for name in names}, True
+    # Both measure the same candidates, but may fold different ones.
+    both = found[0].keys() & found[1].keys()
+    names = {name for each in found for name in each if name.removesuffix(FOLDED) in both}
+    return {name: min(each[name] for each in found if name in each) for name in names}, True
 
 
 def _candidates(spec: RunSpec, device: torch.device, *, can_fold: bool) -> list[Execution]:

@@ -28,6 +28,7 @@ from engine.protocol.combination import (
 from engine.protocol.events import (
     AUGMENTED,
     EVENT_TYPES,
+    FOLDED,
     TERMINAL_EVENTS,
     AnyEvent,
     ArmEvaluated,
@@ -130,6 +131,7 @@ __all__ = [
     "DATASET_DEFAULTS",
     "EVENT_TYPES",
     "FIELDS",
+    "FOLDED",
     "JUDGED",
     "MEASURED_ON",
     "MEASURES",

@@ -174,9 +174,13 @@ class FeaturesComputed(Event, frozen=True, kw_only=True, tag="features_computed"
     notes: tuple[str, ...] = ()
 
 
+FOLDED: Final = " folded"
+"""Suffix of the name of an execution that folds BatchNorm."""
+
+
 def execution_name(precision: str, memory_format: str, folds_batchnorm: bool) -> str:
     """Return the name of a way to compute a training step, the key of ``step_ms``."""
-    return f"{precision} {memory_format}{' folded' if folds_batchnorm else ''}"
+    return f"{precision} {memory_format}{FOLDED if folds_batchnorm else ''}"
 
 
 class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):

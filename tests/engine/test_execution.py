@@ -185,3 +185,24 @@ def test_folding_asked_for_where_statistics_train_is_for_evaluation_only(tmp_pat
     fixed = {"precision": "fp32", "memory_format": "contiguous", "fold_batchnorm": "on"}
     choice = choose_execution(resolve_spec(fixed), CPU, Trial({}), tmp_path, "net")
     assert (choice.execution.folds_training, choice.execution.folds_inference) == (False, True)
+
+
+def test_two_measurements_under_load_may_fold_different_choices(
+    tmp_path: Path, load: list[bool]
+) -> None:
+    load += [True, True]
+
+    class Changing(Trial):
+        """The fastest choice of the first measurement is slow in the second."""
+
+        def __call__(self, execution: Execution) -> float:
+            if self.asked.count("fp32 contiguous") > 2:
+                self.costs = {**self.costs, "fp32 channels_last": 10.0}
+            return super().__call__(execution)
+
+    names = ("fp32 contiguous", "fp32 channels_last")
+    trial = Changing({names[0]: 6.0, names[1]: 2.0, **{f"{each} folded": 1.0 for each in names}})
+    spec = resolve_spec({"precision": "fp32"})
+    choice = choose_execution(spec, CPU, trial, tmp_path / "m.json", "net", can_fold=True)
+    assert choice.step_ms.keys() == trial.costs.keys()
+    assert choice.execution.folds_training
