@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.protocol import evaluation_steps
+from engine.protocol import evaluation_steps, resolve_spec
+from engine.protocol.identity import run_identity
 from tests.vld_tui.study.known_datasets import ask_once
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
@@ -117,6 +118,7 @@ RUNS = {
     "paper-fig2-small": 16, "paper-fig3-small": 32, "paper-fig4-small": 32,
     "paper-fig5-small": 32, "paper-fig6-small": 16, "paper-fig7-small": 8,
     "paper-fig8-small": 32, "paper-fig9-small": 32,
+    "pays-linear": 2 * 4 * 2 * 6 * 2 * 10, "pays-short": 2 * 4 * 3 * 3, "pays-long": 2 * 2 * 2,
 }  # fmt: skip
 
 
@@ -175,6 +177,8 @@ def test_every_preset_has_the_runs_of_its_figure(
     known = {name: find_study(home, name) for name in RUNS}
     assert {name: len(study.specs) for name, study in known.items()} == RUNS
     for name, study in known.items():
+        if not name.startswith("paper"):
+            continue
         is_small = name.endswith("-small")
         assert study.name == name
         assert {spec.recipe for spec in study.specs} == {"default" if is_small else "paper"}
@@ -187,6 +191,24 @@ def test_every_preset_has_the_runs_of_its_figure(
     for scale in ("", "-small"):
         runs = {number: set(known[f"paper-fig{number}{scale}"].identities) for number in (2, 3, 7)}
         assert runs[7] < runs[2] < runs[3], "what one figure ran, another has"
+
+
+def test_presets_of_dropouts_gain_leave_out_every_domain_and_keep_the_default_recipe(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vld_tui.study.define.datasets.work_on_datasets", ask_once)
+    linear, short, long = (find_study(home, f"pays-{name}") for name in ("linear", "short", "long"))
+    assert {spec.target for spec in linear.specs} == {spec.target for spec in short.specs}
+    assert {spec.target for spec in long.specs} == {"photo", "clipart"}
+    assert {spec.views for spec in linear.specs} == {6}
+    assert {spec.head_steps for spec in linear.specs} == {0}
+    usual = resolve_spec({"precision": "fp32", "target": "noto"})
+    (run,) = (
+        spec
+        for spec in short.specs
+        if (spec.dataset, spec.target, spec.dropout_rate, spec.seed) == ("emoji", "noto", 0.9, 0)
+    )
+    assert run_identity(run) == run_identity(usual)
 
 
 def test_a_published_data_set_that_is_not_here_is_taken_to_lie_where_it_will(home: Home) -> None:
