@@ -36,6 +36,9 @@ SPARE_BYTES: Final = 64 * 2**20
 """Free disk space that must remain after writing an entry."""
 LIMIT_SHARE: Final = 0.5
 """Fraction of its disk that the cache may use before unused entries are removed."""
+WAITING_S: Final = 0.5
+"""How often a process that waits for another one checks whether to stop."""
+_TEMPORARY: Final = ".tmp"
 RECENT_S: Final = 24 * 3600.0
 """An entry used more recently may be mapped by a process on another machine and is kept."""
 
@@ -79,8 +82,9 @@ class Found(Generic[T]):
 
 
 def find_or_make(
-    folder: Path, read: Callable[[Path], T | None], make: Callable[[Path], None], needed_bytes: int
-) -> Found[T]:
+    folder: Path, read: Callable[[Path], T | None], make: Callable[[Path], None],
+    needed_bytes: int, while_waiting: Callable[[], None] = lambda: None,
+) -> Found[T]:  # fmt: skip
     """Return an entry, made if it is missing or damaged.
 
     Args:
@@ -88,12 +92,13 @@ def find_or_make(
         read: returns the content of a folder; None if it is missing, damaged or out of date.
         make: writes all files into a new folder, the manifest last; may raise to abort.
         needed_bytes: size of the files.
+        while_waiting: called repeatedly while another process makes it; may raise to abort.
 
     Raises:
         OSError: if it cannot be written, or not read back.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with held(lock_of(folder)):
+    with _held_at_last(lock_of(folder), while_waiting):
         was: Literal["found", "missing", "damaged"] = "damaged" if folder.exists() else "missing"
         content = read(folder)
         if content is not None:
@@ -108,6 +113,19 @@ def find_or_make(
     return Found(content, was)
 
 
+@contextlib.contextmanager
+def _held_at_last(lock: Path, while_waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock during the block, after waiting for it without limit."""
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(held(lock, patience_s=WAITING_S))
+                break
+            except BlockingIOError:
+                while_waiting()
+        yield
+
+
 def lock_of(folder: Path) -> Path:
     """Return the lock file of an entry; it stays when the entry is removed."""
     return folder.with_name(f"{folder.name}.lock")
@@ -115,7 +133,7 @@ def lock_of(folder: Path) -> Path:
 
 def _make(folder: Path, make: Callable[[Path], None], needed_bytes: int) -> None:
     """Write a new folder that replaces the old one."""
-    temporary = folder.with_name(f".{folder.name}.tmp")
+    temporary = folder.with_name(f".{folder.name}{_TEMPORARY}")
     shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process
     make_room(folder, needed_bytes)
     try:
@@ -134,6 +152,7 @@ def make_room(folder: Path, needed_bytes: int) -> None:
         OSError: if it does not fit on the disk; the entry may exceed the limit on its own.
     """
     cache_dir = folder.parent.parent
+    remove_leftovers(cache_dir)
     disk = shutil.disk_usage(folder.parent)
     others = [entry for entry in entries(cache_dir) if entry.folder != folder]
     used = sum(entry.size_bytes for entry in others)
@@ -203,6 +222,14 @@ def remove(entry: Entry) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def remove_leftovers(cache_dir: Path) -> None:
+    """Remove what killed processes have left of entries that they were making."""
+    for temporary in cache_dir.glob(f"*/.*{_TEMPORARY}"):
+        folder = temporary.with_name(temporary.name[1:].removesuffix(_TEMPORARY))
+        with contextlib.suppress(OSError), held(lock_of(folder), patience_s=0):
+            shutil.rmtree(temporary)
 
 
 def checksum(file: Path, rows: int, row_bytes: int) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.cache import Entry, entries, remove
+from engine.cache import Entry, entries, remove, remove_leftovers
 from engine.datasets.cache import cached_images
 from engine.datasets.card import read_card
 from engine.datasets.catalog import describe, find_image_set, list_datasets
@@ -75,7 +75,9 @@ def _list_cache(request: ListCache, _report: Reporter) -> list[CacheEntry]:
 
 
 def _remove_cache(request: RemoveCache, _report: Reporter) -> list[CacheEntry]:
-    wanted = [each for each in entries(Path(request.cache_dir)) if each.folder.name in request.keys]
+    cache_dir = Path(request.cache_dir)
+    remove_leftovers(cache_dir)
+    wanted = [each for each in entries(cache_dir) if each.folder.name in request.keys]
     return [_described(each) for each in wanted if remove(each)]
 
 

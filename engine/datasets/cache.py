@@ -14,6 +14,7 @@ import os
 import shutil
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -121,7 +122,8 @@ def cached_images(
     folder = root / cache_key(image_set, image_size)
     needed = len(image_set) * image_size * image_size * CHANNELS
     try:
-        return find_or_make(folder, read, make, needed).content
+        waiting = partial(on_progress, 0, len(image_set))
+        return find_or_make(folder, read, make, needed, waiting).content
     except OSError as error:
         raise _cannot_write(root, error, needed + SPARE_BYTES) from None
 

@@ -173,7 +173,9 @@ def _array(
         write_atomic(into / MANIFEST, msgspec.json.encode(manifest))
 
     try:
-        entry = find_or_make(folder, lambda path: _read(path, shape), make, needed)
+        entry = find_or_make(
+            folder, lambda path: _read(path, shape), make, needed, lambda: on_progress(0, shape[0])
+        )
     except OSError as error:
         note = _kept_in_memory(error, folder.parent, needed * arrays_left)
         array = np.zeros(shape, dtype=np.float32)

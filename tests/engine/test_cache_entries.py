@@ -79,3 +79,26 @@ def test_entries_are_described_even_when_damaged(tmp_path: Path) -> None:
     assert found["c"].size_bytes == 1000
     assert all(remove(entry) for entry in found.values())
     assert keys(tmp_path) == set()
+
+
+def test_waiting_for_another_process_can_be_aborted(tmp_path: Path) -> None:
+    folder = tmp_path / "images" / "a"
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    add(tmp_path, "b")
+    with held(lock_of(folder)), pytest.raises(KeyboardInterrupt):
+        find_or_make(folder, read, make, ENTRY_BYTES, stop)
+    assert find_or_make(folder, read, make, ENTRY_BYTES, stop).was == "missing"
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    left, busy = tmp_path / "features" / ".left.tmp", tmp_path / "images" / ".busy.tmp"
+    for folder in (left, busy):
+        folder.mkdir(parents=True)
+        (folder / "content.bin").write_bytes(bytes(1000))
+    with held(lock_of(tmp_path / "images" / "busy")):
+        add(tmp_path, "a")
+    assert not left.exists()
+    assert busy.exists()
