@@ -12,8 +12,10 @@ network is written.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Final
 
@@ -127,11 +129,12 @@ def find_pairs(module: nn.Module, forwards: Iterable[Callable[[], Tensor]]) -> t
 
 @dataclass(frozen=True, eq=False)
 class _Operation:
-    """An operation of a forward pass."""
+    """An operation of a forward pass, and the BatchNorm whose ``forward`` made it, if any."""
 
     kind: Any
     arguments: Sequence[Any]
     result: Any
+    norm: nn.Module | None
 
 
 class _Observer(TorchDispatchMode):
@@ -141,19 +144,44 @@ class _Observer(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self._readers: dict[int, list[_Operation]] = {_memory(each): [] for each in tensors}
         self._outputs: list[Tensor] = []
+        self._norm: nn.Module | None = None
 
     def __torch_dispatch__(
         self, kind: Any, _types: Any, arguments: Any = (), options: Any = None
     ) -> Any:
         """Run an operation and record it."""
         result = kind(*arguments, **(options or {}))
-        operation = _Operation(kind, arguments, result)
+        operation = _Operation(kind, arguments, result, self._norm)
         for memory in _memories((arguments, options)) & self._readers.keys():
             self._readers[memory].append(operation)
         if kind is torch.ops.aten.convolution.default:
             self._outputs.append(result)  # kept, so that its memory is not used again
             self._readers[_memory(result)] = []
         return result
+
+    @contextlib.contextmanager
+    def watching(self, norms: Sequence[nn.Module]) -> Iterator[None]:
+        """During the block, note in which of these layers an operation is made.
+
+        A layer's ``forward`` is replaced as by :class:`Folded`, which has no effect on a network
+        that passes the layer's statistics to a function of its own.
+        """
+
+        def forward(norm: Any, images: Tensor) -> Tensor:
+            self._norm = norm
+            try:
+                normalised: Tensor = type(norm).forward(norm, images)
+            finally:
+                self._norm = None
+            return normalised
+
+        for norm in norms:
+            norm.__dict__["forward"] = partial(forward, norm)
+        try:
+            yield
+        finally:
+            for norm in norms:
+                norm.__dict__.pop("forward", None)
 
     def only_reader(self, *tensors: Tensor | None) -> _Operation | None:
         """Return the operation that alone reads all of these tensors; None if there is none."""
@@ -166,14 +194,20 @@ class _Observer(TorchDispatchMode):
 def _pairs_in(module: nn.Module, forward: Callable[[], Tensor]) -> list[Pair]:
     """Return the pairs that one forward pass shows."""
     observer = _Observer([*module.parameters(), *module.buffers()])
-    with torch.no_grad(), observer:
+    layers: list[Any] = [
+        each
+        for each in module.modules()
+        if type(each) in _REMAINDERS and "forward" not in vars(each)  # computes as its type does
+    ]
+    with torch.no_grad(), observer, observer.watching(layers):
         results = _memories(forward())
-    norms: dict[_Operation | None, Any] = {}
-    for norm in module.modules():
-        if type(norm) in _REMAINDERS and not norm.training:
-            vectors: Any = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-            if vectors[0] is not None:
-                norms[observer.only_reader(*vectors)] = norm
+    norms: dict[_Operation, Any] = {}
+    for norm in layers:
+        if norm.training or norm.running_mean is None:
+            continue
+        reader = observer.only_reader(norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        if reader is not None and reader.norm is norm:
+            norms[reader] = norm
     pairs = []
     for convolution in module.modules():
         if not (isinstance(convolution, nn.Conv2d) and type(convolution) in _CONVOLUTIONS):

@@ -233,6 +233,11 @@ def by_function(block: Block, images: Tensor) -> Any:
     return output + F.conv2d(images, block.convolution.weight, padding=1)
 
 
+def normalised_by_function(block: Block, images: Tensor) -> Any:
+    norm, output = block.norm, block.convolution(images)
+    return F.batch_norm(output, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+
+
 def decayed(block: Block, images: Tensor) -> Any:
     return block.norm(block.convolution(images)) * block.convolution.weight.norm()
 
@@ -258,8 +263,8 @@ def test_the_blocks_of_these_tests_fold_if_nothing_else_reads_them() -> None:
 
 @pytest.mark.parametrize(
     "use",
-    [twice, added_before, changed_before, seen_from_another_side, two_norms, by_function, decayed,
-     returned],
+    [twice, added_before, changed_before, seen_from_another_side, two_norms, by_function,
+     normalised_by_function, decayed, returned],
 )  # fmt: skip
 def test_what_is_read_by_more_than_its_batchnorm_is_left_alone(
     use: Callable[[Block, Tensor], Any],
