@@ -13,6 +13,7 @@ import contextlib
 import errno
 import mmap
 import os
+import resource
 import shutil
 import time
 import zlib
@@ -32,6 +33,8 @@ CHECKED_BYTES: Final = 256 * 2**20
 """Maximum bytes read to verify an array: all of a small one, evenly spaced rows of a large one."""
 RESIDENT_BYTES: Final = 64 * 2**20
 """Bytes read from a mapping after which its memory is released."""
+SPARE_FILES: Final = 256
+"""Files that a process may open in addition to mapped ones."""
 SPARE_BYTES: Final = 64 * 2**20
 """Free disk space that must remain after writing an entry."""
 LIMIT_SHARE: Final = 0.5
@@ -71,6 +74,17 @@ class MappedRows:
         self._taken_bytes = 0
         if hasattr(mmap, "MADV_DONTNEED"):
             self._mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def allow_mappings(count: int) -> None:
+    """Raise this process's limit of open files, if possible: a mapped file counts as open."""
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + SPARE_FILES
+    if most != resource.RLIM_INFINITY:
+        wanted = min(wanted, most)
+    if limit != resource.RLIM_INFINITY and limit < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 @dataclass(frozen=True)

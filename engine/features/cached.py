@@ -24,7 +24,7 @@ import timm
 import torch
 from torch import Tensor
 
-from engine.cache import MANIFEST, SPARE_BYTES, MappedRows, find_or_make, word_sum
+from engine.cache import MANIFEST, SPARE_BYTES, MappedRows, allow_mappings, find_or_make, word_sum
 from engine.data import FeatureRows, FrozenFeatures, RowsInMemory, RunData
 from engine.data.batches import send
 from engine.data.frozen import Indices, Rows
@@ -119,6 +119,7 @@ def cached_features(
     """
     source = _Source(network, data, execution, transforms, batch_size)
     wanted = [None, *range(views)]
+    allow_mappings(len(wanted))
     count, computed = len(data.image_set), 0
     keys = _Keys.of(network, data, model, transforms, device)
     arrays: list[FeatureRows] = []

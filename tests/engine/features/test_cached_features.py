@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -229,6 +230,19 @@ def test_a_cache_that_cannot_be_written_keeps_features_in_memory(
     (tmp_path / "cache" / "features").write_text("")
     (note,) = compute(data, tmp_path).notes
     assert "cannot be written: File exists" in note
+
+
+def test_more_views_than_files_that_may_be_open(data: RunData, tmp_path: Path) -> None:
+    compute(data, tmp_path, views=0)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = psutil.Process().num_fds() + 20
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, limits[1]))
+    try:
+        found = compute(data, tmp_path, views=30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert found.notes == ()
+    assert len(files(tmp_path)) == 31
 
 
 def test_a_disk_that_fills_while_writing_leaves_nothing(
