@@ -38,7 +38,7 @@ def fetch_dataset(request: FetchDataset, report: Reporter) -> DatasetListing:
             f"cannot fetch {request.name!r}.{nearest(request.name, STUDY_SETS)} Available: "
             f"{', '.join(STUDY_SETS)}. For your own images: vld data add NAME PATH"
         )
-    check_name(request.name, folder)
+    check_name(request.name, folder, instead="To fetch it again, remove it first")
     downloads = folder.with_name(f".{folder.name}.download")
     if study_set.debian_package is not None:
         with staged(folder) as stage:

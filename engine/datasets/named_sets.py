@@ -88,13 +88,20 @@ def _cannot_write(folder: Path, error: OSError) -> DataError:
     return DataError(f"{folder} cannot be written: {error}.")
 
 
-def check_name(name: str, folder: Path, *, takes_over: str | None = None) -> None:
+def check_name(
+    name: str,
+    folder: Path,
+    *,
+    takes_over: str | None = None,
+    instead: str = "Choose another name, or remove it",
+) -> None:
     """Check that a data set name is valid and free.
 
     Args:
         name: of the data set.
         folder: its future folder.
         takes_over: data set that is replaced or renamed, whose name counts as free.
+        instead: what the command can do if the name is taken, ending with removing the data set.
 
     Raises:
         DataError: if not, or if it differs from another name only in case.
@@ -118,8 +125,7 @@ def check_name(name: str, folder: Path, *, takes_over: str | None = None) -> Non
         if other != name:
             raise DataError(f"{name} differs only in case from {other}. Choose another name.")
         raise DataError(
-            f"A data set named {name} already exists. Choose another name, replace it with "
-            f"--replace, or remove it with: vld data rm {name}"
+            f"A data set named {name} already exists. {instead} with: vld data rm {name}"
         )
 
 

@@ -50,7 +50,12 @@ def add_dataset(request: AddDataset, report: Reporter) -> DatasetListing:
             behind.
     """
     folder = Path(request.root) / request.name
-    check_name(request.name, folder, takes_over=request.name if request.replaces else None)
+    check_name(
+        request.name,
+        folder,
+        takes_over=request.name if request.replaces else None,
+        instead="Choose another name, replace it with --replace, or remove it",
+    )
     if request.replaces:
         check_replaceable(folder)
         if Path(request.path).is_relative_to(folder):

@@ -175,7 +175,8 @@ def test_a_set_is_renamed(root: Path, images: Path) -> None:
 @pytest.mark.parametrize(
     ("new", "reason"),
     [
-        ("other", "A data set named other already exists"), ("Other", "only in case from other"),
+        ("other", "already exists. Choose another name, or remove it with: "),
+        ("Other", "only in case from other"),
         ("PACS", "is the name of a published data set"), ("pets", "is already named"),
         ("a b", "is not a valid data set name"), ("emoji", "is an embedded data set"),
     ],

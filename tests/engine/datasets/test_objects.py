@@ -100,8 +100,10 @@ def test_photographs_of_a_package_join_the_embedded_drawings(root: Path, deb: Pa
     assert pixels.shape == (128, 128, 3)
     assert (pixels[[0, -1]] == 255).all()
     assert pixels[64].min() < 100
-    with pytest.raises(DataError, match="A data set named objects already exists"):
+    with pytest.raises(DataError, match="A data set named objects already exists") as error:
         fetch(root, deb)
+    assert "To fetch it again, remove it first with: vld data rm objects" in str(error.value)
+    assert "--replace" not in str(error.value)
 
 
 def test_copies_drawings_and_other_folders_are_left_out(root: Path, tmp_path: Path) -> None:

@@ -51,11 +51,12 @@ def test_what_is_cached_is_listed_and_removed(vld: Vld, images: Path) -> None:
     assert (asked.exit_code, "Pass --yes to confirm." in asked.stderr) == (2, True)
     assert len(vld.json("data", "cache", "pets", "--remove", "--yes")) == 2
     none_left = vld("data", "cache", "pets", "--remove", "--yes")
-    assert "nothing of pets is cached" in none_left.stderr
+    assert "pets has no cached images or features" in none_left.stderr
     assert len(vld.json("data", "cache", "--remove", "--yes")) == 1
     assert vld.json("data", "cache") == []
-    refused = vld("data", "cache", "--image-size", "32")
-    assert (refused.exit_code, "need a data set" in refused.stderr) == (2, True)
+    for words in (("--image-size", "32"), ("pets", "--remove", "--image-size", "32")):
+        refused = vld("data", "cache", *words)
+        assert (refused.exit_code, "only apply to decoding" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

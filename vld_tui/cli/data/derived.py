@@ -113,7 +113,9 @@ def cache(
     """
     if removes or what is None:
         if image_size is not None or layout != "auto":
-            raise CommandError("--image-size and --layout need a data set to decode.")
+            raise CommandError(
+                "--image-size and --layout only apply to decoding a data set: vld data cache NAME"
+            )
         if removes:
             _remove_cached(ctx, what, yes=yes, as_json=as_json)
         else:
@@ -152,7 +154,9 @@ def _remove_cached(ctx: typer.Context, what: str | None, *, yes: bool, as_json: 
     name = what if what is None else Path(what).expanduser().name
     found = do_work(ListCache(str(home.cache), name), list[CacheEntry])
     if name is not None and not found:
-        raise CommandError(f"nothing of {name} is cached. List what is with: vld data cache")
+        raise CommandError(
+            f"{name} has no cached images or features. List what is cached with: vld data cache"
+        )
     if found and not yes:
         for line in cache_table(found, cells=terminal_cells()):
             say(line, to_stderr=True)
