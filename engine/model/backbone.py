@@ -30,6 +30,7 @@ from engine.model.network import FineTunedNetwork
 from engine.model.tensor_file import features_read
 from engine.model.weights import (
     PACKAGED_WEIGHTS,
+    SCALES,
     FileWeights,
     keep_last_layer,
     load_from_file,
@@ -128,7 +129,7 @@ def build_network(
         features = features_read(tuning, linear_start, linear_features)
         reads_the_same = taken.card is None or taken.card.features == features
         if isinstance(module, LinearNetwork) and reads_the_same:
-            module.take_scales(taken.saved("scales"))
+            module.take_scales(taken.saved(SCALES))
         loaded = keep_last_layer(head, taken, class_names, features)
     network = FineTunedNetwork(module=module, head=head, mean=mean, std=std, loaded=loaded)
     check_consistency(network, model, image_size)

@@ -21,6 +21,9 @@ from engine.model.weight_names import Fit, Wanted, closest, readings
 from engine.protocol import LoadedWeights, PastTraining
 from engine.text import listed
 
+SCALES: Final = "scales"
+"""Name of the feature weights of linear tuning in a file."""
+
 NETWORK: Final = "network."
 """Prefix of the network's tensors in a last checkpoint."""
 COMMON_NETWORKS: Final = (
@@ -66,9 +69,10 @@ class FileWeights:
         tensors = self.file.entries[0].tensors
         return tensors.get(NETWORK + name, tensors.get(name))
 
-    def report(self, last_layer: str, *, is_kept: bool) -> LoadedWeights:
-        """Return the description of what was loaded."""
+    def report(self, last_layer: str, *, is_kept: bool, used: Sequence[str] = ()) -> LoadedWeights:
+        """Return the description of what was loaded; ``used`` are tensors outside the backbone."""
         fit, wanted = self.fit, self.wanted
+        own = {*used, *(NETWORK + name for name in used)}
         backbone = {name for name in wanted.shapes if not name.startswith(wanted.last_layers)}
         prefixes = "" if not fit.prefixes else ".".join(fit.prefixes) + "."
         return LoadedWeights(
@@ -81,7 +85,9 @@ class FileWeights:
             other_entries=list(self.others),
             matched=len(backbone & fit.tensors.keys()) + (2 if is_kept else 0),
             missing=sorted(backbone - fit.tensors.keys()),
-            unexpected=sorted([*fit.outside, *(prefixes + n for n in fit.unexpected(wanted))]),
+            unexpected=sorted(
+                {*fit.outside, *(prefixes + n for n in fit.unexpected(wanted))} - own
+            ),
             last_layer=last_layer,
             is_kept=is_kept,
             training=None if self.card is None else _past(self.card),
@@ -176,17 +182,18 @@ def keep_last_layer(
     place = {name: at for at, name in enumerate(card.classes)}
     if lacking := [name for name in classes if name not in place]:
         which = "other classes" if len(lacking) == len(classes) else _classes_not_known(lacking)
-        return taken.report(f"new: {which}", is_kept=False)
+        return taken.report(f"new: {which}", is_kept=False, used=[SCALES])
     prefix = "head." if card.tuning == "linear" else taken.wanted.last_layers[0]
     weight, bias = taken.saved(prefix + "weight"), taken.saved(prefix + "bias")
     expected = (len(card.classes), head.in_features)
     if weight is None or bias is None or tuple(weight.shape) != expected:
-        return taken.report("new: the file has no matching one", is_kept=False)
+        return taken.report("new: the file has no matching one", is_kept=False, used=[SCALES])
     rows = [place[name] for name in classes]
     with torch.no_grad():
         head.weight.copy_(weight[rows])
         head.bias.copy_(bias[rows])
-    return taken.report(_kept(classes, card.classes), is_kept=True)
+    used = [SCALES, prefix + "weight", prefix + "bias"]
+    return taken.report(_kept(classes, card.classes), is_kept=True, used=used)
 
 
 def _past(card: NetworkCard) -> PastTraining:

@@ -208,6 +208,8 @@ def test_a_linearly_tuned_network_is_continued_with_its_features(make_run: MakeR
     saved = load_file(first.best_checkpoint)
     assert again.module.state_dict().keys() == saved.keys()
     assert all(torch.equal(each, saved[name]) for name, each in again.module.state_dict().items())
+    assert again.loaded is not None
+    assert (again.loaded.is_kept, again.loaded.unexpected) == (True, [])
     full = build_network(
         "tf_efficientnet_lite0", classes=3, weights=str(first.best_checkpoint), image_size=32,
         seed=1, class_names=SMALL_CLASSES,
