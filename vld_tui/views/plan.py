@@ -200,7 +200,9 @@ def _method(spec: RunSpec) -> str:
     if spec.arms:
         parts.append(f"also {' and '.join(spec.arms)}")
     if spec.head_steps:
-        parts.append(f"last layer first, {plural(spec.head_steps, 'step')}")
+        views = f" on {plural(spec.views, 'cached view')} of each image" if spec.views else ""
+        on_views = views if spec.tuning == "full" else ""
+        parts.append(f"last layer first, {plural(spec.head_steps, 'step')}{on_views}")
     return _SEPARATOR.join(parts)
 
 
@@ -319,7 +321,7 @@ def forecast_text(forecast: Forecast, *, runs: int = 1) -> Text:
     if runs > 1:
         text.append(f", {duration(runs * forecast.wall_s)} for {runs}")
     if forecast.apart_from:
-        text.append(f", not counting {' and '.join(forecast.apart_from)}")
+        text.append(f", not counting {', '.join(forecast.apart_from)}")
     if forecast.memory_bytes is not None:
         device = forecast.wall_from.device or "cpu"
         kind = "memory" if device == "cpu" else "main memory"

@@ -259,6 +259,21 @@ def test_arrows_walk_from_line_to_line_and_unfold_groups() -> None:
     use_form(use)
 
 
+def test_long_help_is_complete_and_does_not_hide_the_field() -> None:
+    async def use(form: Form) -> None:
+        await form.unfold("method")
+        for name in ("views", "scale_head_lr"):
+            form.app.screen.query_one(f"#{name}").focus()
+            await form.wait()
+            shown = "\n".join(screen_lines(form.app))
+            help_text = shown.rpartition("────")[2]
+            assert form.focused == name
+            assert {"views": "or none]", "scale_head_lr": "false]"}[name] in help_text
+            assert f"\n   {name.replace('_', '-')} " in shown
+
+    use_form(use, size=(80, 24))
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)], ids=lambda size: f"{size[0]}")
 def test_the_form_looks_as_it_did(size: tuple[int, int], snapshot: SnapshotAssertion) -> None:
     shown: list[str] = []

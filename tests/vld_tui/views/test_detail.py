@@ -276,9 +276,10 @@ def test_disk_is_told_by_another_machines_run_too() -> None:
 
 def test_what_was_not_measured_is_named() -> None:
     run = make_run(0, name="run\x1b[31m", device="cuda:0")
-    known = Forecast(60, run, ("reading the images",), 2**30)
+    known = Forecast(60, run, ("reading the images", "training the last layer first"), 2**30)
     assert forecast_text(known).plain == (
-        "about 1m 00s, not counting reading the images · 1.0 GiB of main memory"
+        "about 1m 00s, not counting reading the images, training the last layer first"
+        " · 1.0 GiB of main memory"
         "  from run␛[31m on this machine, same network and image size · disk unknown"
     )
     assert "memory unknown" in forecast_text(Forecast(60, run)).plain

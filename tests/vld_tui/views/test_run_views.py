@@ -439,6 +439,14 @@ def test_the_plan_tells_what_trains_and_what_is_measured_beside_it() -> None:
     assert rows["target"] == "fluent-mono · noto left out as well"
 
 
+def test_the_plan_shows_the_views_that_the_last_layer_trains_on() -> None:
+    spec = resolve_spec({"views": 3, "head_steps": 5})
+    method = dict(plan_rows(spec, Progress()))["method"]
+    assert method.endswith("last layer first, 5 steps on 3 cached views of each image")
+    linear = resolve_spec({"tuning": "linear", "views": 3, "head_steps": 5})
+    assert dict(plan_rows(linear, Progress()))["method"].count("3 cached views") == 1
+
+
 @pytest.mark.parametrize(
     ("loaded", "line"),
     [

@@ -63,6 +63,12 @@ PATIENCE_S: Final = 0.25
 class _Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
     """The lines; arrow keys move the focus instead of scrolling."""
 
+    def on_resize(self) -> None:
+        """Keep the focused line in view, as the help below has more or fewer lines."""
+        focused = self.screen.focused
+        if focused is not None and self in focused.ancestors:
+            self.call_after_refresh(focused.scroll_visible, animate=False)
+
 
 class NewRun(AskingScreen):
     """A form of every field; returns the runs to start, or None."""
@@ -75,7 +81,8 @@ class NewRun(AskingScreen):
     NewRun _Fields { height: 1fr; scrollbar-size-vertical: 1; }
     NewRun #plan { height: auto; }
     NewRun #foot { height: auto; border-top: solid $boost; padding: 0 2; }
-    NewRun #hint, NewRun #forecast { height: 2; }
+    NewRun #hint { height: auto; min-height: 2; max-height: 5; }
+    NewRun #forecast { height: 2; }
     NewRun #verdict { height: auto; max-height: 4; }
     NewRun Footer { background: $panel; }
     """
