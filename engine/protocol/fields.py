@@ -87,7 +87,7 @@ def about(
             that stored runs with larger values stay readable.
         only_with: another field and its value (or item) that this field needs to have an effect.
         completion: kind of shell completions, if not the choices.
-        hint: sentence after the refusal of a value.
+        hint: sentence after the refusal of a value that is not of the type or too small.
     """
     unknown = set(roles.split()).difference(get_args(Role))
     if unknown:
@@ -184,7 +184,8 @@ class FieldInfo(msgspec.Struct, frozen=True, kw_only=True):
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
             raise self._refusal(value, self.allowed.replace("a number", "a finite number", 1))
         if self.most is not None and any(number > self.most for number in numbers):
-            raise self._refusal(value, f"at most {self.most:,.0f}")
+            most = f"{self.most:,.0f}"
+            raise SpecError(f"{self.name} is {_shown(value)}, but must be at most {most}.")
         try:
             converted = msgspec.convert(value, self.type)
         except msgspec.ValidationError:

@@ -109,11 +109,13 @@ def test_no_field_takes_an_absurd_number_or_one_of_another_type(name: str, value
         ("steps", 10**20, "steps is 100000000000000000000, but must be at most 1,000,000,000."),
         ("grad_clip", float("inf"), "but must be a finite number above 0, or none."),
         ("lr_drops", [5, 10**12], "lr_drops is '5,1000000000000', but must be at most"),
+        ("views", 10_001, "views is 10001, but must be at most 1,000."),
     ],
 )
 def test_the_refusal_of_a_number_says_what_is_allowed(name: str, value: object, words: str) -> None:
-    with pytest.raises(SpecError, match=re.escape(words)):
+    with pytest.raises(SpecError, match=re.escape(words)) as caught:
         FIELDS[name].check(value)
+    assert "nothing to train on" not in str(caught.value)  # the hint for too small numbers
 
 
 def test_a_spec_file_with_a_number_beyond_all_floats_is_damaged() -> None:
