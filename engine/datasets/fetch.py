@@ -84,12 +84,13 @@ def _make_objects(
     photographs = package_images(PHOTO, package, progress_of(report, "reading", "MiB", 2**20))
     if not photographs:
         raise DataError(f"{package.path} (version {package.version}) has no known photographs.")
-    for path, content in photographs.items():
-        file = stage / IMAGES / "photo" / path
+    images = {f"photo/{path}": content for path, content in photographs.items()}
+    with zipfile.ZipFile(ARCHIVE) as drawings:
+        images |= {name: drawings.read(name) for name in drawings.namelist()}
+    for path, content in images.items():
+        file = stage / IMAGES / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-    with zipfile.ZipFile(ARCHIVE) as drawings:
-        drawings.extractall(stage / IMAGES)
     origin = f"Debian package {package.name} {package.version} and objects-drawn"
     card = DatasetCard(request.name, IMAGES, origin=origin, licenses=OBJECTS_LICENSES)
     return _registered(card, request, stage, package.path)

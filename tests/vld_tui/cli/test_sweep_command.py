@@ -201,7 +201,7 @@ def test_studies_are_listed_with_their_progress(vld: Vld, file: str) -> None:
     assert told[1] == line
     listed = vld("sweep", "ls").stdout.splitlines()
     assert line in listed
-    assert "  paper-fig3  Which dropout rate? (figure 3)" in listed
+    assert "  paper-fig3   Which dropout rate? (figure 3)" in listed
     record = vld.json("sweep", "ls")
     assert record["launched"][1]["queued"] == 8
     assert "problem" in record["launched"][0]
