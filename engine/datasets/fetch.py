@@ -97,10 +97,10 @@ def _make_objects(
 
 
 def _given_package(paths: tuple[str, ...], report: Reporter) -> DebianPackage | None:
-    """Return the package of photographs among the given ones, if any.
+    """Return the package of photographs among the given ones; None if none is given.
 
     Raises:
-        DataError: if one of them is another package or unusable.
+        DataError: if it is not among them, or one of them is another package or unusable.
     """
     given = None
     for path in paths:
@@ -111,6 +111,11 @@ def _given_package(paths: tuple[str, ...], report: Reporter) -> DebianPackage | 
             given = package
         else:
             raise DataError(f"{path} is the Debian package {package.name}, not {PHOTO.package}.")
+    if paths and given is None:
+        raise DataError(
+            f"{paths[0]} has no photographs. Add the file of the package {PHOTO.package}, or "
+            "give no file to download it."
+        )
     return given
 
 

@@ -132,6 +132,8 @@ def test_the_package_of_clip_art_is_not_needed(root: Path, deb: Path, tmp_path: 
     clipart = write(tmp_path, package({}, "openclipart-png"), "clipart.deb")
     assert counts(fetch(root, clipart, deb, notes=notes))["photo"] == 14
     assert notes == [f"{clipart} is not needed: its drawings are part of this program."]
+    with pytest.raises(DataError, match="has no photographs. Add the file of the package"):
+        fetch(root.parent / "second", clipart)
 
 
 @pytest.mark.parametrize("compression", ["gz", "bz2"])
