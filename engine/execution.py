@@ -177,8 +177,8 @@ def _measure_at_rest(
         if not others.disturbed(torch.get_num_threads()):
             return found[-1], False
     # Both measure the same candidates, but may fold different ones.
-    both = found[0].keys() & found[1].keys()
-    names = {name for each in found for name in each if name.removesuffix(FOLDED) in both}
+    first, second = ({name.removesuffix(FOLDED) for name in each} for each in found)
+    names = {name for each in found for name in each if name.removesuffix(FOLDED) in first & second}
     return {name: min(each[name] for each in found if name in each) for name in names}, True
 
 

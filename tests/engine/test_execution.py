@@ -206,3 +206,12 @@ def test_two_measurements_under_load_may_fold_different_choices(
     choice = choose_execution(spec, CPU, trial, tmp_path / "m.json", "net", can_fold=True)
     assert choice.step_ms.keys() == trial.costs.keys()
     assert choice.execution.folds_training
+
+
+def test_folding_the_user_fixed_is_chosen_under_load_too(tmp_path: Path, load: list[bool]) -> None:
+    load += [True, True]
+    spec = resolve_spec({"fold_batchnorm": "on"})
+    trial = Trial({f"{name} folded": ms for name, ms in FAST_BF16.items()})
+    choice = choose_execution(spec, CPU, trial, tmp_path / "m.json", "net", can_fold=True)
+    assert choice.under_load
+    assert choice.execution.name == "bf16 channels_last folded"

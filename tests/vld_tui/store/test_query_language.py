@@ -244,7 +244,7 @@ def test_a_query_that_means_nothing_says_which_part(text: str, message: str) -> 
         ("runing", "No run has 'runing'"),
         ("stopped", "Did you mean status:stopped?"),
         ("colapsed", "Did you mean collapsed"),
-        ("lr", "lr is a field: use lr=VALUE"),
+        ("optimizer", "optimizer is a field: use optimizer=VALUE"),
         ("seed=1 or zzz", "No run has 'zzz'"),
         ("not zzz", "No run has 'zzz'"),
     ],
