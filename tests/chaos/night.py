@@ -51,6 +51,7 @@ class Night:
     kills: Counter[str] = field(default_factory=Counter)
     torn_saves: int = 0
     complaints: list[str] = field(default_factory=list)
+    _awaits_engine: bool = False
 
     def pass_by(self, kills: int) -> None:
         """Kill processes so many times while others start them again; runs are added as needed."""
@@ -120,8 +121,11 @@ class Night:
         self.household.commands.clear()
 
     def _kill_one(self) -> None:
-        (kind,) = self.chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
+        # Engines live briefly; if others were hit instead of waiting for one, few would be.
+        kinds = {ENGINE: 1.0} if self._awaits_engine else WEIGHTS
+        (kind,) = self.chance.choices(list(kinds), list(kinds.values()))
         alive = [each for found, each in self.household.processes() if found == kind]
+        self._awaits_engine = kind == ENGINE and not alive
         if not alive:
             time.sleep(10 * _POLL_S)
             return
