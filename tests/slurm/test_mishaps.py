@@ -81,7 +81,7 @@ def test_a_node_that_was_given_up_for_lost_does_no_run_twice(own: Login) -> None
         "utils.JobPaths.move_temporary_file",  # sbatch has answered, no job finds its runs
         "submit.Cluster._give",
         "submit.Cluster.submit",
-        "submit.record",
+        "submit.record_batch",
     ],
 )
 def test_who_dies_while_submitting_leaves_nothing_that_is_submitted_twice(
