@@ -188,11 +188,14 @@ def _unwritable(home: Home, reason: str) -> HomeError:
     )
 
 
+def absolute_path(given: str | Path) -> Path:
+    """Return a path that the user gave, with ``~`` expanded; ``~`` of an unknown user is kept."""
+    return Path(os.path.expanduser(given)).absolute()
+
+
 def _resolve(option: Path | None) -> Path:
-    if option is not None:
-        return option.expanduser().absolute()
-    if named := os.environ.get(HOME_VARIABLE):
-        return Path(named).expanduser().absolute()
+    if given := option or os.environ.get(HOME_VARIABLE):
+        return absolute_path(given)
     import platformdirs
 
     return platformdirs.user_data_path("vld-tui")
@@ -210,7 +213,7 @@ def database_of(home: Path) -> Path:
     named = os.environ.get(DATABASES_VARIABLE)
     if not named and (inside.exists() or not is_on_network(home)):
         return inside
-    folder = Path(named).expanduser().absolute() if named else _local_databases()
+    folder = absolute_path(named) if named else _local_databases()
     name = hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:16]
     return folder / name / DATABASE_FILE
 

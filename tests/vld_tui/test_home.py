@@ -25,6 +25,15 @@ def test_an_option_wins_over_the_environment(
     assert open_home(None).path == tmp_path / "named"
 
 
+def test_a_tilde_of_an_unknown_user_is_part_of_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_home(Path("~no-such-user/here")).path == tmp_path / "~no-such-user" / "here"
+    monkeypatch.setenv("VLD_HOME", "~no-such-user")
+    assert open_home(None).path == tmp_path / "~no-such-user"
+
+
 def test_an_empty_variable_means_the_platform_s_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

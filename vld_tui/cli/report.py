@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from importlib import metadata
@@ -61,7 +62,11 @@ def report(
             strays = find_strays(store, standing_of(store, found))
             raise CommandError(_nothing(gathered, strays), exit_code=FAILED_EXIT)
         made = _report(store, gathered, _ways(store, gathered, runs))
-        folder = store.home.path / "reports" / found.name if out is None else out.expanduser()
+        folder = (
+            store.home.path / "reports" / found.name
+            if out is None
+            else Path(os.path.expanduser(out))
+        )
     try:
         written = write_report(made, folder)
     except OSError as error:

@@ -59,6 +59,27 @@ def test_what_is_cached_is_listed_and_removed(vld: Vld, images: Path) -> None:
         assert (refused.exit_code, "only apply to decoding" in refused.stderr) == (2, True)
 
 
+def test_what_is_cached_of_a_folder_is_removed_by_any_path_to_it(
+    vld: Vld, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = images.with_name("link")
+    link.symlink_to(images)
+    monkeypatch.chdir(images)
+    for path in (".", str(link)):
+        vld("data", "cache", str(images), "--image-size", "32")
+        (removed,) = vld.json("data", "cache", path, "--remove", "--yes")
+        assert removed["dataset"] == "images"
+
+
+def test_a_path_with_the_tilde_of_an_unknown_user_is_missing(vld: Vld) -> None:
+    for words in (
+        ("cache", "~nobody-here/x", "--remove"),
+        ("shift", "~nobody-here/x", "--corruptions", "fog"),
+    ):
+        refused = vld("data", *words)
+        assert (refused.exit_code, "This is a bug" in refused.stderr) == (2, False)
+
+
 @pytest.mark.parametrize(
     "command", [("data", "add", "pets"), ("data", "check"), ("run", "--dry-run", "--data")]
 )

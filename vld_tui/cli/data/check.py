@@ -22,6 +22,7 @@ from vld_tui.cli.data.work import LayoutOption, WhatArgument, checked_layout, do
 from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_range
 from vld_tui.cli.output import print_json, say, terminal_cells
 from vld_tui.cli.session import this_home
+from vld_tui.home import absolute_path
 from vld_tui.launch.datasets import DatasetError, values_of
 from vld_tui.words.columns import Column, table_lines
 from vld_tui.words.numbers import plural
@@ -251,7 +252,7 @@ def check(
             location=str(found.get("data_dir") or ""),
             name=str(found["dataset"]),
             near_distance=near,
-            sheet=str(sheet.expanduser().absolute()) if sheet else None,
+            sheet=str(absolute_path(sheet)) if sheet else None,
             tiles=str(tiles) if show and not as_json else None,
             layout=checked_layout(layout),
             validation_fraction=validation_fraction,

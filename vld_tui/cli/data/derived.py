@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,6 +23,7 @@ from vld_tui.cli.data.work import LayoutOption, checked_layout, do_work
 from vld_tui.cli.errors import FAILED_EXIT, CommandError, YesOption, ask, check_range
 from vld_tui.cli.output import print_json, say, terminal_cells
 from vld_tui.cli.session import this_home
+from vld_tui.home import absolute_path
 from vld_tui.launch.datasets import values_of
 from vld_tui.views.inventory import cache_table
 from vld_tui.words.numbers import plural, size
@@ -151,7 +151,7 @@ def _list_cached(ctx: typer.Context, *, as_json: bool) -> None:
 
 def _remove_cached(ctx: typer.Context, what: str | None, *, yes: bool, as_json: bool) -> None:
     home = this_home(ctx)
-    name = what if what is None else Path(what).expanduser().name
+    name = None if what is None else absolute_path(what).resolve().name  # as it was cached
     found = do_work(ListCache(str(home.cache), name), list[CacheEntry])
     if name is not None and not found:
         raise CommandError(
@@ -193,12 +193,12 @@ def shift(
         raise CommandError("Pass either --corruptions (all: every group) or --split-by.")
     check_range("--image-size", image_size, 32, 1024)
     check_range("--seed", seed, 0)
-    path = Path(source).expanduser().absolute()
+    path = absolute_path(source)
     root, called = str(this_home(ctx).datasets), name or f"{path.name}-shift"
     read_as = checked_layout(layout)
     request: ShiftDataset | SplitDataset
     if split_by is not None:
-        table = str(Path(split_by).expanduser().absolute())
+        table = str(absolute_path(split_by))
         request = SplitDataset(root, called, str(path), table, path_column, domain_column, read_as)
     else:
         assert corruptions is not None

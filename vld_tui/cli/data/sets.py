@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +24,7 @@ from vld_tui.cli.data.work import LayoutOption, checked_layout, do_work
 from vld_tui.cli.errors import CommandError, YesOption, ask
 from vld_tui.cli.output import print_json, say, suggest, terminal_cells, with_home
 from vld_tui.cli.session import open_store, this_home
+from vld_tui.home import absolute_path
 from vld_tui.runs.run import Run
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
@@ -143,9 +143,9 @@ def add(
     request = AddDataset(
         root=str(this_home(ctx).datasets),
         name=name,
-        path=str(Path(os.path.expanduser(path)).absolute()),
+        path=str(absolute_path(path)),
         domains=wanted,
-        exclude=exclude and str(Path(os.path.expanduser(exclude)).absolute()),
+        exclude=exclude and str(absolute_path(exclude)),
         keep_missing_classes=keep_missing_classes,
         layout=checked_layout(layout),
         path_column=path_column,
@@ -184,7 +184,7 @@ def fetch(
     as_json: JsonOption = False,
 ) -> None:
     """Download from the Hugging Face hub, or objects with apt. Rerun to resume a download."""
-    paths = tuple(str(Path(os.path.expanduser(path)).absolute()) for path in packages or ())
+    paths = tuple(str(absolute_path(path)) for path in packages or ())
     request = FetchDataset(str(this_home(ctx).datasets), name, paths)
     tell_listing(do_work(request, DatasetListing), as_json=as_json)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -28,7 +27,7 @@ from vld_tui.cli.sweep.launched import standing_record
 from vld_tui.control.queue import set_slots
 from vld_tui.control.study import launch as launch_study
 from vld_tui.control.study import runs_left_behind
-from vld_tui.home import Home
+from vld_tui.home import Home, absolute_path
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.queue import queue_settings
 from vld_tui.launch.slurm.settings import SlurmSettings
@@ -207,8 +206,8 @@ def _text(
 
 def _data_set(given: str) -> str:
     """Return a data set name unchanged, and a folder as an absolute path."""
-    path = Path(given).expanduser()
-    return str(path.absolute()) if path.is_dir() else given
+    path = absolute_path(given)
+    return str(path) if path.is_dir() else given
 
 
 def _absent_weights(home: Home, standing: Standing) -> tuple[AbsentWeights, ...]:
