@@ -254,9 +254,7 @@ def best_evaluation(
 
 def value_at(connection: sqlite3.Connection, run: int, key: MetricKey, step: int) -> float | None:
     """Return a written value at a step; None: not finite, or none."""
-    points = unpack(connection.execute(_ROWS, [run, *key]))
-    at = points.index_of(step)
-    return None if at is None else points.at(at)
+    return _at(unpack(connection.execute(_ROWS, [run, *key])), step)
 
 
 class Series:
