@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -12,10 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import typer
-
-from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,6 +71,8 @@ def settle_streams() -> None:
 
 def say(line: str, *, to_stderr: bool = False) -> None:
     """Print a line as plain text, without terminal escapes."""
+    from vld_tui.words.text import plain_text  # not for the help
+
     typer.echo(plain_text(line), err=to_stderr)
 
 
@@ -103,20 +101,22 @@ def terminal_cells() -> int | None:
 
 def print_text(text: str) -> None:
     """Print text to stdout: unchanged for scripts, as plain text on a terminal."""
+    from vld_tui.words.text import plain_text  # not for the help
+
     sys.stdout.write(plain_text(text, keep_newlines=True) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return json.dumps(found[0])[1:-1]
-
-
 def print_json(value: object) -> None:
     """Print one JSON document and a newline to stdout, and nothing else."""
+    import json  # not for the help
+
+    import msgspec
+
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:  # such as an ASCII locale
         text = json.dumps(json.loads(text), indent=2)
-    sys.stdout.write(_INVISIBLE.sub(_escaped, text) + "\n")
+    sys.stdout.write(_INVISIBLE.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
     sys.stdout.flush()
