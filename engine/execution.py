@@ -40,6 +40,8 @@ UNDER_LOAD: Final = "|under load"
 MEASURED_AT: Final = "measured at"
 VALID_UNDER_LOAD_S: Final = 3600.0
 LOAD_SAMPLE_S: Final = 0.3
+TIMINGS: Final = "execution.json"
+"""File of earlier measurements, in the folder of caches."""
 SHORT_MS: Final = 1000.0
 """Steps shorter than this are cheap to repeat."""
 

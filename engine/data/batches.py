@@ -98,8 +98,7 @@ class TrainingBatches:
         labels = torch.cat([domain.labels[indices] for domain, indices in chosen])
         share = self._ranks.share(len(labels))
         if (frozen := self._sources[0].frozen) is not None:
-            views = torch.randint(len(frozen.views), (len(labels),), generator=self._generator)
-            features = frozen.take_views(self.drawn[share], views[share].numpy())
+            features = frozen.draw_views(self.drawn, self._generator, share)
             return send(features, self._device), send(labels, self._device)
         if self._pil is None:
             cached = self._sources[0].cached

@@ -52,6 +52,19 @@ class FrozenFeatures:
         """Return the features of images without augmentation, (B, …)."""
         return torch.from_numpy(self.plain.take(rows))
 
+    def draw_views(
+        self, rows: Indices, generator: torch.Generator, share: slice = slice(None)
+    ) -> Tensor:
+        """Return the features of a random view of each image, (b, …).
+
+        Args:
+            rows: of the images of a batch, (B,).
+            generator: on the CPU; draws a view for all of them.
+            share: the slice of the batch to return.
+        """
+        views = torch.randint(len(self.views), (len(rows),), generator=generator)
+        return self.take_views(rows[share], views[share].numpy())
+
     def take_views(self, rows: Indices, views: npt.NDArray[np.int64]) -> Tensor:
         """Return the features of one view of each image, (B, …).
 

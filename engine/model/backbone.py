@@ -226,14 +226,13 @@ def _create_several(
         InputError: if one does not accept images of this size.
     """
     is_file = weights not in NO_WEIGHT_FILES
-    networks = [
-        _create(name, "none" if is_file else weights, None, image_size)[0]
-        for name in model.split(MODELS_JOINED_BY)
-    ]
     image = torch.zeros(1, 3, image_size, image_size)
-    for name, network in zip(model.split(MODELS_JOINED_BY), networks, strict=True):
+    networks = []
+    for name in model.split(MODELS_JOINED_BY):
+        network, _ = _create(name, "none" if is_file else weights, None, image_size)
         with torch.no_grad(), reading_images(name, image_size):
             network.eval()(image)
+        networks.append(network)
     several = SideBySide(networks)
     if not is_file:
         return several, None

@@ -72,9 +72,8 @@ class TrainingViews:
     @torch.no_grad()
     def take(self, domain: int, chosen: Tensor, generator: torch.Generator) -> Tensor:
         """Return the features of a random view of images."""
-        views = torch.randint(len(self._frozen.views), (len(chosen),), generator=generator)
         rows = self._rows[domain][chosen.numpy()]
-        features = self._frozen.take_views(rows, views.numpy()).to(self._device)
+        features = self._frozen.draw_views(rows, generator).to(self._device)
         is_linear = isinstance(self._network.module, FrozenNetwork)
         return self._network.features(features) if is_linear else features
 

@@ -23,7 +23,13 @@ from engine.data import (
     seed_hash,
 )
 from engine.errors import InputError
-from engine.execution import ChosenExecution, Execution, choose_execution, folds_inference
+from engine.execution import (
+    TIMINGS,
+    ChosenExecution,
+    Execution,
+    choose_execution,
+    folds_inference,
+)
 from engine.features import cached_features
 from engine.machine.devices import device_name, resolve_device
 from engine.machine.processor import release_freed_memory, usable_cores
@@ -298,7 +304,7 @@ def _fastest_forward(
     network.module.eval()
     in_fp32 = msgspec.structs.replace(spec, precision="fp32")
     key = f"{spec.model} {spec.image_size}px {len(images)} images forward"
-    timings = run_dir.cache / "execution.json"
+    timings = run_dir.cache / TIMINGS
     return choose_execution(in_fp32, device, trial_pass, timings, key).execution
 
 
@@ -437,7 +443,7 @@ def _try_executions(
     linear = " linear" if spec.tuning == "linear" else ""
     parts = f" {spec.micro_batch_size} at a time" if spec.micro_batch_size else ""
     network_key = f"{spec.model} {spec.image_size}px {len(labels)} images{parts}{linear}"
-    timings = run_dir.cache / "execution.json"
+    timings = run_dir.cache / TIMINGS
     # With linear tuning, the backbone and its statistics never change.
     can_fold = bool(network.pairs) and (spec.freeze_batchnorm or spec.tuning == "linear")
     choice = choose_execution(spec, device, trial_step, timings, network_key, can_fold=can_fold)
