@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from vld_tui.cli.command import Command, JsonOption, StudyArgument
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
-from vld_tui.cli.output import print_json, say, terminal_cells
+from vld_tui.cli.output import plain_console, print_json, say, terminal_cells
 from vld_tui.cli.session import open_store
 from vld_tui.report.content import Report, make_report, report_record
 from vld_tui.report.terminal import AS_WIDE_AS_IT_TAKES, report_texts
@@ -119,9 +118,9 @@ def _nothing(gathered: Gathered, strays: Strays | None) -> str:
 
 
 def _print(made: Report, written: Sequence[Path]) -> None:
-    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console = plain_console()
     for text in report_texts(made, terminal_cells() or AS_WIDE_AS_IT_TAKES):
-        console.print(text)
+        console.print(text, soft_wrap=True)
         console.print()
     say(f"Page     {written[0]}")
     say(f"Figures  {_folder(written, ('.png', '.pdf'))}")

@@ -52,9 +52,7 @@ def profile_option(default: str) -> Any:
 
 
 OnOption = Annotated[str | None, on_option("as last time")]
-ProfileOption = Annotated[
-    str | None, profile_option("settings of last time, else profile 'default'")
-]
+ProfileOption = Annotated[str | None, profile_option("previous settings, else profile 'default'")]
 
 
 def with_slurm_options(function: Callable[..., None]) -> Callable[..., None]:

@@ -226,7 +226,7 @@ def _fork(connection: socket.socket, request: ForkRequest, streams: Sequence[int
             raise ChildProcessError("the server was killed, or files of the engine were changed")
         pid: int = PROCESS_ID.unpack(answer)[0]
         if os.waitpid(pid, os.WNOHANG) != (0, 0):
-            raise ChildProcessError("the process ended at once")
+            raise ChildProcessError("the process ended immediately")
         gate.send(GO)
     return pid
 

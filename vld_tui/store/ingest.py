@@ -301,8 +301,7 @@ def _has_news(run_dir: RunDir, state: RunState) -> bool:
 
 
 def _has_more(run_dir: RunDir, offset: int) -> bool:
-    """Return whether the event log's size is no longer the ``offset`` (bytes) up to which it was
-    read."""
+    """Return whether the event log's size (bytes) differs from ``offset``, where reading ended."""
     try:
         return run_dir.events.stat().st_size != offset
     except OSError:  # unreadable for now

@@ -17,6 +17,6 @@ app.command("add", cls=Command, help="Add a folder, table or archive as a data s
 app.command("fetch", cls=Command, help="Download a published data set.")(fetch)
 app.command("shift", cls=Command, help="Create domains from a single-domain data set.")(shift)
 app.command("check", cls=Command, help="Check a data set for problems.")(check)
-app.command("cache", cls=Command, help="List, make or remove cached images and features.")(cache)
+app.command("cache", cls=Command, help="List, create or remove cached images and features.")(cache)
 app.command("mv", cls=Command, help="Rename an added data set.")(mv)
 app.command("rm", cls=Command, help="Remove an added data set.")(rm)

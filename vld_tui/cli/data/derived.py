@@ -108,7 +108,7 @@ def cache(
 ) -> None:
     """Decode and resize every image of a data set, or list or remove what is cached.
 
-    Features are computed by runs. Removed images and features are made again when a run needs them.
+    Features are computed by runs. Removed images and features are rebuilt when a run needs them.
     Exits with 1 if some images cannot be read.
     """
     if removes or what is None:
