@@ -133,7 +133,7 @@ def _features_lines(event: FeaturesComputed) -> list[str]:
 
 
 def _arm_line(task: RunTask, event: ArmEvaluated) -> str:
-    parts = _accuracies(event)
+    parts = accuracy_words(event)
     best = _best_so_far(task) if event.is_best else ""
     step = _step(task, event.step)
     return f"{step}  {plain_text(event.arm)}: {' · '.join(parts)}{best}"
@@ -172,13 +172,13 @@ def _reached(task: RunTask, step: int, judged: Evaluated | RunFinished) -> Itera
     if has_choice(task):
         yield f"selected {step_label(step, task)}{unless_accuracy(spec_of(task))}"
     if isinstance(judged, Evaluated):
-        yield from _accuracies(judged)
+        yield from accuracy_words(judged)
     else:
         yield id_words(judged.id_accuracy, judged.plain_id_accuracy)
         yield f"OOD {percent(judged.ood_accuracy)}"
 
 
-def _accuracies(event: Evaluated | ArmEvaluated) -> list[str]:
+def accuracy_words(event: Evaluated | ArmEvaluated) -> list[str]:
     """Return ID and OOD accuracy, then both balanced."""
     balanced = balanced_words(event.measures.get(BALANCED, (None, None)))
     return [
@@ -197,7 +197,7 @@ def _steps_line(task: RunTask, event: StepsTaken) -> str:
 
 
 def _evaluation_line(task: RunTask, progress: Progress, event: Evaluated) -> str:
-    parts = _accuracies(event)
+    parts = accuracy_words(event)
     for domain, is_target in progress.domains():
         accuracy = domain_accuracy(event, domain, is_target=is_target)
         parts.append(f"{plain_text(domain)} {percent(accuracy)}")

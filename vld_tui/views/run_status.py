@@ -9,16 +9,15 @@ from typing import Final, NamedTuple
 from rich.text import Text
 
 from engine.protocol import RunTask
-from engine.protocol.measures import BALANCED
 from engine.protocol.selection import unless_accuracy
 from vld_tui.runs.metrics import Attempt, CheckpointInfo
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import DAMAGED, QUEUED, Run
 from vld_tui.views.accuracies import Certainty, RunCertainty, run_certainty
 from vld_tui.views.combined import has_choice, position_label, progress_label, step_label
-from vld_tui.views.event_lines import collapse_line, recovery_line
+from vld_tui.views.event_lines import accuracy_words, collapse_line, recovery_line
 from vld_tui.views.queue import job_text
-from vld_tui.words.numbers import balanced_words, duration, id_words, moment, percent, percent_range
+from vld_tui.words.numbers import duration, moment, percent, percent_range
 from vld_tui.words.palette import (
     ALARM_STYLE,
     ID_STYLE,
@@ -182,15 +181,12 @@ def _moments(run: Run, attempts: Sequence[Attempt], progress: Progress) -> Itera
         style = ALARM_STYLE if recovered is None else ""
         yield Moment(collapse.time or None, "", style, line)
     if (selected := progress.selected) is not None:
-        of_id = id_words(selected.id_accuracy, selected.plain_id_accuracy)
-        accuracies = f"{of_id} · OOD {percent(selected.ood_accuracy)}"
-        if balanced := balanced_words(selected.measures.get(BALANCED, (None, None))):
-            accuracies += f" · {balanced}"
         what = "evaluated"
         if has_choice(run.task):
             on = unless_accuracy(run.spec)
             what = f"selected {step_label(selected.step, run.task)}{on} was evaluated"
-        yield Moment(selected.time or None, "★", "", f"{what} · {accuracies}")
+        told = " · ".join([what, *accuracy_words(selected)])
+        yield Moment(selected.time or None, "★", "", told)
     if run.status == QUEUED:
         waits = "held in the queue" if run.is_held else "queued"
         if run.has_job:
