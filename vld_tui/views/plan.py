@@ -313,7 +313,7 @@ def forecast_text(forecast: Forecast, *, runs: int = 1) -> Text:
         has_disk = forecast.disk_bytes is not None and forecast.disk_from is not None
         text.append("time and memory unknown" if has_disk else "time, memory and disk unknown")
         text.append(
-            ": no earlier run with this network, image size and images on this device",
+            ": no earlier run with this network, tuning, image size and images on this device",
             QUIET_STYLE,
         )
         return _with_disk(text, forecast, each) if has_disk else text

@@ -264,7 +264,9 @@ def test_a_run_that_is_over_is_not_suspended(home: Home, process: subprocess.Pop
 
 def test_what_no_run_tells_is_unknown() -> None:
     told = forecast_text(Forecast()).plain
-    assert told.startswith("time, memory and disk unknown: no earlier run with this network")
+    assert told.startswith(
+        "time, memory and disk unknown: no earlier run with this network, tuning"
+    )
     assert told.endswith("on this device")
 
 
