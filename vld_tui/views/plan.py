@@ -183,8 +183,12 @@ def _linear(spec: RunSpec) -> str:
     """Return what linear tuning reads and starts from."""
     read = " of penultimate features" if spec.linear_features == "penultimate" else ""
     start = " from the authors' initial weights" if spec.linear_start == "authors" else ""
-    views = f", {plural(spec.views, 'cached view')} of each image" if spec.views else ""
+    views = f", {_views(spec.views)}" if spec.views else ""
     return f"{spec.tuning} tuning{read}{start}{views}"
+
+
+def _views(views: int) -> str:
+    return f"{plural(views, 'cached view')} of each image"
 
 
 def _method(spec: RunSpec) -> str:
@@ -200,8 +204,7 @@ def _method(spec: RunSpec) -> str:
     if spec.arms:
         parts.append(f"also {' and '.join(spec.arms)}")
     if spec.head_steps:
-        views = f" on {plural(spec.views, 'cached view')} of each image" if spec.views else ""
-        on_views = views if spec.tuning == "full" else ""
+        on_views = f" on {_views(spec.views)}" if spec.views and spec.tuning == "full" else ""
         parts.append(f"last layer first, {plural(spec.head_steps, 'step')}{on_views}")
     return _SEPARATOR.join(parts)
 
