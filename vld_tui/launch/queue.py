@@ -17,14 +17,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from engine.protocol import RunSpec, UserError
 from engine.rundir import RunDir, plain_file
 from engine.rundir.life import is_alive, last_lines
 from engine.rundir.lock import held, is_held
 from vld_tui.home import Home
-from vld_tui.launch.fork_server import ForkServer
 from vld_tui.launch.local import (
     EXIT_PATIENCE_S,
     EngineProcess,
@@ -35,6 +34,9 @@ from vld_tui.launch.local import (
 from vld_tui.runs.run import Run
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
+
+if TYPE_CHECKING:
+    from vld_tui.launch.fork_server import ForkServer
 
 VISIBLE_GPUS: Final = "CUDA_VISIBLE_DEVICES"
 SLOTS_SETTING: Final = "queue_slots"
@@ -312,6 +314,8 @@ def main(home: Home, start: Starter | None = None) -> None:
 
     ``start`` starts the engine on a run; None: by a fork server if several are queued.
     """
+    from vld_tui.launch.fork_server import ForkServer  # commands and the dashboard need none
+
     while True:
         with contextlib.ExitStack() as stack:
             try:
