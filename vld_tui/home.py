@@ -188,9 +188,14 @@ def _unwritable(home: Home, reason: str) -> HomeError:
     )
 
 
-def absolute_path(given: str | Path) -> Path:
+def expanded(given: str | Path) -> Path:
     """Return a path that the user gave, with ``~`` expanded; ``~`` of an unknown user is kept."""
-    return Path(os.path.expanduser(given)).absolute()
+    return Path(os.path.expanduser(given))
+
+
+def absolute_path(given: str | Path) -> Path:
+    """Return a path that the user gave, :func:`expanded` and absolute."""
+    return expanded(given).absolute()
 
 
 def _resolve(option: Path | None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import socket
 import urllib.request
 from collections.abc import Sequence
@@ -206,7 +207,7 @@ def _create(
             return timm.create_model(model, **options), None
         if weights != "pretrained":
             module = timm.create_model(model, **options)
-            path = Path(weights).expanduser()
+            path = Path(os.path.expanduser(weights))
             return module, load_from_file(module, model, path, weights_key)
         if (file := packaged_file(model)) is not None:
             module = timm.create_model(model, **options)
@@ -236,7 +237,7 @@ def _create_several(
     several = SideBySide(networks)
     if not is_file:
         return several, None
-    return several, load_from_file(several, model, Path(weights).expanduser(), weights_key)
+    return several, load_from_file(several, model, Path(os.path.expanduser(weights)), weights_key)
 
 
 def _create_from_hub(model: str, options: dict[str, Any]) -> Any:

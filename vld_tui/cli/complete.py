@@ -17,7 +17,7 @@ import typer
 from engine.protocol import FIELDS, RECIPES
 from engine.protocol.datasets import EMBEDDED_DATASETS, EMBEDDED_DOMAINS, STUDY_DATASETS
 from vld_tui.cli.output import home_option
-from vld_tui.home import Home, find_home
+from vld_tui.home import Home, expanded, find_home
 
 Proposal = str | tuple[str, str]
 """A word, or a word with its description."""
@@ -119,7 +119,7 @@ def complete_targets(home: Home, ctx: typer.Context, _incomplete: str) -> Iterat
 
     yield "none", "train on every domain"
     if data_dir := ctx.params.get("data_dir"):
-        yield from (path.name for path in _folders(Path(data_dir).expanduser()))
+        yield from (path.name for path in _folders(expanded(data_dir)))
         return
     dataset = ctx.params.get("dataset") or next(iter(EMBEDDED_DOMAINS))
     yield from EMBEDDED_DOMAINS.get(dataset, ())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from importlib import metadata
@@ -15,6 +14,7 @@ from vld_tui.cli.command import Command, JsonOption, StudyArgument
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.output import plain_console, print_json, say, terminal_cells
 from vld_tui.cli.session import open_store
+from vld_tui.home import expanded
 from vld_tui.report.content import Report, make_report, report_record
 from vld_tui.report.terminal import AS_WIDE_AS_IT_TAKES, report_texts
 from vld_tui.report.write import write_report
@@ -61,11 +61,7 @@ def report(
             strays = find_strays(store, standing_of(store, found))
             raise CommandError(_nothing(gathered, strays), exit_code=FAILED_EXIT)
         made = _report(store, gathered, _ways(store, gathered, runs))
-        folder = (
-            store.home.path / "reports" / found.name
-            if out is None
-            else Path(os.path.expanduser(out))
-        )
+        folder = store.home.path / "reports" / found.name if out is None else expanded(out)
     try:
         written = write_report(made, folder)
     except OSError as error:

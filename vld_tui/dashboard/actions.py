@@ -12,7 +12,7 @@ import msgspec
 from engine.protocol import RunSpec
 from vld_tui.control.export import ExportError, export_runs
 from vld_tui.dashboard.preferences import PREFERENCES_SETTING, Preferences
-from vld_tui.home import Home
+from vld_tui.home import Home, absolute_path
 from vld_tui.launch.local import LaunchError, record_end
 from vld_tui.store.labels import edited_tags
 from vld_tui.store.query import Query
@@ -216,7 +216,7 @@ def _place(path: str, *endings: str, about: str) -> Path:
     Raises:
         ExportError: when it has another suffix.
     """
-    place = Path(path).expanduser().absolute()
+    place = absolute_path(path)
     if place.suffix not in endings:
         raise ExportError(
             f"{place.name} must end in {' or '.join(endings)} for {about}, or .svg for the screen."

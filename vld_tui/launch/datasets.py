@@ -26,7 +26,7 @@ from engine.protocol.datasets import (
     WorkReport,
     unknown_dataset,
 )
-from vld_tui.home import Home
+from vld_tui.home import Home, expanded
 from vld_tui.launch.local import LaunchError, engine_environment
 
 Answer = TypeVar("Answer")
@@ -101,7 +101,7 @@ def values_of(home: Home, name_or_path: str) -> dict[str, object]:
     Raises:
         DatasetError: when it is neither; the message says what to do.
     """
-    path = Path(os.path.expanduser(name_or_path))
+    path = expanded(name_or_path)
     if name_or_path and path.exists():
         return {"dataset": path.resolve().name, "data_dir": str(path.absolute())}
     try:

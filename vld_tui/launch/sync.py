@@ -18,7 +18,7 @@ import msgspec
 
 from engine.protocol import UserError
 from engine.rundir import RunDir, write_atomic
-from vld_tui.home import Home
+from vld_tui.home import Home, expanded
 
 THEIRS: Final = ".theirs"
 """Suffix of the other version of a study that differs from the local one."""
@@ -196,7 +196,7 @@ def fetch_runs(
         SyncError: when rsync or the source home is missing.
     """
     source = check_source(source)
-    if is_folder(source) and Path(source).expanduser().resolve() == home.path.resolve():
+    if is_folder(source) and expanded(source).resolve() == home.path.resolve():
         raise SyncError(f"{source} is this home; sync copies from another one.")
     left_out = [*_NEVER, *(() if checkpoints else ("checkpoints",))]
     here = _runs_here(home)

@@ -103,9 +103,14 @@ def test_what_is_not_there_is_told_with_the_nearest(
         find_study(home, "mine")
     with pytest.raises(StudyError, match="Cannot read .*none.toml: No such file"):
         find_study(home, "none.toml")
+    with pytest.raises(StudyError, match="Cannot read .*~nosuchuser/x.toml: No such file"):
+        find_study(home, "~nosuchuser/x.toml")
     (file.parent / "bytes.toml").write_bytes(b"\xff")
     with pytest.raises(StudyError, match="bytes.toml is not UTF-8 text"):
         find_study(home, "bytes.toml")
+    file.write_text('name = "x"\ndata = ["~nosuchuser/pets"]')
+    with pytest.raises(DatasetError, match="~nosuchuser/pets"):
+        find_study(home, "mine.toml")
     file.write_text('name = "x"\n[fields]\ndataset = "emojo"')
     with pytest.raises(DatasetError, match="no data set named 'emojo'. Did you mean emoji?"):
         find_study(home, "mine.toml")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -14,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from vld_tui.dashboard.guard import Guarded
+from vld_tui.home import absolute_path
 from vld_tui.words.text import plain_text
 
 
@@ -68,7 +68,7 @@ def ask_export(
 
 def _save_screen(app: App[Any], path: str) -> None:
     """Write the screen below the question to a new file, and notify the user."""
-    place = Path(path).expanduser().absolute()
+    place = absolute_path(path)
     try:
         with place.open("x", encoding="utf-8") as file:
             file.write(app.export_screenshot())

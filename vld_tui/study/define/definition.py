@@ -21,6 +21,7 @@ from engine.protocol import (
     run_identity,
 )
 from engine.protocol.spec import Layout
+from vld_tui.home import expanded
 from vld_tui.study.define.grid import (
     Datasets,
     StudyError,
@@ -114,7 +115,7 @@ class _Reader:
 
     def __init__(self, values: Mapping[str, Any], datasets: Datasets, folder: Path) -> None:
         self._values = values
-        self._folder = folder / Path(self._text("folder") or "").expanduser()
+        self._folder = folder / expanded(self._text("folder") or "")
         self._datasets = _Remembered(datasets, self._domains())
 
     def read(self, text: str) -> Study:

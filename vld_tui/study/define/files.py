@@ -13,7 +13,7 @@ from typing import Any, Final
 from engine.protocol import nearest
 from engine.rundir import write_atomic
 from engine.rundir.lock import held
-from vld_tui.home import Home
+from vld_tui.home import Home, expanded
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.definition import Study, read_study
 from vld_tui.study.define.grid import DATA_FIELDS, StudyError
@@ -102,7 +102,7 @@ def find_text(home: Home, reference: str) -> StudyText:
         StudyError: when it does not exist, with the nearest names, or cannot be read.
     """
     if reference.endswith(SUFFIX) or "/" in reference:
-        path = Path(reference).expanduser()
+        path = expanded(reference)
         return StudyText(_read(path), str(path), path.absolute().parent)
     kept = kept_path(home, reference)
     if kept.is_file():

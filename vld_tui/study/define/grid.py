@@ -26,6 +26,7 @@ from engine.protocol import (
 )
 from engine.protocol.datasets import check_held_out_source, check_target
 from engine.protocol.spec import Layout
+from vld_tui.home import expanded
 from vld_tui.runs.fields import with_absolute_paths
 
 ALL: Final = "all"
@@ -208,7 +209,7 @@ def _located(name: str, folder: Path) -> str:
     """Return a data set's name, or a folder's path if it contains ``/`` or starts with ``.`` or
     ``~``."""
     is_path = "/" in name or name.startswith((".", "~"))
-    return str((folder / Path(name).expanduser()).absolute()) if is_path else name
+    return str((folder / expanded(name)).absolute()) if is_path else name
 
 
 def _excluded(values: Values, folder: Path) -> Iterable[Values]:
