@@ -15,6 +15,7 @@ from torchvision.transforms import Resize
 from engine.datasets.cache import TASK_IMAGES, CachedImages, cache_key, cached_images
 from engine.datasets.folders import open_image_set
 from engine.errors import DataError
+from tests.engine.damaged_entries import DAMAGES, damage_entry
 from tests.engine.datasets.image_folders import MakeFolder
 
 TWO_DOMAINS = {"photo": ("cat", "dog"), "art": ("cat", "dog")}
@@ -69,26 +70,14 @@ def test_a_changed_file_is_decoded_anew(make_folder: MakeFolder, tmp_path: Path)
     assert np.array_equal(after[1:], before[1:])
 
 
-@pytest.mark.parametrize("damage", ["truncated", "overwritten", "lost", "manifest", "empty"])
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_cache_is_noticed_and_built_again(
     make_folder: MakeFolder, tmp_path: Path, damage: str
 ) -> None:
     root = make_folder(TWO_DOMAINS)
     expected = np.array(build(root, tmp_path / "cache").pixels)
     (file,) = pixel_files(tmp_path / "cache")
-    content = file.read_bytes()
-    if damage == "truncated":
-        file.write_bytes(content[:-1])
-    elif damage == "overwritten":
-        middle = len(content) // 2
-        file.write_bytes(content[:middle] + bytes(4096) + content[middle + 4096 :])
-    elif damage == "lost":
-        file.unlink()
-    elif damage == "manifest":
-        (file.parent / "manifest.json").write_bytes(b'{"format_version": 1')
-    else:
-        shutil.rmtree(file.parent)
-        file.parent.mkdir()
+    damage_entry(file, damage)
     assert np.array_equal(build(root, tmp_path / "cache").pixels, expected)
     assert len(pixel_files(tmp_path / "cache")) == 1
 

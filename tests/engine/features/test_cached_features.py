@@ -25,6 +25,7 @@ from engine.features import CachedFeatures, cached_features
 from engine.features.views import Views
 from engine.model import FineTunedNetwork, build_network
 from engine.protocol import resolve_spec
+from tests.engine.damaged_entries import DAMAGES, damage_entry
 from tests.engine.datasets.image_folders import MakeFolder
 
 TWO_DOMAINS = {"photo": ("cat", "dog"), "art": ("cat", "dog")}
@@ -158,25 +159,13 @@ def test_features_of_another_version_are_not_used(
     assert not np.array_equal(arrays(found)[0], before[0])
 
 
-@pytest.mark.parametrize("damage", ["truncated", "overwritten", "lost", "manifest", "empty"])
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_features_are_noticed_and_computed_again(
     data: RunData, tmp_path: Path, damage: str
 ) -> None:
     expected = arrays(compute(data, tmp_path))
     file, *_ = files(tmp_path)
-    content = file.read_bytes()
-    if damage == "truncated":
-        file.write_bytes(content[:-1])
-    elif damage == "overwritten":
-        middle = len(content) // 2
-        file.write_bytes(content[:middle] + bytes(4) + content[middle + 4 :])
-    elif damage == "lost":
-        file.unlink()
-    elif damage == "manifest":
-        (file.parent / "manifest.json").write_bytes(b'{"format_version": 1')
-    else:
-        shutil.rmtree(file.parent)
-        file.parent.mkdir()
+    damage_entry(file, damage)
     found = compute(data, tmp_path)
     assert found.computed == 24
     assert found.notes == ("Cached features were damaged and have been computed again.",)
