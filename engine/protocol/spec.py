@@ -222,9 +222,9 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     views: Annotated[
         Annotated[int, Positive] | None,
         _method(
-            "Cached augmented views of each image, for --tuning linear (6 unless given) and for "
+            "Cached augmented views of each image, for --tuning linear (default recipe: 6) and for "
             "the last layer, if it is trained first. none: linear tuning augments every batch "
-            "separately (much slower), the last layer trains on images without augmentation.",
+            "(much slower); the last layer trains on images without augmentation.",
             most=MOST_VIEWS,
             roles="pace",
             hint="Without views there is nothing to train on; to augment every batch, give none.",
