@@ -24,11 +24,6 @@ NAMES = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "home" / "data"
-
-
 def add(root: Path, path: Path, reports: list[WorkReport] | None = None) -> DatasetListing:
     told = [] if reports is None else reports
     return add_dataset(AddDataset(str(root), "pets", str(path)), told.append)

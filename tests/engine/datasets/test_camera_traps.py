@@ -21,11 +21,6 @@ DOMAINS = tuple(sorted(f"location_{number}" for number in LOCATIONS))
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "home" / "data"
-
-
-@pytest.fixture
 def raw(tmp_path: Path) -> Path:
     """Return a folder as the unpacked archives leave it: other places and animals as well."""
     folder = tmp_path / "raw"

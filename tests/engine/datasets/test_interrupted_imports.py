@@ -25,11 +25,6 @@ NAMES = [f"{d}/{c}/{n}.png" for d in ("art", "photo") for c in ("cat", "dog") fo
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "home" / "data"
-
-
-@pytest.fixture
 def archive(tmp_path: Path) -> Path:
     path = tmp_path / "pets.zip"
     with zipfile.ZipFile(path, "w") as file:

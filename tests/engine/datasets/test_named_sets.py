@@ -19,12 +19,6 @@ CLASSES = ("cat", "dog")
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Return the folder of added data sets."""
-    return tmp_path / "home" / "data"
-
-
-@pytest.fixture
 def images(make_folder: MakeFolder) -> Path:
     """Return two domains of two classes of three images."""
     return make_folder(dict.fromkeys(("photo", "sketch"), CLASSES), 3)

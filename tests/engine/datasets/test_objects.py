@@ -35,12 +35,6 @@ CLASSES = ("animal", "clothing", "food", "music", "plant", "sport", "tool", "veh
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Return the folder of added data sets."""
-    return tmp_path / "home" / "data"
-
-
-@pytest.fixture
 def deb(tmp_path: Path) -> Path:
     """Return a package of 14 photographs."""
     return write(tmp_path, package(photographs()))

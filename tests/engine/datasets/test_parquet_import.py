@@ -22,11 +22,6 @@ from tests.engine.datasets.published_sets import (
 DOMAINS = ("art", "photo")
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "home" / "data"
-
-
 def add(root: Path, path: Path, **how: str) -> DatasetListing:
     return add_dataset(AddDataset(str(root), "pets", str(path), **how), lambda _: None)  # type: ignore[arg-type]
 
