@@ -11,7 +11,6 @@ from typing import Final
 
 from engine.protocol import fields_with, shown_value
 from vld_tui.runs.run import Run
-from vld_tui.runs.statistics import Estimate
 from vld_tui.study.define.definition import Study
 from vld_tui.study.forecast import StudyCost, seconds_left, value_counts
 from vld_tui.study.preflight import AbsentWeights
@@ -235,7 +234,7 @@ def _result_lines(
         told = [
             [
                 plain_text(target or UNKNOWN),
-                *(_cell(by_cell.get((s, target)), pair) for s in settings),
+                *(accuracies_text(by_cell.get((s, target)), pair) for s in settings),
             ]
             for target in targets
         ]
@@ -272,16 +271,11 @@ def _widest(column: Sequence[str]) -> int:
     return max(map(width, column)) + len(GAP)
 
 
-def _cell(cell: StudyCell | None, pair: AccuracyPair) -> str:
-    if cell is None:
-        return MISSING
-    return accuracies_text(pair.id.estimate(cell.results), pair.ood.estimate(cell.results))
-
-
-def accuracies_text(ids: Estimate | None, oods: Estimate | None) -> str:
+def accuracies_text(cell: StudyCell | None, pair: AccuracyPair) -> str:
     """Format ID and OOD accuracy in percent, and the deviation of the latter."""
-    if ids is None:
+    if cell is None or (ids := cell.estimate(pair.id)) is None:
         return MISSING
+    oods = cell.estimate(pair.ood)
     return f"{100 * ids.mean:.1f}/{UNKNOWN if oods is None else estimate_text(oods)}"
 
 

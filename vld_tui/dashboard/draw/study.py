@@ -231,7 +231,7 @@ def _table_row(
     return [
         *(settings or [NO_SETTING]),
         *(_table_cell(cell, pair, is_worst=_is_of(cell, worst)) for cell in cells),
-        _accuracies(StudyCell.joined(averaged), pair) if averaged and is_whole else MISSING,
+        accuracies_text(StudyCell.joined(averaged), pair) if averaged and is_whole else MISSING,
         MISSING if worst is None else f"{100 * means[worst]:.1f} {plain_text(worst)}",
     ]
 
@@ -244,11 +244,7 @@ def _table_cell(cell: StudyCell | None, pair: AccuracyPair, *, is_worst: bool) -
     if cell is None or cell.estimate(pair.id) is None:
         return MISSING
     done = "" if cell.is_complete else f" {len(cell.results)}/{len(cell.specs)}"
-    return f"{_accuracies(cell, pair)}{LOWEST if is_worst else ''}{done}"
-
-
-def _accuracies(cell: StudyCell, pair: AccuracyPair) -> str:
-    return accuracies_text(cell.estimate(pair.id), cell.estimate(pair.ood))
+    return f"{accuracies_text(cell, pair)}{LOWEST if is_worst else ''}{done}"
 
 
 def _by_dataset(grid: StudyGrid) -> dict[str, list[Target]]:
