@@ -65,9 +65,9 @@ def unpack_part(root: Path) -> Path:
 
 
 class Seconds(NamedTuple):
-    """Time on the clock, and processor time of this process."""
+    """Wall time, and processor time of this process."""
 
-    clock: float
+    wall: float
     processor: float
 
     @classmethod
@@ -78,7 +78,7 @@ class Seconds(NamedTuple):
     def since(self) -> Seconds:
         """Return the times since these."""
         now = Seconds.now()
-        return Seconds(now.clock - self.clock, now.processor - self.processor)
+        return Seconds(now.wall - self.wall, now.processor - self.processor)
 
 
 class Passes:
@@ -135,14 +135,14 @@ def compare(passes: Passes, rounds: int) -> None:
         else:
             bare = passes.bare()
             pairs.append((passes.compute(), bare))
-    for what in ("clock", "processor"):
+    for what in ("wall", "processor"):
         ratios = [getattr(ours, what) / getattr(bare, what) for ours, bare in pairs]
         low, middle, high = statistics.quantiles(ratios, n=4)
         print(
             f"computing features / bare forward passes, {what} time: ×{middle:.3f} (quartiles "
             f"{low:.3f} to {high:.3f})"
         )
-    seconds = statistics.median(ours.clock for ours, _ in pairs)
+    seconds = statistics.median(ours.wall for ours, _ in pairs)
     print(f"computing features: {passes.count / seconds:.0f} images/s")
 
 

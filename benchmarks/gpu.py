@@ -9,8 +9,8 @@ images, batches drawn and augmented from the image cache, eight masks. Both take
 
 Prints a Markdown table: images per second, the median ratio, the share of the card's peak (of a
 large bf16 matrix product), and the share of a step spent waiting for its batch: by how much a step
-is shorter with one batch that stays on the card. Without a GPU it says so and measures nothing;
-`--device cpu --tiny` runs the same code on small networks.
+is shorter with one batch that stays on the card. Without a GPU it measures nothing, prints this and
+exits with 2; `--device cpu --tiny` runs the same code on small networks.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python benchmarks/step_cost.py [--rounds 15] [--only fold|parts]
 
-Paired ratios in one process: the two sides of a ratio alternate, and the median of the paired
-ratios is printed with its quartiles, and the ratio of processor time, which other programs disturb
-less. A bare step is forward, backward and update of the same network by eager torch, in the same
-precision and layout, on tensors already in memory.
+The two sides of a ratio alternate in one process. Prints the median of the paired ratios with its
+quartiles, and the ratio of processor times, which other programs affect less. A bare step is
+forward, backward and update of the same network by eager torch, in the same precision and layout,
+on tensors already in memory.
 
 ``fold``: steps and evaluations with and without folded BatchNorm, of the default network and of a
 ResNet-50. ``parts``: masks, chunks, arms and augmented evaluations, of the default run.

@@ -5,7 +5,7 @@
 Every operation of torch is timed as it runs, in forward, backward and update; on a CPU operations
 do not overlap. Convolutions are split by kind, because depthwise ones do little arithmetic for each
 value they read and write. The peak is what a large matrix product reaches on the same threads.
-Prints a Markdown table: milliseconds are the least of the rounds, which other programs disturb
+Prints a Markdown table: milliseconds are the minimum of the rounds, which other programs affect
 least.
 """
 
@@ -51,7 +51,7 @@ KINDS: Final = {
     "clone": "copies",
     "copy": "copies",
 }
-"""Kinds of operations by a part of their name; convolutions are told apart by their weights."""
+"""Kinds of operations by a part of their name; convolutions are distinguished by their weights."""
 
 
 class Clock(TorchDispatchMode):
@@ -147,15 +147,15 @@ def main() -> None:
         take_step(spec, training, 0)
         whole.append(time.perf_counter() - began)
         clock = Clock()
-        with clock, told_of_updates(clock, training.optimizer):
+        with clock, updates_marked(clock, training.optimizer):
             take_step(spec, training, 0)
         rounds.append(clock)
     print_table(rounds, min(whole), measure_peak())
 
 
 @contextmanager
-def told_of_updates(clock: Clock, optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Tell a clock in the block when the weights are updated."""
+def updates_marked(clock: Clock, optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Mark in a clock, within the block, that weights are being updated."""
 
     def set_to(updates: bool) -> Callable[..., None]:
         return lambda *_: setattr(clock, "updates", updates)
