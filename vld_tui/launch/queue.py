@@ -9,13 +9,14 @@ ends when nothing is queued and every run it started is over.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -190,20 +191,20 @@ class Supervisor:
         """Start runs in free slots; return whether more remain."""
         try:
             self._store.live.refresh()
-            due = self._due()
-            if sum(run.spec.ranks == 1 for run in due) > 1:
+            if self._several_are_due():
                 self._warm_up()  # takes seconds, at first
-                due = self._due()
-            left = self._start_some(due)
+            left = self._start_some(self._store.queue.due())
         except StoreError as error:  # such as a locked database: retry
             _say(str(error))
             return True
         return left or bool(self._started)
 
-    def _due(self) -> list[Run]:
-        return [run for run in self._store.queue.runs() if run.is_due]
+    def _several_are_due(self) -> bool:
+        """Return whether several runs of one process wait."""
+        alone = (run for run in self._store.queue.due() if run.spec.ranks == 1)
+        return len(list(itertools.islice(alone, 2))) > 1
 
-    def _start_some(self, due: Sequence[Run]) -> bool:
+    def _start_some(self, due: Iterable[Run]) -> bool:
         """Start runs in free slots, in order; return whether some are left.
 
         No run overtakes one that needs more GPUs than are free, so that it is not starved.
@@ -326,7 +327,7 @@ def main(home: Home, start: Starter | None = None) -> None:
                 _supervisor(store, start, server).work()
         # A process that has just queued a run may have seen the lock held.
         with Store.open(home) as store:
-            if not any(run.is_due for run in store.queue.runs()):
+            if not any(store.queue.due()):
                 return
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from typing import Final
 
 from vld_tui.home import Home
 from vld_tui.runs.run import DAMAGED, QUEUED, Run
@@ -15,6 +16,10 @@ from vld_tui.store.lookup import find_by_id
 from vld_tui.store.rows import read_run, read_runs
 from vld_tui.store.runs import Runs
 
+_IN_QUEUE: Final = "status = 'queued' AND job_open = 0 AND trashed_at IS NULL"
+_PAGE: Final = 64
+"""Runs that are read at once to find the next ones: as many as a queue has slots."""
+
 
 class Queue:
     """The queue of an open history."""
@@ -24,8 +29,21 @@ class Queue:
 
     def runs(self) -> list[Run]:
         """Return this machine's queued runs in order."""
-        where = "status = 'queued' AND job_open = 0 AND trashed_at IS NULL"
-        return read_runs(self._database, where, order="queue_position")
+        return read_runs(self._database, _IN_QUEUE, order="queue_position")
+
+    def due(self) -> Iterator[Run]:
+        """Yield the runs that may be started, in order, reading only as many as are asked for."""
+        keys = [
+            key
+            for (key,) in self._database.rows(
+                f"SELECT key FROM runs WHERE {_IN_QUEUE} ORDER BY queue_position"
+            )
+        ]
+        for begin in range(0, len(keys), _PAGE):
+            page = keys[begin : begin + _PAGE]
+            where = f"{_IN_QUEUE} AND key IN ({', '.join('?' * len(page))})"
+            runs = read_runs(self._database, where, page, order="queue_position")
+            yield from (run for run in runs if run.is_due)
 
     def add(self, run_id: str) -> None:
         """Queue an interrupted run to be resumed.

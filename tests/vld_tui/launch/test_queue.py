@@ -124,6 +124,21 @@ def test_as_many_are_started_as_there_are_slots_and_held_ones_are_passed_over(
     assert [run.is_held for run in store.queue.runs()] == [False]
 
 
+def test_runs_that_are_due_are_found_in_order_behind_many_held_ones(store: Store) -> None:
+    held = [add(store, f"held{number}") for number in range(70)]
+    for run_id in held:
+        store.queue.hold(run_id)
+    first, second = add(store, "first"), add(store, "second")
+    assert [run.name for run in store.queue.due()] == ["first", "second"]
+    store.queue.move(second, -1)
+    store.queue.hold(held[3], is_held=False)
+    assert [run.name for run in store.queue.due()] == ["held3", "second", "first"]
+    found = store.queue.due()
+    assert next(found).run_id == held[3]
+    store.trash.move(first)
+    assert [run.name for run in found] == ["second"]
+
+
 @pytest.mark.usefixtures("cold_starts")  # /proc says what a process was started with
 def test_each_gets_a_gpu_of_its_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
