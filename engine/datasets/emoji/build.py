@@ -177,24 +177,33 @@ def kind_of_codepoint(
     for emoji in emojibase.read("en/data.json"):
         kind = class_of_subgroup.get(names.get(str(emoji.get("subgroup")), ""))
         if kind is not None:
-            kinds[_normalised(emoji["hexcode"])] = kind
+            kinds[normalised(emoji["hexcode"])] = kind
     return kinds
 
 
 def style_members(
-    package: Package, kinds: dict[str, str], side: int = IMAGE_SIZE
+    package: Package,
+    kinds: Mapping[str, str],
+    side: int = IMAGE_SIZE,
+    names: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[str, str]]:
     """Yield ``class/codepoint`` and the SVG text of every emoji of a style.
 
-    ``side``: of the drawing in pixels.
+    ``side``: of the drawing in pixels. ``names``: of icons by code point; None: as in the package.
     """
     icons = package.read("icons.json")
-    names = {_normalised(code): name for code, name in package.read("chars.json").items()}
+    if names is None:
+        names = icon_names(package)
     for codepoint, kind in kinds.items():
-        icon = icons["icons"].get(names.get(codepoint))
+        icon = icons["icons"].get(names.get(codepoint, ""))
         if icon is not None:
             width, height = (icon.get(side, icons.get(side, 16)) for side in ("width", "height"))
             yield f"{kind}/{codepoint}", _svg(icon["body"], width, height, side)
+
+
+def icon_names(package: Package) -> dict[str, str]:
+    """Return the name of a package's icon for each code point that it lists."""
+    return {normalised(code): name for code, name in package.read("chars.json").items()}
 
 
 def build_archive(
@@ -329,7 +338,8 @@ def _section(notice: Notice) -> str:
     )
 
 
-def _normalised(codepoint: str) -> str:
+def normalised(codepoint: str) -> str:
+    """Return a code point as ``1f468-200d-1f33e``, without variation selectors."""
     return codepoint.lower().replace(VARIATION_SELECTOR, "")
 
 
