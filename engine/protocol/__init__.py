@@ -99,12 +99,14 @@ from engine.protocol.recipes import (
     too_few_to_split,
 )
 from engine.protocol.schedule import (
+    dropout_rate_at,
     evaluation_steps,
     evaluations_after,
     is_evaluated,
     learning_rate_factor,
     learning_rates,
     misfits,
+    rising_steps,
 )
 from engine.protocol.spec import (
     FIELDS,
@@ -201,6 +203,7 @@ __all__ = [
     "decode_event",
     "decode_predictions",
     "decode_spec",
+    "dropout_rate_at",
     "encode_combination",
     "encode_event",
     "encode_predictions",
@@ -222,6 +225,7 @@ __all__ = [
     "resolve_new_spec",
     "resolve_spec",
     "result_differences",
+    "rising_steps",
     "run_identity",
     "shown_value",
     "spec_from_mapping",

@@ -230,7 +230,8 @@ class HeadTrained(Event, frozen=True, kw_only=True, tag="head_trained"):
 class StepsTaken(Event, frozen=True, kw_only=True, tag="steps_taken"):
     """``step`` updates are done; ``loss`` (nats) is the mean since the previous event.
 
-    ``seconds_left`` includes the remaining evaluations.
+    ``lr``, ``head_lr`` and ``dropout_rate`` (λ; None: recorded by an older version) are those of
+    the last update. ``seconds_left`` includes the remaining evaluations.
     """
 
     step: int
@@ -241,6 +242,7 @@ class StepsTaken(Event, frozen=True, kw_only=True, tag="steps_taken"):
     images_per_s: float
     elapsed_s: float
     seconds_left: float | None
+    dropout_rate: float | None = None
 
 
 class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):

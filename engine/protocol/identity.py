@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from engine.protocol.combination import Combination, CombinationSpec, RunTask, spec_of
-from engine.protocol.schedule import first_evaluation
+from engine.protocol.schedule import first_evaluation, rising_steps
 from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec, applies, fields_with, reads_views
 
 SEEDS: Final = tuple(sorted(fields_with("seed")))
@@ -30,6 +30,10 @@ def _averages(spec: RunSpec) -> bool:
     return "averaged" in spec.arms
 
 
+def _dropout_rises(spec: RunSpec) -> bool:
+    return rising_steps(spec) > 0
+
+
 def _ensembles_late(spec: RunSpec) -> bool:
     """Return whether ``average_from`` makes the ensemble skip evaluations."""
     begins = first_evaluation(spec, spec.average_from)
@@ -38,6 +42,9 @@ def _ensembles_late(spec: RunSpec) -> bool:
 
 CONDITIONAL: Final[Mapping[str, Callable[[RunSpec], bool]]] = {
     "average_from": lambda spec: _averages(spec) or _ensembles_late(spec),
+    "dropout_schedule": _dropout_rises,
+    "dropout_start": _dropout_rises,
+    "dropout_steps": _dropout_rises,
     # Re-estimated statistics are means over batches; nothing else depends on the batch size.
     "eval_batch_size": lambda spec: _averages(spec) and spec.average_batchnorm == "reestimate",
     "views": reads_views,
@@ -99,6 +106,7 @@ def _effective_value(spec: RunSpec, name: str) -> object:
     same_as_none = {
         "target": NO_TARGET,  # images of one domain
         "trial_seed": spec.seed,
+        "dropout_steps": spec.steps // 2,
         "eval_from": spec.eval_every,
     }
     if name in same_as_none and getattr(spec, name) == same_as_none[name]:

@@ -1,4 +1,4 @@
-"""Learning rate schedule and evaluation steps of a run, and their fit to its length."""
+"""Schedules of learning rate and dropout rate, and evaluation steps, fitted to a run's length."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OF_OTHERS: Final = tuple(
     name
     for name, info in FIELDS.items()
     if info.only_with is not None
-    and info.only_with[0] in ("objective", "tuning", "linear_features")
+    and info.only_with[0] in ("objective", "tuning", "linear_features", "dropout_schedule")
 )
 """Fields that are rejected if they have no effect; those of an arm may be set in advance."""
 
@@ -48,6 +48,22 @@ def learning_rates(spec: RunSpec) -> LearningRates:
     highest = {min(max(spec.warmup_steps - 1, 0), last), min(spec.warmup_steps, last)}
     peak = max(learning_rate_factor(spec, step) for step in highest)
     return LearningRates(spec.lr * peak, spec.lr * learning_rate_factor(spec, last))
+
+
+def dropout_rate_at(spec: RunSpec, step: int) -> float:
+    """Return λ at update ``step``, counted from 0."""
+    rising = rising_steps(spec)
+    if step >= rising:
+        return spec.dropout_rate
+    start = spec.dropout_start
+    return start + (spec.dropout_rate - start) * step / rising
+
+
+def rising_steps(spec: RunSpec) -> int:
+    """Return the number of first updates whose λ is below the run's; 0 if λ is constant."""
+    if spec.dropout_schedule == "constant" or spec.dropout_start >= spec.dropout_rate:
+        return 0
+    return spec.steps // 2 if spec.dropout_steps is None else spec.dropout_steps
 
 
 def is_evaluated(spec: RunSpec, step: int) -> bool:
@@ -114,6 +130,8 @@ def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
         yield from _misfit_of_warmup(spec, run)
     if "lr_drops" in given and spec.lr_drops:
         yield from _misfit_of_drops(spec, run)
+    if "dropout_schedule" in given and spec.dropout_schedule != "constant":
+        yield from _misfit_of_rising(spec, run)
     yield from _without_effect(spec, given)
     if "freeze_batchnorm" in given and not spec.freeze_batchnorm and spec.tuning == "linear":
         yield (
@@ -161,6 +179,26 @@ def _misfit_of_warmup(spec: RunSpec, run: str) -> Iterator[str]:
         yield (
             f"warmup_steps is {warmup}, but {run}: the {spec.schedule} schedule would never "
             "begin. Give fewer --warmup-steps or more --steps."
+        )
+
+
+def _misfit_of_rising(spec: RunSpec, run: str) -> Iterator[str]:
+    rate, start = spec.dropout_rate, spec.dropout_start
+    if rate == 0:
+        yield (
+            f"dropout_schedule is {spec.dropout_schedule!r}, but dropout_rate is 0. Give --dropout "
+            "above 0, or drop --dropout-schedule."
+        )
+    elif start >= rate:
+        yield (
+            f"dropout_start is {start:g}, but must be below dropout_rate, which is {rate:g}. "
+            "Change --dropout-start or --dropout, or drop --dropout-schedule."
+        )
+    elif not 0 < rising_steps(spec) < spec.steps:
+        over = rising_steps(spec)
+        yield (
+            f"dropout_steps is {over}, but {run}: the dropout rate would not rise to {rate:g}. "
+            "Give fewer --dropout-steps or more --steps."
         )
 
 

@@ -249,6 +249,34 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             roles="in_sight reported",
         ),
     ] = 0.9
+    dropout_schedule: Annotated[
+        Literal["constant", "linear"],
+        _method(
+            "Dropout rate during training: constant, or linear (rises from --dropout-start to "
+            "--dropout).",
+            roles="course",
+        ),
+    ] = "constant"
+    dropout_start: Annotated[
+        float,
+        Meta(ge=0, lt=1),
+        _method(
+            "Dropout rate of the first step, and of --head-steps, for --dropout-schedule linear.",
+            roles="course",
+            only_with=("dropout_schedule", "linear"),
+        ),
+    ] = 0.5
+    dropout_steps: Annotated[
+        Annotated[int, Positive] | None,
+        _method(
+            "Steps over which the dropout rate rises, for --dropout-schedule linear. none: half of "
+            "the run's steps.",
+            unit="steps",
+            most=MOST_STEPS,
+            roles="course",
+            only_with=("dropout_schedule", "linear"),
+        ),
+    ] = None
     masks: Annotated[
         int,
         Meta(ge=1, le=1024),

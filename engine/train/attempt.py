@@ -14,7 +14,14 @@ from engine.data import RunData, ValidationAugmentation, validation_augmentation
 from engine.errors import TrainingError
 from engine.evaluate import Evaluation, evaluate_domains, keep_predictions, network_predictor
 from engine.machine.processor import peak_memory_bytes, release_freed_memory
-from engine.protocol import RunFinished, RunSpec, StepsTaken, evaluations_after, own_arm
+from engine.protocol import (
+    RunFinished,
+    RunSpec,
+    StepsTaken,
+    dropout_rate_at,
+    evaluations_after,
+    own_arm,
+)
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
 from engine.train.checkpoint import CheckpointFiles, TrainingState
@@ -213,6 +220,7 @@ class Pace:
             images_per_s=steps_per_s * self._images_per_step,
             elapsed_s=self.elapsed_s,
             seconds_left=self._seconds_left(step, steps_per_s),
+            dropout_rate=dropout_rate_at(self._spec, step - 1),
         )
 
     def _seconds_left(self, step: int, steps_per_s: float) -> float:

@@ -21,7 +21,7 @@ from engine.data import FrozenFeatures, RunData, Sampler
 from engine.execution import Execution
 from engine.model import FineTunedNetwork, masked_cross_entropy
 from engine.model.linear import FrozenNetwork
-from engine.protocol import HeadTrained, RunSpec
+from engine.protocol import HeadTrained, RunSpec, dropout_rate_at
 from engine.train.setup import training_images
 
 HEAD_LR = 1e-3
@@ -149,7 +149,7 @@ def train_head(
     generators: Mapping[str, torch.Generator],
     between_steps: Callable[[], None],
 ) -> float:
-    """Train the last layer for ``spec.head_steps`` steps with the run's dropout.
+    """Train the last layer for ``spec.head_steps`` steps with the dropout of the run's first step.
 
     It starts from zero, unless it was trained for the same classes before.
 
@@ -170,6 +170,7 @@ def train_head(
     lr = HEAD_LR / feature_rms
     optimizer = torch.optim.Adam(network.head.parameters(), lr=lr)
     counted = max(1, spec.head_steps // 10)
+    rate = dropout_rate_at(spec, 0)
     loss_sum = 0.0
     samplers = [Sampler(labels, spec.sampling) for labels in inputs.labels]
     for step in range(spec.head_steps):
@@ -179,7 +180,7 @@ def train_head(
         features, labels = _draw(inputs, samplers, spec.batch_size, generators["batches"])
         loss = masked_cross_entropy(
             network.head, features, labels,
-            dropout_rate=spec.dropout_rate, masks=spec.masks, generator=generators["masks"],
+            dropout_rate=rate, masks=spec.masks, generator=generators["masks"],
         )  # fmt: skip
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -25,6 +25,7 @@ from engine.protocol import (
     RunFinished,
     RunSpec,
     RunStopped,
+    dropout_rate_at,
     is_evaluated,
 )
 from engine.protocol.intervals import uncertain_selection
@@ -124,7 +125,7 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
         logits = masked_logits(  # of m(λ) ⊙ Φ(x) / (1 − λ), for each of K masks: (K, B, C)
             network.head,
             features,
-            dropout_rate=spec.dropout_rate,
+            dropout_rate=dropout_rate_at(spec, step),
             masks=spec.masks,
             generator=training.generators["masks"],
         )

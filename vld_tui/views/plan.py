@@ -18,6 +18,7 @@ from engine.protocol import (
     RunTask,
     evaluations_after,
     learning_rates,
+    rising_steps,
     spec_of,
 )
 from engine.protocol.datasets import LeftOut, left_out_text
@@ -196,7 +197,7 @@ def _method(spec: RunSpec) -> str:
         parts = ["no dropout (ERM)"]
     else:
         masks = plural(spec.masks, "mask")
-        parts = [f"dropout {spec.dropout_rate:g} × {masks}"]
+        parts = [f"dropout {_rates(spec)} × {masks}"]
     if spec.tuning != "full":
         parts.append(_linear(spec))
     if spec.objective != "erm":
@@ -207,6 +208,14 @@ def _method(spec: RunSpec) -> str:
         on_views = f" on {_views(spec.views)}" if spec.views and spec.tuning == "full" else ""
         parts.append(f"last layer first, {plural(spec.head_steps, 'step')}{on_views}")
     return _SEPARATOR.join(parts)
+
+
+def _rates(spec: RunSpec) -> str:
+    rising = rising_steps(spec)
+    if not rising:
+        return f"{spec.dropout_rate:g}"
+    over = plural(rising, "step")
+    return f"{spec.dropout_start:g} to {spec.dropout_rate:g} over {over}"
 
 
 def _training(spec: RunSpec, data: DataPrepared | None) -> str:

@@ -32,7 +32,7 @@ RUNS: Mapping[str, Mapping[str, object]] = {
     "groupdro": {
         "objective": "groupdro", "optimizer": "sgd", "lr": 1e-2, "grad_clip": 1.0, "batch_size": 3,
         "micro_batch_size": 2, "eval_batch_size": 4, "masks": 2, "augment_validation": True,
-        "sampling": "balanced", "select_on": "balanced",
+        "sampling": "balanced", "select_on": "balanced", "dropout_schedule": "linear",
     },
     "pil": {
         "transforms": "pil", "augment_validation": True, "batch_size": 5, "head_steps": 0,

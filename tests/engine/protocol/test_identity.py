@@ -146,6 +146,9 @@ REESTIMATED = {"arms": ["averaged"], "average_batchnorm": "reestimate"}
         ({"schedule": "step", "lr_drops": [5]}, "lr_drops", [6]),
         ({"weights": "/w.pth"}, "weights_key", "teacher"),
         ({"tuning": "linear"}, "linear_start", "authors"),
+        ({}, "dropout_schedule", "linear"),
+        ({"dropout_schedule": "linear"}, "dropout_start", 0.4),
+        ({"dropout_schedule": "linear"}, "dropout_steps", 149),
         ({}, "augment_validation", True),
         (ENSEMBLE, "average_from", 51),
         ({**ENSEMBLE, "average_from": 100}, "average_from", 101),
@@ -157,6 +160,24 @@ def test_where_it_decides_something_it_does(
 ) -> None:
     other = spec_from_mapping({**values, field: value})
     assert run_identity(other) != run_identity(spec_from_mapping(values))
+
+
+LINEAR = {"dropout_schedule": "linear"}
+
+
+@pytest.mark.parametrize(
+    ("values", "same"),
+    [
+        ({**LINEAR, "dropout_steps": 150}, LINEAR),  # half of 300
+        ({**LINEAR, "dropout_rate": 0}, {"dropout_rate": 0}),
+        ({**LINEAR, "dropout_rate": 0.5, "dropout_start": 0.5}, {"dropout_rate": 0.5}),
+        ({"dropout_start": 0.1, "dropout_steps": 9}, {}),
+    ],
+)
+def test_a_schedule_without_effect_is_a_constant_dropout_rate(
+    values: dict[str, object], same: dict[str, object]
+) -> None:
+    assert run_identity(spec_from_mapping(values)) == run_identity(spec_from_mapping(same))
 
 
 def test_a_combination_is_another_run_and_survives_its_file() -> None:

@@ -8,6 +8,7 @@ from engine.protocol import (
     RunSpec,
     SpecError,
     decode_spec,
+    dropout_rate_at,
     encode_spec,
     evaluation_steps,
     evaluations_after,
@@ -17,6 +18,8 @@ from engine.protocol import (
     resolve_new_spec,
     resolve_spec,
 )
+
+RISING = {"dropout_schedule": "linear"}
 
 
 @pytest.mark.parametrize(("steps", "warmup"), [(1, 0), (5, 0), (10, 1), (30, 3), (39, 3)])
@@ -92,6 +95,17 @@ def test_a_run_is_evaluated_from_its_first_evaluation_at_even_intervals_and_at_i
          "--tuning linear, or drop --linear-start."),
         ({"groupdro_step_size": 0.1}, "groupdro_step_size is 0.1, but objective is 'erm'. Give "
          "--objective groupdro, or drop --groupdro-step-size."),
+        ({"dropout_start": 0.2}, "dropout_start is 0.2, but dropout_schedule is 'constant'. Give "
+         "--dropout-schedule linear, or drop --dropout-start."),
+        ({"dropout_steps": 9}, "dropout_steps is 9, but dropout_schedule is 'constant'."),
+        ({**RISING, "dropout_rate": 0}, "dropout_schedule is 'linear', but dropout_rate is 0. "),
+        ({**RISING, "dropout_start": 0.95}, "dropout_start is 0.95, but must be below "
+         "dropout_rate, which is 0.9."),
+        ({**RISING, "dropout_rate": 0.5}, "dropout_start is 0.5, but must be below dropout_rate"),
+        ({**RISING, "dropout_steps": 200}, "dropout_steps is 200, but the run has 200 steps: the "
+         "dropout rate would not rise to 0.9. Give fewer --dropout-steps or more --steps."),
+        ({**RISING, "steps": 1}, "dropout_steps is 0, but the run has 1 step:"),
+        ({**RISING, "dropout_steps": 0}, "dropout_steps is 0, but must be a whole number above 0"),
     ],
 )  # fmt: skip
 def test_what_the_user_set_and_the_run_cannot_honour_is_refused(
@@ -105,6 +119,29 @@ def test_what_the_user_set_and_the_run_cannot_honour_is_refused(
 def test_a_warm_up_as_long_as_the_run_reaches_a_constant_rate() -> None:
     spec = resolve_new_spec({"warmup_steps": 10, "steps": 10, "schedule": "constant"})
     assert learning_rates(spec) == (spec.lr, spec.lr)
+
+
+@pytest.mark.parametrize(
+    ("values", "rates"),
+    [
+        ({"dropout_schedule": "constant"}, [0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9]),
+        ({}, [0.5, 0.6, 0.7, 0.8, 0.9, 0.9, 0.9, 0.9]),
+        ({"dropout_steps": 2}, [0.5, 0.7, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9]),
+        ({"dropout_start": 0, "dropout_steps": 1}, [0, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9]),
+        ({"dropout_steps": 7, "dropout_start": 0.2}, [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]),
+    ],
+)
+def test_the_dropout_rate_of_each_step(values: dict[str, object], rates: list[float]) -> None:
+    spec = resolve_new_spec({**RISING, "steps": 8, "eval_every": 8, "log_every": 8, **values})
+    assert [dropout_rate_at(spec, step) for step in range(spec.steps)] == pytest.approx(rates)
+    assert dropout_rate_at(spec, 7) == 0.9
+
+
+def test_the_papers_recipe_may_raise_its_dropout_rate() -> None:
+    spec = resolve_new_spec({"recipe": "paper", **RISING})
+    assert [dropout_rate_at(spec, step) for step in (0, 2_500, 5_000)] == pytest.approx(
+        [0.5, 0.7, 0.9]
+    )
 
 
 @pytest.mark.parametrize("schedule", ["constant", "step", "cosine"])

@@ -281,6 +281,13 @@ def test_drops_are_for_the_cells_that_have_the_step_schedule(store: Store) -> No
         refuse_misfits(standing_of(store, read(drops)))
 
 
+def test_a_rising_dropout_rate_is_for_the_cells_with_a_high_one(store: Store) -> None:
+    rising = 'name = "r"\n[fields]\ndropout_schedule = "linear"\ntarget = "noto"\n'
+    refuse_misfits(standing_of(store, read(rising + "[cross]\ndropout_rate = [0, 0.5, 0.9]\n")))
+    with pytest.raises(StudyError, match="dropout_schedule is 'linear', but dropout_rate is 0"):
+        refuse_misfits(standing_of(store, read(rising + "[cross]\ndropout_rate = [0]\n")))
+
+
 def test_a_run_that_cannot_be_read_is_made_again(store: Store) -> None:
     done = tell_finished(store, STUDY.specs[0])
     assert standing_of(store, STUDY).finished == (done,)
