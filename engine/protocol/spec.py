@@ -252,7 +252,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     dropout_schedule: Annotated[
         Literal["constant", "linear"],
         _method(
-            "Dropout rate during training: constant, or linear (rises from --dropout-start to "
+            "Dropout rate over the steps: constant, or linear (rises from --dropout-start to "
             "--dropout).",
             roles="course",
         ),
@@ -261,7 +261,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         float,
         Meta(ge=0, lt=1),
         _method(
-            "Dropout rate of the first step, and of --head-steps, for --dropout-schedule linear.",
+            "First dropout rate of the linear schedule; --head-steps train the last layer at it.",
             roles="course",
             only_with=("dropout_schedule", "linear"),
         ),
@@ -269,8 +269,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     dropout_steps: Annotated[
         Annotated[int, Positive] | None,
         _method(
-            "Steps over which the dropout rate rises, for --dropout-schedule linear. none: half of "
-            "the run's steps.",
+            "Steps over which the dropout rate rises in the linear schedule. none: half of the run's "
+            "steps.",
             unit="steps",
             most=MOST_STEPS,
             roles="course",

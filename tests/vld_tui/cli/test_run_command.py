@@ -318,7 +318,7 @@ def test_a_bad_file_is_refused_with_its_name(vld: Vld, tmp_path: Path) -> None:
     config.write_text("dropuot_rate = 0.5")
     result = vld("run", "--config", str(config))
     assert result.exit_code == 2
-    assert f"{config}: unknown field 'dropuot_rate'. Did you mean dropout_rate?" in result.stderr
+    assert f"{config}: unknown field 'dropuot_rate'. Did you mean dropout_rate" in result.stderr
 
 
 def test_what_the_engine_refuses_leaves_nothing_behind(vld: Vld) -> None:
