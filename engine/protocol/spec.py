@@ -269,8 +269,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     dropout_steps: Annotated[
         Annotated[int, Positive] | None,
         _method(
-            "Steps over which the dropout rate rises in the linear schedule. none: half of the run's "
-            "steps.",
+            "Steps over which the dropout rate rises in the linear schedule. none: half of the "
+            "run's steps.",
             unit="steps",
             most=MOST_STEPS,
             roles="course",
