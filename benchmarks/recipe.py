@@ -317,7 +317,7 @@ def table(results: Results) -> Iterator[str]:
                 f"{100 * mean_of(results, shown, of):.1f}"
                 for of in (of_id, of_left_out, of_balanced, of_last)
             ]
-            compared = ("", "", "")
+            compared: tuple[str, ...] = ("", "", "")
             if shown != REFERENCE:
                 compared = tuple(
                     points(estimate(differences(results, shown, REFERENCE, of)))

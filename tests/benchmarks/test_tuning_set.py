@@ -67,7 +67,7 @@ def test_icons_without_code_points_are_found_by_a_name_or_an_alias(tmp_path: Pat
             **{f"en/shortcodes/{each}.json": codes for each in shortcodes},
         },
     )
-    icons = {"Dog-Standing": {}, "feline": {}, "kitty": {}, "flag": {}}
+    icons: dict[str, object] = {"Dog-Standing": {}, "feline": {}, "kitty": {}, "flag": {}}
     aliases = {"cat": {"parent": "feline"}}
     named = packed(
         tmp_path / "named.tgz",

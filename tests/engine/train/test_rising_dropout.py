@@ -25,7 +25,7 @@ def steps_of(run_dir: RunDir) -> dict[int, tuple[float | None, float | None]]:
     }
 
 
-def losses_of_last_layer(run_dir: RunDir) -> list[float]:
+def losses_of_last_layer(run_dir: RunDir) -> list[float | None]:
     return [each.loss for each in read_events(run_dir) if isinstance(each, HeadTrained)]
 
 
