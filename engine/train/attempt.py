@@ -35,6 +35,9 @@ from engine.train.health import (
 )
 from engine.train.setup import Training
 
+SAVED_EVERY_S = 10.0
+"""Minimum seconds between checkpoints of a run on frozen features."""
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -139,6 +142,18 @@ class Attempt:
         """Write the selected network's predictions."""
         if self.training.execution.ranks.is_first:
             keep_predictions(self.run_dir, step, evaluation.measured, self.data.classes)
+
+    def save_evaluated(self, state: TrainingState) -> TrainingState:
+        """Save as :meth:`save_last` after an evaluation.
+
+        On frozen features evaluations may follow each other within a second, while the checkpoint
+        contains the whole network: until the last step, it is saved every ``SAVED_EVERY_S`` only.
+        """
+        reads_features = self.data.sources[0].frozen is not None
+        is_last = state.step == self.spec.steps
+        if reads_features and not is_last and self.checkpoints.age_s < SAVED_EVERY_S:
+            return state
+        return self.save_last(state)
 
     def save_last(self, state: TrainingState) -> TrainingState:
         """Save everything a resumed run needs and return the saved state."""

@@ -6,6 +6,8 @@ plain timm network at the selected step, with timm's tensor names.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -187,6 +189,7 @@ class CheckpointFiles:
         """``start_step``: step of an existing checkpoint; ``writes``: this process writes files."""
         self._spec, self._data, self._run_dir, self._log = spec, data, run_dir, log
         self._writes = writes
+        self._saved_at = -math.inf
         self.kept_step = start_step if run_dir.last_checkpoint.exists() else None
 
     def save_network(self, kind: str, state: TrainingState, network: FineTunedNetwork) -> None:
@@ -220,6 +223,12 @@ class CheckpointFiles:
         size = save_last(path, state, network.module, optimizer, generators, others, card)
         self._record("last", state, size)
         self.kept_step = state.step
+        self._saved_at = time.monotonic()
+
+    @property
+    def age_s(self) -> float:
+        """Return the seconds since this attempt saved ``last``; infinity: it has not yet."""
+        return time.monotonic() - self._saved_at
 
     def _card(self, network: FineTunedNetwork) -> NetworkCard:
         return card_of(network, self._spec, self._data, self._run_dir)

@@ -186,7 +186,7 @@ def evaluate(attempt: Attempt, state: TrainingState) -> TrainingState:
     state = attempt.count_evaluation(state, time.perf_counter() - began)
     if is_best:  # before the checkpoint, so that a crash leaves no older predictions
         attempt.keep_predictions(step, evaluation)
-    return attempt.save_last(state)
+    return attempt.save_evaluated(state)
 
 
 def _evaluate_arm(

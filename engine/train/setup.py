@@ -6,7 +6,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import msgspec
@@ -213,6 +213,8 @@ def prepare(
         _check_same_images(data, start)
         chosen = ChosenExecution(start.execution(device, ranks), {})
     execution = chosen.execution
+    if reads_features:  # the network itself never runs again
+        execution = replace(execution, folds_inference=False)
     execution.prepare(network.module)
     return Training(
         data,

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import engine.train.attempt
 from engine.data import load_data
 from engine.data.transforms import network_input
 from engine.errors import InputError
@@ -19,6 +20,7 @@ from engine.model.linear import (
     SideBySide,
 )
 from engine.protocol import (
+    CheckpointSaved,
     Evaluated,
     FeaturesComputed,
     HeadTrained,
@@ -29,6 +31,7 @@ from engine.protocol import (
     resolve_spec,
 )
 from engine.rundir import RunDir
+from engine.rundir.event_log import EventLog
 from engine.train.setup import prepare
 from tests.small_runs import SMALL_CLASSES, MakeRun, read_events, run_here, stop_here
 
@@ -97,6 +100,54 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     ours, theirs = last(parts), last(whole)
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
     assert isinstance(read_events(parts)[-1], RunFinished)
+
+
+def saved_steps(run_dir: RunDir) -> list[int]:
+    saved = [each for each in read_events(run_dir) if isinstance(each, CheckpointSaved)]
+    return [each.step for each in saved if each.kind == "last"]
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(1e9, [2, 6]), (0, [2, 4, 6])])
+def test_checkpoints_of_fast_steps_are_saved_now_and_then(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, seconds: float, expected: list[int]
+) -> None:
+    monkeypatch.setattr(engine.train.attempt, "SAVED_EVERY_S", seconds)
+    run_dir = make_run(**LINEAR)
+    run_here(run_dir)
+    assert saved_steps(run_dir) == expected
+
+
+def test_a_run_killed_after_an_evaluation_without_checkpoint_is_the_uninterrupted_one(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parts = (make_run(name, **LINEAR) for name in ("whole", "parts"))
+    run_here(whole)
+    record = EventLog.record
+
+    def dies_after_the_second_evaluation(log: EventLog, event: Any) -> None:
+        record(log, event)
+        if isinstance(event, Evaluated) and event.step == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(EventLog, "record", dies_after_the_second_evaluation)
+        with pytest.raises(KeyboardInterrupt):
+            run_here(parts)
+    assert saved_steps(parts) == [2]
+    run_here(parts)
+    ours, theirs = last(parts), last(whole)
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    best, expected = (load_file(each.best_checkpoint) for each in (parts, whole))
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in best.items())
+
+
+def test_the_frozen_network_is_not_folded_for_evaluations_on_its_features(
+    make_run: MakeRun,
+) -> None:
+    run_dir = make_run(**{**LINEAR, **PENULTIMATE})
+    spec = run_dir.read_spec()
+    training = prepare(spec, load_data(spec, run_dir.cache), run_dir, None)
+    assert not training.execution.folds_inference
 
 
 def test_evaluation_on_features_is_evaluation_on_images(make_run: MakeRun) -> None:
