@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from engine.protocol import RunSpec, SpecError, resolve_new_spec
+from engine.protocol import FIELDS, RunSpec, SpecError, resolve_new_spec
 from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.follow import DetachOption, start_new
@@ -38,6 +38,7 @@ from vld_tui.runs.fields import (
 from vld_tui.store.labels import check_name, check_tags
 
 _COMPARED_DROPOUT: Final = 0.9
+_DROPOUT_SCHEDULE: Final = ("dropout_schedule", "dropout_start", "dropout_steps")
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -118,7 +119,13 @@ def _following(config: Path | None, options: Mapping[str, object], spec: RunSpec
     """Return the next commands to suggest: curves, results, and a run to compare with."""
     other = 0 if spec.dropout_rate else _COMPARED_DROPOUT
     words = ["--config", str(config)] if config else []
-    words += command_line({**options, "dropout_rate": other})
+    compared = {**options, "dropout_rate": other}
+    if not other:  # a run without dropout has no schedule of it
+        for name in _DROPOUT_SCHEDULE:
+            compared.pop(name, None)
+            if config and getattr(spec, name) != FIELDS[name].default:
+                compared[name] = FIELDS[name].default
+    words += command_line(compared)
     purpose = "the same without dropout" if spec.dropout_rate else "the same with dropout"
     return [
         ("vld curve @last", "accuracies and loss"),

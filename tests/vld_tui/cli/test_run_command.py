@@ -48,6 +48,18 @@ def test_a_run_tells_its_plan_its_course_and_its_end(vld: Vld) -> None:
     assert result.stderr == ""
 
 
+def test_the_run_to_compare_with_has_no_schedule_of_dropout(vld: Vld, tmp_path: Path) -> None:
+    config = tmp_path / "run.toml"
+    config.write_text('dropout_schedule = "linear"\ndropout_steps = 9\n')
+    rising = ["--dropout-schedule", "linear", "--dropout-start", "0.2"]
+    for given in (rising, ["--config", str(config)]):
+        shown = vld("run", "--model", "finish", *SHORT, *given).stdout
+        line = next(line for line in shown.splitlines() if "the same without dropout" in line)
+        words = shlex.split(line.partition("#")[0])[1:]
+        assert vld(*words).exit_code == 0
+        assert "linear" not in words
+
+
 def test_json_is_one_object_on_stdout_and_progress_goes_to_stderr(vld: Vld) -> None:
     result = vld("run", "--model", "finish", "--target", "noto", "--json", *SHORT)
     assert result.exit_code == 0
