@@ -1,6 +1,6 @@
 """Do half the steps of the default recipe reach the same accuracy? And should it draw balanced?
 
-    python -m benchmarks.recipe HOME --data FOLDER [--csv FILE] [--at-most N]
+    python -m benchmarks.recipe HOME --data FOLDER [--csv FILE] [--at-most N] [--only VARIANT …]
     python -m benchmarks.recipe --from benchmarks/recipe.csv
 
 Every run is an ordinary `vld run` kept in HOME; runs that HOME already holds are not repeated.
@@ -50,7 +50,7 @@ import statistics
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -365,13 +365,13 @@ def read_csv(file: Path) -> dict[Design, list[Row]]:
     return dict(results)
 
 
-def measure(home: Path, data: Path, at_most: int) -> dict[Design, list[Row]]:
-    """Make up to ``at_most`` missing runs; return the measurements of the finished ones."""
+def measure(home: Path, data: Path, at_most: int, only: Container[str]) -> dict[Design, list[Row]]:
+    """Make up to ``at_most`` missing runs of some variants; return all measurements."""
     is_made = Home(home).is_made
     listed = vld(home, "ls", "--where", "status:finished", "--limit", "0") if is_made else []
     finished = {tag: str(run["run"]) for run in listed for tag in run["tags"]}
     for design in designs():
-        if design.tag not in finished and at_most:
+        if design.tag not in finished and design.variant in only and at_most:
             at_most -= 1
             finished[design.tag] = train(home, data, design)
     return {
@@ -391,11 +391,14 @@ def main() -> None:
     parser.add_argument(
         "--at-most", type=int, default=1000, metavar="N", help="maximum number of new runs"
     )
+    parser.add_argument(
+        "--only", nargs="+", choices=VARIANTS, default=tuple(VARIANTS), help="variants to run"
+    )
     asked = parser.parse_args()
     if asked.measured:
         results = read_csv(asked.measured)
     elif asked.home:
-        results = measure(asked.home, asked.data, asked.at_most)
+        results = measure(asked.home, asked.data, asked.at_most, asked.only)
     else:
         parser.error("give HOME or --from FILE")
     if asked.csv:
