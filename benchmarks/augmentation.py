@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=96)
     asked = parser.parse_args()
     size, count = asked.size, asked.images
-    emoji_set = find_image_set(resolve_spec({}))
+    emoji_set = find_image_set(resolve_spec({"dataset": "emoji"}))
     chosen = range(0, len(emoji_set), max(1, len(emoji_set) // count))[:count]
     emoji = [resize(emoji_set.open_image(index), size) for index in chosen]
     photographs = [resize(photograph(500, 500, seed), size) for seed in range(count)]

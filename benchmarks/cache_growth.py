@@ -35,7 +35,7 @@ CPU = torch.device("cpu")
 
 def link_images(folder: Path, count: int) -> None:
     """Fill a folder of domain/class/image with ``count`` links to real images."""
-    image_set = find_image_set(resolve_spec({}))
+    image_set = find_image_set(resolve_spec({"dataset": "emoji"}))
     originals = folder.with_name("originals")
     originals.mkdir(exist_ok=True)
     paths = []

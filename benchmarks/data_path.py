@@ -44,7 +44,7 @@ STYLES = ("noto", "twemoji")
 
 def save_images(folder: Path, size: int) -> None:
     """Write two of the embedded styles as JPEG, laid out as domain/class/image."""
-    emoji = find_image_set(resolve_spec({}))
+    emoji = find_image_set(resolve_spec({"dataset": "emoji"}))
     for index, file in enumerate(emoji.files):
         if file.domain not in STYLES:
             continue
@@ -187,7 +187,7 @@ def main() -> None:
         cache = Path(temporary) / "cache"
         paper = {"recipe": "paper", "model": "resnet50", "weights": "none", "dataset": "emoji"}
         waiting(resolve_spec({**paper, "target": "fluent-mono"}), cache, asked.steps)
-        waiting(resolve_spec({}), cache, asked.steps)
+        waiting(resolve_spec({"dataset": "emoji"}), cache, asked.steps)
 
 
 if __name__ == "__main__":

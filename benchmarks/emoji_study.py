@@ -79,7 +79,16 @@ def main() -> None:
                 tag = f"emoji-study-{target}-{number}-{seed}"
                 run = find(asked.home, tag)
                 if run is None:
-                    own = ["--target", target, "--seed", str(seed), "--tag", tag]
+                    own = [
+                        "--dataset",
+                        "emoji",
+                        "--target",
+                        target,
+                        "--seed",
+                        str(seed),
+                        "--tag",
+                        tag,
+                    ]
                     run = vld(asked.home, "run", *flags, *own)
                 results.setdefault((target, arm), []).append(run)
                 print(f"{target} {arm} seed {seed}: {run['ood_accuracy']:.3f}", file=sys.stderr)

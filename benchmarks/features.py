@@ -208,7 +208,7 @@ def main() -> None:
         spec = resolve_spec({**run, "data_dir": str(part), "target": "fluent-mono"})
         if asked.rounds > 1:
             compare(Passes(spec, load_data(spec, home / "cache"), home), asked.rounds)
-        spec = resolve_spec({**run, "steps": asked.steps, "views": asked.views})
+        spec = resolve_spec({**run, "dataset": "emoji", "steps": asked.steps, "views": asked.views})
         data = load_data(spec, home / "cache")
         open_again(spec, data, home, asked.views)
         time_run(spec, home, data)

@@ -81,7 +81,9 @@ def _copy_rows(
 
 def write_finished_run(run_dir: RunDir, index: int) -> None:
     """Write a run folder as the engine leaves it, without waiting for the disk."""
-    spec = resolve_spec({"seed": index, "dropout_rate": 0.9 if index % 2 else 0.0})
+    spec = resolve_spec(
+        {"dataset": "emoji", "seed": index, "dropout_rate": 0.9 if index % 2 else 0.0}
+    )
     write_run(run_dir, spec, index, events(spec, index), ("bench", f"group-{index % 10}"))
 
 

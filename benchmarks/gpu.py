@@ -107,7 +107,7 @@ class OneBatch:
 
 def save_sources(folder: Path, image_size: int) -> None:
     """Write the source domains of the embedded images as JPEG, laid out as domain/class/image."""
-    emoji = find_image_set(resolve_spec({}))
+    emoji = find_image_set(resolve_spec({"dataset": "emoji"}))
     for index, file in enumerate(emoji.files):
         place = (folder / file.path).with_suffix(".jpg")
         if place.relative_to(folder).parts[0] != TARGET:
@@ -121,9 +121,9 @@ def our_training(
     """Prepare a run of the default recipe."""
     spec = resolve_spec(
         {
-            "target": TARGET, "model": network, "weights": "none", "image_size": size.image_size,
-            "batch_size": size.images // SOURCES, "precision": "bf16", "lr": LR,
-            "device": str(device),
+            "dataset": "emoji", "target": TARGET, "model": network, "weights": "none",
+            "image_size": size.image_size, "batch_size": size.images // SOURCES,
+            "precision": "bf16", "lr": LR, "device": str(device),
         }
     )  # fmt: skip
     run_dir = RunDir(home / "runs" / network)

@@ -107,7 +107,7 @@ def package_images(packages: Path, domain: str) -> Iterator[tuple[str, Path, Ima
 
 def emoji_images(style: str) -> Iterator[tuple[str, Path, Image.Image]]:
     """Yield class, path and image of a style of the embedded emoji."""
-    emoji = find_image_set(resolve_spec({}))
+    emoji = find_image_set(resolve_spec({"dataset": "emoji"}))
     for index, file in enumerate(emoji.files):
         if file.domain == style and file.class_name in CLASSES:
             yield file.class_name, Path(Path(file.path).name), emoji.open_image(index)

@@ -24,7 +24,8 @@ from vld_tui.launch.queue import main as process_queue
 from vld_tui.store.store import Store
 
 TINY = {
-    "model": "test_resnet", "weights": "none", "precision": "fp32", "memory_format": "contiguous",
+    "dataset": "emoji", "model": "test_resnet", "weights": "none", "precision": "fp32",
+    "memory_format": "contiguous",
     "threads": 1, "image_size": 32, "batch_size": 8, "steps": 5, "eval_every": 5,
     "head_steps": 5,
 }  # fmt: skip

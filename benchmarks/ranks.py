@@ -54,7 +54,9 @@ def be_a_rank(rank: int, home: str, rounds: int) -> None:
     keep_freed_memory()
     dist.init_process_group("gloo", init_method=f"file://{home}/at", rank=rank, world_size=RANKS)
     ranks = Ranks(rank, RANKS, rank, RANKS)
-    spec = resolve_spec({"lr": 1e-6, "precision": "fp32", "device": "cpu", "threads": 1})
+    spec = resolve_spec(
+        {"dataset": "emoji", "lr": 1e-6, "precision": "fp32", "device": "cpu", "threads": 1}
+    )
     run_dir = RunDir(Path(home) / "runs" / "benchmark")
     ranks.from_first(lambda: load_data(spec, run_dir.cache) is not None, bool)
     together = timed_actions(spec, run_dir, ranks)

@@ -156,7 +156,7 @@ NETWORKS: Final[tuple[Mapping[str, object], ...]] = (
 
 def prepared(fields: Mapping[str, object]) -> tuple[RunSpec, RunData, Training]:
     """Prepare a run in a home of its own and print how it computes."""
-    spec = resolve_spec({"lr": 1e-6, **fields})
+    spec = resolve_spec({"dataset": "emoji", "lr": 1e-6, **fields})
     with tempfile.TemporaryDirectory() as home:
         run_dir = RunDir(Path(home) / "runs" / "benchmark")
         data = load_data(spec, run_dir.cache)

@@ -123,7 +123,7 @@ def main() -> None:
     given = {"model": asked.model, "image_size": asked.image_size}
     spec = resolve_spec(
         {
-            "lr": 1e-6, "device": "cpu", "precision": "fp32",
+            "dataset": "emoji", "lr": 1e-6, "device": "cpu", "precision": "fp32",
             "fold_batchnorm": "off" if asked.no_fold else "on",
             **({"weights": "none"} if asked.model else {}),
             **{name: value for name, value in given.items() if value is not None},

@@ -48,7 +48,7 @@ Batches = Iterator[tuple[Tensor, Tensor]]
 
 def save_images(folder: Path) -> None:
     """Write the embedded images at 224 px as JPEG, laid out as domain/class/image."""
-    emoji = find_image_set(resolve_spec({}))
+    emoji = find_image_set(resolve_spec({"dataset": "emoji"}))
     for index, file in enumerate(emoji.files):
         place = (folder / file.path).with_suffix(".jpg")
         place.parent.mkdir(parents=True, exist_ok=True)

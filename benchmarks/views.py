@@ -68,7 +68,8 @@ def run(home: Path, design: Design) -> Result:
     if not run_dir.predictions.exists():
         spec = resolve_spec(
             {
-                "tuning": "linear", "linear_features": design.features, "views": design.views,
+                "dataset": "emoji", "tuning": "linear", "linear_features": design.features,
+                "views": design.views,
                 "dropout_rate": design.dropout_rate, "target": design.target,
                 "held_out_source": design.held_out, "seed": design.seed, "image_size": 64,
                 "precision": "fp32", "memory_format": "channels_last", "keep_checkpoints": "none",

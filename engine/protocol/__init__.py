@@ -88,7 +88,6 @@ from engine.protocol.predictions import (
     encode_predictions,
 )
 from engine.protocol.recipes import (
-    DATASET_DEFAULTS,
     RECIPES,
     check_gpus,
     is_address,
@@ -130,7 +129,6 @@ PROTOCOL_VERSION = 2
 __all__ = [
     "ARMS",
     "AUGMENTED",
-    "DATASET_DEFAULTS",
     "EVENT_TYPES",
     "FIELDS",
     "FOLDED",

@@ -17,13 +17,6 @@ from engine.protocol.fields import SpecError, nearest
 from engine.protocol.recipes import too_few_to_split
 from engine.protocol.spec import NO_TARGET, Layout
 
-EMBEDDED_DATASETS: Final = ("emoji", "objects-drawn")
-"""Data sets included in the package."""
-EMBEDDED_DOMAINS: Final = {
-    "emoji": ("fluent", "fluent-mono", "noto", "twemoji"),
-    "objects-drawn": ("clipart", "emoji", "lineart"),
-}
-"""Domains of each embedded data set."""
 STUDY_DATASETS: Final = ("PACS", "VLCS", "OfficeHome", "TerraIncognita", "DomainNet", "objects")
 """Published data sets with known domains, classes and download instructions."""
 TILE: Final = 96

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
+from engine.protocol.embedded import DEFAULT_DATASET, dataset_defaults
 from engine.protocol.fields import SpecError, nearest
 from engine.protocol.schedule import fit_schedule, misfits
 from engine.protocol.spec import MODELS_JOINED_BY, RunSpec, by_field, spec_from_mapping
@@ -65,12 +66,6 @@ RECIPES: Final[dict[str, dict[str, object]]] = {
     },
 }
 
-DATASET_DEFAULTS: Final[dict[str, dict[str, object]]] = {
-    "emoji": {"target": "fluent-mono", "image_size": 96},
-}
-"""Defaults of single data sets; recipe and user override them."""
-
-
 LINEAR_DEFAULTS: Final[dict[str, dict[str, object]]] = {
     "default": {"views": 6},
     "paper": {},  # their code augments every batch
@@ -82,8 +77,9 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
     """Build a spec from the user's ``values``, the recipe and the data set.
 
     Precedence, highest first: ``values``, the recipe, the data set's defaults, the fields'
-    defaults. ``dataset`` defaults to the name of the folder ``data_dir``. The recipe's schedule is
-    scaled for a shorter run (:func:`fit_schedule`). Keys may be field names or flags.
+    defaults. ``dataset`` defaults to the name of the folder ``data_dir``, or to
+    :data:`~engine.protocol.embedded.DEFAULT_DATASET`. The recipe's schedule is scaled for a shorter
+    run (:func:`fit_schedule`). Keys may be field names or flags.
 
     Raises:
         SpecError: for an unknown recipe or key, a value out of range, or contradictory values.
@@ -94,11 +90,12 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
         known = ", ".join(RECIPES)
         hint = nearest(recipe_name, RECIPES) if isinstance(recipe_name, str) else ""
         raise SpecError(f"recipe is {recipe_name!r}, but must be one of {known}.{hint}")
-    merged: dict[str, object] = {**RECIPES[recipe_name], **values}
-    data_dir = merged.get("data_dir")
-    if isinstance(data_dir, str) and "dataset" not in values:
-        merged["dataset"] = data_dir.rstrip("/").rsplit("/", 1)[-1] or data_dir
-    defaults = {} if data_dir else DATASET_DEFAULTS.get(str(merged.get("dataset", "emoji")), {})
+    merged: dict[str, object] = {"dataset": DEFAULT_DATASET, **RECIPES[recipe_name], **values}
+    data_dir = values.get("data_dir")
+    folder = data_dir if isinstance(data_dir, str) else None
+    if folder is not None and "dataset" not in values:
+        merged["dataset"] = folder.rstrip("/").rsplit("/", 1)[-1] or folder
+    defaults = dataset_defaults(str(merged["dataset"]), folder)
     linear = LINEAR_DEFAULTS[recipe_name] if merged.get("tuning") == "linear" else {}
     if MODELS_JOINED_BY in str(merged.get("model", "")):
         linear = {**linear, "linear_features": "penultimate"}

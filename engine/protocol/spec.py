@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from engine.protocol.embedded import EARLIER_DEFAULT_DATASET
 from engine.protocol.fields import FieldInfo, Role, SpecError, about, fields_of, nearest
 from engine.protocol.methods import ARMS, OBJECTIVES
 
@@ -67,7 +68,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             roles="place cost shared in_sight",
             completion="data sets",
         ),
-    ] = "emoji"
+    ] = EARLIER_DEFAULT_DATASET  # of stored specs; resolve_spec gives new ones DEFAULT_DATASET
     data_dir: Annotated[
         str | None,
         _data(

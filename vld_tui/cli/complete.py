@@ -15,7 +15,8 @@ from typing import Final
 import typer
 
 from engine.protocol import FIELDS, RECIPES
-from engine.protocol.datasets import EMBEDDED_DATASETS, EMBEDDED_DOMAINS, STUDY_DATASETS
+from engine.protocol.datasets import STUDY_DATASETS
+from engine.protocol.embedded import DEFAULT_DATASET, EMBEDDED_DATASETS, EMBEDDED_DOMAINS
 from vld_tui.cli.output import home_option
 from vld_tui.home import Home, expanded, find_home
 
@@ -121,7 +122,7 @@ def complete_targets(home: Home, ctx: typer.Context, _incomplete: str) -> Iterat
     if data_dir := ctx.params.get("data_dir"):
         yield from (path.name for path in _folders(expanded(data_dir)))
         return
-    dataset = ctx.params.get("dataset") or next(iter(EMBEDDED_DOMAINS))
+    dataset = ctx.params.get("dataset") or DEFAULT_DATASET
     yield from EMBEDDED_DOMAINS.get(dataset, ())
     yield from _domains_of(home.datasets / dataset)
     yield from glance_at_values(home.database, "target", of=("dataset", dataset))

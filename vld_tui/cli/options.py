@@ -10,7 +10,6 @@ import msgspec
 import typer
 
 from engine.protocol import (
-    DATASET_DEFAULTS,
     FIELDS,
     RECIPES,
     FieldInfo,
@@ -18,6 +17,7 @@ from engine.protocol import (
     resolve_spec,
     shown_value,
 )
+from engine.protocol.embedded import DATASET_DEFAULTS, DEFAULT_DATASET
 from vld_tui.cli.command import proposes
 from vld_tui.store.query import EXAMPLE
 
@@ -104,7 +104,7 @@ def _defaults() -> dict[str, dict[str, object]]:
     own = {"data_dir": "/"}
     specs = {recipe: resolve_spec({"recipe": recipe, **own}) for recipe in RECIPES}
     specs |= {name: resolve_spec({"dataset": name}) for name in DATASET_DEFAULTS}
-    none = {name: FIELDS[name].default for name in ("dataset", "data_dir")}
+    none = {"dataset": DEFAULT_DATASET, "data_dir": None}
     return {name: {**msgspec.structs.asdict(spec), **none} for name, spec in specs.items()}
 
 

@@ -14,7 +14,6 @@ import msgspec
 
 from engine.protocol import RunSpec, UserError
 from engine.protocol.datasets import (
-    EMBEDDED_DATASETS,
     STUDY_DATASETS,
     DatasetListing,
     DatasetRequest,
@@ -26,6 +25,7 @@ from engine.protocol.datasets import (
     WorkReport,
     unknown_dataset,
 )
+from engine.protocol.embedded import EMBEDDED_DATASETS
 from vld_tui.home import Home, expanded
 from vld_tui.launch.local import LaunchError, engine_environment
 

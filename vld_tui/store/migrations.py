@@ -16,6 +16,7 @@ from array import array
 from collections.abc import Iterator
 from typing import Any, Final
 
+import msgspec
 import sqlite_utils
 from msgspec import DecodeError
 from sqlite_utils import Migrations
@@ -28,6 +29,7 @@ from engine.protocol import (
     decode_combination,
     run_identity,
 )
+from engine.protocol.embedded import EARLIER_DEFAULT_DATASET
 from vld_tui.store.specs import decode_stored_spec, encode_stored_spec
 
 migrations = Migrations("vld")
@@ -305,6 +307,21 @@ def m015_measures(db: Database) -> None:
     """Know what else was measured at the selected step, of runs and of arms."""
     for table in ("runs", "arms"):
         db.execute(f"ALTER TABLE {table} ADD COLUMN measures TEXT NOT NULL DEFAULT '{{}}'")
+
+
+@migrations()
+def m016_preset_data(db: Database) -> None:
+    """Name the data set of the form's presets: those without one were saved for the emoji."""
+    for (text,) in db.execute("SELECT value FROM settings WHERE name = 'presets'").fetchall():
+        try:
+            presets = msgspec.json.decode(text, type=dict[str, dict[str, str]])
+        except DecodeError:  # left unchanged, as it cannot be read either
+            continue
+        for preset in presets.values():
+            if "data_dir" not in preset:
+                preset.setdefault("dataset", EARLIER_DEFAULT_DATASET)
+        changed = msgspec.json.encode(presets).decode()
+        db.execute("UPDATE settings SET value = ? WHERE name = 'presets'", [changed])
 
 
 def _identified(rows: list[tuple[int, str, str | None]]) -> Iterator[tuple[str, str, str, int]]:

@@ -20,6 +20,7 @@ from engine.protocol import (
     resolve_spec,
     shown_value,
 )
+from engine.protocol.embedded import DEFAULT_DATASET
 from vld_tui.runs.metrics import Attempt, CheckpointInfo
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import DAMAGED, Run
@@ -179,7 +180,7 @@ def recipe_defaults(spec: RunSpec) -> RunSpec:
     except SpecError:  # more steps than are allowed now
         usual = plain
     kept = {name: getattr(plain, name) for name in others}
-    return msgspec.structs.replace(usual, dataset=FIELDS["dataset"].default, **kept)
+    return msgspec.structs.replace(usual, dataset=DEFAULT_DATASET, **kept)
 
 
 def configuration(run: Run, cells: int) -> Text:

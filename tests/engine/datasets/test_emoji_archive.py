@@ -15,7 +15,7 @@ from PIL import Image
 import engine.datasets.emoji
 from engine.datasets.emoji.build import IMAGE_SIZE, KINDS, STYLES, main
 from engine.datasets.folders import open_image_set
-from engine.protocol.datasets import EMBEDDED_DOMAINS
+from engine.protocol.embedded import EMBEDDED_DOMAINS
 
 HERE = Path(engine.datasets.emoji.__file__).parent
 PACKAGES = {

@@ -23,7 +23,7 @@ from engine.datasets.objects.selection import (
     IMAGE_SIZE,
     draw,
 )
-from engine.protocol.datasets import EMBEDDED_DOMAINS
+from engine.protocol.embedded import EMBEDDED_DOMAINS
 from tests.engine.datasets.debian_packages import package, png
 from tests.engine.datasets.test_emoji_archive import write_package
 

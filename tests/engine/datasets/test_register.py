@@ -16,12 +16,12 @@ from engine.datasets.study_sets import STUDY_SETS
 from engine.errors import DataError
 from engine.protocol import resolve_spec
 from engine.protocol.datasets import (
-    EMBEDDED_DATASETS,
     STUDY_DATASETS,
     AddDataset,
     DatasetListing,
     LeftOut,
 )
+from engine.protocol.embedded import EMBEDDED_DATASETS
 from tests.engine.datasets.image_folders import MakeFolder, fill_folder
 
 CLASSES = ("cat", "dog")

@@ -79,11 +79,16 @@ OLDER_PAPER = {
 def test_runs_of_older_homes_keep_their_identities(
     values: dict[str, object], identity: str
 ) -> None:
-    assert run_identity(resolve_spec(values)) == identity
+    assert run_identity(resolve_spec({"dataset": "emoji", **values})) == identity
+
+
+def test_a_spec_stored_without_a_data_set_is_of_the_emoji_although_new_runs_are_not() -> None:
+    assert decode_spec(b"{}").dataset == "emoji"
+    assert run_identity(resolve_spec({})) != run_identity(resolve_spec({"dataset": "emoji"}))
 
 
 def test_the_paper_recipe_has_an_identity_of_its_own() -> None:
-    assert run_identity(resolve_spec({"recipe": "paper"})) == "4e72a5afaee77c75"
+    assert run_identity(resolve_spec({"dataset": "emoji", "recipe": "paper"})) == "4e72a5afaee77c75"
 
 
 def test_a_recipe_s_name_is_only_a_name() -> None:

@@ -17,7 +17,7 @@ from engine.protocol import (
 
 def test_a_bare_run_is_the_embedded_default() -> None:
     spec = resolve_spec({})
-    assert (spec.dataset, spec.target, spec.image_size) == ("emoji", "fluent-mono", 96)
+    assert (spec.dataset, spec.target, spec.image_size) == ("objects-drawn", "clipart", 96)
     assert (spec.model, spec.weights) == ("tf_efficientnet_lite0", "pretrained")
     assert spec.dropout_rate == 0.9
 
@@ -49,6 +49,25 @@ def test_a_folder_names_the_data_set_and_has_no_default_target() -> None:
     assert spec.dataset == "wildlife"
     assert spec.target is None
     assert resolve_spec({"data_dir": "/a/b", "dataset": "mine"}).dataset == "mine"
+
+
+@pytest.mark.parametrize(
+    ("values", "target", "image_size"),
+    [
+        ({"dataset": "emoji"}, "fluent-mono", 96),
+        ({"dataset": "objects-drawn"}, "clipart", 96),
+        ({"dataset": "objects"}, None, 96),
+        ({"dataset": "objects", "data_dir": "/home/datasets/objects"}, None, 96),
+        ({"data_dir": "/mine/emoji"}, None, 224),
+        ({"data_dir": "/mine/objects-drawn"}, None, 224),
+        ({"dataset": "PACS"}, None, 224),
+    ],
+)
+def test_a_known_data_set_has_defaults_and_a_folder_named_as_an_embedded_one_has_not(
+    values: dict[str, object], target: str | None, image_size: int
+) -> None:
+    spec = resolve_spec(values)
+    assert (spec.target, spec.image_size) == (target, image_size)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def history_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("collapse", ["--target", "noto", "--dropout", "0.5"]),
         ("fail", ["--dropout", "0", "--seed", "3"]),
     ):
-        options = ("--model", model, "--steps", "100", "--head-steps", "5")
+        options = ("--dataset", "emoji", "--model", model, "--steps", "100", "--head-steps", "5")
         with vld.start("run", *options, *words) as run:
             run.communicate(timeout=60)
     return vld.home

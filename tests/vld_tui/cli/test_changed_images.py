@@ -14,6 +14,7 @@ from vld_tui.views.study import image_cautions
 
 STUDY = """
 name = "rates"
+data = ["emoji"]
 seeds = 3
 [fields]
 steps = 20

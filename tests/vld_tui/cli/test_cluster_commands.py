@@ -310,7 +310,7 @@ def test_what_a_quota_leaves_of_a_study_is_told(
     vld: Vld, programs: Programs, tmp_path: Path
 ) -> None:
     file = tmp_path / "rates.toml"
-    file.write_text('name = "rates"\nseeds = 5\n[cross]\ntarget = ["noto"]\n')
+    file.write_text('name = "rates"\ndata = ["emoji"]\nseeds = 5\n[cross]\ntarget = ["noto"]\n')
     quota = "sbatch: error: QOSMaxSubmitJobPerUserLimit\n"
     programs.complains("sbatch", quota, after=1)
     programs.says("squeue", "".join(f"12_{index}|PENDING|Priority|\n" for index in range(3)))
@@ -344,7 +344,7 @@ def test_an_interrupt_leaves_what_was_submitted_and_nothing_else(
     vld: Vld, programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "rates.toml"
-    file.write_text('name = "rates"\nseeds = 5\n[cross]\ntarget = ["noto"]\n')
+    file.write_text('name = "rates"\ndata = ["emoji"]\nseeds = 5\n[cross]\ntarget = ["noto"]\n')
     submit = Cluster.submit
 
     def interrupted(cluster: Cluster, home: Home, runs: Sequence[str], need: Need) -> object:

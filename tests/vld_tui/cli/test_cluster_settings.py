@@ -76,7 +76,7 @@ def test_other_gpus_than_share_each_batch_are_refused(
     cluster = ("--on", "slurm", "--gpus-per-run", given)
     assert told in vld("run", "--gpus", "2", *cluster).stderr
     file = tmp_path / "two.toml"
-    file.write_text('name = "two"\n[fields]\ngpus = 2\ntarget = "noto"\n')
+    file.write_text('name = "two"\ndata = ["emoji"]\n[fields]\ngpus = 2\ntarget = "noto"\n')
     assert told in vld("sweep", str(file), *cluster).stderr
     run = store.runs.create(resolve_spec({"steps": 20, "gpus": 2}))
     leave(store, run.run_id)
@@ -162,7 +162,7 @@ def test_a_dry_run_says_what_would_be_submitted(
     vld: Vld, programs: Programs, tmp_path: Path, options: list[str], told: str
 ) -> None:
     file = tmp_path / "rates.toml"
-    file.write_text('name = "rates"\nseeds = 5\n[cross]\ntarget = ["noto"]\n')
+    file.write_text('name = "rates"\ndata = ["emoji"]\nseeds = 5\n[cross]\ntarget = ["noto"]\n')
     assert dry(vld, "sweep", str(file), *options) == [f"cluster   {told}"]
     (tried,) = (command for command in programs.asked if command.startswith("sbatch"))
     assert tried.startswith("sbatch --test-only ")

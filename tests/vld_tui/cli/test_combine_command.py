@@ -16,7 +16,7 @@ from vld_tui.control.combine import plan_combination
 from vld_tui.home import open_home
 from vld_tui.store.store import Store
 
-SHORT = ("--model", "finish", "--steps", "100", "--head-steps", "5")
+SHORT = ("--model", "finish", "--steps", "100", "--dataset", "emoji", "--head-steps", "5")
 
 
 @pytest.fixture(scope="session")

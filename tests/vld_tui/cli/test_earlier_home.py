@@ -93,7 +93,11 @@ def test_what_was_chosen_in_the_dashboard_is_kept(earlier: Vld) -> None:
     assert (preferences.theme, preferences.refresh_s) == ("nord", 2.0)
     assert (preferences.sort, preferences.group) == ("-ood", "dropout_rate")
     assert set(preferences.keys.values()) == {"ctrl+n", "W", "ctrl+r"}
-    assert presets == {"small": {"steps": "6", "model": "test_resnet", "dropout_rate": "0.5"}}
+    assert presets == {
+        "small": {
+            "dataset": "emoji", "steps": "6", "model": "test_resnet", "dropout_rate": "0.5",
+        }
+    }  # fmt: skip
 
 
 def test_a_caution_that_was_stored_in_other_words_is_shown_once(earlier: Vld) -> None:

@@ -22,6 +22,7 @@ from vld_tui.study.define.files import find_study
 
 STUDY = """
 name = "rates"
+data = ["emoji"]
 seeds = 2
 [fields]
 steps = 20

@@ -63,7 +63,7 @@ def test_a_person_says_yes_or_no(history: Vld, monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_runs_of_a_study_alone(history: Vld, tmp_path: Path) -> None:
     (tmp_path / "one.toml").write_text(
-        'name = "one"\n[fields]\nmodel = "finish"\nsteps = 100\nhead_steps = 5\n'
+        'name = "one"\ndata = ["emoji"]\n[fields]\nmodel = "finish"\nsteps = 100\nhead_steps = 5\n'
     )
     told = history("prune", "--study", str(tmp_path / "one.toml"), "--yes").stdout
     assert told == "freed 3 B of 1 finished run\n"

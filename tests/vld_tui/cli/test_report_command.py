@@ -15,6 +15,7 @@ from vld_tui.study.define.files import find_text, keep_study
 
 STUDY = """
 name = "rates"
+data = ["emoji"]
 title = "Which rate?"
 choose = ["lr"]
 seeds = 2

@@ -29,7 +29,7 @@ SHORT = ("--steps", "100", "--head-steps", "5")
 
 
 def test_a_run_tells_its_plan_its_course_and_its_end(vld: Vld) -> None:
-    result = vld("run", "--model", "finish", *SHORT)
+    result = vld("run", "--dataset", "emoji", "--model", "finish", *SHORT)
     assert result.exit_code == 0, result.output
     for line in (
         "network   finish · weights: packaged · 3.4M parameters · feature RMS 1.14",
@@ -41,7 +41,7 @@ def test_a_run_tells_its_plan_its_course_and_its_end(vld: Vld) -> None:
         "step  50/100  ID 67.2% · OOD 47.2% · noto 66.2%",
         "finished in 12s · selected step 100 · ID 73.3% · OOD 53.3%",
         "95% intervals: ID 70.0–76.3% from 738 images, OOD 50.1–56.4% from 984 images; they cover",
-        "vld run --model finish --head-steps 5 --steps 100 --dropout 0  #",
+        "vld run --dataset emoji --model finish --head-steps 5 --steps 100 --dropout 0  #",
     ):
         assert line in result.stdout
     assert "\x1b" not in result.stdout
@@ -69,7 +69,7 @@ def test_json_is_one_object_on_stdout_and_progress_goes_to_stderr(vld: Vld) -> N
         for key in ("status", "dataset", "target", "model", "dropout_rate", "masks", "seed",
                     "steps", "selected_step", "collapsed", "error")
     } == {
-        "status": "finished", "dataset": "emoji", "target": "noto", "model": "finish",
+        "status": "finished", "dataset": "objects-drawn", "target": "noto", "model": "finish",
         "dropout_rate": 0.9, "masks": 8, "seed": 0, "steps": 100, "selected_step": 100,
         "collapsed": False, "error": None,
     }  # fmt: skip
@@ -90,7 +90,7 @@ def test_what_was_said_wins_over_the_file_which_wins_over_the_recipe(
     spec = planned_spec(result)
     assert (spec.lr, spec.masks, spec.lr_drops) == (0.5, 5, (1, 2))
     assert spec.schedule == "step"  # the recipe's
-    assert spec.target == "fluent-mono"  # the data set's
+    assert spec.target == "clipart"  # the data set's
     assert vld.json("ls") == []
 
 
@@ -156,15 +156,18 @@ def test_the_plan_can_be_read_without_doing_it(vld: Vld) -> None:
         (["--model", "bare"], "weights   bare has no pre-trained weights: 1 run will fail"),
         (["--weights", "gone.pth"], "gone.pth: 1 run will fail"),
         (["--model", "resnet50.a2_in1k"], "problem   timm has no weights 'a2_in1k' for resnet50."),
-        (["--target", "notto"], "problem   emoji has no domain 'notto'. Did you mean noto?"),
         (
-            ["--held-out-source", "notto"],
-            "problem   'notto' is not a source domain of emoji with target",
+            ["--target", "clipert"],
+            "problem   objects-drawn has no domain 'clipert'. Did you mean clipart",
+        ),
+        (
+            ["--held-out-source", "clipart"],
+            "problem   'clipart' is not a source domain of objects-drawn with target",
         ),
         (["--data", "nowhere"], "problem   "),
         (
             ["--gpus", "9", "--batch", "1", "--device", "cpu"],
-            "problem   9 GPUs or processes cannot share a step of 3 images. Give fewer --gpus",
+            "problem   9 GPUs or processes cannot share a step of 2 images. Give fewer --gpus",
         ),
         (["--tuning", "linear"], "not checked: linear tuning of this network, individual images"),
     ],
@@ -182,7 +185,7 @@ def test_a_trial_says_what_would_fail_and_what_it_did_not_look_at(
 
 @pytest.mark.usefixtures("_known_networks")
 def test_a_trial_s_json_is_the_spec_with_what_was_found(vld: Vld) -> None:
-    result = vld("run", "--dry-run", "--json", "--target", "nope")
+    result = vld("run", "--dry-run", "--json", "--dataset", "emoji", "--target", "nope")
     assert result.exit_code == 2
     record = json.loads(result.stdout)
     (problem,) = record["problems"]
@@ -424,9 +427,9 @@ def test_every_field_has_an_option_with_its_help_and_default(vld: Vld) -> None:
         assert f"{info.flag} " in shown
         assert info.help in shown
     assert "default: 0.9" in shown
-    assert "[from 32 to 1024; default: 224; emoji: 96]" in shown
-    assert "no OOD accuracy. [required; emoji: fluent-" in shown
-    assert "name. [default: emoji]" in shown
+    assert "[from 32 to 1024; default: 224; emoji: 96; objects-drawn: 96; objects: 96]" in shown
+    assert "no OOD accuracy. [required; emoji: fluent-mono; objects-drawn: cl" in shown
+    assert "name. [default: objects-drawn]" in shown
     assert "paper: 10001" in shown
     for heading in ("Data:", "Network:", "Method:", "Optimization:", "Measuring:", "Machine:"):
         assert heading in shown

@@ -12,7 +12,7 @@ from tests.vld_tui.launch.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller, started, stopped
 from vld_tui.store.store import Store
 
-STUDY = 'name = "rates"\nseeds = 3\n[cross]\ntarget = ["noto"]\n'
+STUDY = 'name = "rates"\ndata = ["emoji"]\nseeds = 3\n[cross]\ntarget = ["noto"]\n'
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,7 @@ def rates(vld: Vld, programs: Programs, monkeypatch: pytest.MonkeyPatch, tmp_pat
         "vld_tui.study.planner.ask_engine", lambda what, *_, **__: answers.get(what, [])
     )
     file = tmp_path / "rates.toml"
-    file.write_text('name = "rates"\nseeds = 2\n[cross]\ntarget = ["noto"]\n')
+    file.write_text('name = "rates"\ndata = ["emoji"]\nseeds = 2\n[cross]\ntarget = ["noto"]\n')
     launched = vld("sweep", str(file), "--on", "slurm", *SETTINGS)
     assert launched.exit_code == 0, launched.stderr
     assert "last time" not in launched.stdout

@@ -21,6 +21,7 @@ from vld_tui.study.define.files import find_study
 
 STUDY = """\
 name = "rates"
+data = ["emoji"]
 title = "How much dropout?"
 seeds = 2
 

@@ -53,7 +53,7 @@ def make_run(index: int, **changes: object) -> Run:
         "created_at": NOW - 60 * (index + 1),
         "status": "finished",
         "collapsed": False,
-        "spec": resolve_spec({"seed": index % 1000}),
+        "spec": resolve_spec({"dataset": "emoji", "seed": index % 1000}),
         "step": 200,
         "steps": 200,
         "selected_step": 150,

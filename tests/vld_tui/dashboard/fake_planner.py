@@ -11,11 +11,11 @@ from vld_tui.study.forecast import Forecast
 from vld_tui.study.planner import FormPreset, Network
 from vld_tui.study.standing import LaunchPlan
 
-EMOJI = DatasetListing(
-    "emoji",
-    tuple(DomainListing(name, 1000) for name in ("fluent", "fluent-mono", "noto", "twemoji")),
-    ("face", "food"),
-    "/somewhere/emoji.zip",
+DRAWN = DatasetListing(
+    "objects-drawn",
+    tuple(DomainListing(name, 1000) for name in ("clipart", "emoji", "lineart")),
+    ("food", "tool"),
+    "/somewhere/objects-drawn.zip",
     complete=True,
 )
 PACS = DatasetListing(
@@ -31,7 +31,7 @@ class FakePlanner:
     """Answers at once; keeps presets in memory. ``folders`` are those that hold images."""
 
     def __init__(self) -> None:
-        self.listings: tuple[DatasetListing, ...] = (EMOJI, PACS)
+        self.listings: tuple[DatasetListing, ...] = (DRAWN, PACS)
         self.folders: dict[str, DatasetListing] = {}
         self.found: tuple[Network, ...] = (
             Network("tf_efficientnet_lite0", "packaged"),

@@ -38,7 +38,7 @@ def test_a_run_finds_the_data_set_that_was_added_under_its_name(
     specs = [home.run_dir(path.name).read_spec() for path in home.runs.iterdir()]
     assert {(spec.dataset, spec.data_dir) for spec in specs} == {
         ("small", str(home.datasets / "small")),
-        ("emoji", None),
+        ("objects-drawn", None),
     }
 
 

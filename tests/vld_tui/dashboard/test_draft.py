@@ -13,7 +13,7 @@ from vld_tui.dashboard.screens.new_run.draft import read_draft, typed_texts
 def test_nothing_typed_is_the_plain_command() -> None:
     draft = read_draft({})
     assert (draft.specs, draft.lines) == ((resolve_spec({}),), ("vld run",))
-    assert (draft.usual["steps"], draft.usual["target"]) == ("200", "fluent-mono")
+    assert (draft.usual["steps"], draft.usual["target"]) == ("200", "clipart")
 
 
 def test_a_recipe_changes_what_is_usual_and_not_what_was_typed() -> None:

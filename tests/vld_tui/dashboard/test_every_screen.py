@@ -37,11 +37,12 @@ SCREENS: dict[str, tuple[str, ...]] = {
 
 def history() -> FakeSource:
     """Return runs of every kind."""
+    erm = resolve_spec({"dataset": "emoji", "dropout_rate": 0.0, "seed": 1})
     source = FakeSource(
         [
             make_run(0, name="going-on", status="running", step=80, seconds_left=95.0),
             make_run(1, name="dropout-s1", tags=("best", "trial")),
-            make_run(2, name="erm-s1", spec=resolve_spec({"dropout_rate": 0.0, "seed": 1})),
+            make_run(2, name="erm-s1", spec=erm),
             make_run(3, name="fell-over", status="crashed", error="killed (signal 9)"),
             make_run(4, name="one-class", collapsed=True, ood_accuracy=0.1),
             make_run(5, name="名前が長い走行", status="stopped", note="a\tb"),

@@ -61,9 +61,9 @@ def test_events_become_rows_and_curves(home: Home) -> None:
     ("text", "told"),
     [
         ("frist", "No run has 'frist' in its id, name, tags, note, data set and target."),
-        ("dataset=emojj", "No run has dataset 'emojj'. Did you mean emoji?"),
+        ("dataset=objects-draw", "No run has dataset 'objects-draw'. Did you mean objects-drawn"),
         ("dropout>0.99", ""),
-        ("emoji", ""),
+        ("drawn", ""),
     ],
 )
 def test_what_a_filter_asks_that_no_run_has(home: Home, text: str, told: str) -> None:

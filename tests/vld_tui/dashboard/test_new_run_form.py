@@ -45,18 +45,18 @@ def test_a_bad_value_is_told_as_on_the_command_line_and_not_launched() -> None:
 
 def test_several_seeds_make_several_runs() -> None:
     async def use(form: Form) -> None:
-        await form.fill(target="noto", seed="3, 4")
-        assert form.verdict == "2 runs such as  vld run --target noto --seed 3"
+        await form.fill(target="lineart", seed="3, 4")
+        assert form.verdict == "2 runs such as  vld run --target lineart --seed 3"
         assert "2 runs: 1 now, 1 queued" in form.line("• seed")
         await form.press("ctrl+r")
 
-    specs = [resolve_spec({"target": "noto", "seed": seed}) for seed in (3, 4)]
+    specs = [resolve_spec({"target": "lineart", "seed": seed}) for seed in (3, 4)]
     assert use_form(use).done == [("start", *specs)]
 
 
 def test_a_clone_starts_from_the_run_under_the_cursor() -> None:
     step = {"schedule": "step", "lr_drops": (5, 7)}
-    spec = resolve_spec({"target": "noto", "lr": 1e-4, **step, "seed": 9})
+    spec = resolve_spec({"target": "lineart", "lr": 1e-4, **step, "seed": 9})
 
     async def use(form: Form) -> None:
         assert "lr 0.0001 · schedule step · lr-drops 5,7" in form.line("optimization"), (
@@ -99,14 +99,14 @@ def test_images_that_are_not_here_cannot_be_launched() -> None:
         await form.wait()
         assert form.verdict == "PACS is not on this machine."
         await form.press("ctrl+r")
-        await form.fill(dataset="emoji", target="")
+        await form.fill(dataset="objects-drawn", target="")
         await form.wait()
         assert form.verdict == "vld run"
-        await form.fill(target="fluent-nono")
+        await form.fill(target="clipert")
         await form.wait()
         assert form.verdict == (
-            "emoji has no domain 'fluent-nono'. Did you mean fluent-mono or fluent? Choose a "
-            "--target: fluent, fluent-mono, noto, twemoji; none trains on all domains."
+            "objects-drawn has no domain 'clipert'. Did you mean clipart? Choose a "
+            "--target: clipart, emoji, lineart; none trains on all domains."
         )
         await form.press("ctrl+r", "escape")
 

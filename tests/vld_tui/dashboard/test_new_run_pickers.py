@@ -7,7 +7,7 @@ from textual.widgets import Input
 from engine.protocol import resolve_spec
 from engine.protocol.datasets import DatasetListing, DomainListing
 from tests.vld_tui.dashboard.fake_history import FakeActions, screen_lines
-from tests.vld_tui.dashboard.fake_planner import EMOJI, FakePlanner
+from tests.vld_tui.dashboard.fake_planner import DRAWN, FakePlanner
 from tests.vld_tui.dashboard.new_run_form import Form, use_form
 from vld_tui.dashboard.screens.new_run.asking import NetworksFound
 from vld_tui.dashboard.screens.new_run.lines import FieldLine
@@ -24,8 +24,8 @@ def test_data_sets_say_what_they_hold_and_whether_they_are_here() -> None:
     async def use(form: Form) -> None:
         form.app.screen.query_one("#dataset", Input).focus()
         await form.press("enter")
-        emoji, pacs, folder = form.picks
-        assert "4,000 images · 2 classes · 4 domains" in emoji
+        drawn, pacs, folder = form.picks
+        assert "3,000 images · 2 classes · 3 domains" in drawn
         assert "not on this machine" in pacs
         assert "vld data fetch PACS" in pacs
         assert folder.startswith("a folder…")
@@ -42,11 +42,11 @@ def test_domains_say_how_many_images_they_have() -> None:
     async def use(form: Form) -> None:
         form.app.screen.query_one("#target", Input).focus()
         await form.press("enter")
-        assert form.picks[1].split() == ["fluent-mono", "1,000", "images"]
-        assert form.line("4,000 images · 2 classes · 4 domains")
-        await form.press("n", "o", "enter")
-        assert form.text("target") == "noto"
-        assert "1,000 images left out · sources fluent fluent-mono twemoji" in form.line("• target")
+        assert form.picks[1].split() == ["emoji", "1,000", "images"]
+        assert form.line("3,000 images · 2 classes · 3 domains")
+        await form.press("l", "i", "n", "enter")
+        assert form.text("target") == "lineart"
+        assert "1,000 images left out · sources clipart emoji" in form.line("• target")
         await form.press("enter", "escape")
         assert isinstance(form.app.screen, NewRun), "esc closes the list, not the form"
 
@@ -60,7 +60,7 @@ def test_no_domain_can_be_left_out() -> None:
         assert form.picks[-1].split()[:4] == ["none", "trains", "on", "every"]
         await form.press("n", "o", "n", "e", "enter")
         assert form.text("target") == "none"
-        said = "no OOD accuracy · sources fluent fluent-mono noto twemoji"
+        said = "no OOD accuracy · sources clipart emoji lineart"
         assert said in form.line("• target")
         await form.press("ctrl+l")
 
@@ -168,14 +168,14 @@ def test_presets_are_kept_loaded_changed_and_forgotten() -> None:
     planner, actions = FakePlanner(), FakeActions()
 
     async def use(form: Form) -> None:
-        await form.fill(recipe="paper", seed="0,1", target="noto")
+        await form.fill(recipe="paper", seed="0,1", target="lineart")
         await form.press("ctrl+s", *"mine", "enter")
-        assert planner.kept == {"mine": {"target": "noto", "recipe": "paper", "seed": "0,1"}}
+        assert planner.kept == {"mine": {"target": "lineart", "recipe": "paper", "seed": "0,1"}}
         assert "preset mine ▾" in form.line("New run")
         await form.fill(seed="")
         assert "preset mine (changed) ▾" in form.line("New run")
         await form.press("ctrl+o")
-        assert form.picks == ["mine  target noto · recipe paper · seed 0,1"]
+        assert form.picks == ["mine  target lineart · recipe paper · seed 0,1"]
         await form.press("enter")
         assert (form.text("seed"), form.text("steps")) == ("0,1", "10001")
         await form.press("ctrl+o", "ctrl+d", "n")
@@ -207,7 +207,7 @@ def test_hostile_names_are_shown_as_text() -> None:
     planner = FakePlanner()
     domains = (DomainListing(f"a{HOSTILE}", 1), DomainListing(f"b{HOSTILE}", 2))
     evil = DatasetListing(f"c{HOSTILE}", domains, (HOSTILE, "x"), "/evil", complete=True)
-    planner.listings = (EMOJI, evil)
+    planner.listings = (DRAWN, evil)
     planner.kept = {f"d{HOSTILE}": {"model": f"e{HOSTILE}"}}
 
     async def use(form: Form) -> None:

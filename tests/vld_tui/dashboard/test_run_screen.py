@@ -302,7 +302,12 @@ def test_the_log_of_a_run_that_wrote_nothing_is_what_it_told() -> None:
 
 def test_configurations_are_compared() -> None:
     source = FakeSource(
-        [make_run(0), make_run(1, name="[b]other", spec=resolve_spec({"dropout_rate": 0.5}))]
+        [
+            make_run(0),
+            make_run(
+                1, name="[b]other", spec=resolve_spec({"dataset": "emoji", "dropout_rate": 0.5})
+            ),
+        ]
     )
     source.detail = full_detail()
 

@@ -60,7 +60,7 @@ def test_the_list_and_the_plane_have_no_number(home: Home, size: tuple[int, int]
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await settle(pilot)
-        (line,) = (line for line in screen_lines(app) if "emoji-d0.9" in line)
+        (line,) = (line for line in screen_lines(app) if "objects-drawn-d0.9" in line)
         assert "80.0%" in line
         assert "–" in line.partition("80.0%")[2]
         assert "40.0%" not in line

@@ -31,6 +31,7 @@ from vld_tui.study.results.state import StudyReader, StudyState
 
 STUDY = """
 name = "rates"
+data = ["emoji"]
 choose = ["lr"]
 seeds = 5
 

@@ -159,7 +159,7 @@ def test_a_run_that_combines_others_is_known_by_its_parents(store: Store, run: R
     combination = Combination(method="soup", parents=parents)
     made = store.runs.create(CombinationSpec(run.spec, combination))
     assert (made.arm, made.combination) == ("soup", combination)
-    assert made.name == f"{TARGET}-soup-of-2"
+    assert made.name == f"{run.spec.target}-soup-of-2"
     assert made.identity == run_identity(made.task) != run.identity
     groups = store.groups.find(Query(), find_grouping(CONFIGURATION))
     assert [group.runs for group in groups] == [1, 1]

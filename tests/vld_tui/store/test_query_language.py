@@ -31,7 +31,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     home = open_home(tmp_path_factory.mktemp("queries"))
     with Store.open(home) as store:
         for name, tags, fields in RUNS:
-            run = store.runs.create(resolve_spec(fields), name=name, tags=tags)
+            run = store.runs.create(
+                resolve_spec({"dataset": "emoji", **fields}), name=name, tags=tags
+            )
             if name == "finished":
                 Teller(home.run_dir(run.run_id)).finishes()
                 store.labels.set_note(run.run_id, "Über alles: 100% of it")

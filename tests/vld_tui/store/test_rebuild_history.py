@@ -90,7 +90,7 @@ def test_a_folder_without_user_data_is_named_and_dated_anyway(
     _forget_all(home)
     store.folders.rebuild()
     (seen,) = store.runs.find()
-    assert (seen.name, seen.tags) == ("fluent-mono-d0.9-m8-s0", ())
+    assert (seen.name, seen.tags) == ("clipart-d0.9-m8-s0", ())
     assert seen.created_at == run_dir.spec.stat().st_mtime
 
 

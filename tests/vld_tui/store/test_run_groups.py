@@ -113,11 +113,11 @@ def test_a_group_knows_the_data_set_and_target_that_its_runs_share(home: Home) -
         for rate, target in ((0.5, "noto"), (0.5, "noto-color"), (0.9, "noto"), (0.9, "noto")):
             told(store, home, 0.5, dropout_rate=rate, target=target)
         shared, mixed = store.groups.find(EVERY, find_grouping("dropout"), sort="-dropout")
-        assert (shared.dataset, shared.target) == ("emoji", "noto")
-        assert (mixed.dataset, mixed.target) == ("emoji", None)
+        assert (shared.dataset, shared.target) == ("objects-drawn", "noto")
+        assert (mixed.dataset, mixed.target) == ("objects-drawn", None)
         points = store.runs.points(EVERY, limit=9)
         assert {(point.dataset, point.target) for point in points} == {
-            ("emoji", "noto"), ("emoji", "noto-color"),
+            ("objects-drawn", "noto"), ("objects-drawn", "noto-color"),
         }  # fmt: skip
 
 

@@ -21,11 +21,13 @@ from engine.protocol import (
     run_identity,
 )
 from engine.rundir import UserData
+from tests.vld_tui.store.release import load
 from vld_tui.home import Home, open_home
 from vld_tui.store import migrations
 from vld_tui.store.database import MIGRATIONS
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
+from vld_tui.study.planner import read_form_presets
 
 
 def _execute(home: Home, sql: str) -> None:
@@ -202,6 +204,31 @@ def test_identities_of_before_are_worked_out_anew(home: Home) -> None:
             (run_identity(task), configuration_identity(task), ""),
             ("old", "old", ""),
         ]
+
+
+@pytest.mark.parametrize(
+    ("kept", "now"),
+    [
+        ({"lr": "0.1"}, {"lr": "0.1", "dataset": "emoji"}),
+        ({"target": "noto", "dataset": "objects"}, {"target": "noto", "dataset": "objects"}),
+        ({"data_dir": "/photos"}, {"data_dir": "/photos"}),
+    ],
+)
+def test_presets_of_the_form_keep_the_data_set_they_were_saved_for(
+    home: Home, kept: dict[str, str], now: dict[str, str]
+) -> None:
+    load(home, "m015_measures")
+    text = msgspec.json.encode({"mine": kept}).decode()
+    _execute(home, f"INSERT INTO settings VALUES ('presets', '{text}')")
+    with Store.open(home) as store:
+        assert read_form_presets(store) == {"mine": now}
+
+
+def test_damaged_presets_do_not_keep_a_home_from_being_opened(home: Home) -> None:
+    load(home, "m015_measures")
+    _execute(home, "INSERT INTO settings VALUES ('presets', '{\"mine\": 3')")
+    with Store.open(home) as store:
+        assert read_form_presets(store) == {}
 
 
 def test_values_in_rows_of_their_own_are_packed(home: Home) -> None:

@@ -56,7 +56,7 @@ def test_a_database_of_before_keeps_its_data(home: Home, name: str) -> None:
         )
         assert (run.status, run.selected_step, run.id_accuracy) == ("finished", 10, 0.75)
         assert (run.ood_accuracy, run.loss, run.step) == (0.25, 1.5, 20)
-        assert run.spec == resolve_spec({"seed": 3})
+        assert run.spec == resolve_spec({"dataset": "emoji", "seed": 3})
         assert (thrown.name, thrown.trashed_at) == ("thrown", 9.0)
         (attempt,), (checkpoint,) = store.series.timeline(TOLD), store.checkpoints.saved(TOLD)
         assert (attempt.outcome, checkpoint.bytes) == ("finished", 1000)

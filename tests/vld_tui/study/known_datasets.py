@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from engine.protocol.embedded import EMBEDDED_DOMAINS
 from engine.protocol.spec import Layout
 from vld_tui.launch.datasets import work_on_datasets
 from vld_tui.study.define.definition import Study, read_study
-
-EMOJI = ("fluent", "fluent-mono", "noto", "twemoji")
-
 
 ask_once: Final = functools.cache(work_on_datasets)
 """Ask the engine's own process, but not for what it has answered already."""
@@ -33,7 +31,7 @@ class KnownDatasets:
         self, dataset: str, data_dir: str | None, layout: Layout = "auto"
     ) -> tuple[str, ...]:
         self.asked.append(dataset)
-        known = {"emoji": EMOJI, "pair": ("day", "night"), "single": ("photo",)}
+        known = {**EMBEDDED_DOMAINS, "pair": ("day", "night"), "single": ("photo",)}
         return known.get(dataset, ("a", "b", "c"))
 
 

@@ -13,7 +13,8 @@ from vld_tui.study.results.state import StudyState, TimeLeft
 from vld_tui.study.standing import Standing
 
 RATES = read(
-    'name = "rates"\ntitle = "How much dropout?"\nseeds = 2\n[fields]\nsteps = 20\n'
+    'name = "rates"\ntitle = "How much dropout?"\ndata = ["emoji"]\nseeds = 2\n'
+    "[fields]\nsteps = 20\n"
     'eval_every = 10\narms = ["averaged"]\naverage_from = 10\n'
     '[cross]\ntarget = ["fluent", "noto"]\ndropout_rate = [0.0, 0.9]\n'
 )

@@ -26,7 +26,7 @@ from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 from vld_tui.study.forecast import Forecast, ImageCounts, forecast
 
-SPEC = resolve_spec({"steps": 20, "eval_every": 10, "head_steps": 0})
+SPEC = resolve_spec({"dataset": "emoji", "steps": 20, "eval_every": 10, "head_steps": 0})
 
 
 @pytest.fixture

@@ -35,7 +35,9 @@ def make_study(specs: list[RunSpec], *, compare: tuple[str, ...] = ("dropout_rat
 
 def make_specs(**fields: object) -> list[RunSpec]:
     return [
-        resolve_spec({"target": target, "dropout_rate": rate, "steps": 20, **fields})
+        resolve_spec(
+            {"dataset": "emoji", "target": target, "dropout_rate": rate, "steps": 20, **fields}
+        )
         for target in DOMAINS[:2]
         for rate in (0.0, 0.9)
     ]

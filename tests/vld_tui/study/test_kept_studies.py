@@ -65,6 +65,40 @@ def test_a_kept_study_has_the_same_runs_from_anywhere(
     assert find_study(home, "mine").specs == study.specs, "kept again as it is"
 
 
+NO_DATA = 'name = "mine"\n[fields]\nsteps = 20\n[cross]\ntarget = ["{target}"]\n'
+
+
+def test_a_study_kept_without_its_data_is_of_the_emoji(home: Home) -> None:
+    home.studies.mkdir()
+    kept_path(home, "mine").write_text(NO_DATA.format(target="noto"))
+    (spec,) = find_study(home, "mine").specs
+    assert (spec.dataset, spec.target, spec.image_size) == ("emoji", "noto", 96)
+
+
+def test_a_study_is_kept_with_its_data(home: Home, file: Path) -> None:
+    file.write_text(NO_DATA.format(target="lineart"))
+    study = find_study(home, str(file))
+    assert study.specs[0].dataset == "objects-drawn"
+    keep_study(home, study, find_text(home, str(file)))
+    assert find_study(home, "mine").specs == study.specs
+    assert 'data = ["objects-drawn"]' in kept_path(home, "mine").read_text()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'name = "mine"\n[fields]\ndata = "/photos"\n',
+        'name = "mine"\n[cross]\ndataset = ["emoji", "objects-drawn"]\n',
+        'name = "mine"\n[[zip]]\ndata-dir = ["/a", "/b"]\nseed = [0, 1]\n',
+    ],
+)
+def test_a_study_that_sets_its_images_field_by_field_gets_no_others(text: str) -> None:
+    study = StudyText(text, "x.toml", None)
+    assert study.with_default_data("objects-drawn") is study
+    with pytest.raises(StudyError, match="--data cannot replace its data"):
+        study.with_data(["emoji"])
+
+
 def test_a_value_is_replaced_and_all_else_stays() -> None:
     text = StudyText(TEXT, "mine", None)
     assert text.with_value("data", ["A", "/b c"]).text == TEXT.replace(
@@ -207,7 +241,7 @@ def test_presets_of_dropouts_gain_leave_out_every_domain_and_keep_the_default_re
     assert {spec.target for spec in long.specs} == {"photo", "clipart"}
     assert {spec.views for spec in linear.specs} == {6}
     assert {spec.head_steps for spec in linear.specs} == {0}
-    usual = resolve_spec({"precision": "fp32", "target": "noto"})
+    usual = resolve_spec({"dataset": "emoji", "precision": "fp32", "target": "noto"})
     (run,) = (
         spec
         for spec in short.specs

@@ -29,8 +29,8 @@ def test_data_sets_are_found_by_name_and_by_folder(tmp_path: Path, small_emoji: 
     add_dataset(AddDataset(str(home.datasets), "small", str(small_emoji)), lambda _: None)
     planner = LocalPlanner(home)
     listings = {listing.name: listing for listing in planner.datasets()}
-    assert {"emoji", "small", "PACS"} <= set(listings)
-    assert planner.dataset_of(resolve_spec({})) == listings["emoji"]
+    assert {"objects-drawn", "small", "PACS"} <= set(listings)
+    assert planner.dataset_of(resolve_spec({})) == listings["objects-drawn"]
     assert planner.dataset_of(resolve_spec({"dataset": "small"})) == listings["small"]
     folder = planner.dataset_of(resolve_spec({"data_dir": str(small_emoji)}))
     assert (folder.name, len(folder.classes)) == ("small-emoji", 3)

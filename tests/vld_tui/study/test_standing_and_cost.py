@@ -33,7 +33,8 @@ from vld_tui.study.standing import (
 from vld_tui.views.study import going_on, result_lines
 
 STUDY = read(
-    'name = "rates"\nseeds = 2\n[fields]\nsteps = 20\neval_every = 10\nhead_steps = 0\n'
+    'name = "rates"\ndata = ["emoji"]\nseeds = 2\n'
+    "[fields]\nsteps = 20\neval_every = 10\nhead_steps = 0\n"
     'target = "fluent-mono"\n[cross]\ndropout_rate = [0.0, 0.9]\n'
 )
 
@@ -267,7 +268,7 @@ def test_targets_are_counted_within_a_data_set() -> None:
 def test_runs_that_cannot_honour_a_setting_are_refused_and_old_ones_still_shown(
     store: Store,
 ) -> None:
-    long = read('name = "long"\n[fields]\nwarmup_steps = 500\ntarget = "noto"\n')
+    long = read('name = "long"\n[fields]\nwarmup_steps = 500\ntarget = "lineart"\n')
     with pytest.raises(StudyError, match="long: warmup_steps is 500, but the run has 200 steps"):
         refuse_misfits(standing_of(store, long))
     store.runs.create(long.specs[0])
@@ -275,7 +276,7 @@ def test_runs_that_cannot_honour_a_setting_are_refused_and_old_ones_still_shown(
 
 
 def test_drops_are_for_the_cells_that_have_the_step_schedule(store: Store) -> None:
-    drops = 'name = "d"\n[fields]\nlr_drops = [100]\ntarget = "noto"\n'
+    drops = 'name = "d"\n[fields]\nlr_drops = [100]\ntarget = "lineart"\n'
     refuse_misfits(standing_of(store, read(drops + '[cross]\nschedule = ["step", "cosine"]\n')))
     with pytest.raises(StudyError, match="schedule is 'cosine', which has no drops"):
         refuse_misfits(standing_of(store, read(drops)))

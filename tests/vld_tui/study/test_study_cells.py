@@ -59,7 +59,7 @@ def test_what_is_compared_stands_down_and_targets_across() -> None:
     assert varying_fields(RATES) == ("dropout_rate", "target", "seed")
     assert usual_axes(RATES) == ("dropout_rate", "target")
     assert arms_of(RATES) == (OWN_ARM, "averaged")
-    one = read('name = "one"\nseeds = 2\n[fields]\ntarget = "noto"\n')
+    one = read('name = "one"\nseeds = 2\n[fields]\ntarget = "lineart"\n')
     assert usual_axes(one) == ("seed", "target")
 
 

@@ -12,8 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.protocol import resolve_spec, run_identity
-from tests.vld_tui.study.known_datasets import EMOJI, KnownDatasets, read
+from engine.protocol.embedded import EMBEDDED_DOMAINS
+from tests.vld_tui.study.known_datasets import KnownDatasets, read
 from vld_tui.study.define.definition import Study, StudyError, read_study
+
+EMOJI, DRAWN = EMBEDDED_DOMAINS["emoji"], EMBEDDED_DOMAINS["objects-drawn"]
 
 
 def values_of(study: Study, *names: str) -> list[tuple[Any, ...]]:
@@ -30,7 +33,7 @@ def test_lists_are_crossed_and_one_seed_of_everything_comes_first() -> None:
         [cross]
         lr = [1e-3, 1e-4]
         dropout_rate = [0, 0.9]
-        target = ["noto"]
+        target = ["lineart"]
         """
     )
     assert (study.name, study.title) == ("rates", "How much?")
@@ -39,7 +42,7 @@ def test_lists_are_crossed_and_one_seed_of_everything_comes_first() -> None:
         (seed, rate, lr) for seed in (3, 1) for rate in (0.0, 0.9) for lr in (1e-3, 1e-4)
     ]
     assert {(spec.target, spec.dataset, spec.image_size) for spec in study.specs} == {
-        ("noto", "emoji", 96)
+        ("lineart", "objects-drawn", 96)
     }
     assert study.identities == tuple(map(run_identity, study.specs))
 
@@ -50,7 +53,7 @@ AUGMENTED = """
     [cross]
     lr = [1e-3, 1e-4]
     augment_validation = [false, true]
-    target = ["noto"]
+    target = ["lineart"]
     """
 
 
@@ -63,14 +66,20 @@ def test_accuracies_of_other_images_are_never_chosen_among_or_averaged() -> None
 def test_specs_are_those_of_the_same_options_of_vld_run() -> None:
     study = read(
         'name = "one"\nseeds = 1\n[fields]\nrecipe = "paper"\ndevice = "cpu"\nthreads = 2\n'
-        'target = "noto"\nkeep_checkpoints = "all"\n'
+        'target = "lineart"\nkeep_checkpoints = "all"\n'
     )
-    given_values = {"recipe": "paper", "device": "cpu", "threads": 2, "target": "noto", "seed": 0}
+    given_values = {
+        "recipe": "paper",
+        "device": "cpu",
+        "threads": 2,
+        "target": "lineart",
+        "seed": 0,
+    }
     assert study.specs == (resolve_spec(given_values),)
 
 
 def test_checkpoints_to_go_on_from_are_not_kept_unless_the_study_says_so() -> None:
-    text = 'name = "one"\n[fields]\ntarget = "noto"\n'
+    text = 'name = "one"\n[fields]\ntarget = "lineart"\n'
     assert read(text).specs[0].keep_checkpoints == "best"
     assert read('keep = "none"\n' + text).specs[0].keep_checkpoints == "none"
 
@@ -87,10 +96,19 @@ def test_all_targets_are_those_of_each_data_set() -> None:
 
 def test_domains_that_the_study_names_are_not_looked_up() -> None:
     datasets = KnownDatasets()
-    text = 'name = "all"\n[cross]\ntarget = "all"\n[domains]\nemoji = ["x", "y"]\n'
+    text = 'name = "all"\n[cross]\ntarget = "all"\n[domains]\nobjects-drawn = ["x", "y"]\n'
     study = read_study(text, "my.toml", datasets, folder=Path())
     assert [spec.target for spec in study.specs] == ["x", "y"]
     assert not datasets.asked
+
+
+def test_an_added_grid_may_be_on_other_images() -> None:
+    study = read(
+        'name = "two"\ndata = ["emoji"]\n[[add]]\nfields = { dataset = "objects-drawn" }\n'
+    )
+    assert values_of(study, "dataset", "target") == [
+        ("emoji", "fluent-mono"), ("objects-drawn", "clipart"),
+    ]  # fmt: skip
 
 
 def test_zipped_lists_go_together() -> None:
@@ -139,11 +157,12 @@ def test_a_zip_is_dropped_whole_where_an_added_grid_names_one_of_its_fields() ->
 def test_combinations_are_left_out() -> None:
     study = read(
         'name = "some"\nseeds = 2\n[cross]\ntarget = "all"\ndropout_rate = [0.0, 0.95]\n'
-        '[[exclude]]\ndropout_rate = 0.95\ntarget = "noto"\n[[exclude]]\nseed = 1\ndropout_rate = 0'
+        '[[exclude]]\ndropout_rate = 0.95\ntarget = "lineart"\n'
+        "[[exclude]]\nseed = 1\ndropout_rate = 0"
     )
     left = values_of(study, "dropout_rate", "target", "seed")
-    assert len(left) == 16 - 2 - 4
-    assert not {(0.95, "noto", 0), (0.95, "noto", 1), (0.0, "fluent", 1)}.intersection(left)
+    assert len(left) == 12 - 2 - 3
+    assert not {(0.95, "lineart", 0), (0.95, "lineart", 1), (0.0, "emoji", 1)}.intersection(left)
 
 
 def test_runs_for_choosing_by_a_source_left_out_serve_both_domains_of_a_pair() -> None:
@@ -151,23 +170,23 @@ def test_runs_for_choosing_by_a_source_left_out_serve_both_domains_of_a_pair() -
         'name = "lodo"\nseeds = 2\nleave_one_source_out = true\n[cross]\ntarget = "all"\n'
         "dropout_rate = [0.0, 0.9]\n"
     )
-    assert len(study.main_specs) == 16
-    assert study.specs[:16] == study.main_specs, "the study's own runs come first"
-    pairs = set(itertools.combinations(sorted(EMOJI), 2))
-    held_out = study.specs[16:]
+    assert len(study.main_specs) == 12
+    assert study.specs[:12] == study.main_specs, "the study's own runs come first"
+    pairs = set(itertools.combinations(sorted(DRAWN), 2))
+    held_out = study.specs[12:]
     assert {(spec.target, spec.held_out_source) for spec in held_out} == pairs
     assert len(held_out) == len(pairs) * 2 * 2
     one = read(
-        'name = "lodo"\nleave_one_source_out = true\n[fields]\ntarget = "noto"\n'
+        'name = "lodo"\nleave_one_source_out = true\n[fields]\ntarget = "emoji"\n'
     )  # a source that comes first by name is the target of the run
     assert [(spec.target, spec.held_out_source) for spec in one.specs] == [
-        ("noto", None), ("fluent", "noto"), ("fluent-mono", "noto"), ("noto", "twemoji"),
+        ("emoji", None), ("clipart", "emoji"), ("emoji", "lineart"),
     ]  # fmt: skip
 
 
 def test_no_target_is_a_target() -> None:
-    study = read('name = "none"\n[cross]\ntarget = ["none", "noto"]\n')
-    assert [spec.target for spec in study.specs] == ["none", "noto"]
+    study = read('name = "none"\n[cross]\ntarget = ["none", "lineart"]\n')
+    assert [spec.target for spec in study.specs] == ["none", "lineart"]
     unsaid = read('name = "one"\n[fields]\ndataset = "single"\n')
     assert [spec.target for spec in unsaid.specs] == ["none"], "there is no choice"
 
@@ -233,8 +252,8 @@ def test_what_is_named_is_compared() -> None:
         ('name = "x"\n[[zip]]\nlr = [1.0, 2.0]\nmasks = [1]', "[[zip]] 1 has lists of different "),
         ('name = "x"\n[[zip]]\n', "[[zip]] 1 is empty"),
         ('name = "x"\n[zip]\nlr = [1.0]', "zip must be a list of tables: write [[zip]]"),
-        ('name = "x"\n[cross]\ntarget = ["noot"]', "target is 'noot', but emoji has fluent, fluen"),
-        ('name = "x"\n[cross]\ntarget = ["noot"]', "twemoji. Did you mean noto?"),
+        ('name = "x"\n[cross]\ntarget = ["linart"]', "target is 'linart', but objects-drawn has"),
+        ('name = "x"\n[cross]\ntarget = ["linart"]', "emoji, lineart. Did you mean lineart"),
         ('name = "x"\n[fields]\ndataset = "abc"', 'target is missing: add target = "all"'),
         ('name = "x"\n[cross]\nlr = [1.0, 1]', "two runs are identical: seed 0, lr 1.0"),
         (
@@ -275,8 +294,8 @@ def test_what_is_named_is_compared() -> None:
             "mine has a domain named 'none'",
         ),
         (
-            'name = "x"\n[fields]\ntarget = "noto"\nheld_out_source = "noto"',
-            "'noto' is both target and held_out_source",
+            'name = "x"\n[fields]\ntarget = "lineart"\nheld_out_source = "lineart"',
+            "'lineart' is both target and held_out_source",
         ),
     ],
 )  # fmt: skip
@@ -299,7 +318,7 @@ AXES = {
     "lr": st.sampled_from([1e-4, 3e-4, 1e-3, 1e-2]),
     "dropout_rate": st.sampled_from([0.0, 0.5, 0.9, 0.95]),
     "masks": st.sampled_from([1, 2, 8]),
-    "target": st.sampled_from(EMOJI),
+    "target": st.sampled_from(DRAWN),
 }
 
 

@@ -34,7 +34,7 @@ from vld_tui.views.live import preparing_view, training_view
 from vld_tui.views.plan import plan_rows
 from vld_tui.words.text import width
 
-SPEC = resolve_spec({"steps": 300})
+SPEC = resolve_spec({"dataset": "emoji", "steps": 300})
 DOMAINS = ("fluent", "noto", "[b]evil\x1b[2J", "a-very-long-name-of-a-domain", "fluent-mono")
 
 STARTED = RunStarted(
@@ -430,13 +430,13 @@ def test_no_number_is_told_where_there_is_no_ood_accuracy() -> None:
 def test_the_plan_tells_what_trains_and_what_is_measured_beside_it() -> None:
     spec = resolve_spec(
         {"tuning": "linear", "linear_start": "authors", "objective": "groupdro",
-         "arms": ["averaged", "ensemble"], "held_out_source": "noto"}
+         "arms": ["averaged", "ensemble"], "held_out_source": "lineart"}
     )  # fmt: skip
     rows = dict(plan_rows(spec, Progress()))
     assert "linear tuning from the authors' initial weights" in rows["method"]
     assert "groupdro" in rows["method"]
     assert "also averaged and ensemble" in rows["method"]
-    assert rows["target"] == "fluent-mono · noto left out as well"
+    assert rows["target"] == "clipart · lineart left out as well"
 
 
 def test_the_plan_shows_the_views_that_the_last_layer_trains_on() -> None:

@@ -56,7 +56,7 @@ LOG_ROWS: Final = 3
 WELCOME: Final = """\
 No runs yet.
 
-  enter   run the example: emoji in three styles, tested on a fourth
+  enter   run the example: train on emoji and line art, test on clip art
           (a small network, no download, a few minutes on two cores)
   n       configure a run: your own images, network and dropout rate
   ?       list all keys

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from engine.protocol import nearest
+from engine.protocol import SPELLINGS, nearest
+from engine.protocol.embedded import DEFAULT_DATASET, EARLIER_DEFAULT_DATASET
 from engine.rundir import write_atomic
 from engine.rundir.lock import held
 from vld_tui.home import Home, expanded
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.definition import Study, read_study
-from vld_tui.study.define.grid import DATA_FIELDS, StudyError
+from vld_tui.study.define.grid import DATA, DATA_FIELDS, StudyError
 from vld_tui.words.toml_text import change_toml, read_toml
 
 SUFFIX: Final = ".toml"
@@ -74,15 +75,32 @@ class StudyText:
         Raises:
             StudyError: when it sets its images field by field; also see :meth:`with_value`.
         """
-        values = self.values
-        tables = [*map(values.get, ("fields", "cross")), *(values.get("zip") or ())]
-        named = {name for table in tables if isinstance(table, dict) for name in table}
-        if both := named.intersection(DATA_FIELDS):
+        if fields := self._data_fields():
             raise StudyError(
-                f"{self.where}: --data cannot replace its {min(both)}. Set the data set above all "
-                f"tables instead: data = {json.dumps([*names], ensure_ascii=False)}"
+                f"{self.where}: --data cannot replace its {min(fields)}. Set the data set above "
+                f"all tables instead: data = {json.dumps([*names], ensure_ascii=False)}"
             )
-        return self.with_value("data", [*names])
+        return self.with_value(DATA, [*names])
+
+    def with_default_data(self, name: str) -> StudyText:
+        """Return the study with a data set, if it names none.
+
+        Raises:
+            StudyError: when it is not valid TOML.
+        """
+        is_named = DATA in self.values or self._data_fields()
+        return self if is_named else self.with_value(DATA, [name])
+
+    def _data_fields(self) -> set[str]:
+        """Return the fields that set the images of the study's own grid."""
+        zips = self.values.get("zip")
+        tables = [
+            *map(self.values.get, ("fields", "cross")),
+            *(zips if isinstance(zips, list) else ()),
+        ]
+        named = (name for table in tables if isinstance(table, dict) for name in table)
+        fields = {SPELLINGS.get(name.replace("-", "_")) for name in named}
+        return {name for name in DATA_FIELDS if name in fields}
 
 
 def find_study(home: Home, reference: str) -> Study:
@@ -106,7 +124,8 @@ def find_text(home: Home, reference: str) -> StudyText:
         return StudyText(_read(path), str(path), path.absolute().parent)
     kept = kept_path(home, reference)
     if kept.is_file():
-        return StudyText(_read(kept), str(kept), home.studies)
+        text = StudyText(_read(kept), str(kept), home.studies)
+        return text.with_default_data(EARLIER_DEFAULT_DATASET)  # an earlier version saved it
     presets = study_preset_names()
     if reference in presets:
         return study_preset_text(reference)
@@ -125,6 +144,7 @@ def keep_study(home: Home, study: Study, source: StudyText) -> None:
     Raises:
         StudyError: when it cannot be written.
     """
+    source = source.with_default_data(DEFAULT_DATASET)
     values = source.values
     if "folder" not in values and source.folder is not None:
         source = source.with_value("folder", str(source.folder))

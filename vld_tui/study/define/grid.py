@@ -64,6 +64,8 @@ class Grid:
     def overlaid(self, other: Grid) -> Grid:
         """Return this grid with the values of the other one replacing its own."""
         named = set(other.names)
+        if named.intersection(DATA_FIELDS):
+            named.add(DATA)
         axes = tuple(axis for axis in self.axes if named.isdisjoint(axis[0]))
         fields = {name: value for name, value in self.fields.items() if name not in named}
         return replace(self, fields={**fields, **other.fields}, axes=_ordered(axes + other.axes))
