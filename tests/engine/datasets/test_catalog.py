@@ -10,8 +10,8 @@ from engine.protocol import RunSpec, resolve_spec
 
 def test_the_embedded_data_set_is_found_by_name() -> None:
     image_set = find_image_set(resolve_spec({}))
-    assert image_set.name == "emoji"
-    assert image_set.domains == ("fluent", "fluent-mono", "noto", "twemoji")
+    assert image_set.name == "objects-drawn"
+    assert image_set.domains == ("clipart", "emoji", "lineart")
 
 
 def test_an_unknown_data_set_names_the_nearest_and_the_way_out() -> None:
@@ -35,7 +35,7 @@ def test_an_unknown_target_names_the_domains_and_the_nearest(small_emoji: Path) 
 
 def test_a_target_must_be_chosen() -> None:
     with pytest.raises(DataError, match=r"--target, .*: fluent, fluent-mono, noto, twemoji"):
-        find_target(find_image_set(resolve_spec({})), None)
+        find_target(find_image_set(RunSpec(dataset="emoji")), None)
 
 
 def test_listing_counts_the_images_of_each_domain(tmp_path: Path) -> None:

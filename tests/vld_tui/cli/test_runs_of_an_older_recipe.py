@@ -17,7 +17,6 @@ from vld_tui.study.define.files import find_study
 
 STUDY = """\
 name = "rates"
-data = ["emoji"]
 seeds = 2
 [cross]
 dropout_rate = [0.0, 0.9]
