@@ -182,6 +182,27 @@ def make_room(folder: Path, needed_bytes: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.parent))
 
 
+def room_bytes(cache_dir: Path) -> int:
+    """Return how many bytes can be added: free space, and entries that may be removed for it.
+
+    Raises:
+        OSError: if the disk cannot be queried.
+    """
+    place = next(each for each in (cache_dir, *cache_dir.absolute().parents) if each.exists())
+    unused = sum(entry.size_bytes for entry in entries(cache_dir) if not entry.is_recent)
+    return max(0, shutil.disk_usage(place).free + unused - SPARE_BYTES)
+
+
+def limit_bytes(cache_dir: Path) -> int:
+    """Return what the cache may use of its disk before unused entries are removed.
+
+    Raises:
+        OSError: if the disk cannot be queried.
+    """
+    place = next(each for each in (cache_dir, *cache_dir.absolute().parents) if each.exists())
+    return int(LIMIT_SHARE * shutil.disk_usage(place).total)
+
+
 @dataclass(frozen=True)
 class Entry:
     """An entry on disk.

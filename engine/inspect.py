@@ -23,10 +23,12 @@ from engine.datasets.catalog import find_image_set
 from engine.errors import DataError, InputError
 from engine.execution import DTYPES
 from engine.machine.devices import available_devices, device_name
-from engine.machine.processor import cpu_name, usable_cores
+from engine.machine.processor import cpu_name, keep_freed_memory, usable_cores
 from engine.model import build_for, packaged_file, packaged_networks
 from engine.protocol import MODELS_JOINED_BY, RunSpec, SpecError, decode_spec
+from engine.protocol.feature_costs import FeatureQuestion
 from engine.run import versions
+from engine.train.feature_costs import feature_costs
 
 STUDIED_NETWORKS = (
     "resnet50.tv2_in1k",
@@ -98,6 +100,14 @@ def inspect_weights(spec: RunSpec) -> dict[str, Any]:
     return {"loaded": network.loaded, "problem": None}
 
 
+def has_weights(spec: RunSpec) -> bool:
+    """Return whether the initial weights of a run are on this machine."""
+    if spec.weights_file is not None:
+        return Path(spec.weights_file).is_file()
+    places = {_weights_of(model) for model in spec.models if timm.is_model(model.split(".")[0])}
+    return spec.weights == "none" or places <= {"packaged", "cached"}
+
+
 def describe_machine() -> dict[str, Any]:
     """Describe Python, torch, the devices and their supported precisions."""
     devices = [_describe_device(torch.device(name)) for name in available_devices()]
@@ -141,11 +151,12 @@ def _precisions(name: str) -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Print the requested document and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m engine.inspect", description=__doc__)
-    parser.add_argument("what", choices=["models", "sizes", "doctor", "weights"])
+    parser.add_argument("what", choices=["models", "sizes", "doctor", "weights", "features"])
     parser.add_argument(
         "about",
         nargs="?",
-        help="models: name or pattern; sizes: names, separated by commas; weights: spec as JSON",
+        help="models: name or pattern; sizes: names, separated by commas; weights: spec as JSON; "
+        "features: question as JSON",
     )
     asked = parser.parse_args(arguments)
     answer: object
@@ -155,6 +166,10 @@ def main(arguments: list[str] | None = None) -> int:
         answer = network_sizes(asked.about.split(","))
     elif asked.what == "weights":
         answer = inspect_weights(decode_spec(asked.about.encode()))
+    elif asked.what == "features":
+        keep_freed_memory()  # as runs do
+        question = msgspec.json.decode(asked.about, type=FeatureQuestion)
+        answer = feature_costs(question, has_weights)
     else:
         answer = describe_machine()
     sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")

@@ -24,7 +24,16 @@ import timm
 import torch
 from torch import Tensor
 
-from engine.cache import MANIFEST, SPARE_BYTES, MappedRows, allow_mappings, find_or_make, word_sum
+from engine.cache import (
+    MANIFEST,
+    SPARE_BYTES,
+    MappedRows,
+    allow_mappings,
+    entries,
+    find_or_make,
+    room_bytes,
+    word_sum,
+)
 from engine.data import FeatureRows, FrozenFeatures, RowsInMemory, RunData
 from engine.data.batches import send
 from engine.data.frozen import Indices, Rows
@@ -38,6 +47,7 @@ from engine.machine.disk import describe_disk, is_full
 from engine.machine.processor import available_memory_bytes
 from engine.model import FineTunedNetwork
 from engine.model.linear import FrozenNetwork
+from engine.protocol import RunSpec
 from engine.rundir import write_atomic
 from engine.text import format_size
 
@@ -47,6 +57,10 @@ KIND: Final = "features"
 """Folder of the entries in the cache."""
 DAMAGED: Final = "Cached features were damaged and have been computed again."
 CPU: Final = torch.device("cpu")
+PLAIN: Final = "plain"
+"""Stands for the images without augmentation in descriptions of entries."""
+SHOWN_DIGITS: Final = 8
+"""Digits of the weights' digest in descriptions of entries."""
 MEMORY_SHARE: Final = 0.5
 """Fraction of the available memory for features that cannot be stored."""
 
@@ -122,12 +136,15 @@ def cached_features(
     allow_mappings(len(wanted))
     count, computed = len(data.image_set), 0
     keys = _Keys.of(network, data, model, transforms, device)
+    folders = [cache_dir / KIND / keys.of_view(view) for view in wanted]
+    missing = sum(not folder.exists() for folder in folders)
+    _refuse_without_room(cache_dir, source.array_bytes, missing)
     arrays: list[FeatureRows] = []
     notes: dict[str, str] = {}  # the first of each kind: free space differs between arrays
-    for number, view in enumerate(wanted):
-        folder = cache_dir / KIND / keys.of_view(view)
+    for number, (view, folder) in enumerate(zip(wanted, folders, strict=True)):
         progress = _shifted(on_progress, number * count, len(wanted) * count)
-        found = _array(source, folder, view, keys.about(view), progress, len(wanted) - number)
+        left = sum(not each.exists() for each in folders[number:])
+        found = _array(source, folder, view, keys.about(view), progress, max(1, left))
         arrays.append(found.rows)
         computed += 0 if found.was == "found" else count
         if found.note:
@@ -154,8 +171,7 @@ def _array(
     arrays_left: int,
 ) -> _Found:
     """Return one array, computed if it is missing or damaged."""
-    shape = (len(source.data.image_set), *source.row_shape)
-    needed = int(np.prod(shape)) * np.dtype(np.float32).itemsize
+    shape, needed = source.shape, source.array_bytes
 
     def make(into: Path) -> None:
         with (into / FEATURES).open("xb") as file:
@@ -195,12 +211,30 @@ def _read(folder: Path, shape: tuple[int, ...]) -> FeatureRows | None:
         return None
     if (manifest.format_version, manifest.shape) != (FORMAT_VERSION, shape):
         return None
-    if size != int(np.prod(shape)) * np.dtype(np.float32).itemsize:
+    if size != bytes_of(shape):
         return None
     rows = MappedRows(file, np.float32, shape[1:])
     is_whole = word_sum(rows.array) == manifest.word_sum
     rows.release()
     return rows if is_whole else None
+
+
+def bytes_of(shape: tuple[int, ...]) -> int:
+    """Return the size of an array of features."""
+    return int(np.prod(shape)) * np.dtype(np.float32).itemsize
+
+
+def _refuse_without_room(cache_dir: Path, array_bytes: int, missing: int) -> None:
+    """Check, before anything is computed, that missing arrays fit on the disk or in memory.
+
+    Raises:
+        InputError: if they do not.
+    """
+    needed = array_bytes * missing
+    room = room_bytes(cache_dir)
+    if needed > room:
+        fit = room // array_bytes
+        _refuse_beyond_memory(_needed_on_disk(needed, cache_dir), array_bytes * (missing - fit))
 
 
 def _kept_in_memory(error: OSError, place: Path, needed: int) -> str:
@@ -211,8 +245,16 @@ def _kept_in_memory(error: OSError, place: Path, needed: int) -> str:
     """
     reason = f"{place} cannot be written: {error.strerror or error}"
     if is_full(error):
-        space = format_size(needed + SPARE_BYTES)
-        reason = f"they need {space} on the disk {describe_disk(place)}"
+        reason = _needed_on_disk(needed, place)
+    _refuse_beyond_memory(reason, needed)
+    return f"Features are kept in memory for this run only, because {reason}."
+
+
+def _needed_on_disk(needed: int, place: Path) -> str:
+    return f"they need {format_size(needed + SPARE_BYTES)} on the disk {describe_disk(place)}"
+
+
+def _refuse_beyond_memory(reason: str, needed: int) -> None:
     available = available_memory_bytes()
     if needed > MEMORY_SHARE * available:
         raise InputError(
@@ -220,7 +262,6 @@ def _kept_in_memory(error: OSError, place: Path, needed: int) -> str:
             f"({format_size(available)} available). Free space with vld data cache --remove, or "
             "use fewer --views or another --home (VLD_HOME)."
         ) from None
-    return f"Features are kept in memory for this run only, because {reason}."
 
 
 @dataclass(frozen=True)
@@ -244,9 +285,10 @@ class _Keys:
         cached = data.domains[0].cached
         image_size = cached.pixels.shape[1]
         images = f"{cache_key(data.image_set, image_size)} {sorted(cached.unreadable)}"
-        kind, state = _frozen_part(network)
+        frozen = FrozenPart.of(network)
         return cls(
-            images, model, kind, _digest(state), device.type, transforms, data.name, image_size
+            images, model, frozen.kind, frozen.digest, device.type, transforms, data.name,
+            image_size,
         )  # fmt: skip
 
     def of_view(self, view: int | None) -> str:
@@ -258,24 +300,60 @@ class _Keys:
         return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:32]
 
     def about(self, view: int | None) -> dict[str, str | int]:
-        return {
+        about: dict[str, str | int] = {
             "dataset": self.dataset,
             "image_size": self.image_size,
             "model": self.model,
             "features": self.kind,
-            "weights": self.weights[:8],
-            "view": "plain" if view is None else view,
+            "weights": self.weights[:SHOWN_DIGITS],
+            "device": self.device,
         }
+        if view is None:
+            return {**about, "view": PLAIN}
+        return {**about, "view": view, "transforms": self.transforms}
 
 
-def _frozen_part(network: FineTunedNetwork) -> tuple[str, Mapping[str, Tensor]]:
-    """Return the kind of a network's features, and the tensors that determine them."""
-    module = network.module
-    if isinstance(module, FrozenNetwork):
-        return module.features_kind, module.backbone.state_dict()
-    head = {id(each) for each in network.head.state_dict(keep_vars=True).values()}
-    state = module.state_dict(keep_vars=True).items()
-    return "penultimate", {name: each for name, each in state if id(each) not in head}
+class FrozenPart(NamedTuple):
+    """What determines features: their kind, their shape for an image, the digest of the weights."""
+
+    kind: str
+    shape: tuple[int, ...]
+    digest: str
+
+    @classmethod
+    def of(cls, network: FineTunedNetwork) -> FrozenPart:
+        """Return that of a network; for one that is not linear, of its penultimate features."""
+        module = network.module
+        if isinstance(module, FrozenNetwork):
+            digest = _digest(module.backbone.state_dict())
+            return cls(module.features_kind, module.features_shape, digest)
+        head = {id(each) for each in network.head.state_dict(keep_vars=True).values()}
+        state = module.state_dict(keep_vars=True).items()
+        digest = _digest({name: each for name, each in state if id(each) not in head})
+        return cls("penultimate", (network.feature_dim,), digest)
+
+
+def missing_views(
+    cache_dir: Path, spec: RunSpec, device: torch.device, frozen: FrozenPart, array_bytes: int
+) -> int:
+    """Return how many of a run's 1 + V arrays are not cached, by the descriptions of the entries.
+
+    Whether they are of the same version of the images is known only when they are opened.
+    """
+    wanted: dict[str, str | int] = {
+        "dataset": spec.dataset, "image_size": spec.image_size, "model": spec.model,
+        "features": frozen.kind, "weights": frozen.digest[:SHOWN_DIGITS], "device": device.type,
+        "transforms": spec.transforms,
+    }  # fmt: skip
+    views = {PLAIN, *range(spec.views or 0)}
+    found = {
+        entry.about.get("view")
+        for entry in entries(cache_dir)
+        if entry.kind == KIND
+        and entry.size_bytes > array_bytes
+        and all(entry.about.get(name, value) == value for name, value in wanted.items())
+    }
+    return len(views - found)
 
 
 def _digest(state: Mapping[str, Tensor]) -> str:
@@ -301,7 +379,9 @@ class _Source:
         self._network, self._execution = network, execution
         self._transforms, self._batch_size = transforms, batch_size
         module, width = network.module, network.feature_dim
-        self.row_shape = module.features_shape if isinstance(module, FrozenNetwork) else (width,)
+        row_shape = module.features_shape if isinstance(module, FrozenNetwork) else (width,)
+        self.shape = (len(data.image_set), *row_shape)
+        self.array_bytes = bytes_of(self.shape)
 
     def compute(self, view: int | None, write: Write, on_progress: Progress) -> None:
         """Compute the features of all readable images, and pass them on by their rows."""

@@ -193,7 +193,7 @@ def prepare(
     if reads_features:
         if checkpoint is not None:  # its backbone determines the features
             network.module.load_state_dict(checkpoint.part(NETWORK))
-        forward = functools.cache(lambda: _fastest_forward(spec, data, network, device, run_dir))
+        forward = functools.cache(lambda: fastest_forward(spec, data, network, device, run_dir))
         heeded = stop if ranks.size == 1 else None
         features = compute_features(spec, data, network, device, forward, run_dir, heeded, report)
         data = data.reading(features)
@@ -291,7 +291,7 @@ def _on_features(spec: RunSpec, device: torch.device, ranks: Ranks) -> Execution
     return Execution(device, precision, memory_format, ranks, folds_inference=folds_inference(spec))
 
 
-def _fastest_forward(
+def fastest_forward(
     spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir
 ) -> Execution:
     """Choose the memory format of forward passes in fp32."""

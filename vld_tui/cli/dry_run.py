@@ -18,7 +18,7 @@ from vld_tui.runs.progress import Progress
 from vld_tui.study.planner import LocalPlanner
 from vld_tui.study.preflight import Preflight, preflight
 from vld_tui.views.plan import ONE_DOMAIN, forecast_text, image_rows, loaded_line, plan_rows
-from vld_tui.views.study import weights_lines
+from vld_tui.views.study import features_cautions, features_text, weights_lines
 from vld_tui.words.numbers import duration, plural
 
 
@@ -80,10 +80,12 @@ def _say_plan(spec: RunSpec, cluster: ClusterPlan | None, found: Preflight) -> N
     if found.loaded is not None:
         rows.insert(1, ("weights", loaded_line(found.loaded)))
     if cluster is None:
+        if found.features is not None:
+            rows.append(("features", features_text(found.features)))
         rows.append(("estimate", forecast_text(found.forecast).plain))
     else:
         rows += planned_lines(cluster)
-    rows += [("caution", line) for line in found.cautions]
+    rows += [("caution", line) for line in (*found.cautions, *features_cautions(found.features))]
     rows += [("problem", line) for line in found.problems]
     rows += [("weights", line) for line in weights_lines(found.absent)]
     unasked = ["GPUs of the cluster"] if cluster is not None and not cluster.jobs else []
@@ -116,6 +118,7 @@ def _record(
         "time_s": expected.wall_s,
         "memory_bytes": expected.memory_bytes,
         "disk_bytes": expected.disk_bytes,
+        "features": found.features and found.features.as_record(),
         "peak_lr": rates.peak,
         "end_lr": rates.end,
     }

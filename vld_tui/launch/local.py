@@ -32,6 +32,8 @@ EXIT_PATIENCE_S: Final = 15.0
 """How long a process may take to end after its last event."""
 _POLL_INTERVAL_S: Final = 0.05
 ANSWER_TIMEOUT_S: Final = 120.0
+PASSIVE_WAITING: Final = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""As runs have it, so that measured times are theirs; torch reads it when it loads."""
 EngineQuery = subprocess.Popen[bytes]
 
 
@@ -285,7 +287,7 @@ def _record(process: EngineProcess, run_dir: RunDir) -> None:
 
 
 def ask_engine(
-    subject: Literal["models", "sizes", "doctor", "weights"],
+    subject: Literal["models", "sizes", "doctor", "weights", "features"],
     *arguments: str,
     on_start: Callable[[EngineQuery], None] | None = None,
 ) -> Any:
@@ -302,7 +304,7 @@ def ask_engine(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=engine_environment(),
+        env={**PASSIVE_WAITING, **(engine_environment() or os.environ)},
     ) as process:
         if on_start is not None:
             on_start(process)

@@ -29,6 +29,7 @@ from vld_tui.runs.run_folder import EventFollower
 from vld_tui.store.errors import QueryError
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
+from vld_tui.study.features import FeaturesCost
 
 MOST_RUNS: Final = 200
 """How many of a network's newest runs are considered."""
@@ -59,8 +60,9 @@ class ImageCounts:
 class Forecast:
     """A run's expected cost; None if unknown; ``…_from`` is the run an estimate is based on.
 
-    ``wall_s`` excludes what ``apart_from`` lists. ``memory_bytes`` is the peak main memory of the
-    process. ``disk_bytes`` is the size of the checkpoints that are kept.
+    Without ``wall_from``, the time was measured by a trial; without ``disk_from``, the size follows
+    from the network's. ``wall_s`` excludes what ``apart_from`` lists. ``memory_bytes`` is the peak
+    main memory of the process. ``disk_bytes`` is the size of the checkpoints that are kept.
     """
 
     wall_s: float | None = None
@@ -85,7 +87,9 @@ class StudyCost:
 
     ``wall_s`` excludes ``unknown`` runs without a comparable earlier run. ``wall_from`` is the run
     that most of the estimate is based on. ``disk_bytes`` None: unknown. ``largest``: the field
-    with the most values, or None if none has several.
+    with the most values, or None if none has several. ``features``: the cost of cached features,
+    which ``wall_s`` and ``disk_bytes`` exclude; None: no run reads any, or unknown. ``measured``:
+    how many runs' times come from a trial instead of an earlier run.
     """
 
     runs: int
@@ -94,6 +98,13 @@ class StudyCost:
     wall_from: Run | None = None
     disk_bytes: int | None = None
     largest: FieldCost | None = None
+    features: FeaturesCost | None = None
+    measured: int = 0
+
+    def seconds(self, devices: int) -> float:
+        """Return the time (s) of everything; features are computed once, by one run."""
+        computing_s = 0.0 if self.features is None else self.features.wall_s or 0.0
+        return computing_s + self.wall_s / devices
 
 
 CountImages = Callable[[str, str | None], ImageCounts | None]
@@ -286,8 +297,14 @@ def _kept_bytes(spec: RunSpec, best_bytes: int, last_bytes: int) -> int:
     return networks * best_bytes + (last_bytes if spec.keep_checkpoints == "all" else 0)
 
 
-def cost_of(store: Store, left: Sequence[tuple[RunSpec, float]], counts: CountImages) -> StudyCost:
+def cost_of(
+    store: Store, left: Sequence[tuple[RunSpec, float]], counts: CountImages,
+    features: FeaturesCost | None = None,
+) -> StudyCost:  # fmt: skip
     """Return the cost of runs on this machine, given each spec and the share left to do.
+
+    ``features``: the cost of the features that they read, with measured times for runs without a
+    comparable earlier run.
 
     Raises:
         StoreError: when the history cannot be read.
@@ -302,8 +319,14 @@ def cost_of(store: Store, left: Sequence[tuple[RunSpec, float]], counts: CountIm
         )
         for key, group in alike.items()
     }
-    walls = [(forecasts[_deciding(spec)].wall_s, share) for spec, share in left]
-    known = [wall_s * share for wall_s, share in walls if wall_s is not None]
+    known, measured = [], 0
+    for spec, share in left:
+        wall_s = forecasts[_deciding(spec)].wall_s
+        if wall_s is None and features is not None:
+            wall_s = features.run_s(spec)
+            measured += wall_s is not None
+        if wall_s is not None:
+            known.append(wall_s * share)
     return StudyCost(
         runs=len(left),
         wall_s=sum(known),
@@ -311,6 +334,8 @@ def cost_of(store: Store, left: Sequence[tuple[RunSpec, float]], counts: CountIm
         wall_from=_basis(alike, forecasts),
         disk_bytes=_disk_of_all(alike, forecasts),
         largest=_largest(spec for spec, _ in left),
+        features=features,
+        measured=measured,
     )
 
 
@@ -329,7 +354,7 @@ def with_disk(
 def seconds_left(live: Iterable[Run], cost: StudyCost, devices: int) -> float:
     """Return the time (s) until everything is done; ``cost`` excludes the ``live`` runs."""
     running_s = max((run.seconds_left or 0.0 for run in live), default=0.0)
-    return running_s + cost.wall_s / devices
+    return running_s + cost.seconds(devices)
 
 
 def _basis(alike: dict[Any, list[RunSpec]], forecasts: dict[Any, Forecast]) -> Run | None:

@@ -9,7 +9,6 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
@@ -17,6 +16,7 @@ import msgspec
 
 from engine.protocol import LoadedWeights, RunSpec, encode_spec
 from engine.protocol.datasets import DatasetListing, DatasetRequest, DescribeDataset, ListDatasets
+from engine.protocol.feature_costs import FeatureCosts, FeatureQuestion, FeatureSource
 from engine.rundir import write_atomic
 from vld_tui.home import Home
 from vld_tui.launch.datasets import (
@@ -29,15 +29,26 @@ from vld_tui.launch.datasets import (
 from vld_tui.launch.local import EngineQuery, LaunchError, ask_engine
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
-from vld_tui.study.forecast import Forecast, ImageCounts, StudyCost, forecast, with_disk
+from vld_tui.study.features import FeatureKey, FeaturesCost, feature_key
+from vld_tui.study.forecast import (
+    CountImages,
+    Forecast,
+    ImageCounts,
+    StudyCost,
+    forecast,
+    with_disk,
+)
 
 if TYPE_CHECKING:  # not for the first picture
-    from vld_tui.study.standing import LaunchPlan
+    from vld_tui.study.define.datasets import HomeDatasets
+    from vld_tui.study.standing import LaunchPlan, Standing
 
 Answer = TypeVar("Answer")
 
 NETWORKS_FILE: Final = "networks.json"
 FORM_PRESETS_SETTING: Final = "presets"
+MOST_SOURCES: Final = 40
+"""Sources of features in a question, which is an argument of limited length."""
 LONGEST_PRESET_NAME: Final = 60
 FormPreset = Mapping[str, str]
 """The typed texts by field, possibly with several seeds."""
@@ -162,6 +173,68 @@ class LocalPlanner:
             return cost
         return with_disk(cost, specs, msgspec.convert(answer, dict[str, int]))
 
+    def cost(self, store: Store, standing: Standing, datasets: HomeDatasets) -> StudyCost:
+        """Return the cost of launching a study, with that of features and of networks that were
+        never run here; takes seconds.
+
+        Raises:
+            StoreError: when the history cannot be read.
+        """
+        from vld_tui.study.standing import cost_to_launch  # not for the first picture
+
+        specs = [spec for spec, _ in standing.to_launch]
+        cost = cost_to_launch(store, standing, datasets)
+        features = self.features(specs, datasets.known_counts, times_steps=cost.unknown > 0)
+        if features is not None:
+            cost = cost_to_launch(store, standing, datasets, features)
+        return self.with_disk(cost, specs)
+
+    def features(
+        self, specs: Sequence[RunSpec], counts: CountImages, *, times_steps: bool
+    ) -> FeaturesCost | None:
+        """Return the cost of the features that runs read; None: they read none, or the engine
+        cannot answer. It takes seconds, and times what is not cached yet.
+
+        Args:
+            specs: of the runs.
+            counts: returns the counts of their data sets.
+            times_steps: time steps even if all features are cached.
+        """
+        largest: dict[FeatureKey, RunSpec] = {}
+        for spec in specs:
+            key = feature_key(spec)
+            if key is not None and (
+                key not in largest or (spec.views or 0) > (largest[key].views or 0)
+            ):
+                largest[key] = spec
+        found = {key: counts(spec.dataset, spec.data_dir) for key, spec in largest.items()}
+        sources = {
+            key: FeatureSource(largest[key], of_key.domains, of_key.images)
+            for key, of_key in found.items()
+            if of_key is not None
+        }
+        if not largest:
+            return None
+        try:
+            answer = self._feature_costs(tuple(sources.values()), times_steps)
+        except LaunchError:
+            return None
+        return FeaturesCost.of(
+            {key: source.images for key, source in sources.items()},
+            answer,
+            sorted({largest[key].dataset for key in found.keys() - sources.keys()}),
+        )
+
+    def _feature_costs(self, sources: tuple[FeatureSource, ...], times_steps: bool) -> FeatureCosts:
+        part, others = sources[:MOST_SOURCES], sources[MOST_SOURCES:]
+        asked = FeatureQuestion(str(self._home.cache), part, times_steps)
+        text = msgspec.json.encode(asked).decode()
+        answer = msgspec.convert(ask_engine("features", text, on_start=self._keep), FeatureCosts)
+        if not others:
+            return answer
+        costs = self._feature_costs(others, times_steps).costs
+        return msgspec.structs.replace(answer, costs=answer.costs + costs)
+
     def devices(self) -> tuple[str, ...]:
         """Return the devices of this machine as ``--device`` names them; takes seconds.
 
@@ -185,8 +258,8 @@ class LocalPlanner:
         if not self._home.database.is_file():  # no runs here; do not create a home
             return Forecast()
         counts = None
-        if listing is not None and listing.where is not None:
-            counts = ImageCounts.of(listing.domains)
+        if listing is not None:
+            counts = counts_of(listing)
         with Store.open(self._home) as store:
             return forecast(store, spec, host=socket.gethostname(), counts=counts)
 
@@ -210,9 +283,7 @@ class LocalPlanner:
         from vld_tui.study.standing import plan_launch  # not for the first picture
 
         with Store.open(self._home) as store:
-            plan = plan_launch(store, reference)
-        specs = [spec for spec, _ in plan.standing.to_launch]
-        return replace(plan, cost=self.with_disk(plan.cost, specs))
+            return plan_launch(store, reference, self.cost)
 
     def close(self) -> None:
         """End the engine processes of pending queries."""
@@ -238,6 +309,11 @@ class LocalPlanner:
     @property
     def _networks_file(self) -> Path:
         return self._home.cache / NETWORKS_FILE
+
+
+def counts_of(listing: DatasetListing) -> ImageCounts | None:
+    """Return the counts of a data set; None: it is not on this machine."""
+    return None if listing.where is None else ImageCounts.of(listing.domains)
 
 
 def weights_places(name: str, networks: Sequence[Network]) -> set[str]:

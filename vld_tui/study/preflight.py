@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -29,8 +30,15 @@ from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
 from vld_tui.launch.queue import VISIBLE_GPUS, find_gpus
 from vld_tui.store.errors import StoreError
-from vld_tui.study.forecast import Forecast
-from vld_tui.study.planner import InspectedWeights, LocalPlanner, Network, weights_places
+from vld_tui.study.features import FeaturesCost
+from vld_tui.study.forecast import Forecast, StudyCost
+from vld_tui.study.planner import (
+    InspectedWeights,
+    LocalPlanner,
+    Network,
+    counts_of,
+    weights_places,
+)
 
 
 class AbsentWeights(NamedTuple):
@@ -80,7 +88,8 @@ def networks_for(planner: LocalPlanner, models: Iterable[str]) -> Sequence[Netwo
 class Preflight(NamedTuple):
     """Why a run would fail, which weights are missing here, and what was not checked.
 
-    ``images`` is the run's data set; None: it cannot be read. ``loaded`` is what the run would load
+    ``images`` is the run's data set; None: it cannot be read. ``features``: the cost of the cached
+    features that it reads; None: it reads none, or unknown. ``loaded`` is what the run would load
     from its weight file; None: the weights are not a file, or cannot be loaded. ``cautions`` are
     warnings about the reliability of its results.
     """
@@ -90,6 +99,7 @@ class Preflight(NamedTuple):
     unchecked: tuple[str, ...]
     images: DatasetListing | None
     forecast: Forecast
+    features: FeaturesCost | None = None
     loaded: LoadedWeights | None = None
     cautions: tuple[str, ...] = ()
 
@@ -102,20 +112,18 @@ def preflight(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = Fa
     whether a weight file fits it.
     """
     unchecked = ["individual images", "memory"]
-    if spec.tuning != "full":
-        unchecked.insert(0, f"{spec.tuning} tuning of this network")
     try:
         problems = [*_of_network(planner, spec)]
     except LaunchError as error:
         problems, unchecked = [], [f"the network ({error})", *unchecked]
     absent = () if problems else absent_weights(planner, [spec])
     weights = InspectedWeights()
-    if spec.weights_file is not None and not absent and not problems:
-        try:
+    try:
+        if spec.weights_file is not None and not absent and not problems:
             weights = planner.weights(spec)
-        except LaunchError as error:
-            unchecked = [f"the weight file ({error})", *unchecked]
-        problems += [] if weights.problem is None else [weights.problem]
+    except LaunchError as error:
+        unchecked = [f"the weight file ({error})", *unchecked]
+    problems += [] if weights.problem is None else [weights.problem]
     listing: DatasetListing | None = None
     try:
         listing = planner.dataset_of(spec)
@@ -124,22 +132,44 @@ def preflight(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = Fa
         problems.append(str(error))
     except LaunchError as error:
         unchecked = [f"the images ({error})", *unchecked]
-    if not goes_elsewhere:
-        problems += _of_machine(spec)
-        try:
-            problems += _of_device(planner, spec)
-        except LaunchError as error:
-            unchecked = [f"the device ({error})", *unchecked]
-    expected = Forecast()
+    problems += [] if goes_elsewhere else _of_machine(spec)
+    try:
+        problems += [] if goes_elsewhere else _of_device(planner, spec)
+    except LaunchError as error:
+        unchecked = [f"the device ({error})", *unchecked]
+    cautions = () if listing is None else tuple(_cautions(spec, listing))
+    expected, features = Forecast(), None
     try:
         if not goes_elsewhere:
             expected = planner.forecast(spec, listing)
     except StoreError as error:
         unchecked = [*unchecked, f"the time ({error})"]
-    cautions = () if listing is None else tuple(_cautions(spec, listing))
+    if not (goes_elsewhere or problems):
+        features, expected = _with_features(planner, spec, listing, expected)
+    problems += () if features is None else features.problems
+    if spec.tuning != "full" and features is None:
+        unchecked.insert(0, f"{spec.tuning} tuning of this network")
     return Preflight(
-        tuple(problems), absent, tuple(unchecked), listing, expected, weights.loaded, cautions
-    )
+        tuple(problems), absent, tuple(unchecked), listing, expected, features, weights.loaded,
+        cautions,
+    )  # fmt: skip
+
+
+def _with_features(
+    planner: LocalPlanner, spec: RunSpec, listing: DatasetListing | None, expected: Forecast
+) -> tuple[FeaturesCost | None, Forecast]:
+    """Return the cost of the features that a run reads, and its forecast with what an earlier run
+    does not show: the time by a trial, the disk space by the network's size."""
+    counts = None if listing is None else counts_of(listing)
+    features = planner.features([spec], lambda *_: counts, times_steps=expected.wall_s is None)
+    if features is None:
+        return None, expected
+    if expected.wall_s is None:
+        expected = replace(expected, wall_s=features.run_s(spec))
+    if expected.disk_bytes is None:
+        cost = planner.with_disk(StudyCost(1), [spec])
+        expected = replace(expected, disk_bytes=cost.disk_bytes)
+    return features, expected
 
 
 def _of_network(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:

@@ -4,7 +4,7 @@ and runs of an earlier recipe.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -24,6 +24,7 @@ from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.definition import Study
 from vld_tui.study.define.files import find_text
 from vld_tui.study.define.grid import StudyError
+from vld_tui.study.features import FeaturesCost
 from vld_tui.study.forecast import StudyCost, cost_of
 
 _RANKS: Final = {"finished": 3, "running": 2, "starting": 2, QUEUED: 1}
@@ -229,8 +230,10 @@ class LaunchPlan:
     refusal: str | None = None
 
 
-def plan_launch(store: Store, reference: str) -> LaunchPlan:
-    """Return the plan of launching a study.
+def plan_launch(
+    store: Store, reference: str, cost: Callable[[Store, Standing, HomeDatasets], StudyCost]
+) -> LaunchPlan:
+    """Return the plan of launching a study; ``cost`` returns its cost.
 
     Raises:
         StudyError: when it does not exist or is invalid.
@@ -242,13 +245,16 @@ def plan_launch(store: Store, reference: str) -> LaunchPlan:
     store.live.refresh()
     standing = standing_of(store, study)
     return LaunchPlan(
-        standing, cost_to_launch(store, standing, datasets), devices_of(store), datasets.refusal
+        standing, cost(store, standing, datasets), devices_of(store), datasets.refusal
     )
 
 
-def cost_to_launch(store: Store, standing: Standing, datasets: HomeDatasets) -> StudyCost:
-    """Return the cost on this machine of the runs that a launch would queue."""
-    return cost_of(store, standing.to_launch, datasets.known_counts)
+def cost_to_launch(
+    store: Store, standing: Standing, datasets: HomeDatasets, features: FeaturesCost | None = None
+) -> StudyCost:
+    """Return the cost on this machine of the runs that a launch would queue, and of their
+    ``features``."""
+    return cost_of(store, standing.to_launch, datasets.known_counts, features)
 
 
 def devices_of(store: Store) -> int:

@@ -321,8 +321,12 @@ def forecast_text(forecast: Forecast, *, runs: int = 1) -> Text:
     """Return time, memory and disk, and the source of each estimate."""
     text = Text()
     each = " each" if runs > 1 else ""
+    if forecast.wall_from is None and forecast.wall_s is not None:
+        text.append(f"about {duration(forecast.wall_s)}{each}")
+        text.append(" (measured on this machine now) · memory unknown", QUIET_STYLE)
+        return _with_disk(text, forecast, each)
     if forecast.wall_s is None or forecast.wall_from is None:
-        has_disk = forecast.disk_bytes is not None and forecast.disk_from is not None
+        has_disk = forecast.disk_bytes is not None
         text.append("time and memory unknown" if has_disk else "time, memory and disk unknown")
         text.append(
             ": no earlier run with this network, tuning, image size and images on this device",
@@ -351,10 +355,10 @@ def forecast_text(forecast: Forecast, *, runs: int = 1) -> Text:
 
 
 def _with_disk(text: Text, forecast: Forecast, each: str, *, basis: Run | None = None) -> Text:
-    if forecast.disk_bytes is None or forecast.disk_from is None:
+    if forecast.disk_bytes is None:
         return text.append(" · disk unknown")
     text.append(f" · {size(forecast.disk_bytes)} of checkpoints{each}")
-    if basis is None:
+    if basis is None and forecast.disk_from is not None:
         text.append(f", as for {plain_text(forecast.disk_from.name)}", QUIET_STYLE)
     return text
 

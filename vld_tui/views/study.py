@@ -12,6 +12,7 @@ from typing import Final
 from engine.protocol import fields_with, shown_value
 from vld_tui.runs.run import Run
 from vld_tui.study.define.definition import Study
+from vld_tui.study.features import FeaturesCost
 from vld_tui.study.forecast import StudyCost, seconds_left, value_counts
 from vld_tui.study.preflight import AbsentWeights
 from vld_tui.study.results.cells import StudyCell, StudyGrid, grid_so_far
@@ -105,21 +106,69 @@ def time_text(cost: StudyCost, devices: int) -> str:
         return "none"
     if cost.unknown == cost.runs:
         return "unknown (no comparable earlier run on this device)"
-    text = f"about {duration(cost.wall_s / devices)}"
+    text = f"about {duration(cost.seconds(devices))}"
     text += f" on {devices} GPUs" if devices > 1 else ""
     if cost.unknown:
         text += f", not counting {plural(cost.unknown, 'run')} without a comparable run"
     if cost.wall_from is not None:
         text += f" (based on run {cost.wall_from.run_id})"
+    elif cost.measured:
+        text += " (measured on this machine now)"
+    if cost.features is not None and cost.features.wall_s:
+        text += f", of which {duration(cost.features.wall_s)} to compute features once"
     return text
 
 
 def disk_text(study: Study, cost: StudyCost) -> str:
     """Return the size of the checkpoints that runs keep, and which are kept."""
     kept = ", ".join(sorted({spec.keep_checkpoints for spec in study.specs}))
-    if cost.disk_bytes is None:
-        return f"size of checkpoints unknown (keep = {kept})"
-    return f"about {size(cost.disk_bytes)} of checkpoints (keep = {kept})"
+    text = f"size of checkpoints unknown (keep = {kept})"
+    if cost.disk_bytes is not None:
+        text = f"about {size(cost.disk_bytes)} of checkpoints (keep = {kept})"
+    return text if cost.features is None else f"{text} · {features_size(cost.features)}"
+
+
+def features_size(features: FeaturesCost) -> str:
+    """Return the size of cached features, and how much of it is still to be computed."""
+    text = f"{size(features.total_bytes)} of cached features"
+    if not features.missing_bytes:
+        return f"{text}, which exist"
+    cached = features.total_bytes - features.missing_bytes
+    exist = f", of which {size(cached)} exist" if cached else ""
+    return f"{text}{exist} ({size(features.room_bytes)} free)"
+
+
+def features_text(features: FeaturesCost) -> str:
+    """Return the size of cached features, and the time to compute the missing ones."""
+    text = features_size(features)
+    if not features.passes:
+        return text
+    takes = "unknown time" if features.wall_s is None else f"about {duration(features.wall_s)}"
+    return f"{text}; {takes} to compute {features.passes:,} images and views, once"
+
+
+def features_cautions(features: FeaturesCost | None) -> Iterator[str]:
+    """Yield warnings about features that do not fit on the disk, and what to do."""
+    if features is None:
+        return
+    remedy = (
+        "Use fewer --views or another --home (VLD_HOME), or free space: vld data cache --remove, "
+        "vld prune"
+    )
+    if not features.fits:
+        yield (
+            f"features need {size(features.missing_bytes)} but the disk of the cache has only "
+            f"{size(features.room_bytes)} free: every run computes them again in memory, or fails. "
+            f"{remedy}"
+        )
+    elif features.total_bytes > features.limit_bytes:
+        yield (
+            f"features take {size(features.total_bytes)}, more than the cache may use of its disk "
+            f"({size(features.limit_bytes)}): those unused for a day can be removed before all "
+            f"runs are done. {remedy}"
+        )
+    for name in features.unknown:
+        yield f"the size of the features of {name} is unknown: its images are not on this machine"
 
 
 def stray_text(study: Study, strays: Strays) -> str:
@@ -143,7 +192,7 @@ def left_text(standing: Standing, cost: StudyCost, devices: int) -> str:
     left_s = seconds_left(standing.live, cost, devices)
     if not cost.runs:
         return f"about {duration(left_s)}"
-    return time_text(replace(cost, wall_s=left_s * devices), devices)
+    return time_text(replace(cost, wall_s=left_s * devices, features=None), devices)
 
 
 def plan_lines(standing: Standing, cost: StudyCost, devices: int) -> Iterator[tuple[str, str]]:
@@ -159,11 +208,16 @@ def plan_lines(standing: Standing, cost: StudyCost, devices: int) -> Iterator[tu
     yield "time", time_text(cost, devices)
     yield "disk", disk_text(study, cost)
     if cost.largest is not None:
-        each = duration(cost.wall_s / cost.largest.values / devices)
+        each = duration(cost.wall_s / cost.largest.values / devices)  # features are shared
         if cost.unknown or not cost.runs:
             each = plural(round(cost.runs / cost.largest.values), "run")
         factor = _values(cost.largest.values, cost.largest.name)
         yield "cost", f"largest factor: {factor}, about {each} each"
+    for line in features_cautions(cost.features):
+        yield "caution", line
+    if cost.features is not None:
+        for problem in cost.features.problems:
+            yield "problem", problem
     if study.absent:
         yield "missing", f"data sets not on this machine: {', '.join(study.absent)}"
 

@@ -17,6 +17,7 @@ import psutil
 import pytest
 import torch
 
+from engine.cache import SPARE_BYTES
 from engine.data import RunData, load_data
 from engine.data.transforms import network_input
 from engine.errors import InputError
@@ -211,6 +212,36 @@ def test_features_that_fit_nowhere_are_refused(
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory._replace(available=2**10))
     with pytest.raises(InputError, match=r"do not fit in memory \(0\.0 MiB available\).*--views"):
         compute(data, tmp_path)
+
+
+def test_features_that_fit_in_part_only_are_refused_before_any_is_computed(
+    data: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array_bytes = compute(data, tmp_path / "other", views=0).size_bytes
+    usage, memory = shutil.disk_usage(tmp_path), psutil.virtual_memory()
+    room = SPARE_BYTES + array_bytes
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=room))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory._replace(available=array_bytes))
+
+    def refuse() -> Execution:
+        raise AssertionError("computed")
+
+    with pytest.raises(InputError, match=r"they need 64\.1 MiB on the disk .*do not fit in memory"):
+        cached_features(network(), data, tmp_path / "cache", refuse, model="test_vit", views=2)
+    assert files(tmp_path) == []
+
+
+def test_only_what_is_missing_must_fit(
+    data: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute(data, tmp_path, views=5)
+    array_bytes = files(tmp_path)[0].stat().st_size
+    usage, memory = shutil.disk_usage(tmp_path), psutil.virtual_memory()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+    available = memory._replace(available=3 * array_bytes)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: available)
+    shutil.rmtree(files(tmp_path)[0].parent)
+    assert compute(data, tmp_path, views=5).computed == 24
 
 
 def test_a_cache_that_cannot_be_written_keeps_features_in_memory(

@@ -169,7 +169,10 @@ def test_the_plan_can_be_read_without_doing_it(vld: Vld) -> None:
             ["--gpus", "9", "--batch", "1", "--device", "cpu"],
             "problem   9 GPUs or processes cannot share a step of 2 images. Give fewer --gpus",
         ),
-        (["--tuning", "linear"], "not checked: linear tuning of this network, individual images"),
+        (
+            ["--tuning", "linear", "--views", "none"],
+            "not checked: linear tuning of this network, individual images",
+        ),
     ],
 )
 def test_a_trial_says_what_would_fail_and_what_it_did_not_look_at(
@@ -433,6 +436,21 @@ def test_every_field_has_an_option_with_its_help_and_default(vld: Vld) -> None:
     assert "paper: 10001" in shown
     for heading in ("Data:", "Network:", "Method:", "Optimization:", "Measuring:", "Machine:"):
         assert heading in shown
+
+
+def test_a_dry_run_tells_time_and_disk_of_features(vld: Vld) -> None:
+    words = ("run", "--dry-run", "--tuning", "linear", "--weights", "none", "--image-size", "32")
+    of_emoji = ("--dataset", "emoji", "--target", "noto")
+    found = vld(*words, *of_emoji, "--model", "test_vit", "--views", "2", "--threads", "1")
+    assert found.exit_code == 0, found.output
+    lines = dict(line.split(maxsplit=1) for line in found.stdout.splitlines())
+    assert lines["features"].startswith("10.8 MiB of cached features (")
+    assert lines["features"].endswith(" to compute 14,694 images and views, once")
+    assert "(measured on this machine now) · memory unknown · " in lines["estimate"]
+    assert lines["not"] == "checked: individual images, memory"
+    refused = vld(*words, "--model", "test_resnet")
+    assert refused.exit_code == 2
+    assert "problem   test_resnet has no 3 consecutive blocks of equal width" in refused.stdout
 
 
 def test_a_dry_run_looks_into_the_file_of_weights(vld: Vld, tmp_path: Path) -> None:

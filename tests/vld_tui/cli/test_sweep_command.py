@@ -7,8 +7,10 @@ import itertools
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from engine.protocol.feature_costs import FeatureCost, FeatureCosts, FeatureTiming
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.launch.queue_stand_in import start_stand_in
 from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started
@@ -43,6 +45,12 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     places = {"tf_efficientnet_lite0": "packaged", "finish": "cached"}
 
     def answer(subject: str, *_: object, **__: object) -> object:
+        if subject == "features":
+            timing = FeatureTiming(image_s=0.01, start_s=2.0, step_s=0.1, evaluation_s=1.0)
+            missing = 0 if places["finish"] == "with features" else 3
+            one = FeatureCost(array_bytes=2**20, arrays=3, missing=missing, timing=timing)
+            room = 2**20 if places["finish"] == "without room" else 2**30
+            return msgspec.to_builtins(FeatureCosts((one,), room, 2**40))
         if subject == "sizes":
             return {name: 2**20 for name, place in places.items() if place != "none"}
         return [{"name": name, "weights": place} for name, place in places.items()]
@@ -101,6 +109,58 @@ def test_a_dry_run_tells_and_does_nothing(vld: Vld, file: str) -> None:
     record = vld.json("sweep", file, "--dry-run")
     assert (record["runs"], record["missing"], record["seconds"]) == (8, 8, None)
     assert record["largest_cost"] == {"field": "target", "values": 2}
+
+
+LINEAR_STUDY = STUDY.replace(
+    "head_steps = 5", 'head_steps = 0\ntuning = "linear"\nviews = 2'
+).replace("rates", "linear")
+
+
+def test_time_and_disk_of_features_count_once(
+    vld: Vld, file: str, networks: dict[str, str]
+) -> None:
+    Path(file).write_text(LINEAR_STUDY)
+    plan = vld("sweep", file, "--dry-run").stdout.splitlines()
+    runs_s, passes = 8 * (2 + 20 * 0.1 + 2), 4898 * 3
+    time = "time      about 3m 15s (measured on this machine now), of which 2m 27s to compute"
+    assert plan[4] == f"{time} features once"
+    assert plan[5] == (
+        "disk      about 8.0 MiB of checkpoints (keep = best) · 3.0 MiB of cached features "
+        "(1.0 GiB free)"
+    )
+    record = vld.json("sweep", file, "--dry-run")
+    assert record["seconds"] == pytest.approx(runs_s + 0.01 * passes)
+    assert record["features"] == {
+        "images_and_views": passes, "seconds": pytest.approx(0.01 * passes),
+        "total_bytes": 3 * 2**20, "missing_bytes": 3 * 2**20, "room_bytes": 2**30,
+        "limit_bytes": 2**40, "fits": True, "problems": [], "unknown_datasets": [],
+    }  # fmt: skip
+    networks["finish"] = "with features"
+    assert vld.json("sweep", file, "--dry-run")["seconds"] == pytest.approx(runs_s)
+
+
+def test_time_and_disk_of_features_are_told_before_runs_start(vld: Vld, file: str) -> None:
+    Path(file).write_text(LINEAR_STUDY)
+    launched = vld("sweep", file)
+    assert launched.exit_code == 0, launched.stderr
+    time, disk, heading, *_ = launched.stdout.splitlines()
+    assert time.startswith("time: about 3m 15s (measured on this machine now), of which 2m 27s")
+    assert disk.endswith("3.0 MiB of cached features (1.0 GiB free)")
+    assert heading == "linear · How much dropout?"
+
+
+def test_features_that_do_not_fit_ask_before_runs_start(
+    vld: Vld, file: str, networks: dict[str, str]
+) -> None:
+    Path(file).write_text(LINEAR_STUDY)
+    networks["finish"] = "without room"
+    refused = vld("sweep", file)
+    assert refused.exit_code == 2
+    assert "caution: features need 3.0 MiB but the disk of the cache has only 1.0 MiB" in (
+        refused.stdout
+    )
+    assert vld.json("ls") == []
+    assert vld("sweep", file, "--yes").exit_code == 0
 
 
 def test_final_weights_that_finished_runs_no_longer_have_are_told_of(vld: Vld, file: str) -> None:

@@ -10,12 +10,15 @@ import pytest
 from engine.datasets.register import add_dataset
 from engine.protocol import resolve_spec
 from engine.protocol.datasets import AddDataset
+from engine.protocol.feature_costs import FeatureCost, FeatureCosts, FeatureQuestion
 from vld_tui.home import open_home
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
+from vld_tui.study.forecast import ImageCounts
 from vld_tui.study.planner import (
     FORM_PRESETS_SETTING,
+    MOST_SOURCES,
     LocalPlanner,
     Network,
     drop_form_preset,
@@ -46,6 +49,27 @@ def test_what_cannot_be_found_is_refused_in_the_words_of_the_command_line(tmp_pa
         planner.dataset_of(resolve_spec({"dataset": "emojy"}))
     with pytest.raises(DatasetError, match="/nowhere"):
         planner.dataset_of(resolve_spec({"data_dir": "/nowhere"}))
+
+
+def test_features_are_asked_about_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts: list[int] = []
+
+    def answer(_subject: str, text: str, **_: object) -> object:
+        sources = msgspec.json.decode(text, type=FeatureQuestion).sources
+        parts.append(len(sources))
+        costs = tuple(FeatureCost(array_bytes=each.spec.image_size) for each in sources)
+        return msgspec.to_builtins(FeatureCosts(costs, 9, 9))
+
+    monkeypatch.setattr("vld_tui.study.planner.ask_engine", answer)
+    values = {"tuning": "linear", "target": "noto"}
+    sides = range(32, 32 + MOST_SOURCES + 2)
+    specs = [resolve_spec({**values, "image_size": side}) for side in sides for _ in range(2)]
+    planner = LocalPlanner(open_home(tmp_path / "home"))
+    found = planner.features(specs, lambda *_: ImageCounts(4, 10), times_steps=False)
+    assert found is not None
+    assert [cost.array_bytes for cost in found.costs.values()] == list(sides)
+    assert parts == [MOST_SOURCES, 2]
+    assert planner.features([resolve_spec({})], lambda *_: None, times_steps=False) is None
 
 
 def test_networks_are_asked_for_once_and_remembered(

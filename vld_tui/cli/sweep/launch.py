@@ -42,13 +42,13 @@ from vld_tui.study.define.files import (
     study_preset_names,
     study_preset_text,
 )
+from vld_tui.study.features import feature_key
 from vld_tui.study.forecast import StudyCost
 from vld_tui.study.planner import LocalPlanner
 from vld_tui.study.preflight import AbsentWeights, absent_weights
 from vld_tui.study.standing import (
     MOST_UNASKED,
     Standing,
-    cost_to_launch,
     devices_of,
     find_strays,
     last_place,
@@ -59,6 +59,7 @@ from vld_tui.study.standing import (
 from vld_tui.views.study import (
     counts_text,
     disk_text,
+    features_cautions,
     going_on,
     plan_lines,
     stray_text,
@@ -152,8 +153,9 @@ def launch(
         absent = _absent_weights(home, standing)
         if datasets.refusal is not None:
             raise DatasetError(datasets.refusal)
+        cost = _features_first(store, standing, datasets, place, as_json=as_json)
         if not yes:
-            _ask(store, standing, datasets, absent, place)
+            _ask(store, standing, datasets, absent, place, cost)
         set_slots(store, slots, gpus)
         launched = launch_study(store, known, text, cluster)
         standing, submission = launched.before, launched.submission
@@ -214,20 +216,38 @@ def _absent_weights(home: Home, standing: Standing) -> tuple[AbsentWeights, ...]
     return absent_weights(LocalPlanner(home), [spec for spec, _ in standing.to_launch])
 
 
+def _features_first(
+    store: Store, standing: Standing, datasets: HomeDatasets, place: _Place, *, as_json: bool
+) -> StudyCost | None:
+    """Print time and disk space of runs that read cached features before they start on this
+    machine, and return their cost; None for other runs."""
+    if place.settings is not None or not any(feature_key(spec) for spec, _ in standing.to_launch):
+        return None
+    cost = LocalPlanner(store.home).cost(store, standing, datasets)
+    if not as_json:
+        say(f"time: {time_text(cost, devices_of(store))}")
+        say(f"disk: {disk_text(standing.study, cost)}")
+        for line in features_cautions(cost.features):
+            say(f"caution: {line}")
+    return cost
+
+
 def _ask(
     store: Store,
     standing: Standing,
     datasets: HomeDatasets,
     absent: Sequence[AbsentWeights],
     place: _Place,
+    cost: StudyCost | None,
 ) -> None:
     """Ask before a large launch, and before one where every run may fail."""
     new, total = len(standing.missing), len(standing.to_launch)
     may_all_fail = total > 0 and sum(weights.runs for weights in absent) == total
-    if new <= MOST_UNASKED and not may_all_fail:
+    fits = cost is None or cost.features is None or cost.features.fits
+    if new <= MOST_UNASKED and not may_all_fail and fits:
         return
     what = f"Launch {plural(new, 'new run')}" if new else f"Resume {plural(total, 'run')}"
-    cost = _cost(store, standing, datasets)
+    cost = cost or LocalPlanner(store.home).cost(store, standing, datasets)
     takes, disk = time_text(cost, devices_of(store)), disk_text(standing.study, cost)
     told = "".join(f"\nWeights: {line}." for line in weights_lines(absent))
     if strays := find_strays(store, standing):
@@ -250,7 +270,7 @@ def _tell_plan(
     *,
     as_json: bool,
 ) -> None:
-    cost, devices = _cost(store, standing, datasets), devices_of(store)
+    cost, devices = LocalPlanner(store.home).cost(store, standing, datasets), devices_of(store)
     absent = _absent_weights(store.home, standing)
     if not as_json:
         for label, line in plan_lines(standing, cost, devices):
@@ -270,9 +290,10 @@ def _tell_plan(
         standing_record(standing)
         | place_record(place.settings)
         | {
-            "seconds": None if cost.unknown == cost.runs else cost.wall_s / devices,
+            "seconds": None if cost.unknown == cost.runs else cost.seconds(devices),
             "runs_of_unknown_time": cost.unknown,
             "disk_bytes": cost.disk_bytes,
+            "features": cost.features and cost.features.as_record(),
             "largest_cost": largest and {"field": largest.name, "values": largest.values},
             "left_behind": gone,
             "without_final_weights": without_final_weights(store, standing),
@@ -282,11 +303,6 @@ def _tell_plan(
         }
         | ({} if plan is None else {"cluster": plan})
     )
-
-
-def _cost(store: Store, standing: Standing, datasets: HomeDatasets) -> StudyCost:
-    cost = cost_to_launch(store, standing, datasets)
-    return LocalPlanner(store.home).with_disk(cost, [spec for spec, _ in standing.to_launch])
 
 
 def _gone(runs: int, name: str) -> str:
