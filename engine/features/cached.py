@@ -31,6 +31,7 @@ from engine.cache import (
     allow_mappings,
     entries,
     find_or_make,
+    lock_of,
     room_bytes,
     word_sum,
 )
@@ -49,6 +50,7 @@ from engine.model import FineTunedNetwork
 from engine.model.linear import FrozenNetwork
 from engine.protocol import RunSpec
 from engine.rundir import write_atomic
+from engine.rundir.lock import is_held
 from engine.text import format_size
 
 FORMAT_VERSION: Final = 1
@@ -136,24 +138,37 @@ def cached_features(
     allow_mappings(len(wanted))
     count, computed = len(data.image_set), 0
     keys = _Keys.of(network, data, model, transforms, device)
-    folders = [cache_dir / KIND / keys.of_view(view) for view in wanted]
-    missing = sum(not folder.exists() for folder in folders)
+    folders = {view: cache_dir / KIND / keys.of_view(view) for view in wanted}
+    missing = sum(not folder.exists() for folder in folders.values())
     _refuse_without_room(cache_dir, source.array_bytes, missing)
-    arrays: list[FeatureRows] = []
+    arrays: dict[int | None, FeatureRows] = {}
     notes: dict[str, str] = {}  # the first of each kind: free space differs between arrays
-    for number, (view, folder) in enumerate(zip(wanted, folders, strict=True)):
+    for number, view in enumerate(_free_first(folders)):
         progress = _shifted(on_progress, number * count, len(wanted) * count)
-        left = sum(not each.exists() for each in folders[number:])
-        found = _array(source, folder, view, keys.about(view), progress, max(1, left))
-        arrays.append(found.rows)
+        left = sum(not folders[each].exists() for each in folders if each not in arrays)
+        found = _array(source, folders[view], view, keys.about(view), progress, max(1, left))
+        arrays[view] = found.rows
         computed += 0 if found.was == "found" else count
         if found.note:
             notes.setdefault(found.was, found.note)
         on_progress((number + 1) * count, len(wanted) * count)
     return CachedFeatures(
-        FrozenFeatures(arrays[0], arrays[1:]), count * len(wanted), computed,
-        sum(each.array.nbytes for each in arrays), tuple(notes.values()),
+        FrozenFeatures(arrays[None], [arrays[view] for view in range(views)]),
+        count * len(wanted), computed,
+        sum(each.array.nbytes for each in arrays.values()), tuple(notes.values()),
     )  # fmt: skip
+
+
+def _free_first(folders: Mapping[int | None, Path]) -> Iterator[int | None]:
+    """Yield the views, those that another process is making last: several processes that need the
+    same views share the work."""
+    later = []
+    for view, folder in folders.items():
+        if is_held(lock_of(folder)):
+            later.append(view)
+        else:
+            yield view
+    yield from later
 
 
 class _Found(NamedTuple):

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import torch
 
-from engine.cache import SPARE_BYTES
+from engine.cache import SPARE_BYTES, lock_of
 from engine.data import RunData, load_data
 from engine.data.transforms import network_input
 from engine.errors import InputError
@@ -26,8 +26,10 @@ from engine.features import CachedFeatures, cached_features
 from engine.features.views import Views
 from engine.model import FineTunedNetwork, build_network
 from engine.protocol import resolve_spec
+from engine.rundir.lock import held
 from tests.engine.damaged_entries import DAMAGES, damage_entry
 from tests.engine.datasets.image_folders import MakeFolder
+from tests.waiting import wait_until
 
 TWO_DOMAINS = {"photo": ("cat", "dog"), "art": ("cat", "dog")}
 CPU = Execution(torch.device("cpu"), "fp32", "contiguous")
@@ -187,6 +189,21 @@ def test_processes_that_need_features_at_once_share_one_computation(
         found = list(pool.map(with_the_others, range(4)))
     assert sum(each.computed for each in found) == 72
     assert len(files(tmp_path)) == 3
+
+
+def test_what_another_process_is_making_is_waited_for_last(data: RunData, tmp_path: Path) -> None:
+    expected = arrays(compute(data, tmp_path))
+    first = next(
+        file.parent for file in files(tmp_path) if file.read_bytes() == expected[0].tobytes()
+    )
+    shutil.rmtree(first.parent)
+    first.parent.mkdir()
+    with ThreadPoolExecutor(1) as pool:
+        with held(lock_of(first)):
+            found = pool.submit(compute, data, tmp_path)
+            wait_until(lambda: len(files(tmp_path)) == 2)
+            assert not found.done()
+        assert all(map(np.array_equal, expected, arrays(found.result())))
 
 
 def test_a_full_disk_keeps_features_in_memory(
