@@ -74,8 +74,10 @@ def set_slots(store: Store, count: int | None = None, gpus: str | None = None) -
         store.settings.put(name, value)
 
 
-def work_on_queue(store: Store) -> QueueWork:
+def work_on_queue(store: Store, slots: int | None = None) -> QueueWork:
     """Have a process start the queued runs as slots become free, unless one does so already.
+
+    ``slots``: how many that process has; None: as stored.
 
     Raises:
         LaunchError: when it cannot be started.
@@ -84,7 +86,7 @@ def work_on_queue(store: Store) -> QueueWork:
     due = sum(run.is_due for run in store.queue.runs())
     was_supervised = is_supervised(store.home)
     if due and not was_supervised:
-        start_supervisor(store.home)
+        start_supervisor(store.home, slots)
     return QueueWork(due, was_supervised)
 
 

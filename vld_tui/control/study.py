@@ -69,10 +69,17 @@ def launch_named(store: Store, reference: str) -> Launched:
     return launch(store, study, text, Cluster(settings))
 
 
-def launch(store: Store, study: Study, text: StudyText, cluster: Cluster | None = None) -> Launched:
+def launch(
+    store: Store,
+    study: Study,
+    text: StudyText,
+    cluster: Cluster | None = None,
+    *,
+    slots: int | None = None,
+) -> Launched:
     """Save a study, and queue its missing runs or submit them to a cluster.
 
-    New runs that the cluster does not accept are deleted.
+    New runs that the cluster does not accept are deleted. ``slots``: see :func:`work_on_queue`.
 
     Raises:
         StudyError, StoreError, LaunchError: when the study or its runs cannot be written.
@@ -94,7 +101,7 @@ def launch(store: Store, study: Study, text: StudyText, cluster: Cluster | None 
         else:
             submission = _submit_missing(store, standing, cluster)
     if cluster is None:
-        work_on_queue(store)
+        work_on_queue(store, slots)
     return Launched(standing, gone, submission)
 
 

@@ -1,9 +1,9 @@
 """The queue: its slots, and the process that starts queued runs as slots become free.
 
-``python -m vld_tui.launch.queue HOME``. Of several, one works: it holds a lock that the operating
-system releases when it dies. All its state is in the database and the run folders, so a killed
-supervisor is replaced by the next, started by any process that queues a run or by the dashboard. It
-ends when nothing is queued and every run it started is over.
+``python -m vld_tui.launch.queue HOME [SLOTS]``. Of several, one works: it holds a lock that the
+operating system releases when it dies. All its state is in the database and the run folders, so a
+killed supervisor is replaced by the next, started by any process that queues a run or by the
+dashboard. It ends when nothing is queued and every run it started is over.
 """
 
 from __future__ import annotations
@@ -76,15 +76,16 @@ def make_slots(count: int | None, gpus: Sequence[str]) -> tuple[Slot, ...]:
     return tuple(gpus[index % len(gpus)] for index in range(len(gpus) if count is None else count))
 
 
-def slots_of(store: Store) -> tuple[Slot, ...]:
-    """Return the slots of this machine with the stored count and GPUs.
+def slots_of(store: Store, count: int | None = None) -> tuple[Slot, ...]:
+    """Return ``count`` slots of this machine on the stored GPUs; None: the stored count.
 
     Raises:
         StoreError: when the settings cannot be read.
     """
     gpus = find_gpus()
     chosen = [gpu for gpu in store.settings.get(GPUS_SETTING, tuple[str, ...], ()) if gpu in gpus]
-    return make_slots(store.settings.get(SLOTS_SETTING, int, 0) or None, chosen or gpus)
+    wanted = count or store.settings.get(SLOTS_SETTING, int, 0) or None
+    return make_slots(wanted, chosen or gpus)
 
 
 def queue_settings(count: int | None, gpus: str | None) -> dict[str, object]:
@@ -169,12 +170,18 @@ def _count_gpus() -> int:
 class Supervisor:
     """Starts queued runs in order as slots become free.
 
-    ``start`` starts the engine on a run; ``warm_up`` is called when several runs are due.
+    ``start`` starts the engine on a run; ``warm_up`` is called when several runs are due;
+    ``slots`` is their number, None: as stored.
     """
 
     def __init__(
-        self, store: Store, start: Starter, warm_up: Callable[[], None] = lambda: None
+        self,
+        store: Store,
+        start: Starter,
+        warm_up: Callable[[], None] = lambda: None,
+        slots: int | None = None,
     ) -> None:
+        self._slots = slots
         self._store = store
         self._launch = start
         self._warm_up = warm_up
@@ -209,7 +216,7 @@ class Supervisor:
 
         No run overtakes one that needs more GPUs than are free, so that it is not starved.
         """
-        slots = slots_of(self._store)
+        slots = slots_of(self._store, self._slots)
         live = [
             run
             for run in self._store.live.runs()
@@ -263,8 +270,8 @@ class Supervisor:
             self._has_ended.set()
 
 
-def start_supervisor(home: Home) -> None:
-    """Start the supervisor unless one is running.
+def start_supervisor(home: Home, slots: int | None = None) -> None:
+    """Start the supervisor unless one is running; ``slots``: only its own, None: as stored.
 
     Raises:
         LaunchError: when it cannot be started, or fails immediately.
@@ -274,7 +281,7 @@ def start_supervisor(home: Home) -> None:
     try:
         with open(home.supervisor_log, "ab", opener=plain_file) as log:
             process = subprocess.Popen(
-                [*SUPERVISOR_COMMAND, str(home.path.absolute())],
+                [*SUPERVISOR_COMMAND, str(home.path.absolute()), *([str(slots)] if slots else [])],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -310,10 +317,11 @@ def is_supervised(home: Home) -> bool:
     return is_held(home.supervisor_lock)
 
 
-def main(home: Home, start: Starter | None = None) -> None:
+def main(home: Home, start: Starter | None = None, slots: int | None = None) -> None:
     """Process the queue of a home unless another process does.
 
-    ``start`` starts the engine on a run; None: by a fork server if several are queued.
+    ``start`` starts the engine on a run; None: by a fork server if several are queued. ``slots``
+    is their number; None: as stored.
     """
     from vld_tui.launch.fork_server import ForkServer  # commands and the dashboard need none
 
@@ -324,21 +332,23 @@ def main(home: Home, start: Starter | None = None) -> None:
             except BlockingIOError:
                 return
             with Store.open(home) as store, ForkServer() as server:
-                _supervisor(store, start, server).work()
+                _supervisor(store, start, server, slots).work()
         # A process that has just queued a run may have seen the lock held.
         with Store.open(home) as store:
             if not any(store.queue.due()):
                 return
 
 
-def _supervisor(store: Store, start: Starter | None, server: ForkServer) -> Supervisor:
+def _supervisor(
+    store: Store, start: Starter | None, server: ForkServer, slots: int | None
+) -> Supervisor:
     if start is not None:
-        return Supervisor(store, start)
+        return Supervisor(store, start, slots=slots)
 
     def fork(run_dir: RunDir, gpu: str | None) -> EngineProcess:
         return server.launch(run_dir, patience_s=EXIT_PATIENCE_S, gpu=gpu)
 
-    return Supervisor(store, fork, server.warm_up)
+    return Supervisor(store, fork, server.warm_up, slots)
 
 
 def _is_here(run: Run) -> bool:
@@ -358,4 +368,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Home(Path(sys.argv[1])))
+    main(Home(Path(sys.argv[1])), slots=int(sys.argv[2]) if sys.argv[2:] else None)

@@ -290,7 +290,7 @@ def test_of_several_runs_none_is_submitted_when_one_cannot_be(
 def test_several_runs_go_on_here_one_after_another(
     vld: Vld, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda _home: None)
+    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda *_: None)
     runs = store.runs.create_many([resolve_spec({"seed": seed}) for seed in range(2)])
     leave(store, *runs)
     refused = vld("resume", *runs)

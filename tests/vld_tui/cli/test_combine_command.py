@@ -156,7 +156,7 @@ def test_runs_are_chosen_by_a_filter_without_those_that_cannot_be_meant(family: 
 
 
 def test_it_may_wait_or_be_left(family: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda _home: None)
+    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda *_: None)
     queued = family.json("combine", "soup", "one", "two", "--queue", "--name", "later")
     assert (queued["status"], queued["name"]) == ("queued", "later")
     with family.start("combine", "soup", "one", "two", "--detach") as left:
@@ -247,7 +247,7 @@ def test_final_weights_that_were_never_kept_are_told_from_pruned_ones(family: Vl
 def test_what_waits_to_be_combined_is_not_pruned(
     family: Vld, keep: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda _home: None)
+    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda *_: None)
     for at in ("last", "best"):
         family.json("combine", "soup", "one", "two", "--at", at, "--queue")
     files = [
@@ -269,7 +269,7 @@ def test_what_waits_to_be_combined_is_not_pruned(
 def test_what_is_combined_since_the_question_is_not_pruned(
     family: Vld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda _home: None)
+    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda *_: None)
 
     def answer_late(*_: object, **__: object) -> None:
         family.json("combine", "soup", "one", "two", "--at", "last", "--queue")

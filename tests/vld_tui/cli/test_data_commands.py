@@ -310,7 +310,7 @@ def test_good_names_are_read_in_a_locale_of_another_encoding(vld: Vld, tmp_path:
 def test_a_set_is_renamed_and_removed_while_no_run_uses_it(
     vld: Vld, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda _home: None)
+    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda *_: None)
     vld("data", "add", "pets", str(images))
     queued = vld("run", "--dataset", "pets", "--target", "photo", "--queue", "--name", "mine")
     assert queued.exit_code == 0, queued.stderr

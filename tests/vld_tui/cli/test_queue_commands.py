@@ -14,7 +14,7 @@ from vld_tui.store.store import Store
 @pytest.fixture
 def queued(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return three waiting runs; nothing works on the queue."""
-    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda _home: None)
+    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda *_: None)
     return [vld.json("run", "--queue", "--seed", str(seed))["run"] for seed in range(3)]
 
 
@@ -52,7 +52,9 @@ def test_a_look_at_the_queue_starts_nothing_and_says_what_does(
     vld: Vld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     supervised: list[object] = []
-    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", supervised.append)
+    monkeypatch.setattr(
+        "vld_tui.control.queue.start_supervisor", lambda home, *_: supervised.append(home)
+    )
     assert vld("queue", "start").stdout == "The queue is empty.\n"
     made = [vld.json("run", "--queue", "--seed", str(seed))["run"] for seed in range(2)]
     vld("queue", "hold", made[0])

@@ -368,7 +368,7 @@ def test_a_refused_run_prints_no_id(vld: Vld, tmp_path: Path) -> None:
 def test_hints_name_the_home_that_was_given(
     vld: Vld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
 ) -> None:
-    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda _home: None)
+    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda *_: None)
     monkeypatch.setattr("vld_tui.cli.follow.DETACH_GRACE_S", 30.0)  # leaves no process behind here
     place = str(tmp_path / home)
     named = f"vld --home {shlex.quote(place)} "

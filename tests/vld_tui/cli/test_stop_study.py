@@ -18,7 +18,7 @@ STUDY = 'name = "rates"\ndata = ["emoji"]\nseeds = 3\n[cross]\ntarget = ["noto"]
 @pytest.fixture(autouse=True)
 def _at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing work on the queue, and weights be where they are."""
-    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda _home: None)
+    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda *_: None)
     answers: dict[str, object] = {"sizes": {}}
     monkeypatch.setattr(
         "vld_tui.study.planner.ask_engine", lambda what, *_, **__: answers.get(what, [])

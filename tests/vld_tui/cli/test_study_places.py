@@ -23,7 +23,7 @@ AGAIN = "slurm, as last time (mem=8G, setup=module load cuda); use --on local to
 @pytest.fixture
 def rates(vld: Vld, programs: Programs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Return the file of a study that was submitted, and whose runs were cancelled since."""
-    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda _home: None)
+    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda *_: None)
     answers: dict[str, object] = {"sizes": {}}
     monkeypatch.setattr(
         "vld_tui.study.planner.ask_engine", lambda what, *_, **__: answers.get(what, [])

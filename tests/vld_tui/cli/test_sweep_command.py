@@ -69,7 +69,7 @@ def _asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def _queue_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing work on the queue but the test."""
     monkeypatch.setattr("vld_tui.launch.queue.POLL_S", 0.05)
-    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda _home: None)
+    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda *_: None)
 
 
 @pytest.fixture

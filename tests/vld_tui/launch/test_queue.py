@@ -124,6 +124,16 @@ def test_as_many_are_started_as_there_are_slots_and_held_ones_are_passed_over(
     assert [run.is_held for run in store.queue.runs()] == [False]
 
 
+def test_a_supervisor_may_have_slots_of_its_own(store: Store) -> None:
+    for name in "abc":
+        add(store, name)
+    supervisor = Supervisor(store, start_stand_in, slots=2)
+    assert supervisor.take_turn()
+    assert waiting(store) == ["c"]
+    assert len(slots_of(store)) == 1
+    supervisor.work()
+
+
 def test_runs_that_are_due_are_found_in_order_behind_many_held_ones(store: Store) -> None:
     held = [add(store, f"held{number}") for number in range(70)]
     for run_id in held:

@@ -38,7 +38,7 @@ def _answer(_subject: str, models: str, **_: object) -> object:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda _home: None)
+    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda *_: None)
     monkeypatch.setattr("vld_tui.study.planner.ask_engine", _answer)
     home = open_home(tmp_path / "home")
     keep(home, STUDY)
