@@ -10,12 +10,11 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-import msgspec
-
 from engine.protocol.measures import BALANCED
 from vld_tui.runs.statistics import estimate
 from vld_tui.study.results.inference import (
     find_baseline,
+    measured_by,
     pair_up,
     paired_changes,
     paired_differences,
@@ -96,7 +95,8 @@ def _best(
 def _compare(baseline: Sequence[Outcome], others: Sequence[Outcome]) -> Disagreement | None:
     """Return how the two settings disagree on one target; None: they do not."""
     target = baseline[0].target
-    pairs = pair_up(baseline, others), pair_up(_by_balanced(baseline), _by_balanced(others))
+    by_balanced = (measured_by(each, _BALANCED) for each in (baseline, others))
+    pairs = pair_up(baseline, others), pair_up(*by_balanced)
     if not pairs[0]:
         return None
     accuracy, balanced = (paired_changes(each)[target][1] for each in pairs)
@@ -114,8 +114,3 @@ def _is_beyond_chance(gaps: Sequence[float]) -> bool:
     found = estimate(gaps)
     half = None if found is None else found.half_interval
     return abs(statistics.fmean(gaps)) > (LEAST_GAP if half is None else half)
-
-
-def _by_balanced(results: Sequence[Outcome]) -> list[Outcome]:
-    """Return outcomes with OOD balanced accuracy in place of OOD accuracy."""
-    return [msgspec.structs.replace(each, ood_accuracy=_BALANCED.of(each)) for each in results]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 
 from vld_tui.runs.curves import Values
@@ -13,6 +14,7 @@ from vld_tui.runs.statistics import FEWEST, t_975
 from vld_tui.study.results.outcomes import (
     Cell,
     Outcome,
+    Quantity,
     Seed,
     Setting,
     grouped,
@@ -37,6 +39,7 @@ MOST_SEEDS: Final = 10_000
 """Number of seeds above which a difference counts as undetectable."""
 
 Bounds = tuple[float, float]
+Verdict = Literal["better", "worse", "unclear"]
 Differences = Mapping[str, Mapping[Seed, float]]
 """OOD accuracy of one setting less that of another, by target and seed."""
 
@@ -206,6 +209,68 @@ class Comparison(NamedTuple):
     def more_seeds(self) -> int | None:
         """Return how many more seeds are needed to detect the difference on these targets."""
         return None if self.seeds_needed is None else max(0, self.seeds_needed - self.seeds)
+
+
+class TargetChange(NamedTuple):
+    """How much better a setting is than its baseline on one target, as shares.
+
+    ``quantity`` names what is compared out of distribution. ``change`` is the mean over ``seeds``
+    of paired differences; ``interval`` is its 95% interval over seeds (Student's t), None for
+    fewer than three or if they do not differ.
+    """
+
+    dataset: str
+    target: str
+    baseline: Setting
+    setting: Setting
+    quantity: Quantity
+    change: float
+    interval: Bounds | None
+    seeds: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return ``better`` or ``worse`` if the interval excludes zero, else ``unclear``."""
+        if self.interval is None or self.interval[0] <= 0 <= self.interval[1]:
+            return "unclear"
+        is_higher = self.interval[0] > 0
+        return "better" if is_higher == self.quantity.higher_is_better else "worse"
+
+
+def target_changes(results: Sequence[Outcome], quantity: Quantity) -> list[TargetChange]:
+    """Return each setting against its baseline on each target, by an OOD value.
+
+    Results without the value are left out.
+    """
+    found = []
+    known = in_full(measured_by(results, quantity))
+    for of_target in grouped(known, lambda each: (each.dataset, each.target)).values():
+        of_setting = grouped(of_target, lambda each: each.setting)
+        settings = settings_of(of_target)
+        for setting in settings:
+            baseline = find_baseline(setting, settings)
+            pairs = pair_up(of_setting[baseline], of_setting[setting])
+            if baseline == setting or not pairs:
+                continue
+            (target, of_seed), *_ = paired_differences(pairs).items()
+            over_seeds = infer(np.array(list(of_seed.values())))
+            change = paired_changes(pairs)[target][1]
+            found.append(
+                TargetChange(
+                    of_target[0].dataset, target, baseline, setting, quantity, change,
+                    over_seeds and over_seeds.interval, len(of_seed),
+                )
+            )  # fmt: skip
+    return found
+
+
+def measured_by(results: Iterable[Outcome], quantity: Quantity) -> list[Outcome]:
+    """Return the outcomes that have a value, which replaces their OOD accuracy."""
+    return [
+        msgspec.structs.replace(each, ood_accuracy=value)
+        for each in results
+        if (value := quantity.of(each)) is not None
+    ]
 
 
 def compare_settings(results: Sequence[Outcome]) -> list[Comparison]:
