@@ -44,7 +44,7 @@ ENGINE_IS_HELD: Final = 3
 """The engine's exit code when another process already runs the run."""
 
 
-class _StopRequests:
+class StopRequests:
     """Counts the requests to stop, by Ctrl-C or SIGTERM."""
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ def run_and_follow(
     earlier = Progress.told_by(follower.poll())
     progress = msgspec.structs.replace(earlier, model=None)  # this attempt may prepare another
     reporter = make_reporter(_on_gpus(run, gpus), stdout_is_taken=as_json)
-    with _listening() as requests:
+    with listening() as requests:
         process = _begin(store, run, resumes=resumes, gpus=gpus)
         with reporter:
             progress = _follow(store, run_dir, process, follower, reporter, requests, progress)
@@ -166,7 +166,7 @@ def _follow(
     process: subprocess.Popen[bytes],
     follower: EventFollower,
     reporter: Reporter,
-    requests: _StopRequests,
+    requests: StopRequests,
     progress: Progress,
 ) -> Progress:
     """Show events until the process has ended, and return the last snapshot."""
@@ -222,9 +222,9 @@ def _leave(run: Run, run_dir: RunDir, *, interrupted: bool) -> None:
 
 
 @contextlib.contextmanager
-def _listening() -> Iterator[_StopRequests]:
+def listening() -> Iterator[StopRequests]:
     """Count stop signals instead of dying from them."""
-    requests = _StopRequests()
+    requests = StopRequests()
     signals = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, requests.note) for number in signals]
     try:

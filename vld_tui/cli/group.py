@@ -26,6 +26,9 @@ class CommandInfo(NamedTuple):
 
 COMMANDS: Final = {
     "run": CommandInfo("Training", "Fine-tune a network with very large dropout."),
+    "demo": CommandInfo(
+        "Training", "Compare very large dropout with none, offline, in two minutes."
+    ),
     "resume": CommandInfo("Training", "Resume stopped, failed or crashed runs."),
     "stop": CommandInfo(
         "Training", "Save a checkpoint and stop runs; --kill stops without saving."

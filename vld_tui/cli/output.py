@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -74,6 +75,13 @@ def say(line: str, *, to_stderr: bool = False) -> None:
     from vld_tui.words.text import plain_text  # not for the help
 
     typer.echo(plain_text(line), err=to_stderr)
+
+
+def say_wrapped(text: str) -> None:
+    """Print a paragraph, on a terminal wrapped between words."""
+    cells = terminal_cells()
+    for line in [text] if cells is None else textwrap.wrap(text, max(20, cells)):
+        say(line)
 
 
 def suggest(commands: NextCommands) -> None:

@@ -157,6 +157,7 @@ RUNS = {
     "paper-fig2-small": 16, "paper-fig3-small": 32, "paper-fig4-small": 32,
     "paper-fig5-small": 32, "paper-fig6-small": 16, "paper-fig7-small": 8,
     "paper-fig8-small": 32, "paper-fig9-small": 32,
+    "demo": 3 * 2 * 5,
     "pays-linear": 2 * 4 * 2 * 6 * 2 * 10, "pays-short": 2 * 4 * 3 * 3, "pays-long": 2 * 2 * 2,
 }  # fmt: skip
 

@@ -10,7 +10,15 @@ import typer
 from engine.protocol import UserError
 from vld_tui.cli.command import JsonOption, proposes
 from vld_tui.cli.errors import FAILED_EXIT
-from vld_tui.cli.output import on_one_line, print_json, say, suggest, terminal_cells, with_home
+from vld_tui.cli.output import (
+    on_one_line,
+    print_json,
+    say,
+    say_wrapped,
+    suggest,
+    terminal_cells,
+    with_home,
+)
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.cli.slurm import place_record
 from vld_tui.control.stop import StoppedStudy, stop_study
@@ -95,8 +103,7 @@ def launched_studies(store: Store) -> dict[str, Standing | str]:
 def tell_launched(launched: dict[str, Standing | str]) -> None:
     """Print each study's progress."""
     if not launched:
-        first = "vld sweep paper-fig2-small"
-        say(with_home(f"No launched studies yet. Start with a small one: {first}"))
+        say(with_home("No launched studies yet. Start with a small one: vld demo"))
     width = max(map(len, launched), default=0)
     for name, found in launched.items():
         said = on_one_line(found) if isinstance(found, str) else counts_text(found)
@@ -124,7 +131,7 @@ def standing_record(standing: Standing) -> dict[str, Any]:
     }
 
 
-class _Found(NamedTuple):
+class StudyView(NamedTuple):
     """A study's progress; ``place`` is where it last went, None for this machine."""
 
     standing: Standing
@@ -132,6 +139,18 @@ class _Found(NamedTuple):
     cost: StudyCost
     devices: int
     place: SlurmSettings | None
+
+    @classmethod
+    def look(cls, store: Store, standing: Standing, datasets: HomeDatasets | None) -> StudyView:
+        """Look up what is shown of a study; ``datasets``: those that were read, for the cost."""
+        counts = (lambda *_: None) if datasets is None else datasets.known_counts
+        return cls(
+            standing,
+            find_strays(store, standing),
+            cost_of(store, standing.left, counts),
+            devices_of(store),
+            last_place(store.home, standing.study.name),
+        )
 
     @property
     def cautions(self) -> list[str]:
@@ -165,23 +184,17 @@ def status(ctx: typer.Context, study: StudyOrNone = None, as_json: JsonOption = 
             return
         datasets = HomeDatasets(store.home)
         standing = standing_of(store, find_text(store.home, study).read(store.home, datasets))
-        found = _Found(
-            standing,
-            find_strays(store, standing),
-            cost_of(store, standing.left, datasets.known_counts),
-            devices_of(store),
-            last_place(store.home, standing.study.name),
-        )
+        found = StudyView.look(store, standing, datasets)
         waiting = () if is_supervised(store.home) else store.queue.runs()
     if as_json:
-        _print_record(found)
+        print_json(study_record(found))
     else:
         _tell(found)
     for line in at_rest_lines(waiting) if standing.queued else ():
         say(with_home(line), to_stderr=as_json)
 
 
-def _tell(found: _Found) -> None:
+def _tell(found: StudyView) -> None:
     standing = found.standing
     say(study_heading(standing.study))
     say(f"{'runs':<9} {counts_text(standing)}")
@@ -189,14 +202,19 @@ def _tell(found: _Found) -> None:
         say(f"{'time left':<9} {left_text(standing, found.cost, found.devices)}")
     for line in failure_lines(standing.broken_off):
         say(f"{'ended':<9} {line}")
-    for line in found.cautions:
-        say(f"{'caution':<9} {line}")
-    say("")
-    for line in result_lines(standing, terminal_cells()):
-        say(line)
+    tell_results(found)
     if following := list(_following(standing, found.place)):
         say("")
         suggest(following)
+
+
+def tell_results(found: StudyView) -> None:
+    """Print the cautions about a study and its tables of accuracies."""
+    for line in found.cautions:
+        say_wrapped(f"{'caution':<9} {line}")
+    say("")
+    for line in result_lines(found.standing, terminal_cells()):
+        say(line)
 
 
 def _following(standing: Standing, place: SlurmSettings | None) -> Iterator[tuple[str, str]]:
@@ -209,10 +227,11 @@ def _following(standing: Standing, place: SlurmSettings | None) -> Iterator[tupl
         yield f"vld sweep stop {name}", "save and stop running runs, dequeue queued ones"
 
 
-def _print_record(found: _Found) -> None:
+def study_record(found: StudyView) -> dict[str, Any]:
+    """Return a study's progress and results so far, for scripts."""
     standing, cost = found.standing, found.cost
     compare = standing.study.compare
-    print_json(
+    return (
         standing_record(standing)
         | place_record(found.place)
         | {

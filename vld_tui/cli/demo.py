@@ -1,0 +1,277 @@
+"""``vld demo``: a small study in the foreground: very large dropout compared with none."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import time
+from pathlib import Path
+from typing import Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from vld_tui.cli.command import Command, JsonOption
+from vld_tui.cli.errors import FAILED_EXIT, INTERRUPTED_EXIT, CommandError
+from vld_tui.cli.follow import StopRequests, listening
+from vld_tui.cli.output import (
+    home_option,
+    print_json,
+    say,
+    say_wrapped,
+    suggest,
+    terminal_cells,
+    with_home,
+)
+from vld_tui.cli.session import open_store, refresh
+from vld_tui.cli.sweep.launched import StudyView, study_record, tell_results
+from vld_tui.control.queue import work_on_queue
+from vld_tui.control.stop import stop_study
+from vld_tui.control.study import launch
+from vld_tui.home import Home
+from vld_tui.launch.queue import SLOTS_SETTING, find_gpus, is_supervised
+from vld_tui.runs.progress import Progress as RunProgress
+from vld_tui.runs.run import Run
+from vld_tui.runs.run_folder import EventFollower
+from vld_tui.store.errors import StoreError
+from vld_tui.store.store import Store
+from vld_tui.study.define.definition import Study
+from vld_tui.study.define.files import StudyText, find_text, kept_path, study_preset_text
+from vld_tui.study.results.inference import TargetChange, target_changes
+from vld_tui.study.results.outcomes import accuracy_pairs, outcomes_so_far
+from vld_tui.study.standing import Standing, standing_of
+from vld_tui.views.changes import change_lines, change_records, changes_sentence
+from vld_tui.views.study import failure_lines, grid_text, study_heading
+from vld_tui.words.numbers import plural, size
+
+DEMO: Final = "demo"
+POLL_S: Final = 0.5
+LINE_INTERVAL_S: Final = 10.0
+MOST_RUNS_AT_ONCE: Final = 8
+NEEDED_BYTES: Final = 2**28
+"""Free disk space for cached images and features, with a margin."""
+_EXPLANATION: Final = (
+    "λ is the dropout rate. ID: held-out images of the domains trained on. OOD: the target, a "
+    "domain that was not trained on."
+)
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command(cls=Command)
+def demo(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """Compare very large dropout with none on embedded images, offline, in about two minutes.
+
+    Each domain is left out of training in turn. The runs are those of the preset study demo and
+    stay in history; a second call runs only what is missing.
+    """
+    text = study_preset_text(DEMO)
+    with open_store(ctx) as store:
+        refresh(store)
+        study = text.read(store.home)
+        _refuse_other_study(store.home, study)
+        standing = standing_of(store, study)
+        if not as_json:
+            _introduce(study)
+        if len(standing.finished) < len(study.specs):
+            standing, is_interrupted = _finish(store, study, text)
+            _refuse_unfinished(standing, is_interrupted=is_interrupted)
+        found = StudyView.look(store, standing, None)
+    changes = _changes(found)
+    if as_json:
+        reading = {"changes": change_records(changes), "reading": changes_sentence(changes)}
+        print_json(study_record(found) | reading)
+    else:
+        _tell(found, changes, home_option(ctx))
+
+
+def _introduce(study: Study) -> None:
+    say_wrapped(study_heading(study))
+    say_wrapped(grid_text(study))
+    say_wrapped(_EXPLANATION)
+    say("")
+
+
+def _refuse_other_study(home: Home, study: Study) -> None:
+    """Check that the home has no study of the user's own under the name.
+
+    Raises:
+        CommandError: if it has.
+        StudyError: if that study cannot be read.
+    """
+    if not kept_path(home, DEMO).is_file():
+        return
+    known = find_text(home, DEMO).read(home)
+    if known.title != study.title and set(known.identities) != set(study.identities):
+        raise CommandError(
+            f"{kept_path(home, DEMO)} is another study named {DEMO}.\n"
+            f"Use another home for the demo (--home DIR), or run that study: vld sweep {DEMO}"
+        )
+
+
+def _finish(store: Store, study: Study, text: StudyText) -> tuple[Standing, bool]:
+    """Run what is missing; return how the study stands when none of its runs is running or queued,
+    and whether the user stopped it.
+
+    Raises:
+        CommandError: if the disk is too full.
+        LaunchError, StoreError, StudyError: see :func:`launch`.
+    """
+    free = shutil.disk_usage(store.home.path).free
+    if free < NEEDED_BYTES:
+        raise CommandError(
+            f"{store.home.path} has {size(free)} of free disk space; the demo needs "
+            f"{size(NEEDED_BYTES)}.\nFree some, or use a home on another disk (--home DIR).",
+            exit_code=FAILED_EXIT,
+        )
+    slots = _slots(store)
+    with listening() as requests, _Bar(len(study.specs)) as bar:
+        launch(store, study, text, slots=slots)
+        return _follow(store, study, requests, bar, slots), requests.count > 0
+
+
+def _slots(store: Store) -> int | None:
+    """Return how many runs of one thread to run at once; None: as the queue is set."""
+    is_set = store.settings.get(SLOTS_SETTING, int, 0) or store.queue.runs() or find_gpus()
+    if is_set:
+        return None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(MOST_RUNS_AT_ONCE, cores or 1)
+
+
+def _follow(
+    store: Store, study: Study, requests: StopRequests, bar: _Bar, slots: int | None
+) -> Standing:
+    """Wait until no run is queued or running; the first failure or Ctrl-C stops the others."""
+    stops = failures = 0
+    while True:
+        with contextlib.suppress(StoreError):  # another program is writing: retry later
+            store.live.refresh()
+        standing = standing_of(store, study)
+        if not (standing.live or standing.queued):
+            return standing
+        if requests.count == 0 and _failed(standing):
+            failures = 1
+        if requests.count + failures > stops:
+            stops += 1
+            stop_study(store, standing, kill=stops > 1)
+            bar.stops(is_again=stops > 1)
+        elif standing.queued and not (stops or is_supervised(store.home)):
+            work_on_queue(store, slots)  # its process was killed
+        bar.show(store, standing)
+        time.sleep(POLL_S)
+
+
+def _failed(standing: Standing) -> tuple[Run, ...]:
+    return tuple(run for run in standing.broken_off if run.status in ("failed", "crashed"))
+
+
+def _refuse_unfinished(standing: Standing, *, is_interrupted: bool) -> None:
+    """Report failed or stopped runs.
+
+    Raises:
+        CommandError: if a run failed.
+        typer.Exit: with 130 if runs are missing otherwise.
+    """
+    failed = _failed(standing)
+    if failed and not is_interrupted:
+        reasons = "; ".join(failure_lines(failed))
+        raise CommandError(
+            f"{plural(len(failed), 'run')} of the demo failed: {reasons}\n"
+            "When that is fixed, run the others with: vld demo",
+            exit_code=FAILED_EXIT,
+        )
+    if len(standing.finished) < len(standing.study.specs):
+        finished = f"{len(standing.finished)} of {plural(len(standing.study.specs), 'run')}"
+        say(
+            with_home(f"Stopped: {finished} finished. Run the others with: vld demo"),
+            to_stderr=True,
+        )
+        raise typer.Exit(INTERRUPTED_EXIT)
+
+
+class _Bar:
+    """Shows the progress on stderr: a bar on a terminal, else a line now and then."""
+
+    def __init__(self, runs: int) -> None:
+        console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._is_live = console.is_terminal and not console.is_dumb_terminal
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("runs"),
+            TimeElapsedColumn(),
+        )
+        self._bars = Progress(*columns, console=console, transient=True, disable=not self._is_live)
+        self._task = self._bars.add_task("starting", total=runs)
+        self._total = runs
+        self._watched: tuple[str, EventFollower, RunProgress] | None = None
+        self._stopping = ""
+        self._told_at = 0.0
+
+    def __enter__(self) -> _Bar:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._bars.stop()
+
+    def stops(self, *, is_again: bool) -> None:
+        """Show that the runs are being stopped, or killed."""
+        self._stopping = "killing" if is_again else "stopping; Ctrl-C again to kill"
+
+    def show(self, store: Store, standing: Standing) -> None:
+        """Show how many runs are finished, and what is being done."""
+        finished = len(standing.finished)
+        what = self._stopping or self._activity(store, standing)
+        self._bars.update(self._task, completed=finished, description=what)
+        if not self._is_live and time.monotonic() - self._told_at >= LINE_INTERVAL_S:
+            self._told_at = time.monotonic()
+            say(f"{what}: {finished} of {plural(self._total, 'run')} finished", to_stderr=True)
+
+    def _activity(self, store: Store, standing: Standing) -> str:
+        if not standing.live:
+            return "queued behind other runs" if store.live.runs() else "starting"
+        first = standing.live[0].run_id
+        if self._watched is None or self._watched[0] != first:
+            self._watched = first, EventFollower(store.runs.run_dir(first)), RunProgress()
+        run_id, follower, progress = self._watched
+        with contextlib.suppress(OSError):
+            for event in follower.news():
+                progress = progress.after(event)
+        self._watched = run_id, follower, progress
+        features = progress.features
+        if progress.model is not None or standing.finished:
+            return "training"
+        if features is None or not features.total:
+            return "reading images"
+        return f"computing features, once: {100 * features.done // features.total}%"
+
+
+def _changes(found: StudyView) -> list[TargetChange]:
+    results = outcomes_so_far(found.standing, {})
+    return [
+        change for pair in accuracy_pairs(results) for change in target_changes(results, pair.ood)
+    ]
+
+
+def _tell(found: StudyView, changes: list[TargetChange], home: Path | None) -> None:
+    dashboard = "vld-tui" if home is None else f"vld-tui --home {shlex.quote(str(home))}"
+    tell_results(found)
+    say("")
+    for line in change_lines(changes, terminal_cells()):
+        say(line)
+    say("")
+    say_wrapped(changes_sentence(changes))
+    say("")
+    suggest(
+        [
+            (dashboard, "browse the runs"),
+            (f"vld report {DEMO}", "tables, figures and an HTML page"),
+            ("vld run --data DIR --target DOMAIN", "fine-tune on your own images"),
+        ]
+    )
