@@ -16,7 +16,7 @@ export PYTHONUTF8 := 1
 .PHONY: run test test-slow test-slurm chaos fuzz mutants networks parity check lock audit setup clean
 
 run: $(VENV)/.installed
-	$(BIN)/vld run
+	$(BIN)/vld demo
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
