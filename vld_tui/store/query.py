@@ -32,7 +32,7 @@ from vld_tui.store.rows import find_unreadable
 from vld_tui.store.specs import spec_value
 from vld_tui.store.terms import Joined, Not, Term, Tree, check_text, parse_terms
 
-EXAMPLE: Final = "dropout>=0.9 dataset=emoji (status:running or tag:best)"
+EXAMPLE: Final = "dropout>=0.9 target=clipart (status:running or tag:best)"
 """An example of the language."""
 _CONSIDERED: Final = 1000
 """How many values are searched for similar ones."""
