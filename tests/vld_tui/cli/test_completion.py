@@ -83,7 +83,7 @@ def propose(home: Path, line: str, program: str = "vld") -> list[str]:
         ("data fetch PA", ["PACS"]),
         ("ls --sort ood_a", ["ood_accuracy"]),
         ("ls --sort name,-ood_a", ["name,-ood_accuracy"]),
-        ("ls --where dropo", ["dropout_rate="]),
+        ("ls --where dropout_r", ["dropout_rate="]),
         ("ls --where optimizer=a", ["optimizer=adamw"]),
         ("ls --where status:fin", ["status:finished"]),
         ("ls --where data=sh", ["data=shapes"]),
