@@ -32,7 +32,7 @@ from vld_tui.store.store import Store
 from vld_tui.study.features import FeaturesCost
 
 MOST_RUNS: Final = 200
-"""How many of a network's newest runs are considered."""
+"""How many of the newest runs of a network that were started are considered."""
 MOST_DISK_RUNS: Final = 20
 SAME_PACE: Final = fields_with("pace")
 """Fields, besides the network, that must agree for paces to be comparable."""
@@ -124,7 +124,8 @@ def forecast(store: Store, spec: RunSpec, *, host: str, counts: ImageCounts | No
         StoreError: when history cannot be read.
     """
     try:
-        runs = store.runs.find(Query.parse(f'model="{spec.model}"'), limit=MOST_RUNS)
+        tried = Query.parse(f'model="{spec.model}" and step > 0')
+        runs = store.runs.find(tried, limit=MOST_RUNS)
     except QueryError:  # not the name of a network
         return Forecast()
     like = _likest(spec, (run for run in runs if run.host == host))

@@ -72,6 +72,16 @@ def test_the_same_run_takes_as_long_as_it_took(store: Store) -> None:
     assert (known.memory_bytes, known.disk_bytes) == (900_000_000, 3_000)
 
 
+def test_newer_runs_that_never_started_hide_no_earlier_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vld_tui.study.forecast.MOST_RUNS", 2)
+    run = tell_run(store)
+    queued = [store.runs.create(SPEC, is_queued=True).run_id for _ in range(3)]
+    store.queue.remove(queued[0])
+    assert ask(store).wall_from == run
+
+
 def test_features_that_are_cached_are_not_computed_again(store: Store) -> None:
     linear = resolve_spec({**msgspec.structs.asdict(SPEC), "tuning": "linear", "views": 2})
     run = store.runs.create(linear)

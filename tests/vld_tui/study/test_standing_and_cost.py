@@ -283,7 +283,7 @@ def test_drops_are_for_the_cells_that_have_the_step_schedule(store: Store) -> No
 
 
 def test_a_rising_dropout_rate_is_for_the_cells_with_a_high_one(store: Store) -> None:
-    rising = 'name = "r"\n[fields]\ndropout_schedule = "linear"\ntarget = "noto"\n'
+    rising = 'name = "r"\n[fields]\ndropout_schedule = "linear"\ntarget = "emoji"\n'
     refuse_misfits(standing_of(store, read(rising + "[cross]\ndropout_rate = [0, 0.5, 0.9]\n")))
     with pytest.raises(StudyError, match="dropout_schedule is 'linear', but dropout_rate is 0"):
         refuse_misfits(standing_of(store, read(rising + "[cross]\ndropout_rate = [0]\n")))
