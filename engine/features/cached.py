@@ -57,6 +57,10 @@ FORMAT_VERSION: Final = 1
 FEATURES: Final = "features.bin"
 KIND: Final = "features"
 """Folder of the entries in the cache."""
+OUTDATED: Final = (
+    "Features of the same data set, network and weights were cached before, but the images have "
+    "changed since, or timm has."
+)
 DAMAGED: Final = "Cached features were damaged and have been computed again."
 CPU: Final = torch.device("cpu")
 PLAIN: Final = "plain"
@@ -151,6 +155,8 @@ def cached_features(
         computed += 0 if found.was == "found" else count
         if found.note:
             notes.setdefault(found.was, found.note)
+        elif computed == count and keys.is_outdated(cache_dir, view):  # the first, for all
+            notes.setdefault(found.was, OUTDATED)
         on_progress((number + 1) * count, len(wanted) * count)
     return CachedFeatures(
         FrozenFeatures(arrays[None], [arrays[view] for view in range(views)]),
@@ -326,6 +332,14 @@ class _Keys:
         if view is None:
             return {**about, "view": PLAIN}
         return {**about, "view": view, "transforms": self.transforms}
+
+    def is_outdated(self, cache_dir: Path, view: int | None) -> bool:
+        """Return whether the cache has an array of this description, of another version."""
+        about, key = self.about(view), self.of_view(view)
+        return any(
+            entry.kind == KIND and entry.folder.name != key and entry.about == about
+            for entry in entries(cache_dir)
+        )
 
 
 class FrozenPart(NamedTuple):

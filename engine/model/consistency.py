@@ -65,8 +65,8 @@ def reading_images(model: str, image_size: int) -> Iterator[None]:
         if is_out_of_memory(error):
             raise
         raise InputError(
-            f"{model} does not accept images of {image_size} px: {error}. Choose another "
-            "--image-size or network; list networks with: vld models ls"
+            f"{model} does not accept images of {image_size} px: {str(error).rstrip('.')}. Choose "
+            "another --image-size or network; list networks with: vld models ls"
         ) from None
 
 

@@ -222,6 +222,12 @@ def check_models(spec: RunSpec) -> None:
         return
     if not all(spec.models):
         raise SpecError(f"model is {spec.model!r}, but a name next to a + is missing.")
+    twice = next((name for name in spec.models if spec.models.count(name) > 1), None)
+    if twice is not None:
+        raise SpecError(
+            f"model is {spec.model!r}, but {twice} is named twice, which adds no features. Name "
+            "each network once."
+        )
     if spec.tuning != "linear":
         raise SpecError(
             f"model is {spec.model!r}, but tuning is {spec.tuning!r}: several networks can only be "

@@ -135,7 +135,7 @@ def features_size(features: FeaturesCost) -> str:
         return f"{text}, which exist"
     cached = features.total_bytes - features.missing_bytes
     exist = f", of which {size(cached)} exist" if cached else ""
-    return f"{text}{exist} ({size(features.room_bytes)} free)"
+    return f"{text}{exist} (room for {size(features.room_bytes)})"
 
 
 def features_text(features: FeaturesCost) -> str:
@@ -157,8 +157,8 @@ def features_cautions(features: FeaturesCost | None) -> Iterator[str]:
     )
     if not features.fits:
         yield (
-            f"features need {size(features.missing_bytes)} but the disk of the cache has only "
-            f"{size(features.room_bytes)} free: every run computes them again in memory, or fails. "
+            f"features need {size(features.missing_bytes)}, but the disk of the cache has room for "
+            f"{size(features.room_bytes)} only: every run computes them again in memory, or fails. "
             f"{remedy}"
         )
     elif features.total_bytes > features.limit_bytes:

@@ -160,6 +160,9 @@ def test_features_of_another_version_are_not_used(
     found = compute(data, tmp_path, of)
     assert found.computed == 72
     assert not np.array_equal(arrays(found)[0], before[0])
+    assert [note[:32] for note in found.notes] == (
+        ["Features of the same data set, n"] if change == "image" else []
+    )
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -238,6 +238,7 @@ def test_networks_side_by_side_give_their_own_features() -> None:
     [
         ({"model": "a+b"}, "model is 'a\\+b', but tuning is 'full'"),
         ({"model": "a+", "tuning": "linear"}, "a name next to a \\+ is missing"),
+        ({"model": "a+b+a", "tuning": "linear"}, "a is named twice, which adds no features"),
         (
             {"model": "a+b", "tuning": "linear", "linear_features": "blocks"},
             "Give --linear-features penultimate",

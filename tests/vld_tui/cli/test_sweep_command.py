@@ -126,7 +126,7 @@ def test_time_and_disk_of_features_count_once(
     assert plan[4] == f"{time} features once"
     assert plan[5] == (
         "disk      about 8.0 MiB of checkpoints (keep = best) · 3.0 MiB of cached features "
-        "(1.0 GiB free)"
+        "(room for 1.0 GiB)"
     )
     record = vld.json("sweep", file, "--dry-run")
     assert record["seconds"] == pytest.approx(runs_s + 0.01 * passes)
@@ -145,7 +145,7 @@ def test_time_and_disk_of_features_are_told_before_runs_start(vld: Vld, file: st
     assert launched.exit_code == 0, launched.stderr
     time, disk, heading, *_ = launched.stdout.splitlines()
     assert time.startswith("time: about 3m 15s (measured on this machine now), of which 2m 27s")
-    assert disk.endswith("3.0 MiB of cached features (1.0 GiB free)")
+    assert disk.endswith("3.0 MiB of cached features (room for 1.0 GiB)")
     assert heading == "linear · How much dropout?"
 
 
@@ -156,7 +156,7 @@ def test_features_that_do_not_fit_ask_before_runs_start(
     networks["finish"] = "without room"
     refused = vld("sweep", file)
     assert refused.exit_code == 2
-    assert "caution: features need 3.0 MiB but the disk of the cache has only 1.0 MiB" in (
+    assert "caution: features need 3.0 MiB, but the disk of the cache has room for 1.0 MiB" in (
         refused.stdout
     )
     assert vld.json("ls") == []

@@ -71,7 +71,7 @@ def test_missing_features_take_their_passes_of_the_network() -> None:
     assert (found.passes, found.wall_s) == (1000, 10.0)
     assert (found.total_bytes, found.missing_bytes) == (30 * MIB, 20 * MIB)
     assert features_text(found) == (
-        "30.0 MiB of cached features, of which 10.0 MiB exist (100.0 MiB free); about 10s to "
+        "30.0 MiB of cached features, of which 10.0 MiB exist (room for 100.0 MiB); about 10s to "
         "compute 1,000 images and views, once"
     )
     assert list(features_cautions(found)) == []
@@ -93,7 +93,7 @@ def test_features_that_exist_take_no_time() -> None:
 def test_features_that_do_not_fit_are_told_with_what_to_do() -> None:
     (line,) = features_cautions(cost(room=5 * MIB))
     assert line == (
-        "features need 20.0 MiB but the disk of the cache has only 5.0 MiB free: every run "
+        "features need 20.0 MiB, but the disk of the cache has room for 5.0 MiB only: every run "
         "computes them again in memory, or fails. Use fewer --views or another --home (VLD_HOME), "
         "or free space: vld data cache --remove, vld prune"
     )
