@@ -1,12 +1,14 @@
 """Measure cached features: computing and opening them, and a linear run that reads them.
 
     python benchmarks/features.py [--model NAME] [--views 6] [--steps 10001] [--rounds 9]
+                                  [--features blocks] [--image-size 96] [--threads N]
 
 Computing is compared with bare forward passes on normalised images already in memory, in rounds
 that alternate in one process, on a part of the embedded emoji; half of the images are augmented
 views. Processor time is compared as well, because it depends less on other programs. The run trains
-a last layer on penultimate features of all embedded emoji, with batches and evaluations of the
-paper (32 images of each source, one mask, an evaluation every 300 steps).
+a last layer on penultimate features of all embedded emoji, or the paper's linear model on blocks,
+with batches and evaluations of the paper (32 images of each source, one mask, an evaluation every
+300 steps). Figure 9 has such a run for each of 4 dropout rates, 6 cells and 3 seeds of a target.
 """
 
 from __future__ import annotations
@@ -50,6 +52,10 @@ RUN = {
     "warmup_steps": 0, "eval_from": 1, "eval_every": 300, "log_every": 100, "precision": "fp32",
 }  # fmt: skip
 """Settings of the measured run."""
+
+
+FIGURE_9_RUNS = 4 * 6 * 3
+"""Runs of a target: dropout rates, cells of learning rate and weight decay, seeds."""
 
 
 def unpack_part(root: Path) -> Path:
@@ -168,13 +174,19 @@ def time_run(spec: RunSpec, home: Path, data: RunData) -> None:
     run_dir = RunDir(home / "runs" / "linear")
     run_dir.create(spec, UserData())
     log = EventLog(run_dir.events)
-    began = time.perf_counter()
+    began = Seconds.now()
     fine_tune(spec, data, run_dir, None, log, StopRequest())
-    seconds = time.perf_counter() - began
+    took = began.since()
     log.close()
     print(
-        f"linear run of {spec.steps:,} steps with evaluations and checkpoints: {seconds:.1f} s "
-        f"({spec.steps / seconds:.0f} steps/s)"
+        f"linear run of {spec.steps:,} steps with evaluations and checkpoints: {took.wall:.1f} s "
+        f"({spec.steps / took.wall:.0f} steps/s), {took.processor:.1f} s of processor time, load "
+        f"{os.getloadavg()[0]:.1f}"
+    )
+    runs = FIGURE_9_RUNS * len(data.domains)
+    print(
+        f"figure 9 with all {len(data.domains)} targets: {runs} runs, "
+        f"{runs * took.processor / 3600:.1f} hours of processor time once features are cached"
     )
     training = prepare(spec, data, run_dir, None)
     print(f"evaluation of all domains: {1000 * evaluation_s(training, spec):.1f} ms")
@@ -196,11 +208,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="tf_efficientnet_lite0")
     parser.add_argument("--weights", default="pretrained")
+    parser.add_argument(
+        "--features", choices=["penultimate", "blocks"], default=RUN["linear_features"]
+    )
+    parser.add_argument("--image-size", type=int, default=RUN["image_size"])
+    parser.add_argument("--threads", type=int)
     parser.add_argument("--views", type=int, default=6)
     parser.add_argument("--steps", type=int, default=10_001)
     parser.add_argument("--rounds", type=int, default=9)
     asked = parser.parse_args()
-    run = {**RUN, "model": asked.model, "weights": asked.weights}
+    run = {
+        **RUN, "model": asked.model, "weights": asked.weights, "threads": asked.threads,
+        "linear_features": asked.features, "image_size": asked.image_size,
+    }  # fmt: skip
     print(f"{asked.model}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
