@@ -155,7 +155,7 @@ def cached_features(
         computed += 0 if found.was == "found" else count
         if found.note:
             notes.setdefault(found.was, found.note)
-        elif computed == count and keys.is_outdated(cache_dir, view):  # the first, for all
+        elif (found.was, computed) == ("missing", count) and keys.is_outdated(cache_dir, view):
             notes.setdefault(found.was, OUTDATED)
         on_progress((number + 1) * count, len(wanted) * count)
     return CachedFeatures(

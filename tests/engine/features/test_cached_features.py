@@ -182,14 +182,14 @@ def test_damaged_features_are_noticed_and_computed_again(
 def test_processes_that_need_features_at_once_share_one_computation(
     data: RunData, tmp_path: Path
 ) -> None:
-    start, of = Barrier(4), network()
+    start = Barrier(4)
 
-    def with_the_others(_: int) -> CachedFeatures:
+    def with_the_others(of: FineTunedNetwork) -> CachedFeatures:
         start.wait()
         return compute(data, tmp_path, of)
 
     with ThreadPoolExecutor(4) as pool:  # a lock on a file holds between threads as well
-        found = list(pool.map(with_the_others, range(4)))
+        found = list(pool.map(with_the_others, [network() for _ in range(4)]))
     assert sum(each.computed for each in found) == 72
     assert len(files(tmp_path)) == 3
 
