@@ -26,6 +26,7 @@ from benchmarks.recipe import (
     table,
     write_csv,
 )
+from engine.protocol import resolve_spec
 
 Gains = dict[Predictor, float]
 
@@ -112,6 +113,14 @@ def test_it_does_not_where_accuracy_falls() -> None:
     }  # fmt: skip
 
     assert not becomes_balanced(fallen)
+
+
+def test_the_default_recipe_is_as_the_measurements_decided() -> None:
+    measured = read_csv(Path(__file__).parents[2] / "benchmarks" / "recipe.csv")
+    spec = resolve_spec({})
+
+    assert (decided_steps(measured) == REFERENCE) is (spec.steps == VARIANTS["200"].steps)
+    assert becomes_balanced(measured) is (spec.sampling == "balanced")
 
 
 def test_what_was_measured_is_written_and_read_again(tmp_path: Path) -> None:
