@@ -57,6 +57,8 @@ without unfolding. ``reported``: stated in reports even at its default.
 
 MOST_SHOWN: Final = 200
 """Maximum number of characters of a rejected value shown in an error."""
+_MUCH_FARTHER: Final = 0.15
+"""Difference of two ratios of likeness, from 0 to 1."""
 _TRUTHS: Final = {"yes": True, "true": True, "no": False, "false": False}
 
 
@@ -216,10 +218,20 @@ def shown_value(value: object) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean …?`` with the nearest known names, or an empty string."""
+    """Return `` Did you mean …?`` with the nearest known names, or an empty string.
+
+    Names much farther than the nearest one are not mentioned.
+    """
+    typed = word.casefold()
     spelled = {name.casefold(): name for name in known}
-    matches = difflib.get_close_matches(word.casefold(), list(spelled), n=3, cutoff=0.6)
-    return f" Did you mean {' or '.join(spelled[name] for name in matches)}?" if matches else ""
+    matches = difflib.get_close_matches(typed, list(spelled), n=3, cutoff=0.6)
+    likeness = [difflib.SequenceMatcher(None, name, typed).ratio() for name in matches]
+    near = [
+        spelled[name]
+        for name, ratio in zip(matches, likeness, strict=True)
+        if ratio > likeness[0] - _MUCH_FARTHER
+    ]
+    return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def fields_of(struct: type[msgspec.Struct]) -> dict[str, FieldInfo]:

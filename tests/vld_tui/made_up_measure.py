@@ -21,6 +21,7 @@ del MEASURES["calibration_error"]
 
 STUDY = """
 name = "rates"
+data = ["emoji"]
 seeds = 3
 [domains]
 emoji = ["fluent", "noto"]

@@ -143,7 +143,7 @@ def test_a_spec_file_with_a_number_beyond_all_floats_is_damaged() -> None:
 
 
 def test_an_unknown_key_or_choice_names_the_nearest() -> None:
-    with pytest.raises(SpecError, match=r"'droput_rate'. Did you mean dropout_rate"):
+    with pytest.raises(SpecError, match=r"'droput_rate'. Did you mean dropout_rate\?"):
         resolve_spec({"droput_rate": 0.5})
     with pytest.raises(SpecError, match="one of auto, fp32, bf16, fp16. Did you mean bf16"):
         resolve_spec({"precision": "bf61"})
