@@ -1,4 +1,4 @@
-"""Compare λ = 0 and λ = 0.9 on the embedded emoji styles: the figures of the README.
+"""Compare λ = 0 and λ = 0.9 on the embedded emoji styles (docs/recipe.md, "The emoji study").
 
     python benchmarks/emoji_study.py HOME [--seeds 0 1 2] [--targets …]
 
@@ -14,14 +14,13 @@ OOD accuracy selects no step here, but the default recipe itself was tuned on th
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.kept_runs import vld
 from engine.protocol import RunStarted, decode_event
 from vld_tui.home import Home
 
@@ -31,13 +30,6 @@ ARMS = {
     "λ = 0.9, 1 mask": ["--dropout", "0.9", "--masks", "1"],
     "λ = 0.9, 8 masks": ["--dropout", "0.9", "--masks", "8"],
 }
-
-
-def vld(home: Path, *arguments: str) -> Any:
-    """Run a `vld` command that answers in JSON."""
-    command = [sys.executable, "-m", "vld_tui.cli", *arguments, "--home", str(home), "--json"]
-    answer = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    return json.loads(answer.stdout)
 
 
 def find(home: Path, tag: str) -> dict[str, Any] | None:

@@ -33,7 +33,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -159,10 +159,15 @@ def main() -> int:
             found[domain] = write_domain(package_images(packages, domain), asked.out / domain)
     for domain, style in EMOJI_STYLES.items():
         found[domain] = write_domain(emoji_images(style), asked.out / domain)
-    for domain, expected in COUNTS.items():
-        note = "" if found[domain] == expected else f", but {expected:,} were expected"
+    return tell_counts(found, COUNTS)
+
+
+def tell_counts(found: Counter[str], expected: Mapping[str, int]) -> int:
+    """Print the number of images of each domain; return the exit status, 1 if one is another."""
+    for domain, count in expected.items():
+        note = "" if found[domain] == count else f", but {count:,} were expected"
         print(f"{domain}: {found[domain]:,} images{note}")
-    return 0 if found == Counter(COUNTS) else 1
+    return 0 if found == Counter(expected) else 1
 
 
 if __name__ == "__main__":

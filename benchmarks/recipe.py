@@ -45,15 +45,13 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
-import json
 import statistics
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from benchmarks.kept_runs import make_missing, vld
 from benchmarks.tuning_set import DOMAINS
 from engine.protocol import ArmEvaluated, Evaluated, decode_event
 from engine.protocol.measures import BALANCED, value_in
@@ -190,12 +188,6 @@ def designs() -> list[Design]:
         for domain in DOMAINS
         if (variant in FIRST) is is_first
     ]
-
-
-def vld(home: Path, *arguments: str) -> Any:
-    """Run a `vld` command that prints JSON."""
-    command = [sys.executable, "-m", "vld_tui.cli", *arguments, "--home", str(home), "--json"]
-    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
 
 def train(home: Path, data: Path, design: Design) -> str:
@@ -367,13 +359,8 @@ def read_csv(file: Path) -> dict[Design, list[Row]]:
 
 def measure(home: Path, data: Path, at_most: int, only: Container[str]) -> dict[Design, list[Row]]:
     """Make up to ``at_most`` missing runs of some variants; return all measurements."""
-    is_made = Home(home).is_made
-    listed = vld(home, "ls", "--where", "status:finished", "--limit", "0") if is_made else []
-    finished = {tag: str(run["run"]) for run in listed for tag in run["tags"]}
-    for design in designs():
-        if design.tag not in finished and design.variant in only and at_most:
-            at_most -= 1
-            finished[design.tag] = train(home, data, design)
+    wanted = [design for design in designs() if design.variant in only]
+    finished = make_missing(home, wanted, lambda design: train(home, data, design), at_most)
     return {
         design: read_rows(home, finished[design.tag])
         for design in designs()

@@ -46,15 +46,13 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
-import json
 import statistics
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from benchmarks.kept_runs import make_missing, vld
 from engine.protocol import DataPrepared, Evaluated, decode_event
 from vld_tui.home import Home
 from vld_tui.runs.statistics import estimate
@@ -139,12 +137,6 @@ def designs() -> list[Design]:
         for data, domains in DOMAINS.items()
         for pair in itertools.combinations(domains, 2)
     ]
-
-
-def vld(home: Path, *arguments: str) -> Any:
-    """Run a `vld` command that prints JSON."""
-    command = [sys.executable, "-m", "vld_tui.cli", *arguments, "--home", str(home), "--json"]
-    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
 
 def train(home: Path, objects: Path, design: Design) -> str:
@@ -350,13 +342,7 @@ def read_csv(file: Path) -> dict[Design, list[Row]]:
 
 def measure(home: Path, objects: Path, at_most: int) -> dict[Design, list[Row]]:
     """Make up to ``at_most`` missing runs; return the measurements of the finished ones."""
-    is_made = Home(home).is_made
-    listed = vld(home, "ls", "--where", "status:finished", "--limit", "0") if is_made else []
-    finished = {tag: str(run["run"]) for run in listed for tag in run["tags"]}
-    for design in designs():
-        if design.tag not in finished and at_most:
-            at_most -= 1
-            finished[design.tag] = train(home, objects, design)
+    finished = make_missing(home, designs(), lambda design: train(home, objects, design), at_most)
     return {
         design: read_rows(home, finished[design.tag], design)
         for design in designs()

@@ -42,6 +42,7 @@ from typing import Final
 
 from PIL import Image
 
+from benchmarks.objects_set import tell_counts
 from engine.datasets.emoji.build import (
     KINDS,
     Package,
@@ -182,10 +183,7 @@ def main() -> int:
     asked = parser.parse_args()
     asked.out.mkdir(parents=True)
     found = write_set(asked.folder, asked.out)
-    for domain, expected in COUNTS.items():
-        note = "" if found[domain] == expected else f", but {expected:,} were expected"
-        print(f"{domain}: {found[domain]:,} images{note}")
-    return 0 if found == Counter(COUNTS) else 1
+    return tell_counts(found, COUNTS)
 
 
 if __name__ == "__main__":
