@@ -188,9 +188,8 @@ def room_bytes(cache_dir: Path) -> int:
     Raises:
         OSError: if the disk cannot be queried.
     """
-    place = next(each for each in (cache_dir, *cache_dir.absolute().parents) if each.exists())
     unused = sum(entry.size_bytes for entry in entries(cache_dir) if not entry.is_recent)
-    return max(0, shutil.disk_usage(place).free + unused - SPARE_BYTES)
+    return max(0, shutil.disk_usage(_existing(cache_dir)).free + unused - SPARE_BYTES)
 
 
 def limit_bytes(cache_dir: Path) -> int:
@@ -199,8 +198,12 @@ def limit_bytes(cache_dir: Path) -> int:
     Raises:
         OSError: if the disk cannot be queried.
     """
-    place = next(each for each in (cache_dir, *cache_dir.absolute().parents) if each.exists())
-    return int(LIMIT_SHARE * shutil.disk_usage(place).total)
+    return int(LIMIT_SHARE * shutil.disk_usage(_existing(cache_dir)).total)
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that exists."""
+    return next(each for each in (folder, *folder.absolute().parents) if each.exists())
 
 
 @dataclass(frozen=True)

@@ -137,14 +137,15 @@ def cached_features(
         InputError: if features can neither be stored nor kept in memory.
         TrainingError: if an original file can no longer be read.
     """
-    source = _Source(network, data, execution, transforms, batch_size)
+    frozen = FrozenPart.of(network)
+    source = _Source(network, data, execution, transforms, batch_size, frozen.shape)
     wanted = [None, *range(views)]
     allow_mappings(len(wanted))
     count, computed = len(data.image_set), 0
-    keys = _Keys.of(network, data, model, transforms, device)
+    keys = _Keys.of(frozen, data, model, transforms, device)
     folders = {view: cache_dir / KIND / keys.of_view(view) for view in wanted}
-    missing = sum(not folder.exists() for folder in folders.values())
-    _refuse_without_room(cache_dir, source.array_bytes, missing)
+    if missing := sum(not folder.exists() for folder in folders.values()):
+        _refuse_without_room(cache_dir, source.array_bytes, missing)
     arrays: dict[int | None, FeatureRows] = {}
     notes: dict[str, str] = {}  # the first of each kind: free space differs between arrays
     for number, view in enumerate(_free_first(folders)):
@@ -300,13 +301,11 @@ class _Keys:
 
     @classmethod
     def of(
-        cls, network: FineTunedNetwork, data: RunData, model: str, transforms: str,
-        device: torch.device,
+        cls, frozen: FrozenPart, data: RunData, model: str, transforms: str, device: torch.device
     ) -> _Keys:  # fmt: skip
         cached = data.domains[0].cached
         image_size = cached.pixels.shape[1]
         images = f"{cache_key(data.image_set, image_size)} {sorted(cached.unreadable)}"
-        frozen = FrozenPart.of(network)
         return cls(
             images, model, frozen.kind, frozen.digest, device.type, transforms, data.name,
             image_size,
@@ -403,12 +402,11 @@ class _Source:
         execution: Callable[[], Execution],
         transforms: Literal["batch", "pil"],
         batch_size: int,
+        row_shape: tuple[int, ...],
     ) -> None:
         self.data = data
         self._network, self._execution = network, execution
         self._transforms, self._batch_size = transforms, batch_size
-        module, width = network.module, network.feature_dim
-        row_shape = module.features_shape if isinstance(module, FrozenNetwork) else (width,)
         self.shape = (len(data.image_set), *row_shape)
         self.array_bytes = bytes_of(self.shape)
 

@@ -38,7 +38,12 @@ from vld_tui.runs.fields import (
 from vld_tui.store.labels import check_name, check_tags
 
 _COMPARED_DROPOUT: Final = 0.9
-_DROPOUT_SCHEDULE: Final = ("dropout_schedule", "dropout_start", "dropout_steps")
+_DROPOUT_SCHEDULE: Final = tuple(
+    name
+    for name, info in FIELDS.items()
+    if "dropout_schedule" in (name, *(info.only_with or ())[:1])
+)
+"""The schedule of the dropout rate, and the fields that need it."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
