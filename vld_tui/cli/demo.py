@@ -63,7 +63,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command(cls=Command)
 def demo(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """Compare very large dropout with none on embedded images, offline, in about two minutes.
+    """Compare very large dropout with none on embedded images, offline, in about a minute.
 
     Each domain is left out of training in turn. The runs are those of the preset study demo and
     stay in history; a second call runs only what is missing.

@@ -27,7 +27,7 @@ class CommandInfo(NamedTuple):
 COMMANDS: Final = {
     "run": CommandInfo("Training", "Fine-tune a network with very large dropout."),
     "demo": CommandInfo(
-        "Training", "Compare very large dropout with none, offline, in two minutes."
+        "Training", "Compare very large dropout with none, offline, in about a minute."
     ),
     "resume": CommandInfo("Training", "Resume stopped, failed or crashed runs."),
     "stop": CommandInfo(

@@ -132,10 +132,10 @@ def features_size(features: FeaturesCost) -> str:
     """Return the size of cached features, and how much of it is still to be computed."""
     text = f"{size(features.total_bytes)} of cached features"
     if not features.missing_bytes:
-        return f"{text}, which exist"
+        return f"{text}, already computed"
     cached = features.total_bytes - features.missing_bytes
-    exist = f", of which {size(cached)} exist" if cached else ""
-    return f"{text}{exist} (room for {size(features.room_bytes)})"
+    done = f", {size(cached)} already computed" if cached else ""
+    return f"{text}{done} (room for {size(features.room_bytes)})"
 
 
 def features_text(features: FeaturesCost) -> str:

@@ -71,7 +71,7 @@ def test_missing_features_take_their_passes_of_the_network() -> None:
     assert (found.passes, found.wall_s) == (1000, 10.0)
     assert (found.total_bytes, found.missing_bytes) == (30 * MIB, 20 * MIB)
     assert features_text(found) == (
-        "30.0 MiB of cached features, of which 10.0 MiB exist (room for 100.0 MiB); about 10s to "
+        "30.0 MiB of cached features, 10.0 MiB already computed (room for 100.0 MiB); about 10s to "
         "compute 1,000 images and views, once"
     )
     assert list(features_cautions(found)) == []
@@ -87,7 +87,7 @@ def test_a_run_takes_its_start_its_steps_and_its_evaluations() -> None:
 def test_features_that_exist_take_no_time() -> None:
     found = cost(missing=0, timing=None)
     assert (found.passes, found.wall_s, found.fits) == (0, 0, True)
-    assert features_size(found) == "30.0 MiB of cached features, which exist"
+    assert features_size(found) == "30.0 MiB of cached features, already computed"
 
 
 def test_features_that_do_not_fit_are_told_with_what_to_do() -> None:
