@@ -100,8 +100,8 @@ class Household:
         """Find the living processes of this home by what they are."""
         for started, kind in ((self.dashboards, DASHBOARD), (self.commands, COMMAND)):
             for each in started:
-                if each.poll() is None:
-                    yield kind, psutil.Process(each.pid)
+                if each.poll() is None and (process := living(each.pid)):
+                    yield kind, process
         for process in psutil.process_iter(["cmdline", "status"]):
             found = _kind(process.info["cmdline"] or (), self.home)
             if found and process.info["status"] != psutil.STATUS_ZOMBIE:
@@ -115,6 +115,14 @@ class Household:
             each.wait()
             if each.stdout is not None:
                 each.stdout.close()
+
+
+def living(pid: int) -> psutil.Process | None:
+    """Find a process; None: it has ended, perhaps at this very moment."""
+    try:
+        return psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None
 
 
 def kill(processes: Iterable[psutil.Process]) -> int:

@@ -20,6 +20,7 @@ from tests.chaos.household import (
     SUPERVISOR,
     Household,
     kill,
+    living,
     wait_until_gone,
 )
 from vld_tui.runs.run import Run
@@ -160,8 +161,8 @@ class Night:
         while time.monotonic() < deadline:
             for torn in self.household.home.runs.glob("*/checkpoints/.*.tmp"):
                 pid = torn.suffixes[-2].removeprefix(".")
-                if pid.isdecimal() and psutil.pid_exists(int(pid)):
-                    return psutil.Process(int(pid))
+                if pid.isdecimal() and (engine := living(int(pid))):
+                    return engine
             time.sleep(_POLL_S)
         return None
 
