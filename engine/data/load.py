@@ -28,10 +28,10 @@ from engine.datasets.catalog import (
     refuse_small_domains,
 )
 from engine.datasets.folders import ImageSet
-from engine.datasets.progress import Progress
 from engine.errors import DataError
 from engine.protocol import RunSpec, too_few_to_split, trial_seed
 from engine.text import counted, listed
+from engine.work import Progress
 
 Indices = npt.NDArray[np.int64]
 

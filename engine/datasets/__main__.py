@@ -5,8 +5,6 @@ For programs that do not decode images; see :mod:`engine.protocol.datasets`.
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,10 +21,8 @@ from engine.datasets.contact_sheet import draw_contact_sheet, draw_tiles
 from engine.datasets.fetch import fetch_dataset
 from engine.datasets.folders import ImageSet
 from engine.datasets.named_sets import remove_dataset, rename_dataset
-from engine.datasets.progress import Reporter, progress_of
 from engine.datasets.register import add_dataset
 from engine.datasets.shift import shift_dataset, split_dataset
-from engine.errors import InputError
 from engine.protocol import spec_from_mapping
 from engine.protocol.datasets import (
     AddDataset,
@@ -44,13 +40,8 @@ from engine.protocol.datasets import (
     RenameDataset,
     ShiftDataset,
     SplitDataset,
-    WorkDone,
-    WorkRefused,
-    WorkReport,
 )
-
-REFUSED_EXIT: Final = 2
-INTERRUPTED_EXIT: Final = 130
+from engine.work import Reporter, progress_of, work
 
 
 def _list(request: ListDatasets, _report: Reporter) -> object:
@@ -138,30 +129,5 @@ WORK: Final[Mapping[type, Callable[[Any, Reporter], object]]] = {
 """Handlers by request type."""
 
 
-def write_report(report: WorkReport) -> None:
-    """Write a report as one line to stdout."""
-    sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
-    sys.stdout.buffer.flush()
-
-
-def main(arguments: list[str]) -> int:
-    """Handle the request and return the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
-    [encoded] = arguments
-    request = msgspec.json.decode(encoded, type=DatasetRequest)
-    try:
-        answer = WORK[type(request)](request, write_report)
-    except InputError as error:
-        write_report(WorkRefused(str(error)))
-        return REFUSED_EXIT
-    except KeyboardInterrupt:
-        return INTERRUPTED_EXIT
-    except BrokenPipeError:  # the reader has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return REFUSED_EXIT
-    write_report(WorkDone(msgspec.Raw(msgspec.json.encode(answer))))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(work(sys.argv[1:], DatasetRequest, WORK))

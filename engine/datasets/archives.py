@@ -14,11 +14,11 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
-from engine.datasets.progress import Progress
 from engine.datasets.sources import TAR_SUFFIXES, ZIP_DAMAGE, TreeSource, read_image_file
 from engine.datasets.tree import Tree, folder_tree
 from engine.errors import DataError
 from engine.text import format_size
+from engine.work import Progress
 
 _COPIED_BYTES: Final = 2**20
 MOST_GROWTH: Final = 100

@@ -26,11 +26,11 @@ from PIL import Image
 from engine.cache import MANIFEST, SPARE_BYTES, MappedRows, checksum, find_or_make
 from engine.datasets.duplicates import same_content
 from engine.datasets.folders import ImageSet
-from engine.datasets.progress import Progress
 from engine.errors import DataError
 from engine.machine.disk import is_full, write_atomic
 from engine.machine.processor import usable_cores
 from engine.text import format_size
+from engine.work import Progress
 
 FORMAT_VERSION: Final = 2
 CHANNELS: Final = 3

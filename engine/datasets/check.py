@@ -37,10 +37,10 @@ from engine.datasets.findings import (
 )
 from engine.datasets.folders import DAMAGE, ImageSet, decode_image
 from engine.datasets.formats import formats_of
-from engine.datasets.progress import Progress
 from engine.machine.processor import usable_cores
 from engine.protocol import FIELDS
 from engine.protocol.datasets import CheckReport, Finding, left_out_text
+from engine.work import Progress
 
 ORIENTATION_TAG: Final = 0x0112
 UPRIGHT: Final = 1

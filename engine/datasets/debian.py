@@ -20,10 +20,10 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final, NamedTuple
 
-from engine.datasets.progress import Progress
 from engine.errors import DataError
 from engine.machine.disk import is_full
 from engine.text import format_size, without_secrets
+from engine.work import Progress
 
 BLOCK_BYTES: Final = 2**20
 MOST_FILE_BYTES: Final = 2**27

@@ -14,12 +14,13 @@ from engine.datasets.named_sets import IMAGES, check_name, staged
 from engine.datasets.objects import ARCHIVE
 from engine.datasets.objects.selection import CLIPART, PHOTO, package_images
 from engine.datasets.parquet import ImageColumns, require_pyarrow, write_images
-from engine.datasets.progress import Reporter, progress_of
 from engine.datasets.register import register
 from engine.datasets.study_sets import STUDY_SETS, download_tables, how_to_get, ways_to_get
 from engine.errors import DataError
 from engine.protocol import nearest
-from engine.protocol.datasets import AddDataset, DatasetListing, FetchDataset, WorkNote
+from engine.protocol.datasets import AddDataset, DatasetListing, FetchDataset
+from engine.protocol.work import WorkNote
+from engine.work import Reporter, progress_of
 
 OBJECTS_LICENSES: Final = {**LICENSES["objects-drawn"], "photo": "GPL-2.0-or-later"}
 

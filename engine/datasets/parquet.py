@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from engine.datasets.formats import HEAD_BYTES, sniff
-from engine.datasets.progress import Progress
 from engine.errors import DataError
 from engine.protocol.extras import install_command
+from engine.work import Progress
 
 BATCH_ROWS: Final = 64
 """Rows read at a time; their images must fit in memory."""

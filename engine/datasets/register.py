@@ -22,7 +22,6 @@ from engine.datasets.named_sets import (
     staged,
 )
 from engine.datasets.parquet import ImageColumns, find_tables, write_images
-from engine.datasets.progress import Reporter, progress_of
 from engine.datasets.sources import EXCLUDED, FolderSource, ImageSource
 from engine.datasets.study_sets import (
     STUDY_SETS,
@@ -31,12 +30,10 @@ from engine.datasets.study_sets import (
 )
 from engine.datasets.tables import TABLE_SUFFIXES, TableSource, missing_note
 from engine.errors import DataError
-from engine.protocol.datasets import (
-    AddDataset,
-    DatasetListing,
-    WorkNote,
-)
+from engine.protocol.datasets import AddDataset, DatasetListing
+from engine.protocol.work import WorkNote
 from engine.text import listed
+from engine.work import Reporter, progress_of
 
 
 def add_dataset(request: AddDataset, report: Reporter) -> DatasetListing:

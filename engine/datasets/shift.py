@@ -22,7 +22,6 @@ from engine.datasets.cache import resize
 from engine.datasets.card import DatasetCard, TableColumns
 from engine.datasets.folders import decode_image
 from engine.datasets.named_sets import IMAGES, check_name, staged
-from engine.datasets.progress import Progress, Reporter, progress_of
 from engine.datasets.reading import describe_reading, has_shared_classes
 from engine.datasets.register import register
 from engine.datasets.sources import FolderSource, ImageFile
@@ -30,16 +29,12 @@ from engine.datasets.tables import read_columns
 from engine.errors import DataError
 from engine.machine.processor import usable_cores
 from engine.protocol import nearest
-from engine.protocol.datasets import (
-    AddDataset,
-    DatasetListing,
-    ShiftDataset,
-    SplitDataset,
-    WorkNote,
-)
+from engine.protocol.datasets import AddDataset, DatasetListing, ShiftDataset, SplitDataset
 from engine.protocol.extras import install_command
 from engine.protocol.spec import Layout
+from engine.protocol.work import WorkNote
 from engine.text import counted, listed
+from engine.work import Progress, Reporter, progress_of
 
 CLEAN: Final = "clean"
 EVERY_GROUP: Final = "all"

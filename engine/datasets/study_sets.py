@@ -19,10 +19,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from engine.datasets.progress import Progress
 from engine.errors import DataError
 from engine.machine.disk import is_full
 from engine.text import without_secrets
+from engine.work import Progress
 
 BLOCK_BYTES: Final = 8 * 2**20
 """Bytes read from the hub at a time; an interrupt loses at most these."""

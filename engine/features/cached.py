@@ -40,7 +40,6 @@ from engine.data.batches import send
 from engine.data.frozen import Indices, Rows
 from engine.data.transforms import network_input
 from engine.datasets.cache import cache_key
-from engine.datasets.progress import Progress
 from engine.errors import InputError
 from engine.execution import Execution
 from engine.features.views import Views
@@ -52,6 +51,7 @@ from engine.protocol import RunSpec
 from engine.rundir import write_atomic
 from engine.rundir.lock import is_held
 from engine.text import format_size
+from engine.work import Progress
 
 FORMAT_VERSION: Final = 1
 FEATURES: Final = "features.bin"

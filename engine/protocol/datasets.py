@@ -1,9 +1,4 @@
-"""Requests to ``python -m engine.datasets`` and its responses.
-
-The process takes one request as JSON on its command line and writes JSON lines to stdout: any
-number of :class:`WorkProgress` and :class:`WorkNote`, then :class:`WorkDone`, or
-:class:`WorkRefused` with exit code 2.
-"""
+"""Requests to ``python -m engine.datasets`` and its answers, see :mod:`engine.protocol.work`."""
 
 from __future__ import annotations
 
@@ -458,36 +453,6 @@ DatasetRequest = (
     | RenameDataset
 )
 """Every request that ``python -m engine.datasets`` accepts."""
-
-
-class WorkProgress(msgspec.Struct, frozen=True, tag="progress"):
-    """Progress of a task; ``total`` is None if unknown."""
-
-    what: str
-    done: int
-    total: int | None
-    unit: str
-
-
-class WorkNote(msgspec.Struct, frozen=True, tag="note"):
-    """A warning for the user; the work continues."""
-
-    text: str
-
-
-class WorkDone(msgspec.Struct, frozen=True, tag="done"):
-    """The work is done; ``answer`` is the JSON of the request's response."""
-
-    answer: msgspec.Raw
-
-
-class WorkRefused(msgspec.Struct, frozen=True, tag="refused"):
-    """The work cannot be done; ``message`` states what, where and what to do."""
-
-    message: str
-
-
-WorkReport = WorkProgress | WorkNote | WorkDone | WorkRefused
 
 
 def unknown_dataset(name: str, known: Iterable[str]) -> str:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
-
-import msgspec
 
 from engine.protocol import RunSpec, UserError
 from engine.protocol.datasets import (
@@ -18,20 +14,16 @@ from engine.protocol.datasets import (
     DatasetListing,
     DatasetRequest,
     DescribeDataset,
-    WorkDone,
-    WorkNote,
-    WorkProgress,
-    WorkRefused,
-    WorkReport,
     unknown_dataset,
 )
 from engine.protocol.embedded import EMBEDDED_DATASETS
+from engine.protocol.work import WorkNote, WorkProgress
 from vld_tui.home import Home, expanded
-from vld_tui.launch.local import LaunchError, engine_environment
+from vld_tui.launch.work import ask_engine, engine_package
 
 Answer = TypeVar("Answer")
 
-DATASETS_COMMAND: Final = (sys.executable, "-P", "-m", "engine.datasets")
+DATASETS_COMMAND: Final = engine_package("datasets")
 
 
 class DatasetError(UserError):
@@ -55,36 +47,9 @@ def work_on_datasets(
         DatasetError: when the engine rejects the request.
         LaunchError: when the process cannot start, or dies.
     """
-    with (
-        tempfile.TemporaryFile() as log,
-        subprocess.Popen(
-            [*command, msgspec.json.encode(request).decode()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env=engine_environment(),
-            start_new_session=True,  # we forward Ctrl-C, once
-        ) as process,
-    ):
-        assert process.stdout is not None
-        if on_start is not None:
-            on_start(process)
-        try:
-            for line in process.stdout:
-                report = msgspec.json.decode(line, type=WorkReport)
-                if isinstance(report, WorkDone):
-                    return msgspec.json.decode(report.answer, type=answer_type)
-                if isinstance(report, WorkRefused):
-                    raise DatasetError(report.message)
-                on_report(report)
-        except BaseException:
-            process.terminate()
-            raise
-        process.wait()
-        log.seek(0)
-        lines = log.read().decode(errors="replace").strip().splitlines()
-    reason = lines[-1] if lines else "no reason given"
-    raise LaunchError(f"The engine failed (exit code {process.returncode}): {reason}")
+    return ask_engine(
+        command, request, answer_type, on_report, on_start=on_start, refused=DatasetError
+    )
 
 
 def added_folder(home: Home, name: str) -> Path | None:

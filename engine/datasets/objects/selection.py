@@ -17,8 +17,8 @@ from PIL import Image
 
 from engine.datasets.debian import DebianPackage
 from engine.datasets.formats import IMAGE_FORMATS, lossless_webp
-from engine.datasets.progress import Progress
 from engine.errors import DataError
+from engine.work import Progress
 
 IMAGE_SIZE: Final = 128
 """Side of the images in pixels."""

@@ -13,7 +13,8 @@ import pytest
 from engine.datasets.folders import open_image_set
 from engine.datasets.register import add_dataset
 from engine.errors import DataError
-from engine.protocol.datasets import AddDataset, DatasetListing, WorkProgress, WorkReport
+from engine.protocol.datasets import AddDataset, DatasetListing
+from engine.protocol.work import WorkProgress, WorkReport
 from tests.engine.datasets.image_folders import MakeFolder
 from tests.engine.datasets.published_sets import image_bytes
 

@@ -14,7 +14,8 @@ from engine.datasets.folders import open_image_set
 from engine.datasets.register import add_dataset
 from engine.datasets.study_sets import CATEGORIES, IMAGE_FOLDER, LOCATIONS
 from engine.errors import DataError
-from engine.protocol.datasets import AddDataset, DatasetListing, WorkNote, WorkReport
+from engine.protocol.datasets import AddDataset, DatasetListing
+from engine.protocol.work import WorkNote, WorkReport
 from tests.engine.datasets.published_sets import image_bytes
 
 DOMAINS = tuple(sorted(f"location_{number}" for number in LOCATIONS))

@@ -20,7 +20,8 @@ from engine.datasets.fetch import fetch_dataset
 from engine.datasets.folders import open_image_set
 from engine.datasets.study_sets import STUDY_SETS
 from engine.errors import DataError
-from engine.protocol.datasets import DatasetListing, FetchDataset, WorkNote, WorkProgress
+from engine.protocol.datasets import DatasetListing, FetchDataset
+from engine.protocol.work import WorkNote, WorkProgress
 from tests.engine.datasets.debian_packages import (
     STAMPS,
     archive_of,

@@ -21,13 +21,8 @@ from engine.datasets.shift import (
     split_dataset,
 )
 from engine.errors import DataError
-from engine.protocol.datasets import (
-    DatasetListing,
-    ShiftDataset,
-    SplitDataset,
-    WorkNote,
-    WorkReport,
-)
+from engine.protocol.datasets import DatasetListing, ShiftDataset, SplitDataset
+from engine.protocol.work import WorkNote, WorkReport
 from tests.engine.datasets.image_folders import MakeFolder
 
 

@@ -5,13 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.protocol.datasets import (
-    DatasetListing,
-    DescribeDataset,
-    ListDatasets,
-    WorkNote,
-    WorkProgress,
-)
+from engine.protocol.datasets import DatasetListing, DescribeDataset, ListDatasets
+from engine.protocol.work import WorkNote, WorkProgress
 from vld_tui.launch.datasets import DATASETS_COMMAND, DatasetError, work_on_datasets
 from vld_tui.launch.local import LaunchError
 
@@ -57,3 +52,11 @@ def test_a_refusal_is_told_as_the_engine_worded_it(tmp_path: Path) -> None:
 def test_a_death_is_told_with_the_last_word_of_the_log(tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match=r"exit code 1\): no module named PIL"):
         _ask(tmp_path, [], "raise SystemExit('no module named PIL')")
+
+
+def test_a_request_too_long_for_a_command_line_is_on_stdin(tmp_path: Path) -> None:
+    names = [f"a-long-name-of-a-folder-{number}" for number in range(9000)]
+    folder = tmp_path / "images"
+    request = DescribeDataset(str(folder), " ".join(names))
+    with pytest.raises(DatasetError, match=f"no folder or file {folder}"):
+        work_on_datasets(request, DatasetListing)

@@ -16,8 +16,9 @@ from rich.progress import (
 )
 
 from engine.protocol import FIELDS, SpecError
-from engine.protocol.datasets import DatasetRequest, WorkNote, WorkProgress
+from engine.protocol.datasets import DatasetRequest
 from engine.protocol.spec import Layout
+from engine.protocol.work import WorkNote, WorkProgress
 from vld_tui.cli.command import proposes
 from vld_tui.cli.output import say
 from vld_tui.launch.datasets import work_on_datasets
