@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.filled_home import write_run
 from engine.protocol import (
     MEASURES,
+    NO_TARGET,
     ArmEvaluated,
     DataPrepared,
     DomainInfo,
@@ -73,7 +74,7 @@ def _events(
     spec: RunSpec, domains: Sequence[str], arms: Sequence[str], noise: np.random.Generator
 ) -> list[Event]:
     """Return the events of a run; later domains are harder targets."""
-    target = str(spec.target)
+    target = None if spec.target == NO_TARGET else spec.target
     recorded: list[Event] = [
         RunStarted(
             protocol_version=2, attempt=1, pid=1, host="bench", resumed_step=None,
@@ -85,7 +86,7 @@ def _events(
         ),
     ]  # fmt: skip
     own = "dropout" if spec.dropout_rate > 0 else "erm"
-    best = (0, 0.0, 0.0)
+    best: tuple[int, float, float | None] = (0, 0.0, None)
     for number in range(1, EVALUATIONS + 1):
         step = spec.steps * number // EVALUATIONS
         for arm in (own, *arms):
@@ -94,9 +95,8 @@ def _events(
             ids = [m.value for m in metrics if m.split == "out" and m.domain != target
                    and m.domain != spec.held_out_source]  # fmt: skip
             id_accuracy = float(np.mean([value for value in ids if value is not None]))
-            ood_accuracy = next(
-                m.value or 0.0 for m in metrics if (m.split, m.domain) == ("in", target)
-            )
+            oods = (m.value for m in metrics if (m.split, m.domain) == ("in", target))
+            ood_accuracy = next(oods, None)
             recorded.append(
                 _evaluation(step, arm, own, metrics, id_accuracy, ood_accuracy, best[1])
             )
@@ -118,7 +118,7 @@ def _evaluation(
     own: str,
     metrics: list[Metric],
     id_accuracy: float,
-    ood_accuracy: float,
+    ood_accuracy: float | None,
     best: float,
 ) -> Event:
     if arm == own:

@@ -154,8 +154,12 @@ def steps_are_taken(step: int) -> Moment:
             },
             [steps_are_taken(12)],
         ),
+        (
+            {"target": "none", "arms": ["averaged", "ensemble"], "average_from": 3},
+            [steps_are_taken(4), the_evaluation_of_step_16_is_told],
+        ),
     ],
-    ids=["arms", "sgd-pil-groupdro"],
+    ids=["arms", "sgd-pil-groupdro", "no-target"],
 )
 def test_killed_at_any_moment_and_resumed_it_is_the_run_never_interrupted(
     make_run: MakeRun, fields: dict[str, object], moments: list[Moment]

@@ -119,11 +119,8 @@ def _print(made: Report, written: Sequence[Path]) -> None:
         console.print(text, soft_wrap=True)
         console.print()
     say(f"Page     {written[0]}")
-    say(f"Figures  {_folder(written, ('.png', '.pdf'))}")
-    say(f"Tables   {_folder(written, ('.csv', '.tex'))}")
-
-
-def _folder(written: Sequence[Path], endings: tuple[str, ...]) -> str:
-    names = [path.name for path in written if path.suffix in endings]
-    stems = dict.fromkeys(name.rpartition(".")[0] for name in names)
-    return f"{', '.join(stems)} ({' and '.join(endings)}) in {written[0].parent}"
+    for label, endings in (("Figures", (".png", ".pdf")), ("Tables", (".csv", ".tex"))):
+        stems = dict.fromkeys(path.stem for path in written if path.suffix in endings)
+        if stems:  # runs without a target appear in no figure
+            names = f"{', '.join(stems)} ({' and '.join(endings)})"
+            say(f"{label:<8} {names} in {written[0].parent}")

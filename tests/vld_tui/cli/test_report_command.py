@@ -135,6 +135,17 @@ def test_only_interpolations_are_drawn_as_such(vld: Vld, home: Home, study: Stud
     assert "is not an interpolation: its arm is" in refused.stderr
 
 
+def test_runs_without_a_target_appear_in_no_figure(vld: Vld, home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "final.toml"
+    file.write_text(STUDY.replace('"all"', '["none"]'))
+    study = find_text(home, str(file)).read(home)
+    fill_study(home, study, specs=study.main_specs, arms=())
+    told = vld("report", str(file))
+    assert told.exit_code == 0, told.stderr
+    assert "Figures" not in told.stdout
+    assert [line.split()[0] for line in told.stdout.splitlines()[-2:]] == ["Page", "Tables"]
+
+
 def test_one_run_is_enough(vld: Vld, home: Home, study: Study) -> None:
     fill_study(home, study, specs=study.main_specs[:1], arms=())
     told = vld("report", "rates", "--json")
