@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.data import RunData
 from engine.errors import InputError
-from engine.model import NETWORK, FineTunedNetwork
+from engine.model import FineTunedNetwork
 from engine.model.tensor_file import (
     DamagedFileError,
     Shapes,
@@ -22,7 +22,7 @@ from engine.model.tensor_file import (
 from engine.protocol import CombinationError, CombinationSpec, Parent, RunSpec, check_alike
 from engine.protocol.combination import is_combined
 from engine.rundir import RunDir
-from engine.train.checkpoint import TrainingState, decode_state
+from engine.train.checkpoint import TrainingState, decode_state, network_prefix
 
 _USE_ANOTHER: Final = (
     "Use the other checkpoint (--at best or --at last), restore the run, or run it again."
@@ -46,7 +46,7 @@ class ParentRun:
             InputError: if the checkpoint is damaged or cannot be read.
         """
         try:
-            return read_tensors(self.file, _prefix(self.file))
+            return read_tensors(self.file, network_prefix(self.file))
         except (DamagedFileError, OSError) as error:
             raise _unreadable(self.run_id, self.file, error) from None
 
@@ -128,13 +128,8 @@ def _find(parent: Parent) -> ParentRun:
         state = decode_state(header)
     except (DamagedFileError, OSError) as error:
         raise _unreadable(parent.run_id, path, error) from None
-    shapes = under_prefix(_prefix(path), shapes)
+    shapes = under_prefix(network_prefix(path), shapes)
     return ParentRun(parent.run_id, path, task, state, shapes)
-
-
-def _prefix(path: Path) -> str:
-    """Return the prefix of the network's tensors in a checkpoint."""
-    return NETWORK if path == RunDir(path.parent.parent).last_checkpoint else ""
 
 
 def _unreadable(run_id: str, path: Path, error: Exception) -> InputError:

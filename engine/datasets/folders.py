@@ -152,15 +152,24 @@ def decode_image(content: bytes) -> Image.Image:
     """
     try:
         with _open_content(content) as image:
-            if _has_16_bits(image):
-                return _high_bytes(image).convert("RGB")
-            if image.mode in WIDE_MODES:
-                raise OSError(
-                    f"32-bit pixels (mode {image.mode}) are unsupported; save it with 8 or 16 bits"
-                )
-            return image.convert("RGB")
+            return to_rgb(image)
     except DAMAGE as error:
         raise OSError(f"{type(error).__name__}: {error}") from None
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return an image as RGB, see :func:`decode_image`.
+
+    Raises:
+        OSError: if it has 32-bit pixels, or cannot be decoded.
+    """
+    if _has_16_bits(image):
+        return _high_bytes(image).convert("RGB")
+    if image.mode in WIDE_MODES:
+        raise OSError(
+            f"32-bit pixels (mode {image.mode}) are unsupported; save it with 8 or 16 bits"
+        )
+    return image.convert("RGB")
 
 
 def _open_content(content: bytes) -> Image.Image:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -28,7 +28,7 @@ from engine.model.tensor_file import (
     under_prefix,
     write_tensors,
 )
-from engine.protocol import CheckpointSaved, LoadedWeights, RunSpec, trial_seed
+from engine.protocol import NO_TARGET, CheckpointSaved, LoadedWeights, RunSpec, trial_seed
 from engine.ranks import ALONE, Ranks
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
@@ -152,27 +152,32 @@ def _about(card: NetworkCard | None) -> dict[str, str]:
 
 
 def card_of(
-    network: FineTunedNetwork, spec: RunSpec, data: RunData, run_dir: RunDir
+    network: FineTunedNetwork, spec: RunSpec, classes: Sequence[str], run_id: str
 ) -> NetworkCard:
     """Return the model card of a run's network."""
     options = creation_options(spec.model, spec.image_size)
     return NetworkCard(
         model=spec.model,
-        model_args={"num_classes": len(data.classes), **options},
-        classes=data.classes,
+        model_args={"num_classes": len(classes), **options},
+        classes=tuple(classes),
         image_size=spec.image_size,
         mean=tuple(network.mean),
         std=tuple(network.std),
         tuning=spec.tuning,
         linear_start=spec.linear_start if spec.tuning == "linear" else None,
         linear_features=spec.linear_features if spec.tuning == "linear" else None,
-        dataset=data.name,
-        target=data.target.name if data.target else None,
+        dataset=spec.dataset,
+        target=spec.target if spec.target != NO_TARGET else None,
         held_out_source=spec.held_out_source,
         split_seed=trial_seed(spec),
         validation_fraction=spec.validation_fraction,
-        run=run_dir.run_id,
+        run=run_id,
     )
+
+
+def network_prefix(path: Path) -> str:
+    """Return the prefix of the network's tensors in a checkpoint."""
+    return NETWORK if path == RunDir(path.parent.parent).last_checkpoint else ""
 
 
 class CheckpointFiles:
@@ -231,7 +236,7 @@ class CheckpointFiles:
         return time.monotonic() - self._saved_at
 
     def _card(self, network: FineTunedNetwork) -> NetworkCard:
-        return card_of(network, self._spec, self._data, self._run_dir)
+        return card_of(network, self._spec, self._data.classes, self._run_dir.run_id)
 
     def _record(self, kind: str, state: TrainingState, size: int) -> None:
         file = f"checkpoints/{kind}.safetensors"

@@ -1,0 +1,5 @@
+"""Use of trained networks: on images outside of any run."""
+
+from engine.inference.classifier import Classifier, load_classifier
+
+__all__ = ["Classifier", "load_classifier"]
