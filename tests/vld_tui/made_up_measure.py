@@ -39,7 +39,7 @@ def shown(folder: Path) -> dict[str, Any]:
     """Return what commands, run screen, list, heat map and plane show of it, by place."""
     from benchmarks.filled_study import fill_study
     from vld_tui.cli import app
-    from vld_tui.control.export import write_table
+    from vld_tui.control.records import write_table
     from vld_tui.dashboard.draw.study_map import StudyLook, cell_text
     from vld_tui.home import open_home
     from vld_tui.store.store import Store

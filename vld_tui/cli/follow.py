@@ -20,8 +20,8 @@ from vld_tui.cli.errors import FAILED_EXIT, INTERRUPTED_EXIT, CommandError
 from vld_tui.cli.output import NextCommands, print_json, say, suggest, with_home
 from vld_tui.cli.queue import tell_queued
 from vld_tui.cli.reporters import Reporter, make_reporter
-from vld_tui.control.export import run_records
 from vld_tui.control.queue import start_queued
+from vld_tui.control.records import run_records
 from vld_tui.control.start import begin, resume_here
 from vld_tui.launch.local import stop, wait_and_record
 from vld_tui.runs.progress import Progress

@@ -16,7 +16,7 @@ from vld_tui.cli.errors import CommandError, check_range
 from vld_tui.cli.options import WhereOption
 from vld_tui.cli.output import plain_console, print_json, print_text, say, with_home
 from vld_tui.cli.session import open_store, refresh_or_say
-from vld_tui.control.export import run_records, write_csv
+from vld_tui.control.records import run_records, write_csv
 from vld_tui.runs.run import Run
 from vld_tui.store.fields import ALIASES, QUERY_FIELDS, QueryField
 from vld_tui.store.query import Query

@@ -11,8 +11,8 @@ from vld_tui.cli.command import Command, Group, JsonOption, run_argument
 from vld_tui.cli.output import print_json, say, suggest, terminal_cells, with_home
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.control import queue
-from vld_tui.control.export import run_records
 from vld_tui.control.queue import Queued
+from vld_tui.control.records import run_records
 from vld_tui.control.stop import dequeue
 from vld_tui.launch.queue import is_supervised, slots_of
 from vld_tui.runs.run import Run

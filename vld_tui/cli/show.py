@@ -13,7 +13,7 @@ from engine.rundir import RunDir
 from vld_tui.cli.command import Command, JsonOption, RunArgument
 from vld_tui.cli.output import plain_console, print_json
 from vld_tui.cli.session import open_for_runs, refresh_or_say
-from vld_tui.control.export import run_records
+from vld_tui.control.records import run_records
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
 from vld_tui.runs.run_folder import EventFollower, FolderReader, stop_asked, suspended_pid

@@ -14,7 +14,7 @@ from vld_tui.cli.command import proposes
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.options import option_of, with_options
 from vld_tui.cli.output import print_json, say, suggest, with_home
-from vld_tui.control.export import run_records
+from vld_tui.control.records import run_records
 from vld_tui.home import Home
 from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.settings import (

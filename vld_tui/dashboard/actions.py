@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from engine.protocol import RunSpec
-from vld_tui.control.export import ExportError, export_runs
+from vld_tui.control.records import RecordsError, export_runs
 from vld_tui.dashboard.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.home import Home, absolute_path
 from vld_tui.launch.local import LaunchError, record_end
@@ -149,7 +149,7 @@ class Actions:
 
     def export_study(self, state: StudyState, path: str) -> str:
         """Export the results of a study's runs to a new ``.csv`` file."""
-        from vld_tui.control.export import export_table
+        from vld_tui.control.records import export_table
 
         place = _place(path, ".csv", about="the table")
         return f"{plural(export_table(state, place), 'line')} in {place}"
@@ -214,11 +214,11 @@ def _place(path: str, *endings: str, about: str) -> Path:
     """Return the typed path.
 
     Raises:
-        ExportError: when it has another suffix.
+        RecordsError: when it has another suffix.
     """
     place = absolute_path(path)
     if place.suffix not in endings:
-        raise ExportError(
+        raise RecordsError(
             f"{place.name} must end in {' or '.join(endings)} for {about}, or .svg for the screen."
         )
     return place

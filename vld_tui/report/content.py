@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any, Final, NamedTuple
 
 from engine.protocol import FIELDS, NOT_RESULT, fields_with
-from vld_tui.control.export import measures_record, quoting_of
+from vld_tui.control.records import measures_record, quoting_of
 from vld_tui.report.accuracy import by_target, centres, measure_tables
 from vld_tui.report.choices import choice_tables
 from vld_tui.report.differences import differences

@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Final, NamedTuple
 
-from vld_tui.control.export import quoting_of
+from vld_tui.control.records import quoting_of
 from vld_tui.runs.statistics import FEWEST
 from vld_tui.words.numbers import UNKNOWN
 

@@ -17,7 +17,7 @@ from tests.vld_tui.dashboard.fake_history import (
     screen_lines,
     settle,
 )
-from vld_tui.control.export import ExportError
+from vld_tui.control.records import RecordsError
 from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.home import Home
@@ -89,5 +89,5 @@ def test_files_hold_what_scripts_want_to_know(home: Home, tmp_path: Path) -> Non
     assert [run["seed"] for run in json.loads(document.read_text())] == [2]
     for place, said in ((table, "File exists"), (tmp_path / "runs.txt", "or \\.svg for the screen"),
                         (tmp_path / "no" / "runs.csv", "No such file")):  # fmt: skip
-        with pytest.raises(ExportError, match=said):
+        with pytest.raises(RecordsError, match=said):
             actions.export(Query(), str(place))

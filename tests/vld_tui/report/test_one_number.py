@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.filled_study import fill_study
 from engine.protocol import RunSpec
-from vld_tui.control.export import table_records
+from vld_tui.control.records import table_records
 from vld_tui.dashboard.draw.study import mean_points
 from vld_tui.home import Home
 from vld_tui.report.content import Report, make_report, report_record

@@ -28,7 +28,7 @@ from tests.vld_tui.store.told_runs import (
     finished,
     started,
 )
-from vld_tui.control.export import run_records, write_csv
+from vld_tui.control.records import run_records, write_csv
 from vld_tui.runs.metrics import LastEvaluation
 from vld_tui.runs.run import CONFIGURATION, ArmResult, Run
 from vld_tui.store.groups import find_grouping

@@ -19,7 +19,7 @@ from tests.vld_tui.store.told_runs import (
     finished,
     started,
 )
-from vld_tui.control.export import run_records, write_csv
+from vld_tui.control.records import run_records, write_csv
 from vld_tui.dashboard.feed import group_point
 from vld_tui.home import Home
 from vld_tui.runs.run import CONFIGURATION, ArmResult, Run

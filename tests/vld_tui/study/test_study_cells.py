@@ -10,7 +10,7 @@ import pytest
 
 from tests.vld_tui.study.known_datasets import read
 from tests.vld_tui.study.made_studies import RATES, half_done, state_of
-from vld_tui.control.export import write_table
+from vld_tui.control.records import write_table
 from vld_tui.dashboard.draw.study import (
     mean_points,
     runs_without_ood,

@@ -22,7 +22,7 @@ from engine.protocol import (
 )
 from engine.rundir import RunDir
 from tests.vld_tui.dashboard.fake_history import make_run
-from vld_tui.control.export import run_record
+from vld_tui.control.records import run_record
 from vld_tui.runs.curves import Story
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import ArmResult

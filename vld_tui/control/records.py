@@ -26,7 +26,7 @@ _OF_ARM: Final = ("selected_step", "id_accuracy", "plain_id_accuracy", "ood_accu
 Record = dict[str, Any]
 
 
-class ExportError(UserError):
+class RecordsError(UserError):
     """A file that cannot be written; the message says why."""
 
 
@@ -139,7 +139,7 @@ def export_runs(store: Store, query: Query, path: Path) -> int:
     many.
 
     Raises:
-        ExportError: when it cannot be written, or exists.
+        RecordsError: when it cannot be written, or exists.
         StoreError: when the history cannot be read.
     """
     records = run_records(store, store.runs.find(query))
@@ -157,13 +157,13 @@ def new_file(path: Path) -> Iterator[IO[str]]:
     """Open a new file to be written.
 
     Raises:
-        ExportError: when it cannot be written, or exists.
+        RecordsError: when it cannot be written, or exists.
     """
     try:
         with path.open("x", encoding="utf-8") as file:
             yield file
     except OSError as error:
-        raise ExportError(f"Cannot write to {path}: {error.strerror}.") from None
+        raise RecordsError(f"Cannot write to {path}: {error.strerror}.") from None
 
 
 def _flat(record: Record) -> Record:
@@ -181,7 +181,7 @@ def export_table(state: StudyState, path: Path) -> int:
     """Write the results of a study's finished runs to a new CSV file; return the number of rows.
 
     Raises:
-        ExportError: when it cannot be written, or exists.
+        RecordsError: when it cannot be written, or exists.
     """
     with new_file(path) as file:
         return write_table(state, file)
