@@ -223,7 +223,7 @@ def _decode_all(
                     image = image_set.open_image(index)
                     pixels = resize(image, image_size).tobytes()
                 except OSError as error:
-                    unreadable[index] = _reason(error)
+                    unreadable[index] = reason_of(error)
                     continue
                 sizes[index] = image.size
                 digests[index] = hashlib.blake2b(pixels, digest_size=16).digest()
@@ -254,11 +254,12 @@ def _why_unreadable(image_set: ImageSet, index: int) -> str | None:
     try:
         image_set.open_image(index)
     except OSError as error:
-        return _reason(error)
+        return reason_of(error)
     return None
 
 
-def _reason(error: OSError) -> str:
+def reason_of(error: OSError) -> str:
+    """Return why an image cannot be read, on one line."""
     text = error.strerror or str(error) or type(error).__name__
     return text.splitlines()[0]
 

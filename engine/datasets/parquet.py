@@ -72,9 +72,10 @@ def write_images(
     names = class_names(tables[0].metadata, (columns.label, columns.domain))
     classes = FolderNames(columns.label, names.get(columns.label))
     domains = FolderNames(columns.domain, names.get(columns.domain))
+    wanted = [columns.image, columns.label, columns.domain]
     done = 0
     for file, table in zip(files, tables, strict=True):
-        for number, (image, label, domain) in enumerate(_rows(file, table, columns)):
+        for number, (image, label, domain) in enumerate(_values(file, table, wanted)):
             row = f"Row {number} of {file}"
             folder = into / domains.folder(domain, row) / classes.folder(label, row)
             content = _content(image, row)
@@ -85,13 +86,33 @@ def write_images(
                 on_progress(done, total)
 
 
-def _rows(file: Path, table: _Table, columns: ImageColumns) -> Iterator[tuple[Any, Any, Any]]:
+def read_parquet_column(file: Path, column: str, advice: str) -> Iterator[str]:
+    """Yield the values of a text column.
+
+    ``advice``: what to do if the column is missing.
+
+    Raises:
+        DataError: if pyarrow is not installed, the file is damaged or lacks the column, or a value
+            is not text.
+    """
+    require_pyarrow()
+    table = _open(file)
+    if column not in table.columns:
+        known = ", ".join(table.columns)
+        raise DataError(f"{file} has no column {column}; its columns are {known}. {advice}")
+    for number, value in enumerate(_values(file, table, [column])):
+        if not isinstance(value[0], str) or not value[0]:
+            raise DataError(f"Row {number} of {file} has no text in column {column}. {advice}")
+        yield value[0]
+
+
+def _values(file: Path, table: _Table, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+    """Yield the values of some columns, row by row."""
     import pyarrow  # an extra
 
-    wanted = [columns.image, columns.label, columns.domain]
     try:
-        for batch in table.batches(wanted):
-            yield from zip(*(batch.column(name).to_pylist() for name in wanted), strict=True)
+        for batch in table.batches(columns):
+            yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
     except (pyarrow.ArrowException, OSError) as error:
         raise _damaged(file, error) from None
 

@@ -139,11 +139,13 @@ def missing_note(missing: Sequence[str]) -> str:
     return f"! {len(missing):,} {does} not exist: {shown}"
 
 
-def read_columns(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def read_columns(
+    table: Path, columns: Sequence[str], advice: str | None = None
+) -> Iterator[tuple[str, ...]]:
     """Yield the values of some columns of a table with a header, row by row.
 
     Values are separated by commas, semicolons, tabs or bars. Column names match regardless of case
-    and surrounding spaces.
+    and surrounding spaces. ``advice``: what to do if a column is missing.
 
     Raises:
         DataError: if it cannot be read, lacks a column, or has incomplete rows.
@@ -153,7 +155,7 @@ def read_columns(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, ...
             heading = _heading(file)
             separator = _separator(heading, columns)
             known = next(csv.reader([heading], delimiter=separator), [])
-            places = _places(table, known, columns)
+            places = _places(table, known, columns, advice)
             reader = csv.reader(file, delimiter=separator)
             incomplete: list[tuple[int, list[str]]] = []
             for line in reader:
@@ -211,7 +213,9 @@ def _plain(name: str) -> str:
     return name.strip().casefold()
 
 
-def _places(table: Path, known: Sequence[str], columns: Sequence[str]) -> list[int]:
+def _places(
+    table: Path, known: Sequence[str], columns: Sequence[str], advice: str | None
+) -> list[int]:
     """Return the columns' indices in the header, by exact or else by similar name."""
     if not known:
         raise DataError(f"{table} is empty. Its first line must be a header of column names.")
@@ -224,9 +228,12 @@ def _places(table: Path, known: Sequence[str], columns: Sequence[str]) -> list[i
         places.append(next(iter(exact or (alike if len(alike) == 1 else [])), None))
     missing = [column for column, at in zip(columns, places, strict=True) if at is None]
     if missing:
+        advice = advice or (
+            f"Give their names: vld data add NAME {table.name} with {_options(columns)}."
+        )
         raise DataError(
             f"{table} has no column {', '.join(missing)}; its columns are {', '.join(known)}. "
-            f"Give their names: vld data add NAME {table.name} with {_options(columns)}."
+            f"{advice}"
         )
     return [at for at in places if at is not None]
 

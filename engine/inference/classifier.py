@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import timm
@@ -18,7 +17,13 @@ from engine.datasets.cache import resize
 from engine.datasets.folders import to_rgb
 from engine.errors import InputError
 from engine.model import FineTunedNetwork, NetworkCard, build_network
-from engine.model.tensor_file import DamagedFileError, read_card, read_metadata, read_tensors
+from engine.model.tensor_file import (
+    DamagedFileError,
+    digest_of,
+    read_card,
+    read_metadata,
+    read_tensors,
+)
 from engine.protocol import (
     NETWORK_ARMS,
     CombinationSpec,
@@ -29,10 +34,9 @@ from engine.protocol import (
     own_arm,
     spec_of,
 )
+from engine.protocol.inference import At, Calibration
 from engine.rundir import RunDir
 from engine.train.checkpoint import card_of, network_prefix
-
-At = Literal["best", "last"]
 
 
 class Classifier(nn.Module):
@@ -42,18 +46,30 @@ class Classifier(nn.Module):
         classes: names, in the order of the logits.
         card: how the first network was built and trained.
         networks: the networks; their modules are this module's ``members``.
-        temperature: logits are divided by it for calibrated probabilities; 1: uncalibrated.
+        arm: how the run calls this way of predicting.
+        calibration: from ID validation images; None: probabilities are not calibrated.
     """
 
     def __init__(
-        self, networks: Sequence[FineTunedNetwork], card: NetworkCard, temperature: float = 1.0
+        self,
+        networks: Sequence[FineTunedNetwork],
+        card: NetworkCard,
+        arm: str,
+        calibration: Calibration | None = None,
     ) -> None:
         super().__init__()
         self.networks = tuple(networks)
         self.members = nn.ModuleList(network.module for network in networks)
         self.card = card
-        self.temperature = temperature
+        self.arm = arm
+        self.calibration = calibration
         self.eval()
+
+    @property
+    def temperature(self) -> float:
+        """Return what logits are divided by for calibrated probabilities; 1: uncalibrated."""
+        found = self.calibration.temperature if self.calibration is not None else None
+        return 1.0 if found is None else found
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -111,7 +127,12 @@ class Classifier(nn.Module):
 
 
 def load_classifier(
-    run_dir: RunDir, *, arm: str | None = None, at: At = "best", device: torch.device | str = "cpu"
+    run_dir: RunDir,
+    *,
+    arm: str | None = None,
+    at: At = "best",
+    device: torch.device | str = "cpu",
+    calibrate: bool = True,
 ) -> Classifier:
     """Return the network of a run, from its checkpoints; the run's images are not needed.
 
@@ -120,26 +141,42 @@ def load_classifier(
         arm: an arm with weights of its own, such as ``averaged``; None: the run's own network.
         at: the selected step, or the last one.
         device: where the network computes.
+        calibrate: use the stored calibration, if there is one; see
+            :func:`engine.inference.calibration.calibrate`, which computes it.
 
     Raises:
         InputError: if there is no such checkpoint, or it cannot be read.
     """
-    if not run_dir.spec.is_file():
-        raise InputError(f"{run_dir.path} is not a run folder: spec.json is missing.")
+    files = checkpoint_files(run_dir, arm, at)
     task = run_dir.read_task()
-    files = _files(run_dir, arm, at)
     loaded = [_load(file, spec_of(task), run_dir) for file in files]
     (_, card), *_ = loaded
-    classifier = Classifier([network for network, _ in loaded], card)
+    arm = arm or own_arm(task)
+    stored = run_dir.read_calibrations().get(calibration_key(arm, at)) if calibrate else None
+    if stored is not None and stored.checkpoint != checkpoint_digest(files):
+        stored = None
+    classifier = Classifier([network for network, _ in loaded], card, arm, stored)
     return classifier.to(device)
 
 
-def _files(run_dir: RunDir, arm: str | None, at: At) -> tuple[Path, ...]:
+def calibration_key(arm: str, at: At) -> str:
+    """Return the key of a calibration in ``calibration.json``."""
+    return f"{arm}/{at}"
+
+
+def checkpoint_digest(files: Sequence[Path]) -> str:
+    """Return a text that changes with any of these checkpoints."""
+    return "-".join(map(digest_of, files))
+
+
+def checkpoint_files(run_dir: RunDir, arm: str | None, at: At) -> tuple[Path, ...]:
     """Return the checkpoints to load: several for an ensemble of runs.
 
     Raises:
         InputError: if one does not exist.
     """
+    if not run_dir.spec.is_file():
+        raise InputError(f"{run_dir.path} is not a run folder: spec.json is missing.")
     task = run_dir.read_task()
     own = own_arm(task)
     if isinstance(task, CombinationSpec) and own == "ensemble" and arm in (None, own):

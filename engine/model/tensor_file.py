@@ -163,6 +163,17 @@ def read_tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
     return kept
 
 
+def digest_of(path: Path) -> str:
+    """Return a text that changes with a file's tensors: its stored checksum, or else a new one.
+
+    Raises:
+        DamagedFileError: if the header is damaged.
+        OSError: if the file cannot be read.
+    """
+    stored = read_metadata(path).get(DIGEST_KEY)
+    return stored or f"{zlib.crc32(path.read_bytes()):08x}"
+
+
 def under_prefix(prefix: str, named: Mapping[str, T]) -> dict[str, T]:
     """Return the values whose names start with ``prefix``, with it removed."""
     return {

@@ -7,6 +7,7 @@ The folder is the only interface between a run and other programs::
     user.json         name, tags, note, trashed_at    written by the interface
     events.jsonl      the event log                   appended by the engine
     predictions.json  predictions at the selected step  written by the engine
+    calibration.json  temperatures and OOD thresholds   written by the engine on first use
     checkpoints/      last.safetensors, best.safetensors
     engine.log        the engine's stderr and stdout
     process.json      pid, start time, host           written at each start
@@ -53,6 +54,7 @@ from engine.protocol import (
     spec_of,
     task_of,
 )
+from engine.protocol.inference import Calibration
 from engine.rundir.process import ExitInfo, JobInfo, KillRecord, ProcessInfo, StopRecord
 
 CHECKPOINT_PATTERN = "*.safetensors"
@@ -172,6 +174,11 @@ class RunDir:
     def predictions(self) -> Path:
         """Return the path of the predictions at the selected step."""
         return self.path / "predictions.json"
+
+    @property
+    def calibration(self) -> Path:
+        """Return the path of the calibrations of the run's networks."""
+        return self.path / "calibration.json"
 
     @property
     def checkpoints(self) -> Path:
@@ -299,6 +306,22 @@ class RunDir:
             OSError: if they cannot be written; the old file is then unchanged.
         """
         write_atomic(self.predictions, encode_predictions(predictions))
+
+    def read_calibrations(self) -> dict[str, Calibration]:
+        """Return the calibrations by arm and step, as ``dropout/best``; empty if damaged."""
+        try:
+            return msgspec.json.decode(read_plain(self.calibration), type=dict[str, Calibration])
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return {}
+
+    def write_calibration(self, key: str, calibration: Calibration) -> None:
+        """Add or replace the calibration of an arm and step.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        every = {**self.read_calibrations(), key: calibration}
+        write_atomic(self.calibration, msgspec.json.format(msgspec.json.encode(every)) + b"\n")
 
     def read_job(self) -> JobInfo | None:
         """Return the run's last cluster job, if any."""

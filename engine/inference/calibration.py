@@ -1,0 +1,208 @@
+"""Calibrated probabilities and thresholds of OOD scores, from ID validation images.
+
+They are computed on first use and stored in the run's folder, because they need the images that
+the run held out, which may be gone later.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.data import load_data
+from engine.data.batches import send
+from engine.data.load import RunData
+from engine.errors import InputError
+from engine.inference.classifier import (
+    Classifier,
+    calibration_key,
+    checkpoint_digest,
+    checkpoint_files,
+)
+from engine.model.tensor_file import read_header
+from engine.protocol import spec_of
+from engine.protocol.inference import KEPT_SHARE, At, Calibration
+from engine.rundir import RunDir
+from engine.train.checkpoint import decode_state
+from engine.work import Progress
+
+MOST_IMAGES: Final = 2000
+"""ID validation images to use, of all sources together: enough to estimate one parameter."""
+BATCH_IMAGES: Final = 64
+HOTTEST: Final = 20.0
+"""The highest temperature, and the inverse of the lowest."""
+HALVINGS: Final = 60
+
+
+def ood_score_msp(logits: Tensor) -> Tensor:
+    """Return 1 minus the highest probability, (B,).
+
+    Hendrycks and Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples
+    in Neural Networks", ICLR 2017.
+    """
+    return 1 - logits.softmax(dim=1).amax(dim=1)
+
+
+def ood_score_energy(logits: Tensor) -> Tensor:
+    """Return the energy −log Σ exp(logits), (B,).
+
+    Liu et al., "Energy-based Out-of-distribution Detection", NeurIPS 2020, equation 4, at
+    temperature 1.
+    """
+    return -logits.logsumexp(dim=1)
+
+
+OOD_SCORED: Final[Mapping[str, Callable[[Tensor], Tensor]]] = {
+    "msp": ood_score_msp,
+    "energy": ood_score_energy,
+}
+"""How each of :data:`engine.protocol.inference.OOD_SCORES` is computed of logits (B, C)."""
+
+
+def calibrate(
+    run_dir: RunDir,
+    classifier: Classifier,
+    *,
+    at: At = "best",
+    on_progress: Progress = lambda _done, _total: None,
+) -> Calibration:
+    """Calibrate a run's classifier on its ID validation images, and store the result.
+
+    Args:
+        run_dir: the run that the classifier was loaded from.
+        classifier: gets the calibration.
+        at: step of its network.
+        on_progress: called with the number of decoded images of the data set and the total.
+
+    Raises:
+        InputError: if the images are missing or changed since the run, or a logit is not finite.
+    """
+    files = checkpoint_files(run_dir, classifier.arm, at)
+    data = load_data(spec_of(run_dir.read_task()), run_dir.cache, on_progress)
+    state = decode_state(read_header(files[0])[0])
+    if data.digest != state.data_digest:
+        raise InputError(
+            f"The images in {data.image_set.location} have changed since run {run_dir.run_id} was "
+            "trained, so its validation images are unknown."
+        )
+    taken = _taken(data)
+    logits, labels = _predict(classifier, data, taken)
+    calibration = fit_calibration(
+        logits, labels, checkpoint_digest(files), {name: len(rows) for name, rows in taken.items()}
+    )
+    classifier.calibration = calibration
+    with suppress(OSError):  # in a folder that cannot be written, it is computed each time
+        run_dir.write_calibration(calibration_key(classifier.arm, at), calibration)
+    return calibration
+
+
+def fit_calibration(
+    logits: Tensor, labels: Tensor, checkpoint: str, images: Mapping[str, int]
+) -> Calibration:
+    """Return the calibration of logits (N, C) of ID validation images with labels (N,).
+
+    ``checkpoint`` and ``images`` are recorded.
+
+    Raises:
+        InputError: if a logit is not finite.
+    """
+    logits = logits.double()
+    if not logits.isfinite().all():
+        raise InputError("The network's logits are not finite on its validation images.")
+    temperature = fit_temperature(logits, labels)
+    return Calibration(
+        checkpoint=checkpoint,
+        temperature=temperature,
+        loss=float(F.cross_entropy(logits, labels)),
+        calibrated_loss=float(F.cross_entropy(logits / (temperature or 1.0), labels)),
+        thresholds={name: _threshold(score(logits)) for name, score in OOD_SCORED.items()},
+        images=dict(images),
+    )
+
+
+def fit_temperature(logits: Tensor, labels: Tensor) -> float | None:
+    """Return the temperature that minimises the mean negative log-likelihood.
+
+    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2. The likelihood
+    is convex in the inverse temperature β, so its derivative, the mean of E[z] − z_y under the
+    probabilities at β, has one root, found by bisection.
+
+    Args:
+        logits: z, (N, C) float64.
+        labels: y, (N,) int64.
+
+    Returns:
+        From 1/:data:`HOTTEST` to :data:`HOTTEST`; None: every image is classified correctly, so
+        that the optimum is 0.
+    """
+    of_label = logits.gather(1, labels[:, None])[:, 0]
+    if bool((of_label >= logits.amax(dim=1)).all()):
+        return None
+
+    def derivative(log_beta: float) -> float:
+        shares = (logits * math.exp(log_beta)).softmax(dim=1)
+        return float(((shares * logits).sum(dim=1) - of_label).mean())
+
+    low, high = -math.log(HOTTEST), math.log(HOTTEST)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        if derivative(middle) < 0:
+            low = middle
+        else:
+            high = middle
+    return math.exp(-(low + high) / 2)
+
+
+def _threshold(scores: Tensor) -> float:
+    """Return the lowest score that :data:`KEPT_SHARE` of the scores do not exceed."""
+    return float(scores.kthvalue(math.ceil(KEPT_SHARE * len(scores))).values)
+
+
+def spread(counts: Sequence[int], most: int) -> list[int]:
+    """Return how many to take of each, ``most`` at most in all, as evenly as possible."""
+    taken = [0] * len(counts)
+    left = most
+    order = sorted(range(len(counts)), key=lambda at: counts[at])
+    for place, at in enumerate(order):
+        taken[at] = min(counts[at], left // (len(counts) - place))
+        left -= taken[at]
+    return taken
+
+
+def _taken(data: RunData) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
+    """Return the validation images to use of each source; they are in random order."""
+    counts = spread([len(source.out_indices) for source in data.sources], MOST_IMAGES)
+    return {
+        source.name: source.out_indices[:count]
+        for source, count in zip(data.sources, counts, strict=True)
+    }
+
+
+def _predict(
+    classifier: Classifier,
+    data: RunData,
+    taken: Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.int64]]],
+) -> tuple[Tensor, Tensor]:
+    """Return the logits and labels of validation images, on the CPU."""
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        for source in data.sources:
+            for start in range(0, len(taken[source.name]), BATCH_IMAGES):
+                indices = taken[source.name][start : start + BATCH_IMAGES]
+                yield source.images(indices), source.labels[torch.from_numpy(indices)]
+
+    device = next(classifier.parameters()).device
+    with torch.inference_mode(), classifier.folded():
+        found = [
+            (classifier(classifier.normalise(send(pixels, device))).cpu(), labels)
+            for pixels, labels in batches()
+        ]
+    logits, labels = zip(*found, strict=True)
+    return torch.cat(logits), torch.cat(labels)
