@@ -1,33 +1,24 @@
 """Draw the pictures of README and docs from real runs.
 
-    python docs/pictures.py HOME RUN [--only PICTURE ...]
+    vld --home HOME demo && vld --home HOME run
+    python docs/pictures.py HOME [--only PICTURE ...]
 
-Writes docs/run.svg, the output of `vld run` at the end of RUN, a run in HOME, and the screens of
-the dashboard on a copy of HOME.
+Draws screens of the dashboard on a copy of HOME.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import io
 import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
-from vld_tui.cli.reporters import closing_view, next_commands
 from vld_tui.dashboard.app import make_dashboard
 from vld_tui.home import Home, open_home
-from vld_tui.runs.progress import Progress
-from vld_tui.runs.run_folder import EventFollower
-from vld_tui.store.store import Store
-from vld_tui.views.plan import plan_table
 
 HERE = Path(__file__).parent
-WIDTH = 96
 DASHBOARD_SIZE = (120, 36)
 START_S, KEY_S = 3.0, 0.5
 GROUPED = ("b", *"all", "1.0", "enter", "2.0")
@@ -41,24 +32,6 @@ SCREENS = {
     "run-samples": ("enter", "4", "2.0"),
 }
 """The keys that lead to each picture's screen; the newest run is opened."""
-
-
-def draw_run(home: Home, reference: str) -> None:
-    """Draw a run as `vld run` shows it at the end."""
-    with Store.open(home) as store:
-        run = store.runs.get(reference)
-        progress = Progress.told_by(EventFollower(store.runs.run_dir(run.run_id)).poll())
-    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
-    console.print(plan_table(run.spec, progress))
-    console.print()
-    console.print(
-        closing_view(
-            run.spec, progress, run_id=run.run_id, name=run.name, status=run.status, cells=WIDTH
-        )
-    )
-    console.print()
-    console.print(next_commands([("vld curve @last", "accuracies and loss over the steps")]))
-    console.save_svg(str(HERE / "run.svg"), title="vld run")
 
 
 async def draw_screen(home: Home, picture: str, keys: Sequence[str]) -> None:
@@ -83,12 +56,9 @@ def main() -> None:
     """Write the pictures to the folder of this file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("home", type=Path)
-    parser.add_argument("run")
-    parser.add_argument("--only", nargs="+", choices=("run", *SCREENS), default=("run", *SCREENS))
+    parser.add_argument("--only", nargs="+", choices=SCREENS, default=list(SCREENS))
     asked = parser.parse_args()
     home = open_home(asked.home)
-    if "run" in asked.only:
-        draw_run(home, asked.run)
     with tempfile.TemporaryDirectory() as folder:  # using the dashboard changes stored preferences
         shutil.copytree(home.path, Path(folder) / "home")
         draw_screens(Home(Path(folder) / "home"), [each for each in SCREENS if each in asked.only])
