@@ -1,4 +1,4 @@
-"""Measure the history with many runs: reading folders, listing, filtering, ``vld ls``.
+"""Measure the history with many runs: reading folders, listing, filtering, ``vld ls``, Python.
 
     python benchmarks/store.py [--runs 10000]
 
@@ -17,12 +17,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import vld_tui
 from benchmarks.filled_home import run_id, write_finished_run
 from vld_tui.home import open_home
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 
 REPEATS = 5
+IMPORT = (
+    "import time; start = time.perf_counter(); import vld_tui; print(time.perf_counter() - start)"
+)
 
 
 def main() -> None:
@@ -46,6 +50,9 @@ def main() -> None:
             print(f"refresh            {best_ms(store.live.refresh):8.2f} ms")
             print(f"get by name        {best_ms(lambda: store.runs.get('run-7')):8.2f} ms")
         print(f"database           {home.database.stat().st_size / 2**20:8.1f} MiB")
+        listing = functools.partial(vld_tui.runs, home=home.path)
+        print(f"vld_tui.runs()     {best_ms(listing):8.1f} ms")
+        print(f"import vld_tui     {import_ms():8.1f} ms")
         for arguments in (["ls"], ["ls", "--json"], ["--help"]):
             command = [sys.executable, "-m", "vld_tui.cli", "--home", folder, *arguments]
             shown_ms = best_ms(functools.partial(output, command))
@@ -60,6 +67,12 @@ def best_ms(action: Callable[[], object]) -> float:
         action()
         times_s.append(time.perf_counter() - started)
     return min(times_s) * 1000
+
+
+def import_ms() -> float:
+    """Return the shortest time of several new processes to import the package, in milliseconds."""
+    command = [sys.executable, "-c", IMPORT]
+    return min(float(output(command)) for _ in range(REPEATS)) * 1000
 
 
 def output(command: list[str]) -> bytes:

@@ -33,6 +33,14 @@ def test_every_part_of_the_engine_is_open_or_closed_to_the_interface() -> None:
     }
 
 
+def test_only_the_python_interface_reaches_a_network() -> None:
+    for name in (
+        "The interface reaches the engine through protocol and rundir only",
+        "The interface imports no torch",
+    ):
+        assert contract(name)["ignore_imports"] == ["vld_tui.api -> engine.inference"]
+
+
 def test_every_part_of_the_interface_has_its_layer() -> None:
     layers = contract("The interface is built in layers")
     named = {f"vld_tui.{part.strip()}" for layer in layers["layers"] for part in layer.split("|")}

@@ -43,6 +43,17 @@ class DomainPredictions(msgspec.Struct, frozen=True):
     loss: float | None
     confusions: tuple[Confusion, ...]
 
+    @property
+    def images(self) -> int:
+        """Return the number of images."""
+        return sum(each.images for each in self.confusions)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Return the share of images that are classified correctly; None without images."""
+        right = sum(each.images for each in self.confusions if each.label == each.predicted)
+        return right / self.images if self.images else None
+
 
 class WrongImage(msgspec.Struct, frozen=True):
     """A misclassified image of the target (without a target: of a source's validation images).

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from engine.protocol import Summary, UserError, learning_rates, shown_value
+from engine.protocol import FIELDS, Summary, UserError, learning_rates, shown_value
 from vld_tui.runs.run import ArmResult, Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.store.query import Query
@@ -18,9 +18,12 @@ from vld_tui.store.store import Store
 
 if TYPE_CHECKING:
     from vld_tui.study.results.cells import StudyCell
+    from vld_tui.study.results.outcomes import Design, Outcome
     from vld_tui.study.results.state import StudyState
 
 _NESTED: Final = ("domains", "arms", "measures")
+_WORDS: Final = ("parents", "tags")
+"""Lists of words that are one text in CSV."""
 _OF_ARM: Final = ("selected_step", "id_accuracy", "plain_id_accuracy", "ood_accuracy")
 
 Record = dict[str, Any]
@@ -109,6 +112,11 @@ def _rates(run: Run) -> Record:
     return {"peak_lr": peak, "end_lr": end}
 
 
+def settings_record(run: Run) -> Record:
+    """Return every setting of a run; None: not known, or the combined networks differ in it."""
+    return {name: _trained(run, name) if run.has_spec else None for name in FIELDS}
+
+
 def _trained(run: Run, name: str) -> Any:
     """Return the value of a field, or None if the combined networks differ in it."""
     return None if name in run.mixed_fields else getattr(run.spec, name)
@@ -116,7 +124,8 @@ def _trained(run: Run, name: str) -> Any:
 
 def write_csv(records: Sequence[Record], file: IO[str]) -> None:
     """Write records of runs as CSV, with columns for every domain and arm."""
-    write_records([*map(_flat, records)], file)
+    flat = map(flat_record, records)
+    write_records([each | {name: " ".join(each[name]) for name in _WORDS} for each in flat], file)
 
 
 def write_records(records: Sequence[Mapping[str, Any]], file: IO[str]) -> None:
@@ -166,9 +175,9 @@ def new_file(path: Path) -> Iterator[IO[str]]:
         raise RecordsError(f"Cannot write to {path}: {error.strerror}.") from None
 
 
-def _flat(record: Record) -> Record:
+def flat_record(record: Record) -> Record:
+    """Return a run's record with a key for every domain, measure and value of an arm."""
     flat = {name: value for name, value in record.items() if name not in _NESTED}
-    flat |= {name: " ".join(record[name]) for name in ("parents", "tags")}
     flat |= {f"domains.{name}": accuracy for name, accuracy in record["domains"].items()}
     flat |= record["measures"]
     for arm in record["arms"]:
@@ -209,9 +218,14 @@ def table_records(state: StudyState) -> Iterator[dict[str, Any]]:
     for arm in arms_of(study):
         grid = compared_grid(state, arm=arm, varying=varying)
         for (values, (dataset, target)), cell in grid.cells.items():
-            shown = (shown_value(value) for value in values)
-            settings = dict(zip(study.compare, shown, strict=True))
+            settings = dict(zip(study.compare, map(_setting, values), strict=True))
             yield {"dataset": dataset, "target": target, **settings, "arm": arm, **_figures(cell)}
+
+
+def _setting(value: Any) -> Any:
+    """Return a compared value: numbers as they are, others as the text that a user would type."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number else shown_value(value)
 
 
 def _figures(cell: StudyCell) -> dict[str, Any]:
@@ -228,6 +242,42 @@ def _figures(cell: StudyCell) -> dict[str, Any]:
     for quantity in known.values():
         figures |= _columns(quantity.key, cell.estimate(quantity))
     return figures | _columns("worst_domain_accuracy", worst) | {"worst_domain": domain}
+
+
+def result_records(results: Sequence[Outcome], design: Design) -> list[Record]:
+    """Return a record for each run and arm of a study, all with the same keys."""
+    rows = [_result(each, design) for each in results]
+    columns: Record = dict.fromkeys(name for row in rows for name in row)
+    columns |= dict.fromkeys(f"domains.{name}" for each in results for name in each.domains)
+    return [
+        columns | row | {f"domains.{name}": value for name, value in each.domains.items()}
+        for row, each in zip(rows, results, strict=True)
+    ]
+
+
+def _result(result: Outcome, design: Design) -> Record:
+    seed, trial_seed = result.seed
+    return {
+        "run": result.run_id,
+        "dataset": result.dataset,
+        "target": result.target,
+        "held_out_source": result.held_out_source,
+        **dict(result.setting.values),
+        **dict(zip(design.chosen, result.cell, strict=True)),
+        "arm": result.setting.arm or "own",
+        "seed": seed,
+        "trial_seed": trial_seed,
+        "steps": result.steps,
+        "selected_step": result.selected_step,
+        "select_on": result.selected_on,
+        "id_accuracy": result.id_accuracy,
+        "ood_accuracy": result.ood_accuracy,
+        "last_step": result.last and result.last.step,
+        "last_id_accuracy": result.last and result.last.id_accuracy,
+        "last_ood_accuracy": result.last and result.last.ood_accuracy,
+        "last_target_out_accuracy": result.last and result.last.target_out_accuracy,
+        **measures_record(result.measures),
+    }
 
 
 def _columns(name: str, found: Estimate | None) -> dict[str, float | None]:

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any, Final, NamedTuple
 
 from engine.protocol import FIELDS, NOT_RESULT, fields_with
-from vld_tui.control.records import measures_record, quoting_of
+from vld_tui.control.records import result_records, write_records
 from vld_tui.report.accuracy import by_target, centres, measure_tables
 from vld_tui.report.choices import choice_tables
 from vld_tui.report.differences import differences
@@ -275,17 +275,8 @@ def report_record(report: Report) -> dict[str, Any]:
 
 def results_csv(report: Report) -> str:
     """Write every result of the report as CSV, with a column per domain."""
-    rows = [_row(each, report.design) for each in report.results]
-    domains = [f"domains.{name}" for each in report.results for name in each.domains]
-    names = [*dict.fromkeys(name for row in rows for name in row), *domains]
     file = io.StringIO()
-    quoting = quoting_of([*rows, *(dict.fromkeys(domains, "") for _ in rows[:1])])
-    columns = list(dict.fromkeys(names))
-    writer = csv.DictWriter(file, columns, lineterminator="\n", quoting=quoting)
-    writer.writeheader()
-    for row, each in zip(rows, report.results, strict=True):
-        named = {f"domains.{name}": accuracy for name, accuracy in each.domains.items()}
-        writer.writerow(row | named)
+    write_records(result_records(report.results, report.design), file)
     return file.getvalue()
 
 
@@ -300,28 +291,3 @@ def ways_csv(report: Report) -> str:
                 curve_columns = (way.run_id, way.dataset, way.target, curve.arm, curve.domain)
                 writer.writerow([*curve_columns, share, accuracy, way.starts_at or "run"])
     return file.getvalue()
-
-
-def _row(result: Outcome, design: Design) -> dict[str, Any]:
-    seed, trial_seed = result.seed
-    return {
-        "run": result.run_id,
-        "dataset": result.dataset,
-        "target": result.target,
-        "held_out_source": result.held_out_source,
-        **dict(result.setting.values),
-        **dict(zip(design.chosen, result.cell, strict=True)),
-        "arm": result.setting.arm or "own",
-        "seed": seed,
-        "trial_seed": trial_seed,
-        "steps": result.steps,
-        "selected_step": result.selected_step,
-        "select_on": result.selected_on,
-        "id_accuracy": result.id_accuracy,
-        "ood_accuracy": result.ood_accuracy,
-        "last_step": result.last and result.last.step,
-        "last_id_accuracy": result.last and result.last.id_accuracy,
-        "last_ood_accuracy": result.last and result.last.ood_accuracy,
-        "last_target_out_accuracy": result.last and result.last.target_out_accuracy,
-        **measures_record(result.measures),
-    }

@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from engine.rundir import describe_disk
-from vld_tui.store.errors import DatabaseDamaged, DatabaseLocked, DatabaseUnwritable, StoreError
+from vld_tui.store.errors import (
+    DatabaseDamaged,
+    DatabaseLocked,
+    DatabaseTooLarge,
+    DatabaseUnwritable,
+    StoreError,
+)
 
 MIGRATIONS: Final = (
     "m001_runs", "m002_kept_runs", "m003_queue", "m004_series", "m005_best_first", "m006_arms",
@@ -39,6 +45,8 @@ version of this program may accept them."""
 _NEEDED_TABLE: Final = "_sqlite_migrations"
 
 Parameters = Sequence[Any] | Mapping[str, Any]
+Stamp = tuple[int, int, int] | None
+"""Inode, size and modification time (ns) of a file, or None if missing."""
 Row = tuple[Any, ...]
 Answer = TypeVar("Answer")
 _Value = TypeVar("_Value")
@@ -63,6 +71,7 @@ class Database:
         self.is_copy = is_copy
         """Whether it is in memory, so that writes are lost."""
         self._file = _file_number(path)
+        self._stamp: Stamp = None
         self._use(connection)
 
     def _use(self, connection: sqlite3.Connection) -> None:
@@ -129,6 +138,39 @@ class Database:
         return cls(path, connection, is_read_only=True, problem=problem)
 
     @classmethod
+    def open_untouched(cls, path: Path) -> Database:
+        """Open an existing database without creating or changing a file; one of an older schema is
+        upgraded in memory.
+
+        Another program may write to the file while it is read: see :attr:`is_overwritten`.
+
+        Raises:
+            StoreError: when it is damaged, of a newer program's schema, or too large to be copied.
+        """
+        stamp = None if _has_index(path) else _stamp(path)
+        is_copy = False
+        with _readable_errors(path):
+            connection = connect_to_read(path, is_untouched=True)
+        try:
+            with _readable_errors(path):
+                if _is_behind(connection, path):
+                    copy = _copied(connection, path)
+                    connection.close()
+                    connection, is_copy = copy, True
+                    _migrate(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        database = cls(path, connection, is_read_only=not is_copy, is_copy=is_copy)
+        database._stamp = stamp
+        return database
+
+    @property
+    def is_overwritten(self) -> bool:
+        """Return whether what was read from a database opened untouched may be inconsistent."""
+        return self._stamp is not None and _stamp(self.path) != self._stamp
+
+    @classmethod
     def in_memory(cls, path: Path) -> Database:
         """Return an empty database in memory instead of the one at ``path``."""
         connection = sqlite3.connect(":memory:", isolation_level=None)
@@ -142,12 +184,8 @@ class Database:
         Raises:
             StoreError: when the file cannot be read, or is too large to be copied.
         """
-        if self.path.stat().st_size > MOST_COPIED_BYTES:
-            raise StoreError(f"{self.path} is too large to copy into memory.")
-        connection = sqlite3.connect(":memory:", isolation_level=None)
         with _readable_errors(self.path):
-            self._connection.backup(connection)
-            connection.execute("PRAGMA foreign_keys = ON")
+            connection = _copied(self._connection, self.path)
         self._connection.close()
         self.is_read_only, self.is_copy, self.problem = False, True, None
         self._use(connection)
@@ -285,31 +323,53 @@ def in_parts(values: Sequence[_Value]) -> Iterator[tuple[str, Sequence[_Value]]]
         yield ", ".join("?" * len(part)), part
 
 
-def connect_to_read(path: Path) -> sqlite3.Connection:
-    """Connect to a database that cannot be written.
+def _copied(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    """Return a connection to a copy of a database in memory.
+
+    Raises:
+        DatabaseTooLarge: when it is larger than :data:`MOST_COPIED_BYTES`.
+    """
+    if path.stat().st_size > MOST_COPIED_BYTES:
+        raise DatabaseTooLarge(f"{path} is too large to copy into memory.")
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    connection.backup(copy)
+    copy.execute("PRAGMA foreign_keys = ON")
+    return copy
+
+
+def connect_to_read(path: Path, *, is_untouched: bool = False) -> sqlite3.Connection:
+    """Connect to a database that cannot be written, or must not be touched.
 
     SQLite reads a database with a write-ahead log there only if the log's files exist; otherwise it
-    must be opened as immutable. A database whose log has changes is read into memory.
+    must be opened as immutable. A database whose log has changes is read into memory. Where SQLite
+    could create the log's files, it does so, unless the database ``is_untouched``.
     """
     place = f"{path.absolute().as_uri()}?mode=ro"
-    connection: sqlite3.Connection | None = None
-    try:
-        connection = sqlite3.connect(place, uri=True, isolation_level=None)
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
-        if connection is not None:
-            connection.close()
-        log = path.with_name(f"{path.name}-wal")
-        if log.exists() and log.stat().st_size:
-            with contextlib.suppress(OSError, sqlite3.Error):
-                return _read_elsewhere(path, log)
-            raise StoreError(
-                f"{path} was in use when it was copied or made read-only: its latest changes are "
-                f"in {log.name}, which cannot be read without write access. Copy the home to a "
-                "writable disk."
-            ) from None
-        return sqlite3.connect(f"{place}&immutable=1", uri=True, isolation_level=None)
-    return connection
+    if not is_untouched or _has_index(path):
+        connection: sqlite3.Connection | None = None
+        try:
+            connection = sqlite3.connect(place, uri=True, isolation_level=None)
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            if connection is not None:
+                connection.close()
+        else:
+            return connection
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        with contextlib.suppress(OSError, sqlite3.Error):
+            return _read_elsewhere(path, log)
+        raise StoreError(
+            f"{path} was in use when it was copied or made read-only: its latest changes are "
+            f"in {log.name}, which cannot be read without write access. Copy the home to a "
+            "writable disk."
+        )
+    return sqlite3.connect(f"{place}&immutable=1", uri=True, isolation_level=None)
+
+
+def _has_index(path: Path) -> bool:
+    """Return whether the index of the write-ahead log exists, as while a program has it open."""
+    return path.with_name(f"{path.name}-shm").exists()
 
 
 def _read_elsewhere(path: Path, log: Path) -> sqlite3.Connection:
@@ -345,6 +405,14 @@ def _file_number(path: Path) -> int | None:
         return path.stat().st_ino
     except OSError:
         return None
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def schema_version(connection: sqlite3.Connection) -> int:

@@ -21,6 +21,10 @@ class DatabaseLocked(StoreError):  # noqa: N818 - reads as the fact it states
     """Another program has kept the database locked."""
 
 
+class DatabaseTooLarge(StoreError):  # noqa: N818 - reads as the fact it states
+    """The database is too large to be copied into memory."""
+
+
 class SeriesDamaged(StoreError):  # noqa: N818 - reads as the fact it states
     """A run's stored metrics cannot be unpacked."""
 

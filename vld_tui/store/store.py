@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self, TypeVar
 
 from vld_tui.home import Home, make_database_folder
 from vld_tui.store.checkpoints import Checkpoints, checkpoint_files, size_of
 from vld_tui.store.database import MIGRATIONS, Database
-from vld_tui.store.errors import StoreError
+from vld_tui.store.errors import DatabaseLocked, DatabaseTooLarge, StoreError
 from vld_tui.store.folders import Folders, open_or_set_aside
 from vld_tui.store.groups import Groups
 from vld_tui.store.ingest import LiveRuns
 from vld_tui.store.jobs import Jobs
 from vld_tui.store.labels import Labels
-from vld_tui.store.lookup import folders_meant
+from vld_tui.store.lookup import folders_meant, run_ids
 from vld_tui.store.queue import Queue
 from vld_tui.store.runs import Runs
 from vld_tui.store.series import STEP_BYTES, Series
 from vld_tui.store.settings import Settings
 from vld_tui.store.trash import Trash
+
+Answer = TypeVar("Answer")
+_ATTEMPTS: Final = 10
 
 
 class Store:
@@ -73,6 +76,47 @@ class Store:
         if is_new:
             store.folders.look_for_others()
         return store
+
+    @classmethod
+    def open_untouched(cls, home: Home) -> Self:
+        """Open the history as it is now without creating or changing a file.
+
+        Runs that should have a process are read from their folders into a copy in memory, and so
+        are all runs of a home without a database.
+
+        Raises:
+            StoreError: when it is damaged, or written by a newer version.
+        """
+        if not home.database.is_file():
+            store = cls.without_history(home)
+            store.folders.take_in(sorted(run_ids(home)))
+            return store
+        store = cls(home, Database.open_untouched(home.database))
+        try:
+            is_shared = home.database.parent != home.path
+            if is_shared or any(store.runs.count_statuses().values()):
+                store.catch_up()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def catch_up(self) -> None:
+        """Read what is new in the run folders, without writing to a read-only database.
+
+        If that is too large to be copied into memory, its ``problem`` states so.
+
+        Raises:
+            StoreError: when it cannot be read.
+        """
+        if self.database.is_read_only:
+            try:
+                self.live.work_on_copy()
+            except DatabaseTooLarge as error:
+                self.database.problem = str(error)
+                return
+        self.live.refresh()
+        self.folders.look_for_others()
 
     @classmethod
     def without_history(cls, home: Home) -> Self:
@@ -155,3 +199,24 @@ class Store:
             "checkpoint_bytes": saved,
             "free_bytes": shutil.disk_usage(self.home.path).free,
         }
+
+
+def read_untouched(home: Home, question: Callable[[Store], Answer]) -> Answer:
+    """Return what ``question`` finds in a history, without creating or changing a file.
+
+    It is asked again if another program has written to the database in the meantime.
+
+    Raises:
+        StoreError: when the history cannot be read.
+    """
+    for _ in range(_ATTEMPTS):
+        with Store.open_untouched(home) as store:
+            try:
+                answer = question(store)
+            except StoreError:
+                if not store.database.is_overwritten:
+                    raise
+            else:
+                if not store.database.is_overwritten:
+                    return answer
+    raise DatabaseLocked(f"{home.database} is being written by another program. Try again.")

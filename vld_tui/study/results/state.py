@@ -95,6 +95,16 @@ class _Known:
     cost: StudyCost | None = None
 
 
+def read_state(store: Store, study: Study) -> StudyState:
+    """Return the state of a study, without a forecast.
+
+    Raises:
+        StoreError: when history cannot be read.
+    """
+    standing = standing_of(store, study)
+    return StudyState(study.name, standing, _outcomes(store, standing))
+
+
 class StudyReader:
     """The saved studies of a home, and their standings."""
 
@@ -149,11 +159,10 @@ class StudyReader:
         standing = self._standing(store, name)
         if isinstance(standing, str):
             return StudyState(name, problem=standing)
-        arms = store.series.arms([run.run_id for run in standing.finished])
         return StudyState(
             name,
             standing,
-            outcomes_so_far(standing, arms),
+            _outcomes(store, standing),
             self._time_left(store, name, standing),
             is_on_cluster=goes_to_cluster(self._home, standing.study.name),
         )
@@ -189,6 +198,11 @@ class StudyReader:
             known.cost, known.left = cost_of(store, left, counts), left
         left_s = seconds_left(standing.live, known.cost, devices)
         return TimeLeft(left_s, known.cost.unknown)
+
+
+def _outcomes(store: Store, standing: Standing) -> tuple[Outcome, ...]:
+    arms = store.series.arms([run.run_id for run in standing.finished])
+    return outcomes_so_far(standing, arms)
 
 
 def _file_state(path: Path) -> object:
