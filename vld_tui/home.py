@@ -91,6 +91,16 @@ class Home:
         return self.path / "supervisor.log"
 
     @property
+    def notifier_lock(self) -> Path:
+        """Return the lock file of the process that sends notifications, one per database."""
+        return self.database.with_name("notifier.lock")
+
+    @property
+    def notifier_log(self) -> Path:
+        """Return the log of the process that sends notifications."""
+        return self.path / "notifier.log"
+
+    @property
     def error_log(self) -> Path:
         """Return the dashboard's error log."""
         return self.path / "dashboard.log"

@@ -174,6 +174,14 @@ def complete_profiles(home: Home, _ctx: typer.Context, _incomplete: str) -> Iter
     yield from profile_names(home)
 
 
+@completer
+def complete_settings(_home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
+    """Complete the settings of the home."""
+    from vld_tui.config import SETTINGS
+
+    yield from ((name, info.help) for name, info in SETTINGS.items())
+
+
 def complete_words(*words: str) -> Completer:
     """Return a completer of fixed words, also after a comma."""
 
@@ -197,6 +205,7 @@ COMPLETERS: Final[dict[str, Completer]] = {
     "sort": complete_sort,
     "studies": complete_studies,
     "profiles": complete_profiles,
+    "settings": complete_settings,
     "data sets": complete_datasets,
     "domains": complete_targets,
     "networks": complete_models,

@@ -28,11 +28,12 @@ from vld_tui.cli.output import (
 )
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.cli.sweep.launched import StudyView, study_record, tell_results
+from vld_tui.config import QueueConfig
 from vld_tui.control.queue import work_on_queue
 from vld_tui.control.stop import stop_study
 from vld_tui.control.study import launch
 from vld_tui.home import Home
-from vld_tui.launch.queue import SLOTS_SETTING, find_gpus, is_supervised
+from vld_tui.launch.queue import find_gpus, is_supervised
 from vld_tui.runs.progress import Progress as RunProgress
 from vld_tui.runs.run import Run
 from vld_tui.runs.run_folder import EventFollower
@@ -135,7 +136,7 @@ def _finish(store: Store, study: Study, text: StudyText) -> tuple[Standing, bool
 
 def _slots(store: Store) -> int | None:
     """Return how many runs of one thread to run at once; None: as the queue is set."""
-    is_set = store.settings.get(SLOTS_SETTING, int, 0) or store.queue.runs() or find_gpus()
+    is_set = store.settings.section(QueueConfig).slots or store.queue.runs() or find_gpus()
     if is_set:
         return None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -14,17 +14,22 @@ from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import this_home
 from vld_tui.home import Home, HomeError
 from vld_tui.launch.local import LaunchError, ask_engine
+from vld_tui.launch.notify.process import why_unsendable
 from vld_tui.launch.slurm import commands
 from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.jobs import require_submitit
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 from vld_tui.views.inventory import Check, check_lines
+from vld_tui.views.notifications import failure_lines
 from vld_tui.words.numbers import plural, size
 
 LEAST_FREE_BYTES: Final = 2**30
 """Free disk space that a run with its caches and checkpoints may need."""
 _CLUSTER: Final = "slurm"
+_NOTIFICATIONS: Final = "notifications"
+_OPTIONAL: Final = (_CLUSTER, _NOTIFICATIONS)
+"""Checks that may fail while runs still work."""
 _LIBRARIES: Final = ("msgspec", "rich", "sqlite-utils", "typer")
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -42,14 +47,14 @@ def doctor(ctx: typer.Context, as_json: JsonOption = False) -> None:
     else:
         found, health = _home_checks(home)
         checks += found
-    is_healthy = all(check.is_ok for check in checks)
+    is_healthy = all(check.is_ok for check in checks if check.subject not in _OPTIONAL)
     checks.append(_cluster_check())  # an unreachable cluster is not a failure
     if as_json:
         print_json(
             {"healthy": is_healthy, "checks": checks, "machine": machine, "database": health}
         )
     else:
-        for line in check_lines(checks, optional=[_CLUSTER]):
+        for line in check_lines(checks, optional=_OPTIONAL):
             say(line)
     if not is_healthy:
         raise typer.Exit(FAILED_EXIT)
@@ -98,6 +103,7 @@ def _home_checks(home: Home) -> tuple[list[Check], dict[str, Any] | None]:
     try:
         with Store.open(home) as store:
             health = store.health()
+            notified = _notification_check(store)
     except StoreError as error:
         return [*checks, Check("database", False, str(error))], None
     free = health["free_bytes"]
@@ -121,4 +127,17 @@ def _home_checks(home: Home) -> tuple[list[Check], dict[str, Any] | None]:
             f"trash, {size(health['checkpoint_bytes'])} of checkpoints",
         )
     )
+    checks.append(notified)
     return checks, health
+
+
+def _notification_check(store: Store) -> Check:
+    config, failure = store.notifications.config, store.notifications.last_failure()
+    if not config.is_on:
+        return Check(_NOTIFICATIONS, True, "off; vld config set notify.command turns them on")
+    if (problem := why_unsendable(config)) is not None:
+        return Check(_NOTIFICATIONS, False, problem)
+    if failure is not None:
+        return Check(_NOTIFICATIONS, False, " ".join(failure_lines([failure])))
+    to = " and ".join(name for name in ("command", "webhook") if getattr(config, name))
+    return Check(_NOTIFICATIONS, True, f"{to}, on {', '.join(config.on)}")

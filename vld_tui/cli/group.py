@@ -57,6 +57,9 @@ COMMANDS: Final = {
     "sync": CommandInfo("History", "Copy runs from another home (without checkpoints)."),
     "models": CommandInfo("Environment", "List networks and where their weights come from."),
     "data": CommandInfo("Environment", "Manage data sets: list, add, check, download."),
+    "config": CommandInfo(
+        "Environment", "Show and change settings: notifications, queue, dashboard."
+    ),
     "doctor": CommandInfo("Environment", "Check this machine and this installation."),
 }
 """Every command, in the order of the help."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import typer
 
-from vld_tui.cli.output import home_option, on_one_line, say
+from vld_tui.cli.output import home_option, on_one_line, say, with_home
 from vld_tui.home import Home, find_named_home, look_at_home, open_home
+from vld_tui.launch.notify.process import call_notifier
 from vld_tui.store.errors import (
     DatabaseDamaged,
     DatabaseLocked,
@@ -15,6 +16,7 @@ from vld_tui.store.errors import (
     StoreError,
 )
 from vld_tui.store.store import Store
+from vld_tui.views.notifications import failure_lines
 
 
 def this_home(ctx: typer.Context, *, to_look: bool = False) -> Home:
@@ -57,6 +59,7 @@ def refresh(store: Store) -> None:
         StoreError: when the history cannot be updated.
     """
     store.live.refresh()
+    look_after_notifications(store)
     if not store.jobs.open() and not store.home.jobs.is_dir():
         return
     from vld_tui.launch.slurm.jobs import look_at_jobs  # only with a cluster
@@ -64,6 +67,18 @@ def refresh(store: Store) -> None:
     problem = look_at_jobs(store)
     if problem is not None:
         say(f"could not refresh job states: {on_one_line(problem)}", to_stderr=True)
+
+
+def look_after_notifications(store: Store) -> None:
+    """Have due notifications sent, and report those that could not be, once each.
+
+    Raises:
+        StoreError: when the history cannot be read.
+    """
+    if (problem := call_notifier(store)) is not None:
+        say(problem, to_stderr=True)
+    for line in failure_lines(store.notifications.take_failures()):
+        say(with_home(line), to_stderr=True)
 
 
 def refresh_or_say(store: Store, *, with_jobs: bool = True) -> None:
@@ -78,7 +93,11 @@ def refresh_or_say(store: Store, *, with_jobs: bool = True) -> None:
     problem: StoreError | None = None
     try:
         if not store.database.is_read_only:
-            refresh(store) if with_jobs else store.live.refresh()
+            if with_jobs:
+                refresh(store)
+            else:
+                store.live.refresh()
+                look_after_notifications(store)
             return
         if store.database.problem is not None:
             problem = StoreError(store.database.problem)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vld_tui.config import QueueConfig
 from vld_tui.launch.local import refuse_copy
 from vld_tui.launch.queue import is_supervised, queue_settings, start_supervisor
 from vld_tui.launch.slurm import commands
@@ -70,8 +71,7 @@ def set_slots(store: Store, count: int | None = None, gpus: str | None = None) -
         SlotsError: see :func:`vld_tui.launch.queue.queue_settings`.
         StoreError: when it cannot be saved.
     """
-    for name, value in queue_settings(count, gpus).items():
-        store.settings.put(name, value)
+    store.settings.set_in_section(QueueConfig, queue_settings(count, gpus))
 
 
 def work_on_queue(store: Store, slots: int | None = None) -> QueueWork:

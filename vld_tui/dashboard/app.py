@@ -46,8 +46,10 @@ from vld_tui.home import Home
 from vld_tui.runs.machine import MachineLoad
 from vld_tui.runs.run import Run
 from vld_tui.store.errors import StoreError
+from vld_tui.store.notifications import SendFailure
 from vld_tui.store.store import Store
 from vld_tui.study.planner import LocalPlanner, Planner
+from vld_tui.views.notifications import failure_lines
 from vld_tui.words.text import plain_text
 
 AGEING_S: Final = 10.0
@@ -335,6 +337,11 @@ class Dashboard(Guarded, App[None]):
             self._driver.write("".join(told))
             self._driver.flush()
 
+    def _show_unsent(self, unsent: Sequence[SendFailure]) -> None:
+        """Report notifications that could not be sent."""
+        for line in failure_lines(unsent):
+            self.notify(line, severity="warning", markup=False, timeout=15)
+
     def _show_load(self, load: MachineLoad) -> None:
         if self.screen is self.home:
             self.home.show_load(load)
@@ -358,6 +365,8 @@ class Dashboard(Guarded, App[None]):
         snapshot, on = self._source.take(self._interest), self.screen
         if snapshot.ended and not worker.is_cancelled:  # a later snapshot may replace this one
             self.call_from_thread(self._notify_of_ends, snapshot.ended)
+        if snapshot.unsent and not worker.is_cancelled:
+            self.call_from_thread(self._show_unsent, snapshot.unsent)
         now = time.monotonic()
         shown, shown_on, shown_at = self._shown
         is_new = snapshot is not shown or on is not shown_on or now > shown_at + AGEING_S

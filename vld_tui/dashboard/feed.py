@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from engine.protocol.selection import selection_key
 from engine.rundir import RunDir
 from vld_tui.home import Home
+from vld_tui.launch.notify.process import call_notifier
 from vld_tui.launch.queue import Slot, slots_of
 from vld_tui.runs.metrics import Attempt, CheckpointInfo
 from vld_tui.runs.progress import Progress
@@ -28,6 +29,7 @@ from vld_tui.runs.run import (
 )
 from vld_tui.runs.run_folder import FolderContents, FolderReader, read_log
 from vld_tui.store.errors import DatabaseDamaged, SeriesDamaged, StoreError
+from vld_tui.store.notifications import SendFailure
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.study.results.groups import distinctions
@@ -119,8 +121,9 @@ class Snapshot:
     """The history of interest at one moment; ``problem``: why it is out of date.
 
     ``count`` is the number of rows, ``runs`` the number of matching runs, ``unmatched`` why
-    none match; ``ended`` are the runs that have ended since the previous snapshot. ``points``
-    are those of the ID–OOD plane, which leaves out ``without_ood`` runs.
+    none match; ``ended`` are the runs that have ended since the previous snapshot, ``unsent`` the
+    notifications that have failed since. ``points`` are those of the ID–OOD plane, which leaves out
+    ``without_ood`` runs.
     """
 
     interest: Interest = field(default_factory=Interest)
@@ -137,6 +140,7 @@ class Snapshot:
     is_read_only: bool = False
     problem: str | None = None
     ended: tuple[Run, ...] = ()
+    unsent: tuple[SendFailure, ...] = ()
     other: OtherRun | None = None
     studies: tuple[StudyProgress, ...] | None = None
     study: StudyState | None = None
@@ -174,7 +178,11 @@ class HistorySource:
         except StoreError as error:
             self.close()  # the next one may be another file
             return replace(
-                self._last, interest=interest, ended=(), problem=str(error).splitlines()[0]
+                self._last,
+                interest=interest,
+                ended=(),
+                unsent=(),
+                problem=str(error).splitlines()[0],
             )
         return self._last
 
@@ -195,7 +203,12 @@ class HistorySource:
         if self._store is None:
             self._store = Store.open(self._home)
         store = self._store
-        problem = _refresh(store) or self._problem_with_jobs(store) or _unread(store)
+        problem = (
+            _refresh(store)
+            or self._problem_with_jobs(store)
+            or _unread(store)
+            or call_notifier(store)
+        )
         watched = tuple(self._watch(store, interest))  # reads run folders: the history may change
         now = replace(
             self._list(store, interest),
@@ -208,6 +221,7 @@ class HistorySource:
             studies=self._reader.list(store) if interest.studies else None,
             study=self._reader.open(store, interest.study) if interest.study else None,
             ended=self._read_ended(store),
+            unsent=tuple(store.notifications.take_failures()),
         )
         return self._last if now == self._last else now
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final, get_args
 
+from vld_tui.config import BellKind
 from vld_tui.words.text import plain_text, shorten
 
-Notice = Literal["off", "bell", "desktop"]
-NOTICES: Final[tuple[Notice, ...]] = ("off", "bell", "desktop")
+NOTICES: Final[tuple[BellKind, ...]] = get_args(BellKind)
 
 TITLE: Final = "vld-tui"
 BELL: Final = "\a"
@@ -18,7 +18,7 @@ SHOWS_TITLES: Final = ("contour", "foot", "ghostty", "kitty", "konsole", "rxvt",
 """Terminals that support OSC 777, which has a title; most of them support OSC 9 as well."""
 
 
-def notice_for(run_name: str, status: str, kind: Notice, *, terminal: str = "") -> str:
+def notice_for(run_name: str, status: str, kind: BellKind, *, terminal: str = "") -> str:
     """Return the escape sequence that reports a run's end; empty for no notification.
 
     A desktop notification is sent as OSC 9 (iTerm2) and OSC 777 (rxvt), since a terminal ignores

@@ -18,12 +18,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.protocol import RunSpec, UserError
 from engine.rundir import RunDir, plain_file
 from engine.rundir.life import is_alive, last_lines
 from engine.rundir.lock import held, is_held
+from vld_tui.config import MOST_SLOTS, QueueConfig
 from vld_tui.home import Home
 from vld_tui.launch.local import (
     EXIT_PATIENCE_S,
@@ -32,6 +33,7 @@ from vld_tui.launch.local import (
     engine_environment,
     wait_and_record,
 )
+from vld_tui.launch.notify.process import call_notifier
 from vld_tui.runs.run import Run
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
@@ -40,10 +42,7 @@ if TYPE_CHECKING:
     from vld_tui.launch.fork_server import ForkServer
 
 VISIBLE_GPUS: Final = "CUDA_VISIBLE_DEVICES"
-SLOTS_SETTING: Final = "queue_slots"
-GPUS_SETTING: Final = "queue_gpus"
 ALL_GPUS: Final = "all"
-MOST_SLOTS: Final = 64
 Slot = str | None
 """Room for one run: its GPU, as in ``CUDA_VISIBLE_DEVICES``, or None."""
 POLL_S: Final = 1.0
@@ -82,13 +81,13 @@ def slots_of(store: Store, count: int | None = None) -> tuple[Slot, ...]:
     Raises:
         StoreError: when the settings cannot be read.
     """
-    gpus = find_gpus()
-    chosen = [gpu for gpu in store.settings.get(GPUS_SETTING, tuple[str, ...], ()) if gpu in gpus]
-    wanted = count or store.settings.get(SLOTS_SETTING, int, 0) or None
+    gpus, config = find_gpus(), store.settings.section(QueueConfig)
+    chosen = [gpu for gpu in config.gpus if gpu in gpus]
+    wanted = count or config.slots or None
     return make_slots(wanted, chosen or gpus)
 
 
-def queue_settings(count: int | None, gpus: str | None) -> dict[str, object]:
+def queue_settings(count: int | None, gpus: str | None) -> dict[str, Any]:
     """Return the settings of a queue with so many slots on some GPUs.
 
     Args:
@@ -98,13 +97,13 @@ def queue_settings(count: int | None, gpus: str | None) -> dict[str, object]:
     Raises:
         SlotsError: for too many slots, or a GPU that this machine does not have.
     """
-    settings: dict[str, object] = {}
+    settings: dict[str, Any] = {}
     if count is not None:
         if not 0 <= count <= MOST_SLOTS:
             raise SlotsError(f"The number of slots is {count}, but must be from 0 to {MOST_SLOTS}.")
-        settings[SLOTS_SETTING] = count
+        settings["slots"] = count
     if gpus is not None:
-        settings[GPUS_SETTING] = read_gpus(gpus)
+        settings["gpus"] = read_gpus(gpus)
     return settings
 
 
@@ -186,6 +185,7 @@ class Supervisor:
         self._launch = start
         self._warm_up = warm_up
         self._started: set[str] = set()
+        self._problem: str | None = None
         self._has_ended = threading.Event()
 
     def work(self) -> None:
@@ -201,6 +201,9 @@ class Supervisor:
             if self._several_are_due():
                 self._warm_up()  # takes seconds, at first
             left = self._start_some(self._store.queue.due())
+            if (problem := call_notifier(self._store)) not in (None, self._problem):
+                _say(problem)
+            self._problem = problem
         except StoreError as error:  # such as a locked database: retry
             _say(str(error))
             return True

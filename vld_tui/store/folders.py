@@ -78,6 +78,8 @@ class Folders:
 
     def rebuild(self) -> RebuildReport:
         """Rebuild the history from the run folders; damaged ones are reported."""
+        with contextlib.suppress(StoreError):  # ends that nothing has seen yet are recorded first
+            self._live.refresh()
         report = rebuild(self._database, self._home)
         self._settings.put(_UNREAD, False)
         self._live.refresh()

@@ -38,6 +38,7 @@ from vld_tui.store.errors import (
     is_trashed,
 )
 from vld_tui.store.lookup import Found, find_by_id
+from vld_tui.store.notifications import save_news
 from vld_tui.store.record import EventRecorder, in_sequence
 from vld_tui.store.rows import read_run, read_runs
 
@@ -81,6 +82,14 @@ class LiveRuns:
         live = "SELECT key FROM runs INDEXED BY live_runs WHERE status IN ('starting', 'running')"
         where = f"key IN ({live}) AND trashed_at IS NULL"
         return read_runs(self._database, where, order="launched_at")
+
+    def are_any(self) -> bool:
+        """Return whether any run should have a process."""
+        live = (
+            "SELECT 1 FROM runs INDEXED BY live_runs "
+            "WHERE status IN ('starting', 'running') AND trashed_at IS NULL LIMIT 1"
+        )
+        return self._database.row(live) is not None
 
     def refresh(self) -> None:
         """Read new events of runs that should have a process, or unexpectedly have one, and detect
@@ -174,7 +183,7 @@ def refresh_run(database: Database, key: int, run_dir: RunDir) -> None:
                 return
             has_died = bool(death and current.launched_at == seen.launched_at)
             state, is_last = _catch_up(connection, key, current, run_dir, has_died=has_died)
-            save_state(connection, key, state)
+            save_news(connection, key, state)
 
 
 def read_whole(connection: sqlite3.Connection, key: int, run_dir: RunDir, state: RunState) -> None:
@@ -243,7 +252,7 @@ def _mark_relaunched(database: Database, key: int, run_dir: RunDir, gpu: str | N
             state.past_process = _identity(process) if process and is_past else None
             state.status, state.launched_at = "starting", time.time()
             state.error = state.exit_code = None
-        save_state(connection, key, state)
+        save_news(connection, key, state)
         connection.execute(
             "UPDATE runs SET queue_position = NULL, queue_held = 0, gpu = ? WHERE key = ?",
             [gpu, key],

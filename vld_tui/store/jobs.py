@@ -18,6 +18,7 @@ from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError
 from vld_tui.store.ingest import refresh_run
 from vld_tui.store.lookup import find_by_id
+from vld_tui.store.notifications import note_end
 from vld_tui.store.rows import read_runs
 from vld_tui.store.side_by_side import side_by_side
 
@@ -151,6 +152,8 @@ class Jobs:
                     int(job.is_held), int(not job.is_over or status in LIVE), known.key,
                 ],
             )  # fmt: skip
+            if status != row[0]:
+                note_end(connection, known.key)
 
 
 def read_job(connection: sqlite3.Connection, key: int, run_dir: RunDir) -> None:

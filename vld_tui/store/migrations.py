@@ -14,6 +14,7 @@ import math
 import sqlite3
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -147,6 +148,22 @@ _ARMS: Final = """
         domains TEXT NOT NULL,         -- JSON: accuracy by domain
         PRIMARY KEY (run, arm)
     ) WITHOUT ROWID
+"""
+_NOTIFICATIONS: Final = """
+    CREATE TABLE notifications (
+        notification INTEGER PRIMARY KEY AUTOINCREMENT,
+        subject TEXT NOT NULL UNIQUE,  -- what happened: it is sent once
+        event TEXT NOT NULL,           -- a word of notify.on
+        run_id TEXT,                   -- of an event of a run
+        study TEXT,                    -- of an event of a study
+        happened_at REAL NOT NULL,
+        status TEXT NOT NULL DEFAULT 'due' CHECK (status IN ('due', 'sent', 'failed', 'dropped')),
+        sender TEXT,                   -- pid, start time and host of the process that sends it
+        tries INTEGER NOT NULL DEFAULT 0,
+        done_at REAL,
+        problem TEXT,
+        is_reported INTEGER NOT NULL DEFAULT 0
+    )
 """
 _INDEXES: Final = (
     "CREATE INDEX runs_by_creation ON runs (created_at)",
@@ -322,6 +339,26 @@ def m016_preset_data(db: Database) -> None:
                 preset.setdefault("dataset", EARLIER_DEFAULT_DATASET)
         changed = msgspec.json.encode(presets).decode()
         db.execute("UPDATE settings SET value = ? WHERE name = 'presets'", [changed])
+
+
+@migrations()
+def m017_notifications(db: Database) -> None:
+    """Add notifications, and make the settings of the queue one section of the configuration."""
+    db.execute(_NOTIFICATIONS)
+    db.execute(
+        "CREATE INDEX due_notifications ON notifications (notification) WHERE status = 'due'"
+    )
+    queue = {}
+    for name, key in (("queue_slots", "slots"), ("queue_gpus", "gpus")):
+        row = db.execute("SELECT value FROM settings WHERE name = ?", [name]).fetchone()
+        if row is None:
+            continue
+        with suppress(DecodeError):  # invalid, so it had no effect
+            queue[key] = msgspec.json.decode(row[0])
+        db.execute("DELETE FROM settings WHERE name = ?", [name])
+    if queue:
+        text = msgspec.json.encode(queue).decode()
+        db.execute("INSERT OR REPLACE INTO settings VALUES ('queue', ?)", [text])
 
 
 def _identified(rows: list[tuple[int, str, str | None]]) -> Iterator[tuple[str, str, str, int]]:

@@ -13,6 +13,7 @@ from vld_tui.store.columns import put_last_in_queue
 from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError, is_trashed
 from vld_tui.store.lookup import find_by_id
+from vld_tui.store.notifications import note_end
 from vld_tui.store.rows import read_run, read_runs
 from vld_tui.store.runs import Runs
 
@@ -115,11 +116,13 @@ class Queue:
         """Record that a queued run could not be started."""
         found = find_by_id(self._database, run_id)
         with self._database.write() as connection:
-            connection.execute(
+            changed = connection.execute(
                 "UPDATE runs SET status = 'failed', error = ?, queue_position = NULL "
                 "WHERE key = ? AND status = 'queued'",
                 [why, found.key],
             )
+            if changed.rowcount:
+                note_end(connection, found.key)
 
     @contextlib.contextmanager
     def _changing(self, run_id: str) -> Iterator[tuple[sqlite3.Connection, int, float]]:

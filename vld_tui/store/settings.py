@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from vld_tui.config import SECTIONS
 from vld_tui.store.database import Database
 
 Value = TypeVar("Value")
+Section = TypeVar("Section", bound=msgspec.Struct)
+_NAMES = {struct: name for name, struct in SECTIONS.items()}
 
 
 class Settings:
@@ -28,6 +31,19 @@ class Settings:
             return msgspec.json.decode(row[0], type=kind)
         except msgspec.DecodeError:
             return default
+
+    def section(self, kind: type[Section]) -> Section:
+        """Return a section of the configuration, with the defaults of what is unset or invalid."""
+        return self.get(_NAMES[kind], kind, kind())
+
+    def set_in_section(self, kind: type[msgspec.Struct], changes: dict[str, Any]) -> None:
+        """Change some settings of a section; None unsets one. The others are kept."""
+
+        def changed(before: dict[str, Any]) -> dict[str, Any]:
+            after = before | changes
+            return {name: value for name, value in after.items() if value is not None}
+
+        self.change(_NAMES[kind], dict[str, Any], {}, changed)
 
     def change(
         self, name: str, kind: type[Value], default: Value, change: Callable[[Value], Value]

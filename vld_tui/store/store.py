@@ -18,6 +18,7 @@ from vld_tui.store.ingest import LiveRuns
 from vld_tui.store.jobs import Jobs
 from vld_tui.store.labels import Labels
 from vld_tui.store.lookup import folders_meant, run_ids
+from vld_tui.store.notifications import Notifications
 from vld_tui.store.queue import Queue
 from vld_tui.store.runs import Runs
 from vld_tui.store.series import STEP_BYTES, Series
@@ -40,6 +41,7 @@ class Store:
         self.home = home
         self.database = database
         self.settings = Settings(database)
+        self.notifications = Notifications(database, self.settings)
         self.live = LiveRuns(database, home)
         self.folders = Folders(database, home, self.settings, self.live)
         self.runs = Runs(database, home, self.folders, self.live)

@@ -11,9 +11,10 @@ from textual.drivers.headless_driver import HeadlessDriver
 from textual.pilot import Pilot
 
 from tests.vld_tui.dashboard.fake_history import FakeSource, make_run, play
+from vld_tui.config import BellKind
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.feed import Interest, Snapshot
-from vld_tui.dashboard.notices import Notice, notice_for, terminal_name
+from vld_tui.dashboard.notices import notice_for, terminal_name
 from vld_tui.dashboard.preferences import Preferences
 
 
@@ -54,7 +55,7 @@ def test_the_terminal_is_named_by_the_environment_also_over_ssh() -> None:
 
 
 @pytest.mark.parametrize("kind", ["off", "bell", "desktop"])
-def test_runs_that_end_are_told(kind: Notice, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_that_end_are_told(kind: BellKind, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     written: list[str] = []
     monkeypatch.setattr(HeadlessDriver, "write", lambda _, data: written.append(data))

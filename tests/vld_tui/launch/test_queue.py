@@ -21,11 +21,11 @@ from engine.rundir import ExitInfo, ProcessInfo, RunDir, write_atomic
 from tests.small_runs import read_events
 from tests.vld_tui.launch.queue_stand_in import start_stand_in
 from tests.waiting import wait_until
+from vld_tui.config import QueueConfig
 from vld_tui.control.queue import set_slots
 from vld_tui.home import Home, open_home
 from vld_tui.launch.local import LaunchError, stop
 from vld_tui.launch.queue import (
-    SLOTS_SETTING,
     Slot,
     SlotsError,
     Supervisor,
@@ -105,7 +105,7 @@ def test_as_many_are_started_as_there_are_slots_and_held_ones_are_passed_over(
 ) -> None:
     names = [add(store, name, model="wait") for name in "abcd"]
     store.queue.hold(names[1])
-    store.settings.put(SLOTS_SETTING, 2)
+    store.settings.set_in_section(QueueConfig, {"slots": 2})
     supervisor = Supervisor(store, start_stand_in)
     assert supervisor.take_turn()
     assert waiting(store) == ["b", "d"]

@@ -12,13 +12,13 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import DataTable, Static
 
+from vld_tui.config import MOST_SLOTS
 from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.feed import QueueState
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import ActionAsked, RunOpened, SnapshotTaken
 from vld_tui.dashboard.widgets.key_bar import KeyBar
-from vld_tui.launch.queue import MOST_SLOTS
 from vld_tui.runs.run import Run
 from vld_tui.views.queue import QUEUE_COLUMNS, job_rows, queue_rows, slots_line
 from vld_tui.words.palette import QUIET_STYLE, status_style

@@ -14,11 +14,12 @@ from textual.keys import key_to_character
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Input, Label, Select, Static
 
+from vld_tui.config import FASTEST_REFRESH_S, SLOWEST_REFRESH_S
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import KeyTable, bind
 from vld_tui.dashboard.messages import PreferencesChanged
 from vld_tui.dashboard.notices import NOTICES
-from vld_tui.dashboard.preferences import FASTEST_REFRESH_S, SLOWEST_REFRESH_S, Preferences
+from vld_tui.dashboard.preferences import Preferences
 from vld_tui.dashboard.widgets.ask import AskLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE

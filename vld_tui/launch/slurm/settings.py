@@ -17,6 +17,7 @@ from engine.rundir import write_atomic
 from engine.rundir.lock import held
 from vld_tui.home import Home
 from vld_tui.launch.slurm.commands import SlurmError, minutes_of
+from vld_tui.words.secrets import is_secret, secret_in
 from vld_tui.words.toml_text import change_toml, read_toml
 
 Words = tuple[str, ...]
@@ -33,17 +34,6 @@ _OURS: Final = frozenset(
 """sbatch options that vld sets itself."""
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(=.*)?")
 _MEMORY: Final = re.compile(r"\d+[KMGT]?")
-_SHORTEST_SECRET: Final = 8
-_SECRET_NAME: Final = re.compile(
-    r"(?i)(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|API_?KEY|KEY|PAT)$"
-)
-_SECRET_VALUE: Final = re.compile(
-    r"\b(?:hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[oprsu]_[A-Za-z0-9]{20,}"
-    r"|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{10,}|A[KS]IA[0-9A-Z]{16}"
-    r"|eyJ[\w-]{10,}\.[\w-]{10,}\.)|://[^\s/@'\":]+:[^\s/@'\"]+@"
-)
-"""Tokens of well-known services, and passwords in addresses."""
-_ASSIGNMENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(\"[^\"]*\"|'[^']*'|[^\s,;]*)")
 DEFAULT_PROFILE: Final = "default"
 PROFILE_SUFFIX: Final = ".toml"
 _PROFILE_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,59}")
@@ -180,15 +170,6 @@ def _in_words(error: str, values: dict[str, Any]) -> str:
     return f"{found[1]} is {values[found[1]]!r}, but must be {SETTINGS[found[1]].allowed}."
 
 
-def is_secret(name: str, value: str) -> bool:
-    """Return whether a variable with this value looks like a secret."""
-    value = value.strip("\"'")
-    is_place = value.startswith(("/", "~", "$"))
-    if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET and not is_place:
-        return True
-    return _SECRET_VALUE.search(value) is not None
-
-
 def refuse_secrets(values: Mapping[str, Any]) -> None:
     """Check that the typed settings contain no secret.
 
@@ -267,10 +248,7 @@ def _secret_in(text: str, *, is_variable: bool) -> str | None:
     if is_variable:
         pair = _secret_pair(text)
         return None if pair is None else pair[0]
-    for name, value in _ASSIGNMENT.findall(text):
-        if is_secret(name, value):
-            return str(name)
-    return "SECRET" if _SECRET_VALUE.search(text) else None
+    return secret_in(text)
 
 
 def profile_names(home: Home) -> list[str]:

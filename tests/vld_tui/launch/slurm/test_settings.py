@@ -11,7 +11,6 @@ from vld_tui.launch.slurm.commands import SlurmError, minutes_of
 from vld_tui.launch.slurm.settings import (
     change_profile,
     export_option,
-    is_secret,
     keep_profile,
     make_settings,
     profile_names,
@@ -20,6 +19,7 @@ from vld_tui.launch.slurm.settings import (
     remove_profile,
     settings_as_values,
 )
+from vld_tui.words.secrets import is_secret
 
 
 @pytest.mark.parametrize(
