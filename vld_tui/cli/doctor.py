@@ -27,7 +27,7 @@ from vld_tui.words.numbers import plural, size
 LEAST_FREE_BYTES: Final = 2**30
 """Free disk space that a run with its caches and checkpoints may need."""
 _CLUSTER: Final = "slurm"
-_NOTIFICATIONS: Final = "notifications"
+_NOTIFICATIONS: Final = "notify"
 _OPTIONAL: Final = (_CLUSTER, _NOTIFICATIONS)
 """Checks that may fail while runs still work."""
 _LIBRARIES: Final = ("msgspec", "rich", "sqlite-utils", "typer")

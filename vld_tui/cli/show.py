@@ -11,7 +11,7 @@ from engine.protocol import PredictionsError
 from engine.protocol.selection import selection_key
 from engine.rundir import RunDir
 from vld_tui.cli.command import Command, JsonOption, RunArgument
-from vld_tui.cli.output import plain_console, print_json
+from vld_tui.cli.output import plain_console, print_json, say, with_home
 from vld_tui.cli.session import open_for_runs, refresh_or_say
 from vld_tui.control.records import run_records
 from vld_tui.runs.progress import Progress
@@ -22,6 +22,7 @@ from vld_tui.store.store import Store
 from vld_tui.views.accuracies import interval_record
 from vld_tui.views.combined import cautions
 from vld_tui.views.detail import run_detail
+from vld_tui.views.notifications import failure_lines
 from vld_tui.views.predictions import class_shares
 
 LONG_LOG_BYTES: Final = 2**23
@@ -55,10 +56,13 @@ def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> N
             cells=console.width,
             job_log=None if job is None else job.log,
         )
+        unsent = store.notifications.failures_of(known.run_id)
         with console.capture() as capture:
             console.print(detail)
     for line in capture.get().splitlines():
         typer.echo(line.rstrip(), color=True)
+    for line in failure_lines(unsent):
+        say(with_home(line))
 
 
 def _progress(store: Store, run: Run, run_dir: RunDir) -> Progress:
@@ -112,6 +116,7 @@ def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict
                 for each in store.checkpoints.left(run.run_id)
             ],
             "timeline": attempts,
+            "unsent_notifications": store.notifications.failures_of(run.run_id),
             "versions": attempts[-1].versions if attempts else {},
             "commit": attempts[-1].commit if attempts else None,
             "paths": {

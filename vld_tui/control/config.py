@@ -9,8 +9,8 @@ from typing import Any, Final
 from engine.protocol import UserError, nearest
 from engine.protocol.fields import FieldInfo
 from vld_tui.config import SECTIONS, SETTINGS
+from vld_tui.launch.notify.address import WebhookError, check_address, variables_in
 from vld_tui.launch.notify.process import call_notifier
-from vld_tui.launch.notify.webhook import WebhookError, check_address, variables_in
 from vld_tui.launch.queue import read_gpus
 from vld_tui.store.store import Store
 from vld_tui.words.secrets import secret_address_in

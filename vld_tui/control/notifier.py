@@ -209,13 +209,15 @@ def _is_ours(store: Store, due: DueNotification) -> bool:
     """Return whether this database sends a notification.
 
     Several machines that share a home have a database each: the first to leave a file in the
-    run's folder sends it.
+    folder of the run, or of the studies, sends it.
     """
-    if due.run_id is None or store.home.database.parent == store.home.path:
+    home = store.home
+    if home.database.parent == home.path:
         return True
-    attempt_and_event = "-".join(due.subject.split()[1:3])
-    claim = store.home.run_dir(due.run_id).path / f".notified-{attempt_and_event}"
-    owner = f"{socket.gethostname()} {store.home.database}"
+    what = "-".join(due.subject.split()[1:3])
+    folder = home.studies if due.run_id is None else home.run_dir(due.run_id).path
+    claim = folder / f".notified-{what}"
+    owner = f"{socket.gethostname()} {home.database}"
     try:
         with open(claim, "x", encoding="utf-8") as file:
             file.write(owner)

@@ -45,6 +45,18 @@ def test_a_sound_installation(vld: Vld, machine: dict[str, Any]) -> None:
     assert "✗" not in result.stdout
 
 
+def test_notifications_that_cannot_be_sent_are_no_failure(
+    vld: Vld, machine: dict[str, Any]
+) -> None:
+    assert "✓ notify     off" in vld("doctor").stdout
+    vld("config", "set", "notify.webhook", "$VLD_MISSING")
+    result = vld("doctor")
+    assert result.exit_code == 0
+    assert "! notify     notifications are waiting: VLD_MISSING" in result.stdout
+    vld("config", "set", "notify.webhook", "https://example.org")
+    assert "✓ notify     webhook, on finished, failed" in vld("doctor").stdout
+
+
 @pytest.mark.parametrize(
     ("found", "told"),
     [({"packaged_weights": []}, "✗ weights"), ({"precisions": {"cpu": []}}, "✗ cpu")],

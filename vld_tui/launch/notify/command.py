@@ -72,7 +72,7 @@ def run_command(
     problem, how = None, ""
     try:
         code = process.wait(timeout_s)
-        reader.join(_KILL_PATIENCE_S)  # a child in the background may keep it open
+        reader.join(_KILL_PATIENCE_S)
         how = f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
     except subprocess.TimeoutExpired:
         _end_with_children(process)
@@ -85,8 +85,11 @@ def run_command(
 
 
 def _drain(output: IO[bytes] | None, end: deque[bytes]) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        while output is not None and (chunk := os.read(output.fileno(), _CHUNK)):
+    """Read to the end: a child in the background may keep it open after the command has exited."""
+    if output is None:
+        return
+    with output, contextlib.suppress(OSError):
+        while chunk := os.read(output.fileno(), _CHUNK):
             end.append(chunk)
 
 

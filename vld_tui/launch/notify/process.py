@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Final
 
@@ -18,8 +19,7 @@ from engine.rundir import plain_file
 from engine.rundir.lock import is_held
 from vld_tui.config import NotifyConfig
 from vld_tui.home import Home
-from vld_tui.launch.local import engine_environment
-from vld_tui.launch.notify.webhook import missing_variables
+from vld_tui.launch.notify.address import missing_variables
 from vld_tui.store.store import Store
 
 NOTIFIER_COMMAND: Final = (sys.executable, "-P", "-m", "vld_tui.control.notifier")
@@ -68,9 +68,11 @@ def is_notifying(home: Home) -> bool:
 
 def _start(home: Home) -> str | None:
     """Start the notifier; return why it cannot be started."""
+    from vld_tui.launch.local import engine_environment  # rarely needed by those who only look
+
     try:
         with open(home.notifier_log, "ab", opener=plain_file) as log:
-            subprocess.Popen(
+            process = subprocess.Popen(
                 [*NOTIFIER_COMMAND, str(home.path.absolute())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -80,4 +82,5 @@ def _start(home: Home) -> str | None:
             )
     except OSError as error:
         return f"notifications are waiting: cannot start their process: {error}"
+    threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
     return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import http.client
-import re
 import socket
 import threading
 import time
@@ -14,25 +13,19 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from engine.protocol import UserError
 from vld_tui.config import WebhookFormat
+from vld_tui.launch.notify.address import WebhookError, resolved, shown_address, variables_in
 from vld_tui.launch.notify.command import Sent
 from vld_tui.launch.notify.message import Message, Post, format_of, post_of
 from vld_tui.words.secrets import without_secrets_of
 from vld_tui.words.text import plain_text, shorten
 
-_VARIABLE: Final = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
-_SCHEMES: Final = ("http", "https")
 PAUSES_S: Final = (2.0, 10.0)
 """Waits before another try, if the service was not reached or asked for it."""
 _TRY_LATER: Final = (429, 502, 503, 504)
 _LONGEST_PAUSE_S: Final = 60.0
 _MOST_READ: Final = 4_096
 _MOST_SHOWN: Final = 200
-
-
-class WebhookError(UserError):
-    """An address to which nothing can be posted; the message says why."""
 
 
 class _NotReached(Exception):  # noqa: N818 - what it says
@@ -48,51 +41,6 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any) -> None:
         """Follow none."""
-
-
-def variables_in(url: str) -> tuple[str, ...]:
-    """Return the environment variables that an address refers to."""
-    return tuple(dict.fromkeys(one or other for one, other in _VARIABLE.findall(url)))
-
-
-def missing_variables(url: str | None, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the variables of an address that are not set."""
-    return tuple(name for name in variables_in(url or "") if not environment.get(name))
-
-
-def resolved(url: str, environment: Mapping[str, str]) -> str:
-    """Return an address with the values of its variables.
-
-    Raises:
-        WebhookError: when one is not set, or the result is no address.
-    """
-    if missing := missing_variables(url, environment):
-        raise WebhookError(f"{missing[0]} is not set in this environment")
-    address = _VARIABLE.sub(lambda found: environment[found[1] or found[2]].strip(), url)
-    check_address(address, "the address" if variables_in(url) else repr(address))
-    return address
-
-
-def check_address(address: str, shown: str) -> None:
-    """Check that something can be posted to an address.
-
-    Raises:
-        WebhookError: when it is none; it is called ``shown``.
-    """
-    try:
-        parts = urlsplit(address)
-        is_valid = parts.scheme in _SCHEMES and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        is_valid = False
-    if not is_valid or re.search(r"[\s\x00-\x1f\x7f]", address):
-        raise WebhookError(f"{shown} is not a URL that starts with http:// or https://")
-
-
-def shown_address(address: str) -> str:
-    """Return an address without what may be secret: its scheme and host."""
-    parts = urlsplit(address)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}"
 
 
 def post(
@@ -161,7 +109,8 @@ def _answer(address: str, content: Post, timeout_s: float) -> str:
         with opener.open(_request(address, content), timeout=timeout_s) as response:
             return f"HTTP {response.status}"
     except urllib.error.HTTPError as error:
-        raise _refusal(error, where) from None
+        with error:
+            raise _refusal(error, where) from None
     except TimeoutError:
         raise WebhookError(f"no answer from {where} within {timeout_s:g} s") from None
     except urllib.error.URLError as error:

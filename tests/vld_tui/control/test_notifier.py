@@ -1,0 +1,179 @@
+"""The notifier: what it sends, to whom, and when it does not."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.protocol import resolve_spec
+from tests.vld_tui.cli.conftest import Vld
+from tests.vld_tui.store.told_runs import Teller, collapsed, failed
+from vld_tui.config import NotifyConfig
+from vld_tui.control.export import run_records
+from vld_tui.control.notifier import Notifier, main
+from vld_tui.home import DATABASES_VARIABLE, Home, open_home
+from vld_tui.launch.notify.process import call_notifier
+from vld_tui.runs.run import Run
+from vld_tui.store.store import Store
+
+KEEP = "cat >> sent.jsonl; echo >> sent.jsonl"
+STUDY = """\
+name = "two"
+title = "Two seeds"
+data = ["emoji"]
+seeds = 2
+[fields]
+target = "noto"
+steps = 20
+"""
+
+
+def turn_on(store: Store, **changes: object) -> None:
+    store.settings.set_in_section(NotifyConfig, {"command": KEEP, **changes})
+
+
+def sent(home: Home) -> list[dict[str, Any]]:
+    path = home.path / "sent.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def texts(home: Home) -> list[str]:
+    return [each["text"] for each in sent(home)]
+
+
+def tell(store: Store, run: Run) -> Teller:
+    teller = Teller(store.runs.run_dir(run.run_id))
+    teller.starts()
+    return teller
+
+
+def make(store: Store, name: str, **fields: object) -> Run:
+    return store.runs.create(resolve_spec({"dataset": "emoji", "steps": 20, **fields}), name=name)
+
+
+def test_a_message_describes_the_run(store: Store, home: Home) -> None:
+    turn_on(store)
+    run = make(store, "good")
+    Teller(store.runs.run_dir(run.run_id)).finishes()
+    tell(store, make(store, "bad")).says(failed("The loss is not finite.\nmore", step=7))
+    tell(store, make(store, "dull")).says(collapsed(5))
+    assert Notifier(store, {}).take_turn()
+    assert Notifier(store, {}).take_turn()
+    assert texts(home) == [
+        "good finished: ID 80.0%, OOD 50.0%",
+        "bad failed at step 7 of 20: The loss is not finite.",
+        "dull collapsed at step 5: it predicts a single class",
+    ]
+    first = sent(home)[0]
+    assert (first["event"], first["study"]) == ("finished", None)
+    assert first["run"] == json.loads(
+        msgspec.json.encode(run_records(store, [store.runs.get(run.run_id)])[0])
+    )
+
+
+def test_only_the_chosen_events_are_sent(store: Store, home: Home) -> None:
+    turn_on(store, on=["failed"])
+    Teller(store.runs.run_dir(make(store, "good").run_id)).finishes()
+    tell(store, make(store, "bad")).says(failed("no"))
+    Notifier(store, {}).take_turn()
+    assert texts(home) == ["bad failed at step 0 of 20: no"]
+
+
+def test_a_study_is_done_once(store: Store, home: Home) -> None:
+    turn_on(store)
+    home.studies.mkdir()
+    (home.studies / "two.toml").write_text(STUDY)
+    one, two = (make(store, f"s{seed}", target="noto", seed=seed) for seed in (0, 1))
+    Teller(store.runs.run_dir(one.run_id)).finishes()
+    Notifier(store, {}).take_turn()
+    assert [each["event"] for each in sent(home)] == ["finished"]
+    tell(store, two).says(failed("no"))
+    Notifier(store, {}).take_turn()
+    done = sent(home)[-1]
+    assert done["text"] == "study two is done: 2 runs, 1 finished, 1 failed"
+    assert done["study"]["runs"] == 2
+    again = make(store, "again", target="noto", seed=0)
+    Teller(store.runs.run_dir(again.run_id)).finishes()
+    Notifier(store, {}).take_turn()
+    assert [each["event"] for each in sent(home)] == ["finished", "failed", "study", "finished"]
+
+
+def test_copies_of_runs_are_not_announced(store: Store, home: Home) -> None:
+    turn_on(store)
+    run = make(store, "elsewhere")
+    teller = tell(store, run)
+    store.live.refresh()
+    teller.run_dir.mark_synced()
+    teller.says(failed("no"))
+    Notifier(store, {}).take_turn()
+    assert not store.notifications.are_due()
+    assert sent(home) == []
+
+
+def test_a_failure_is_reported_once(store: Store, home: Home) -> None:
+    vld = Vld(home.path)
+    turn_on(store, command="echo it broke; exit 3")
+    run = make(store, "good")
+    Teller(store.runs.run_dir(run.run_id)).finishes()
+    Notifier(store, {}).take_turn()
+    said = f"notification not sent (finished {run.run_id}): command: exit code 3: it broke."
+    assert said in vld("ls").stderr
+    assert "notification" not in vld("ls").stderr
+    assert said in vld("show", run.run_id).stdout
+    assert vld.json("show", run.run_id)["unsent_notifications"][0]["event"] == "finished"
+
+
+def test_without_the_variable_of_the_address_they_wait(store: Store, home: Home) -> None:
+    turn_on(store, webhook="$HOOK")
+    Teller(store.runs.run_dir(make(store, "good").run_id)).finishes()
+    assert not Notifier(store, {}).take_turn()
+    assert store.notifications.are_due()
+    assert "HOOK (notify.webhook) is not set" in str(call_notifier(store))
+
+
+def test_nothing_is_kept_when_they_are_turned_off(store: Store, home: Home) -> None:
+    turn_on(store)
+    Teller(store.runs.run_dir(make(store, "good").run_id)).finishes()
+    store.live.refresh()
+    turn_on(store, command=None)
+    assert not Notifier(store, {}).take_turn()
+    assert not store.notifications.are_due()
+
+
+def test_two_machines_that_share_a_home_send_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = open_home(tmp_path / "shared")
+    monkeypatch.setenv(DATABASES_VARIABLE, str(tmp_path / "first"))
+    with Store.open(home) as first:
+        turn_on(first)
+        teller = tell(first, make(first, "shared"))
+        monkeypatch.setenv(DATABASES_VARIABLE, str(tmp_path / "second"))
+        with Store.open(home) as second:
+            turn_on(second)
+            second.live.refresh()
+            teller.says(failed("no"))
+            Notifier(second, {}).take_turn()
+        monkeypatch.setenv(DATABASES_VARIABLE, str(tmp_path / "first"))
+        Notifier(first, {}).take_turn()
+    assert texts(home) == ["shared failed at step 0 of 20: no"]
+
+
+def test_of_two_notifiers_one_sends(
+    store: Store, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vld_tui.control.notifier.LINGER_S", 0.0)
+    turn_on(store, command=f"sleep 0.2; {KEEP}")
+    for name in "ab":
+        Teller(store.runs.run_dir(make(store, name).run_id)).finishes()
+    threads = [threading.Thread(target=main, args=(home,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(texts(home)) == [f"{name} finished: ID 80.0%, OOD 50.0%" for name in "ab"]
