@@ -16,6 +16,7 @@ The folder is the only interface between a run and other programs::
     job.json          the cluster job                 written on submission
     stop.json         request to save and stop        written from any host
     killed.json       who killed the process          written just before, from any host
+    .notified-*       sent notifications              homes shared by machines only
     synced            mtime: time of the last sync    copies of remote runs only
     labelled          user.json was changed here      copies of remote runs only
     engine.lock       held by the engine while it runs

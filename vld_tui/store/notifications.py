@@ -114,7 +114,7 @@ class Notifications:
             )
 
     def drop_all(self) -> None:
-        """Drop those that are due, since nobody is notified any more."""
+        """Drop those that are due, since notifications were turned off."""
         with self._database.write() as connection:
             connection.execute(
                 "UPDATE notifications SET status = 'dropped', sender = NULL, done_at = ? "
