@@ -18,7 +18,7 @@ from typing import Any, Final
 from engine.protocol import UserError
 from engine.rundir.lock import held
 from vld_tui.config import ENDINGS, STUDY_DONE, NotifyConfig
-from vld_tui.control.export import run_records
+from vld_tui.control.records import run_records
 from vld_tui.home import Home
 from vld_tui.launch.notify.command import Sent, run_command
 from vld_tui.launch.notify.message import Message

@@ -14,8 +14,8 @@ from engine.protocol import resolve_spec
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.told_runs import Teller, collapsed, failed
 from vld_tui.config import NotifyConfig
-from vld_tui.control.export import run_records
 from vld_tui.control.notifier import Notifier, main
+from vld_tui.control.records import run_records
 from vld_tui.home import DATABASES_VARIABLE, Home, open_home
 from vld_tui.launch.notify.process import call_notifier
 from vld_tui.runs.run import Run
