@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -134,10 +135,10 @@ def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None
     assert time.monotonic() - started < 30
     for name in ("child", "other"):
         pid = int((tmp_path / name).read_text())
-        wait_until(lambda pid=pid: not psutil.pid_exists(pid) or _is_zombie(pid), 10)
+        wait_until(partial(_is_over, pid), 10)
 
 
-def _is_zombie(pid: int) -> bool:
+def _is_over(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
