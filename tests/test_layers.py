@@ -49,6 +49,15 @@ def test_every_part_of_the_interface_has_its_layer() -> None:
     assert named == modules_of("vld_tui") - {"vld_tui.slurm"}
 
 
+def test_every_other_part_of_the_interface_is_kept_from_the_clients_of_trackers() -> None:
+    closed = contract("Only vld_tui.trackers imports clients of other trackers")
+
+    assert set(closed["source_modules"]) == modules_of("vld_tui") - {
+        "vld_tui.slurm",
+        "vld_tui.trackers",
+    } | {"engine"}
+
+
 def test_every_error_of_the_interface_is_one_that_the_user_can_fix() -> None:
     builtin = {
         name

@@ -47,6 +47,7 @@ COMMANDS: Final = {
     ),
     "report": CommandInfo("Results", "Write a study's report: tables, figures and an HTML page."),
     "logs": CommandInfo("Results", "Print a run's log; -f follows it."),
+    "push": CommandInfo("Results", "Copy runs to W&B, MLflow, TensorBoard or Trackio."),
     "serve": CommandInfo("Results", "Serve the dashboard to a web browser."),
     "tag": CommandInfo("History", "Set tags (a b), or add and remove them (+a -b).", "labels"),
     "note": CommandInfo("History", "Set or remove a run's note.", "labels"),

@@ -113,6 +113,13 @@ def find_study(home: Home, reference: str) -> Study:
     return find_text(home, reference).read(home)
 
 
+def is_study(home: Home, reference: str) -> bool:
+    """Return whether a reference is a path, or the name of a launched study or preset."""
+    if reference.endswith(SUFFIX) or "/" in reference:
+        return True
+    return reference in kept_names(home) or reference in study_preset_names()
+
+
 def find_text(home: Home, reference: str) -> StudyText:
     """Return the text of a study.
 
