@@ -182,6 +182,16 @@ def complete_settings(_home: Home, _ctx: typer.Context, _incomplete: str) -> Ite
     yield from ((name, info.help) for name, info in SETTINGS.items())
 
 
+@completer
+def complete_values(_home: Home, ctx: typer.Context, incomplete: str) -> Iterator[Proposal]:
+    """Complete the values of the setting that is named, also after a comma."""
+    from vld_tui.config import SETTINGS
+
+    info = SETTINGS.get(ctx.params.get("name") or "")
+    head, comma, _ = incomplete.rpartition(",")
+    yield from (f"{head}{comma}{word}" for word in (info.choices if info else ()))
+
+
 def complete_words(*words: str) -> Completer:
     """Return a completer of fixed words, also after a comma."""
 
@@ -206,6 +216,7 @@ COMPLETERS: Final[dict[str, Completer]] = {
     "studies": complete_studies,
     "profiles": complete_profiles,
     "settings": complete_settings,
+    "values of settings": complete_values,
     "data sets": complete_datasets,
     "domains": complete_targets,
     "networks": complete_models,

@@ -10,7 +10,7 @@ from engine.protocol.fields import shown_value
 from vld_tui.cli.command import Command, Group, JsonOption, proposes
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.output import print_json, say, with_home
-from vld_tui.cli.session import open_store
+from vld_tui.cli.session import open_store, refresh
 from vld_tui.config import SETTINGS
 from vld_tui.control import config
 from vld_tui.control.config import Setting
@@ -64,11 +64,18 @@ def set_(
     ctx: typer.Context,
     name: NameArgument,
     value: Annotated[
-        str, typer.Argument(metavar="VALUE", help="Its new value.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="VALUE",
+            help="Its new value.",
+            show_default=False,
+            autocompletion=proposes("values of settings"),
+        ),
     ],
 ) -> None:
     """Change a setting."""
     with open_store(ctx) as store:
+        refresh(store)  # ends of runs so far are not announced by what is set now
         setting = config.put(store, name, value)
     _tell(setting)
     if setting.info.name in ("notify.command", "notify.webhook") and setting.value is not None:

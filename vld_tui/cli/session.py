@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import typer
@@ -46,6 +47,8 @@ def open_store(ctx: typer.Context, *, to_look: bool = False, may_be_new: bool = 
     store.live.may_use_copy = to_look
     try:
         store.folders.look_for_others()
+        with contextlib.suppress(StoreError):  # the command reports it, if it needs the history
+            _look_after_notifications(store)
     except BaseException:
         store.close()
         raise
@@ -59,7 +62,6 @@ def refresh(store: Store) -> None:
         StoreError: when the history cannot be updated.
     """
     store.live.refresh()
-    look_after_notifications(store)
     if not store.jobs.open() and not store.home.jobs.is_dir():
         return
     from vld_tui.launch.slurm.jobs import look_at_jobs  # only with a cluster
@@ -69,8 +71,8 @@ def refresh(store: Store) -> None:
         say(f"could not refresh job states: {on_one_line(problem)}", to_stderr=True)
 
 
-def look_after_notifications(store: Store) -> None:
-    """Have due notifications sent, and report those that could not be, once each.
+def _look_after_notifications(store: Store) -> None:
+    """Have runs watched and notifications sent, and report each that could not be sent once.
 
     Raises:
         StoreError: when the history cannot be read.
@@ -93,11 +95,7 @@ def refresh_or_say(store: Store, *, with_jobs: bool = True) -> None:
     problem: StoreError | None = None
     try:
         if not store.database.is_read_only:
-            if with_jobs:
-                refresh(store)
-            else:
-                store.live.refresh()
-                look_after_notifications(store)
+            refresh(store) if with_jobs else store.live.refresh()
             return
         if store.database.problem is not None:
             problem = StoreError(store.database.problem)

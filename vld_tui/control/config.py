@@ -90,7 +90,6 @@ def _read(store: Store, info: FieldInfo) -> Setting:
 
 def _write(store: Store, info: FieldInfo, value: Any) -> Setting:
     section, _, field = info.name.partition(".")
-    store.live.refresh()  # ends of runs so far are not announced by what is set now
     store.settings.set_in_section(SECTIONS[section], {field: value})
     if section == "notify":
         if not store.notifications.config.is_on:

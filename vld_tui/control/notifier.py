@@ -26,7 +26,7 @@ from vld_tui.launch.notify.process import has_work, why_unsendable
 from vld_tui.launch.notify.webhook import PAUSES_S, post
 from vld_tui.launch.slurm.jobs import JobWatch
 from vld_tui.runs.run import Run
-from vld_tui.store.errors import RunNotFound, StoreError
+from vld_tui.store.errors import DatabaseLocked, RunNotFound, StoreError
 from vld_tui.store.notifications import DueNotification
 from vld_tui.store.store import Store
 from vld_tui.study.define.definition import Study
@@ -39,6 +39,8 @@ POLL_S: Final = 1.0
 LINGER_S: Final = 5.0
 """How long it waits for more to do: a queue starts its next run within that time."""
 MOST_LOG_BYTES: Final = 2**20
+_SETTLE_TRIES: Final = 10
+"""How often the result is written, if the database is locked for long."""
 TEST_EVENT: Final = "test"
 _DONE: Final = ("finished", "failed", "crashed")
 
@@ -55,6 +57,7 @@ class Notifier:
         self._store, self._environment, self._pauses_s = store, environment, pauses_s
         self._jobs = JobWatch(store.home)
         self._studies = _Studies(store)
+        self._problem: str | None = None
 
     def work(self) -> None:
         """Watch runs and send notifications until neither is left to do."""
@@ -66,8 +69,11 @@ class Notifier:
                     return
                 if has_work(self._store):
                     idle_since = time.monotonic()
+                self._problem = None
             except StoreError as error:  # such as a locked database: retry
-                _say(str(error))
+                if str(error) != self._problem:
+                    self._problem = str(error)
+                    _say(self._problem)
             if time.monotonic() - idle_since > LINGER_S:
                 return
             time.sleep(POLL_S)
@@ -107,8 +113,17 @@ class Notifier:
             return
         sent = send(config, message, store.home, self._environment, self._pauses_s)
         problems = "; ".join(f"{name}: {each.problem}" for name, each in sent if each.problem)
-        store.notifications.settle(due, "failed" if problems else "sent", problems or None)
         _say(f"{due.event} {due.run_id or due.study}: {problems or 'sent'}")
+        self._record(due, problems)
+
+    def _record(self, due: DueNotification, problems: str) -> None:
+        """Record a result, patiently: without it, the notification would be sent again."""
+        status = "failed" if problems else "sent"
+        for _ in range(_SETTLE_TRIES - 1):
+            with contextlib.suppress(DatabaseLocked):
+                self._store.notifications.settle(due, status, problems or None)
+                return
+        self._store.notifications.settle(due, status, problems or None)
 
     def _run_of(self, due: DueNotification) -> Run | None:
         """Return the run that a notification is about, unless it is gone, or a copy."""

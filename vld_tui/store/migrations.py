@@ -158,7 +158,7 @@ _NOTIFICATIONS: Final = """
         study TEXT,                    -- of an event of a study
         happened_at REAL NOT NULL,
         status TEXT NOT NULL DEFAULT 'due' CHECK (status IN ('due', 'sent', 'failed', 'dropped')),
-        sender TEXT,                   -- pid, start time and host of the process that sends it
+        sender TEXT,                   -- what is sending it, if anything
         tries INTEGER NOT NULL DEFAULT 0,
         done_at REAL,
         problem TEXT,

@@ -6,24 +6,23 @@ while notifications are on. A run's copy, or its folder read again, records none
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
+import uuid
 from typing import Final
 
 import msgspec
 
-from engine.rundir import ProcessInfo
 from vld_tui.config import COLLAPSED, ENDINGS, STUDY_DONE, NotifyConfig
 from vld_tui.store.columns import RunState, save_state
 from vld_tui.store.database import Database
 from vld_tui.store.settings import Settings
 
 MOST_TRIES: Final = 2
-"""How often sending starts: again once, if the process that was sending died."""
+"""How often sending starts: again once, if it was interrupted."""
 KEPT_S: Final = 90 * 86_400.0
 """Age after which a sent notification is deleted."""
-INTERRUPTED: Final = "the process that was sending it was killed"
+INTERRUPTED: Final = "sending it was interrupted twice"
 
 
 class DueNotification(msgspec.Struct, frozen=True):
@@ -58,6 +57,7 @@ class Notifications:
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database, self._settings = database, settings
+        self._name = uuid.uuid4().hex
 
     @property
     def config(self) -> NotifyConfig:
@@ -75,28 +75,31 @@ class Notifications:
         """Make those due again that a dead process was sending: call it only while no other
         process sends."""
         with self._database.write() as connection:
-            connection.execute(
-                "UPDATE notifications SET status = 'failed', sender = NULL, done_at = ?, "
-                "problem = ? WHERE status = 'due' AND sender IS NOT NULL AND tries >= ?",
-                [time.time(), INTERRUPTED, MOST_TRIES],
-            )
             connection.execute("UPDATE notifications SET sender = NULL WHERE status = 'due'")
 
     def claim(self) -> DueNotification | None:
-        """Return the oldest one that no process is sending, to be sent by this one."""
+        """Return the oldest one that nothing else is sending, to be sent by the caller.
+
+        One that was not settled is returned again; at the end of its tries, it has failed.
+        """
         if not self.are_due():
             return None
+        mine = "status = 'due' AND (sender IS NULL OR sender = ?)"
         with self._database.write() as connection:
+            connection.execute(
+                "UPDATE notifications SET status = 'failed', sender = NULL, done_at = ?, "
+                f"problem = ? WHERE {mine} AND tries >= ?",
+                [time.time(), INTERRUPTED, self._name, MOST_TRIES],
+            )
             row = connection.execute(
-                f"SELECT {_COLUMNS} FROM notifications WHERE status = 'due' AND sender IS NULL "
-                "ORDER BY notification LIMIT 1"
+                f"SELECT {_COLUMNS} FROM notifications WHERE {mine} ORDER BY notification LIMIT 1",
+                [self._name],
             ).fetchone()
             if row is None:
                 return None
-            sender = msgspec.json.encode(ProcessInfo.of(os.getpid())).decode()
             connection.execute(
                 "UPDATE notifications SET sender = ?, tries = tries + 1 WHERE notification = ?",
-                [sender, row[0]],
+                [self._name, row[0]],
             )
         return DueNotification(*row)
 

@@ -23,6 +23,7 @@ _SECRET_ADDRESS: Final = re.compile(
     r"|\bdiscord(?:app)?\.com/api/(?:v\d+/)?webhooks/\d+/[\w-]+"
     r"|\bapi\.telegram\.org/bot\d+:[\w-]+|\boutlook\.office(?:365)?\.com/webhook/[^\s$'\"]+"
     r"|\.webhook\.office\.com/[^\s$'\"]+|\bchat\.googleapis\.com/[^\s'\"]*[?&]key=[^\s$'\"&]+"
+    r"|/hooks/(?:[a-z0-9]{20,}|\w{12,}/\w{20,})|[?&](?:auth|sig|signature|token)=[^\s$'\"&]{8,}"
     r"|\bAuthorization:\s*\w+\s+[^\s$'\"]{8,}|\bBearer\s+[^\s$'\"]{8,}"
 )
 """Webhooks whose address is the secret, and authorization headers."""

@@ -51,21 +51,10 @@ def run_command(
     discarded.
     """
     started = time.monotonic()
-    with tempfile.TemporaryFile() as given:  # not a pipe: the command need not read it
-        given.write(msgspec.json.encode(message))
-        given.seek(0)
-        try:
-            process = subprocess.Popen(
-                [SHELL, "-c", command],
-                stdin=given,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                cwd=folder,
-                env={**environment, **message.variables},
-            )
-        except OSError as error:
-            return Sent("not started", 0.0, f"cannot run {SHELL}: {error.strerror}")
+    try:
+        process = _start(command, message, folder, environment)
+    except OSError as error:
+        return Sent("not started", 0.0, f"cannot be started: {error.strerror}")
     end: deque[bytes] = deque(maxlen=_CHUNKS)
     reader = threading.Thread(target=_drain, args=(process.stdout, end), daemon=True)
     reader.start()
@@ -82,6 +71,28 @@ def run_command(
         said = _last_line(b"".join(end), environment)
         problem = f"{how}{': ' if said else ''}{said}"
     return Sent(how, time.monotonic() - started, problem)
+
+
+def _start(
+    command: str, message: Message, folder: Path, environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a command in its own session.
+
+    Raises:
+        OSError: when it cannot be started.
+    """
+    with tempfile.TemporaryFile() as given:  # not a pipe: the command need not read it
+        given.write(msgspec.json.encode(message))
+        given.seek(0)
+        return subprocess.Popen(
+            [SHELL, "-c", command],
+            stdin=given,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=folder,
+            env={**environment, **message.variables},
+        )
 
 
 def _drain(output: IO[bytes] | None, end: deque[bytes]) -> None:
