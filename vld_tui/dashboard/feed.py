@@ -28,7 +28,13 @@ from vld_tui.runs.run import (
     TableRow,
 )
 from vld_tui.runs.run_folder import FolderContents, FolderReader, read_log
-from vld_tui.store.errors import DatabaseDamaged, SeriesDamaged, StoreError
+from vld_tui.store.errors import (
+    DatabaseDamaged,
+    DatabaseLocked,
+    DatabaseUnwritable,
+    SeriesDamaged,
+    StoreError,
+)
 from vld_tui.store.notifications import SendFailure
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
@@ -221,7 +227,7 @@ class HistorySource:
             studies=self._reader.list(store) if interest.studies else None,
             study=self._reader.open(store, interest.study) if interest.study else None,
             ended=self._read_ended(store),
-            unsent=tuple(store.notifications.take_failures()),
+            unsent=_take_unsent(store),
         )
         return self._last if now == self._last else now
 
@@ -359,6 +365,13 @@ def _refresh(store: Store) -> str | None:
     except StoreError as error:
         return str(error).splitlines()[0]
     return None
+
+
+def _take_unsent(store: Store) -> tuple[SendFailure, ...]:
+    try:
+        return tuple(store.notifications.take_failures())
+    except (DatabaseLocked, DatabaseUnwritable):  # next time
+        return ()
 
 
 def _unread(store: Store) -> str | None:

@@ -12,6 +12,7 @@ import pytest
 from engine.protocol import MetricKey, resolve_spec
 from tests.vld_tui.dashboard.run_facts import make_predictions
 from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started, steps_taken
+from vld_tui.config import NotifyConfig
 from vld_tui.dashboard.feed import HistorySource, Interest, RunDetail
 from vld_tui.home import Home
 from vld_tui.runs.run import GroupRow, RunRow
@@ -240,4 +241,19 @@ def test_nothing_is_told_anew_while_nothing_happens(home: Home) -> None:
     (row,) = source.take(interest).rows
     assert isinstance(row, RunRow)
     assert row.run.step == 20
+    source.close()
+
+
+def test_a_notification_that_was_not_sent_is_reported_once(home: Home) -> None:
+    with Store.open(home) as store:
+        store.settings.set_in_section(NotifyConfig, {"command": "true"})
+        run = store.runs.create(resolve_spec({}), is_queued=True)
+        store.queue.mark_unlaunched(run.run_id, "no GPU")
+        due = store.notifications.claim()
+        assert due is not None
+        store.notifications.settle(due, "failed", "exit code 3")
+    source = HistorySource(home)
+    (unsent,) = source.take(Interest()).unsent
+    assert (unsent.event, unsent.about, unsent.problem) == ("failed", run.run_id, "exit code 3")
+    assert source.take(Interest()).unsent == ()
     source.close()

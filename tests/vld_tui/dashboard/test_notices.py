@@ -16,6 +16,7 @@ from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.feed import Interest, Snapshot
 from vld_tui.dashboard.notices import notice_for, terminal_name
 from vld_tui.dashboard.preferences import Preferences
+from vld_tui.store.notifications import SendFailure
 
 
 def test_nothing_is_told_unless_asked_for() -> None:
@@ -76,3 +77,25 @@ def test_runs_that_end_are_told(kind: BellKind, monkeypatch: pytest.MonkeyPatch)
     told = "".join(data for data in written if "\a" in data and not data.startswith("\x1b]22;"))
     expected = [notice_for(run.name, run.status, kind) for run in ended]
     assert told == ("\a" if kind == "bell" else "".join(expected))
+
+
+def test_notifications_that_could_not_be_sent_are_shown() -> None:
+    unsent = SendFailure("failed", "250101-000000-aaaa", "webhook: HTTP [404]", 1.0)
+
+    class FailingSource(FakeSource):
+        """Reports a failure, once."""
+
+        def take(self, interest: Interest) -> Snapshot:
+            snapshot = super().take(interest)
+            return replace(snapshot, unsent=(unsent,) if len(self.asked) == 2 else ())
+
+    shown: list[str] = []
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        app._wake.set()
+        await pilot.pause(0.2)
+        shown.extend(each.message for each in app._notifications)
+
+    play(FailingSource([make_run(0)]), scenario)
+    told = "notification not sent (failed 250101-000000-aaaa): webhook: HTTP [404]."
+    assert [text for text in shown if told in text] == [f"{told} Test with: vld config test"]
