@@ -9,7 +9,12 @@ from typing import Any, Final
 from engine.protocol import UserError, nearest
 from engine.protocol.fields import FieldInfo
 from vld_tui.config import SECTIONS, SETTINGS
-from vld_tui.launch.notify.address import WebhookError, check_address, variables_in
+from vld_tui.launch.notify.address import (
+    WebhookError,
+    check_address,
+    variables_in,
+    without_variables,
+)
 from vld_tui.launch.notify.process import call_notifier
 from vld_tui.launch.queue import read_gpus
 from vld_tui.store.store import Store
@@ -116,7 +121,7 @@ def _check_command(info: FieldInfo, text: str) -> object:
         return None
     if "\0" in text:
         raise ConfigError(f"{info.name} must not contain a NUL character.")
-    _refuse_secret(info, text, "$TOKEN")
+    _refuse_secret(info, text, "MY_TOKEN", "… $MY_TOKEN …")
     return text
 
 
@@ -124,10 +129,10 @@ def _check_webhook(info: FieldInfo, text: str) -> object:
     text = text.strip()
     if text in ("", "none"):
         return None
-    _refuse_secret(info, text, "$WEBHOOK_URL")
+    _refuse_secret(info, text, "WEBHOOK_URL", "$WEBHOOK_URL")
     if not text.startswith("$"):  # the rest may be in the variable
         try:
-            check_address(text, f"{info.name}: {text!r}")
+            check_address(without_variables(text), f"{info.name}: {text!r}")
         except WebhookError as error:
             raise ConfigError(f"{error}.") from None
     elif not variables_in(text):
@@ -135,17 +140,17 @@ def _check_webhook(info: FieldInfo, text: str) -> object:
     return text
 
 
-def _refuse_secret(info: FieldInfo, text: str, example: str) -> None:
+def _refuse_secret(info: FieldInfo, text: str, name: str, usage: str) -> None:
     """Check that a value contains no secret.
 
     Raises:
         ConfigError: with how to refer to it instead.
     """
     if secret_address_in(text):
-        name = example.removeprefix("$")
         raise ConfigError(
             f"{info.name} seems to contain a secret, which would be stored.\n"
-            f"Refer to it by name, in single quotes: export {name}=…, then use '{example}'"
+            f"Refer to it by name, in single quotes: export {name}=…; "
+            f"vld config set {info.name} '{usage}'"
         )
 
 

@@ -36,6 +36,8 @@ from vld_tui.words.numbers import percent, plural
 from vld_tui.words.text import plain_text
 
 POLL_S: Final = 1.0
+JOBS_POLL_S: Final = 60.0
+"""How often the scheduler is queried: it is shared, and jobs may be pending for days."""
 LINGER_S: Final = 5.0
 """How long it waits for more to do: a queue starts its next run within that time."""
 MOST_LOG_BYTES: Final = 2**20
@@ -55,7 +57,7 @@ class Notifier:
         pauses_s: tuple[float, ...] = PAUSES_S,
     ) -> None:
         self._store, self._environment, self._pauses_s = store, environment, pauses_s
-        self._jobs = JobWatch(store.home)
+        self._jobs = JobWatch(store.home, JOBS_POLL_S)
         self._studies = _Studies(store)
         self._problem: str | None = None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 from collections.abc import Callable, Sequence
 
@@ -13,7 +12,7 @@ from vld_tui.control.queue import Queued, start_queued
 from vld_tui.home import Home
 from vld_tui.launch.datasets import added_folder, check_own_name
 from vld_tui.launch.local import EXIT_PATIENCE_S, LaunchError, launch, refuse_copy
-from vld_tui.launch.notify.process import call_notifier
+from vld_tui.launch.notify.process import watch
 from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.jobs import find_lost_batches, look_at_jobs
 from vld_tui.launch.slurm.settings import SlurmSettings, make_settings
@@ -56,8 +55,7 @@ def begin(
         raise
     if resumes:
         store.live.mark_relaunched(run.run_id)
-    with contextlib.suppress(StoreError):  # the run has started all the same
-        call_notifier(store)
+    watch(store)
     return process
 
 
@@ -73,7 +71,7 @@ def submit(store: Store, run: Run, cluster: Cluster) -> Run:
     except SlurmError:
         store.trash.discard(run.run_id)
         raise
-    call_notifier(store)
+    watch(store)
     return store.runs.get(run.run_id)
 
 
@@ -166,7 +164,7 @@ def submit_again(
     submission = Submission()
     for cluster, together in zip(clusters, grouped.values(), strict=True):
         submission += submit_what_fits(store, cluster, together)
-    call_notifier(store)
+    watch(store)
     return submission.unless_refused()
 
 

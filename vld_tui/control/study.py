@@ -9,6 +9,7 @@ from engine.protocol import UserError
 from vld_tui.control.queue import work_on_queue
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
+from vld_tui.launch.notify.process import watch
 from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.jobs import find_lost_batches, look_at_jobs
 from vld_tui.launch.slurm.submit import Cluster, Submission, submit_runs
@@ -113,6 +114,7 @@ def _submit_missing(store: Store, standing: Standing, cluster: Cluster) -> Submi
     try:
         runs = _make_missing(store, standing)
         submission = submit_runs(store, cluster, runs) if runs else Submission()
+        watch(store)
     except KeyboardInterrupt:
         raise _interrupted(store, standing) from None
     except SlurmError:  # on other errors, runs may have been submitted

@@ -84,12 +84,12 @@ class LiveRuns:
         return read_runs(self._database, where, order="launched_at")
 
     def are_any(self) -> bool:
-        """Return whether any run should have a process."""
-        live = (
-            "SELECT 1 FROM runs INDEXED BY live_runs "
-            "WHERE status IN ('starting', 'running') AND trashed_at IS NULL LIMIT 1"
+        """Return whether any run should have a process, apart from copies of other homes' runs."""
+        live = self._database.rows(
+            "SELECT run_id FROM runs INDEXED BY live_runs "
+            "WHERE status IN ('starting', 'running') AND trashed_at IS NULL"
         )
-        return self._database.row(live) is not None
+        return any(not self._home.run_dir(run_id).is_copy for (run_id,) in live)
 
     def refresh(self) -> None:
         """Read new events of runs that should have a process, or unexpectedly have one, and detect

@@ -91,6 +91,7 @@ def test_a_literal_secret_is_refused(vld: Vld, name: str, value: str) -> None:
         ("notify.webhook", "https://discord.com/api/webhooks/123/${DISCORD_TOKEN}"),
         ("notify.webhook", "https://:$NTFY_TOKEN@ntfy.sh/topic"),
         ("notify.webhook", "https://ntfy.sh/my-runs"),
+        ("notify.webhook", "https://${HOST}:$PORT/hook"),
         ("notify.command", 'curl -H "Authorization: Bearer $MY_TOKEN" https://example.org'),
     ],
 )

@@ -17,7 +17,7 @@ from vld_tui.config import NotifyConfig
 from vld_tui.control.notifier import Notifier, main
 from vld_tui.control.records import run_records
 from vld_tui.home import DATABASES_VARIABLE, Home, open_home
-from vld_tui.launch.notify.process import call_notifier
+from vld_tui.launch.notify.process import call_notifier, has_work
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 
@@ -108,7 +108,9 @@ def test_copies_of_runs_are_not_announced(store: Store, home: Home) -> None:
     run = make(store, "elsewhere")
     teller = tell(store, run)
     store.live.refresh()
+    assert has_work(store)
     teller.run_dir.mark_synced()
+    assert not has_work(store)
     teller.says(failed("no"))
     Notifier(store, {}).take_turn()
     assert not store.notifications.are_due()

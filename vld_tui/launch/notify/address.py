@@ -22,6 +22,11 @@ def variables_in(url: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one or other for one, other in _VARIABLE.findall(url)))
 
 
+def without_variables(url: str) -> str:
+    """Return an address with ``1`` for each of its variables, to check the rest of it."""
+    return _VARIABLE.sub("1", url)
+
+
 def missing_variables(url: str | None, environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return the variables of an address that are not set."""
     return tuple(name for name in variables_in(url or "") if not environment.get(name))

@@ -8,6 +8,7 @@ state is in the database, so a killed notifier is replaced by the next one.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from engine.rundir.lock import is_held
 from vld_tui.config import NotifyConfig
 from vld_tui.home import Home
 from vld_tui.launch.notify.address import missing_variables
+from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 
 NOTIFIER_COMMAND: Final = (sys.executable, "-P", "-m", "vld_tui.control.notifier")
@@ -44,13 +46,24 @@ def call_notifier(store: Store) -> str | None:
     return None if is_notifying(store.home) else _start(store.home)
 
 
+def watch(store: Store) -> None:
+    """Have runs watched that have just been started or submitted, whatever happens."""
+    with contextlib.suppress(StoreError):  # the next program that looks at the history does it
+        call_notifier(store)
+
+
 def has_work(store: Store) -> bool:
     """Return whether there are notifications to send, or runs whose end is to be noticed.
 
     Raises:
         StoreError: when the history cannot be read.
     """
-    return store.notifications.are_due() or store.live.are_any() or bool(store.jobs.open())
+    if store.notifications.are_due() or store.live.are_any():
+        return True
+    from vld_tui.launch.slurm.commands import is_slurm_here  # most homes have no cluster
+
+    jobs = (job for job in store.jobs.open() if not store.runs.run_dir(job.run_id).is_copy)
+    return any(True for _ in jobs) and is_slurm_here()
 
 
 def why_unsendable(config: NotifyConfig, environment: Mapping[str, str] = os.environ) -> str | None:

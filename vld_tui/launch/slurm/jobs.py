@@ -240,9 +240,9 @@ def _failed_early(known: Sequence[OpenJob], jobs: Mapping[str, Job]) -> list[str
 class JobWatch:
     """Polls the jobs in a thread at a limited rate, since a busy controller may be slow."""
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
-        self._looked_at = -JOBS_POLL_S
+    def __init__(self, home: Home, interval_s: float = JOBS_POLL_S) -> None:
+        self._home, self._interval_s = home, interval_s
+        self._looked_at = -interval_s
         self._thread: threading.Thread | None = None
         self._problem: str | None = None
 
@@ -250,7 +250,7 @@ class JobWatch:
         """Poll the jobs unless that was done recently; return the last problem."""
         now = time.monotonic()
         is_looking = self._thread is not None and self._thread.is_alive()
-        if not is_looking and now - self._looked_at >= JOBS_POLL_S:
+        if not is_looking and now - self._looked_at >= self._interval_s:
             self._looked_at = now
             self._thread = threading.Thread(target=self._look, name="jobs", daemon=True)
             self._thread.start()
