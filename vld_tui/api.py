@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, SupportsIndex, TypeVar, overload
 
 import msgspec
 
@@ -32,7 +32,7 @@ from vld_tui.runs.run import Run
 from vld_tui.store.errors import RunNotFound
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store, read_untouched
-from vld_tui.words.columns import Column, table_lines
+from vld_tui.words.columns import Column, lay_out, table_lines
 from vld_tui.words.numbers import UNKNOWN, plural
 from vld_tui.words.text import plain_text, shorten
 
@@ -48,8 +48,10 @@ Per = Literal["setting", "run"]
 At = Literal["best", "last"]
 
 _SHOWN_ROWS: Final = 20
-_SHOWN_CELLS: Final = 100
-"""Width of a table in a Python prompt, in columns of text."""
+_TEXT_CELLS: Final = 100
+_HTML_CELLS: Final = 140
+"""Width of a table in a prompt and in a notebook, in columns of text."""
+_KEPT_COLUMNS: Final = ("name", "id_accuracy", "ood_accuracy")
 _LONGEST_CELL: Final = 32
 _SETTLED: Final = ("queued", "finished")
 """Statuses of runs whose folder has nothing new."""
@@ -64,7 +66,7 @@ class Rows(list[Record]):
     """Rows of a table: a list of dicts that all have the same keys.
 
     ``pandas.DataFrame(rows)`` and ``polars.DataFrame(rows)`` read it like any list of dicts. A
-    notebook shows it as a table without empty columns, a prompt the columns that differ.
+    prompt and a notebook show the first rows as a table, without empty columns.
     """
 
     def __init__(self, records: Iterable[Mapping[str, Any]], columns: Iterable[str] = ()) -> None:
@@ -74,6 +76,15 @@ class Rows(list[Record]):
             dict.fromkeys([*columns, *(name for record in found for name in record)])
         )
         super().__init__({name: each.get(name) for name in self.columns} for each in found)
+
+    @overload
+    def __getitem__(self, at: SupportsIndex) -> Record: ...
+    @overload
+    def __getitem__(self, at: slice) -> Rows: ...
+    def __getitem__(self, at: SupportsIndex | slice) -> Record | Rows:
+        """Return a row, or some of them as rows too."""
+        found = super().__getitem__(at)
+        return Rows(found, self.columns) if isinstance(found, list) else found
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return a data frame with a column per key; a missing number becomes NaN.
@@ -90,32 +101,45 @@ class Rows(list[Record]):
         return pandas.DataFrame(list(self), columns=self.columns)
 
     def __repr__(self) -> str:
-        names, rows = self._shown()
-        columns = [
-            Column(plain_text(name), rank=1000 * (len(set(cells)) > 1) - at)
-            for at, (name, *cells) in enumerate(zip(names, *rows, strict=True))
-        ]
-        lines = table_lines(columns, rows, _SHOWN_CELLS) if rows else ()
-        return "\n".join([*lines, self._size])
+        columns, cells = self._shown()
+        shown = lay_out(columns, cells, _TEXT_CELLS).shown
+        lines = table_lines(columns, cells, _TEXT_CELLS) if cells else ()
+        return "\n".join([*lines, self._size(len(shown))])
 
     def _repr_html_(self) -> str:
-        names, rows = self._shown()
-        head, *body = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row)
-                       for row in (names, *rows))  # fmt: skip
-        lines = "".join(f"<tr>{row}</tr>" for row in body)
-        head = head.replace("td>", "th>")
-        return f"<table><thead><tr>{head}</tr></thead>{lines}</table><p>{self._size}</p>"
+        columns, cells = self._shown()
+        shown = lay_out(columns, cells, _HTML_CELLS).shown
+        headings = "".join(f"<th>{html.escape(columns[at].heading)}</th>" for at in shown)
+        rows = ("".join(f"<td>{html.escape(row[at])}</td>" for at in shown) for row in cells)
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        table = f"<table><thead><tr>{headings}</tr></thead><tbody>{body}</tbody></table>"
+        return f"{table}<p>{html.escape(self._size(len(shown)))}</p>"
 
-    @property
-    def _size(self) -> str:
-        more = f"; the first {_SHOWN_ROWS} are shown" if len(self) > _SHOWN_ROWS else ""
-        return f"[{plural(len(self), 'row')}, {plural(len(self.columns), 'column')}{more}]"
+    def _size(self, columns: int) -> str:
+        """Return the number of rows and columns, and how many of them are shown."""
+        rows = min(len(self), _SHOWN_ROWS)
+        is_whole = (rows, columns) == (len(self), len(self.columns)) or not self
+        size = f"{plural(len(self), 'row')} × {plural(len(self.columns), 'column')}"
+        return f"[{size}]" if is_whole else f"[{size}; shown: {rows} × {columns}]"
 
-    def _shown(self) -> tuple[list[str], list[list[str]]]:
-        """Return the names of the columns that have values, and the cells of the first rows."""
-        first = self[:_SHOWN_ROWS]
-        names = [name for name in self.columns if any(_cell(each[name]) for each in first)]
-        return names, [[_cell(each[name]) or UNKNOWN for name in names] for each in first]
+    def _shown(self) -> tuple[list[Column], list[list[str]]]:
+        """Return the columns that have values, and the cells of the first rows.
+
+        If space is short, accuracies are kept, then columns with different values.
+        """
+        first = list(self)[:_SHOWN_ROWS]
+        columns: list[Column] = []
+        texts: list[list[str]] = []
+        for at, name in enumerate(self.columns):
+            values = [each[name] for each in first]
+            cells = [_cell(value) for value in values]
+            if not any(cells):
+                continue
+            rank = 1000 * (name in _KEPT_COLUMNS) + 500 * (len(set(cells)) > 1) - at
+            is_number = all(isinstance(value, int | float | None) for value in values)
+            columns.append(Column(plain_text(name), right=is_number, rank=rank))
+            texts.append([cell or UNKNOWN for cell in cells])
+        return columns, [list(row) for row in zip(*texts, strict=True)]
 
 
 def _cell(value: object) -> str:
@@ -438,8 +462,9 @@ def load(
     _check_choice("at", at, ("best", "last"))
     folder = run(reference, home=home).folder
 
-    from engine.inference import load_classifier  # imports torch
-
+    with warnings.catch_warnings():  # a package offers a progress bar that notebooks may lack
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        from engine.inference import load_classifier  # imports torch
     classifier = load_classifier(RunDir(folder), arm=arm, at=at)
     try:
         return classifier.to(device)

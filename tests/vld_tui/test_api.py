@@ -425,24 +425,39 @@ def test_without_pandas_the_extra_is_named(run_id: str, monkeypatch: pytest.Monk
 def test_rows_are_shown_as_a_table() -> None:
     rows = vld.Rows([{"name": "<a>\x1b[2J", "empty": None, "value": 1 / 3, "tags": ()}] * 30)
     text = repr(rows).splitlines()
-    assert text[0].split() == ["name", "value"]
-    assert text[1].split() == ["<a>␛[2J", "0.3333"]
-    assert text[-1] == "[30 rows, 4 columns; the first 20 are shown]"
+    assert text[0] == "name      value"
+    assert text[1] == "<a>␛[2J  0.3333"
+    assert text[-1] == "[30 rows × 4 columns; shown: 20 × 2]"
     assert len(text) == 22
     page = rows._repr_html_()
     assert page.count("<tr>") == 21
-    assert "&lt;a&gt;␛[2J" in page
-    assert repr(vld.Rows([])) == "[0 rows, 0 columns]"
-    assert "<table>" in vld.Rows([])._repr_html_()
+    assert "<td>&lt;a&gt;␛[2J</td><td>0.3333</td>" in page
+    assert text[-1] in page
 
 
-def test_wide_rows_show_what_differs() -> None:
+def test_some_of_the_rows_are_rows() -> None:
+    rows = vld.Rows([{"step": 1}, {"step": 2, "value": 0.5}])
+    assert rows[-1] == {"step": 2, "value": 0.5}
+    assert rows[:1].columns == ["step", "value"]
+    assert len(rows[:1].to_pandas()) == 1
+
+
+@pytest.mark.parametrize("rows", [vld.Rows([]), vld.Rows([], ["step"]), vld.Rows([{}, {}])])
+def test_rows_without_values_show_their_number(rows: vld.Rows) -> None:
+    count = f"[{len(rows)} rows × {len(rows.columns)} column"
+    assert repr(rows).startswith(count)
+    assert count in rows._repr_html_()
+
+
+def test_wide_rows_show_accuracies_and_what_differs() -> None:
     rows = vld.Rows(
-        {**{f"same-{at}": "x" * 20 for at in range(9)}, "seed": seed} for seed in range(3)
+        {f"same-{at}": "x" * 20 for at in range(9)} | {"seed": seed, "ood_accuracy": 0.5}
+        for seed in range(3)
     )
     text = repr(rows).splitlines()
-    assert text[0].split() == ["same-0", "same-1", "same-2", "same-3", "seed"]
+    assert text[0].split() == ["same-0", "same-1", "same-2", "seed", "ood_accuracy"]
     assert max(map(len, text)) <= 100
+    assert text[-1] == "[3 rows × 11 columns; shown: 3 × 5]"
 
 
 def test_a_network_is_loaded_to_classify_images(make_run: MakeRun, small_emoji: Path) -> None:
