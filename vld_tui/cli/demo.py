@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shlex
 import shutil
-import time
 from pathlib import Path
 from typing import Final
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.errors import FAILED_EXIT, INTERRUPTED_EXIT, CommandError
-from vld_tui.cli.follow import StopRequests, listening
+from vld_tui.cli.follow import listening
+from vld_tui.cli.foreground import RunsBar, failed_runs, follow_runs, slots_of_one_thread
 from vld_tui.cli.output import (
     home_option,
     print_json,
@@ -28,16 +24,8 @@ from vld_tui.cli.output import (
 )
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.cli.sweep.launched import StudyView, study_record, tell_results
-from vld_tui.config import QueueConfig
-from vld_tui.control.queue import work_on_queue
-from vld_tui.control.stop import stop_study
 from vld_tui.control.study import launch
 from vld_tui.home import Home
-from vld_tui.launch.queue import find_gpus, is_supervised
-from vld_tui.runs.progress import Progress as RunProgress
-from vld_tui.runs.run import Run
-from vld_tui.runs.run_folder import EventFollower
-from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 from vld_tui.study.define.definition import Study
 from vld_tui.study.define.files import StudyText, find_text, kept_path, study_preset_text
@@ -49,9 +37,6 @@ from vld_tui.views.study import failure_lines, grid_text, study_heading
 from vld_tui.words.numbers import plural, size
 
 DEMO: Final = "demo"
-POLL_S: Final = 0.5
-LINE_INTERVAL_S: Final = 10.0
-MOST_RUNS_AT_ONCE: Final = 8
 NEEDED_BYTES: Final = 2**28
 """Free disk space for cached images and features, with a margin."""
 _EXPLANATION: Final = (
@@ -128,46 +113,11 @@ def _finish(store: Store, study: Study, text: StudyText) -> tuple[Standing, bool
             f"{size(NEEDED_BYTES)}.\nFree some, or use a home on another disk (--home DIR).",
             exit_code=FAILED_EXIT,
         )
-    slots = _slots(store)
-    with listening() as requests, _Bar(len(study.specs)) as bar:
+    slots = slots_of_one_thread(store)
+    with listening() as requests, RunsBar(len(study.specs)) as bar:
         launch(store, study, text, slots=slots)
-        return _follow(store, study, requests, bar, slots), requests.count > 0
-
-
-def _slots(store: Store) -> int | None:
-    """Return how many runs of one thread to run at once; None: as the queue is set."""
-    is_set = store.settings.section(QueueConfig).slots or store.queue.runs() or find_gpus()
-    if is_set:
-        return None
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(MOST_RUNS_AT_ONCE, cores or 1)
-
-
-def _follow(
-    store: Store, study: Study, requests: StopRequests, bar: _Bar, slots: int | None
-) -> Standing:
-    """Wait until no run is queued or running; the first failure or Ctrl-C stops the others."""
-    stops = failures = 0
-    while True:
-        with contextlib.suppress(StoreError):  # another program is writing: retry later
-            store.live.refresh()
-        standing = standing_of(store, study)
-        if not (standing.live or standing.queued):
-            return standing
-        if requests.count == 0 and _failed(standing):
-            failures = 1
-        if requests.count + failures > stops:
-            stops += 1
-            stop_study(store, standing, kill=stops > 1)
-            bar.stops(is_again=stops > 1)
-        elif standing.queued and not (stops or is_supervised(store.home)):
-            work_on_queue(store, slots)  # its process was killed
-        bar.show(store, standing)
-        time.sleep(POLL_S)
-
-
-def _failed(standing: Standing) -> tuple[Run, ...]:
-    return tuple(run for run in standing.broken_off if run.status in ("failed", "crashed"))
+        follow_runs(store, lambda: standing_of(store, study).known, requests, bar, slots)
+        return standing_of(store, study), requests.count > 0
 
 
 def _refuse_unfinished(standing: Standing, *, is_interrupted: bool) -> None:
@@ -177,7 +127,7 @@ def _refuse_unfinished(standing: Standing, *, is_interrupted: bool) -> None:
         CommandError: if a run failed.
         typer.Exit: with 130 if runs are missing otherwise.
     """
-    failed = _failed(standing)
+    failed = failed_runs(standing.known)
     if failed and not is_interrupted:
         reasons = "; ".join(failure_lines(failed))
         raise CommandError(
@@ -192,65 +142,6 @@ def _refuse_unfinished(standing: Standing, *, is_interrupted: bool) -> None:
             to_stderr=True,
         )
         raise typer.Exit(INTERRUPTED_EXIT)
-
-
-class _Bar:
-    """Shows the progress on stderr: a bar on a terminal, else a line now and then."""
-
-    def __init__(self, runs: int) -> None:
-        console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-        self._is_live = console.is_terminal and not console.is_dumb_terminal
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("runs"),
-            TimeElapsedColumn(),
-        )
-        self._bars = Progress(*columns, console=console, transient=True, disable=not self._is_live)
-        self._task = self._bars.add_task("starting", total=runs)
-        self._total = runs
-        self._watched: tuple[str, EventFollower, RunProgress] | None = None
-        self._stopping = ""
-        self._told_at = 0.0
-
-    def __enter__(self) -> _Bar:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._bars.stop()
-
-    def stops(self, *, is_again: bool) -> None:
-        """Show that the runs are being stopped, or killed."""
-        self._stopping = "killing" if is_again else "stopping; Ctrl-C again to kill"
-
-    def show(self, store: Store, standing: Standing) -> None:
-        """Show how many runs are finished, and what is being done."""
-        finished = len(standing.finished)
-        what = self._stopping or self._activity(store, standing)
-        self._bars.update(self._task, completed=finished, description=what)
-        if not self._is_live and time.monotonic() - self._told_at >= LINE_INTERVAL_S:
-            self._told_at = time.monotonic()
-            say(f"{what}: {finished} of {plural(self._total, 'run')} finished", to_stderr=True)
-
-    def _activity(self, store: Store, standing: Standing) -> str:
-        if not standing.live:
-            return "queued behind other runs" if store.live.runs() else "starting"
-        first = standing.live[0].run_id
-        if self._watched is None or self._watched[0] != first:
-            self._watched = first, EventFollower(store.runs.run_dir(first)), RunProgress()
-        run_id, follower, progress = self._watched
-        with contextlib.suppress(OSError):
-            for event in follower.news():
-                progress = progress.after(event)
-        self._watched = run_id, follower, progress
-        features = progress.features
-        if progress.model is not None or standing.finished:
-            return "training"
-        if features is None or not features.total:
-            return "reading images"
-        return f"computing features, once: {100 * features.done // features.total}%"
 
 
 def _changes(found: StudyView) -> list[TargetChange]:

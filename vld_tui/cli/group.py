@@ -29,6 +29,9 @@ COMMANDS: Final = {
     "demo": CommandInfo(
         "Training", "Compare very large dropout with none, offline, in about a minute."
     ),
+    "tune": CommandInfo(
+        "Training", "Choose the dropout rate without a target, then train on every domain."
+    ),
     "resume": CommandInfo("Training", "Resume stopped, failed or crashed runs."),
     "stop": CommandInfo(
         "Training", "Save a checkpoint and stop runs; --kill stops without saving."

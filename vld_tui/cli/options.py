@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -82,17 +82,19 @@ def option_of(
     )
 
 
-def with_spec_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give ``function`` one keyword option for every field of a run.
+def with_spec_options(
+    function: Callable[..., None], without: Collection[str] = ()
+) -> Callable[..., None]:
+    """Give ``function`` one keyword option for every field of a run, except those ``without``.
 
     Texts arrive as typed: see :func:`vld_tui.runs.fields.spec_values`.
     """
     defaults = _defaults()
+    fields = [info for name, info in FIELDS.items() if name not in without]
     options = [
-        option_of(info, _facts(info, defaults), panel=info.group.capitalize())
-        for info in FIELDS.values()
+        option_of(info, _facts(info, defaults), panel=info.group.capitalize()) for info in fields
     ]
-    options += [_other_spelling(info) for info in FIELDS.values() if info.flag != info.long_flag]
+    options += [_other_spelling(info) for info in fields if info.flag != info.long_flag]
     return with_options(function, options)
 
 

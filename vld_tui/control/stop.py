@@ -12,7 +12,7 @@ from vld_tui.launch import local
 from vld_tui.launch.local import LaunchError, ask_to_stop, refuse_copy
 from vld_tui.launch.slurm import commands
 from vld_tui.launch.slurm.commands import SlurmAwayError, SlurmError
-from vld_tui.runs.run import DAMAGED, LIVE, QUEUED, Run
+from vld_tui.runs.run import BROKEN_OFF, DAMAGED, LIVE, QUEUED, Run
 from vld_tui.store.errors import StoreError
 from vld_tui.store.side_by_side import side_by_side
 from vld_tui.store.store import Store
@@ -131,7 +131,13 @@ def dequeue(store: Store, run_id: str) -> Stopped:
 
 
 def stop_study(store: Store, standing: Standing, *, kill: bool = False) -> StoppedStudy:
-    """Stop all runs of a study; see :func:`stop`. Jobs are cancelled together.
+    """Stop all runs of a study; see :func:`stop_runs`."""
+    return stop_runs(store, standing.known, kill=kill)
+
+
+def stop_runs(store: Store, runs: Sequence[Run], *, kill: bool = False) -> StoppedStudy:
+    """Stop those of the runs that are running or queued; see :func:`stop`. Jobs are cancelled
+    together.
 
     Raises:
         SlurmError: when Slurm does not cancel the jobs.
@@ -141,8 +147,12 @@ def stop_study(store: Store, standing: Standing, *, kill: bool = False) -> Stopp
     done = StoppedStudy()
     here: list[Run] = []
     on_cluster: list[Run] = []
-    resumed_by_job = [run for run in standing.broken_off if _may_job_resume(store, run)]
-    for run in (*standing.queued, *standing.live, *resumed_by_job):
+    queued = [run for run in runs if run.status == QUEUED]
+    live = [run for run in runs if run.is_live]
+    resumed_by_job = [
+        run for run in runs if run.status in BROKEN_OFF and _may_job_resume(store, run)
+    ]
+    for run in (*queued, *live, *resumed_by_job):
         if store.runs.run_dir(run.run_id).is_copy:
             done.copies.append(run.run_id)
         else:

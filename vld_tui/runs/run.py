@@ -25,6 +25,8 @@ QUEUED: Final = "queued"
 """Status of a queued run."""
 DAMAGED: Final = "damaged"
 """Status of a run that cannot be read completely; its ``error`` has the reason."""
+BROKEN_OFF: Final = ("failed", "crashed", "stopped")
+"""Statuses of runs that ended before they finished and can be resumed."""
 STATUSES: Final = (QUEUED, *LIVE, "finished", "stopped", "failed", "crashed", DAMAGED)
 UNKNOWN_SPEC: Final = RunSpec(dataset="", model="")
 """The specification of a damaged run whose own cannot be read."""

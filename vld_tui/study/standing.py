@@ -17,7 +17,7 @@ from vld_tui.home import Home
 from vld_tui.launch.queue import slots_of
 from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.settings import SlurmSettings, make_settings, settings_as_values
-from vld_tui.runs.run import DAMAGED, LIVE, QUEUED, Run
+from vld_tui.runs.run import BROKEN_OFF, DAMAGED, LIVE, QUEUED, Run
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.study.define.datasets import HomeDatasets
@@ -43,6 +43,11 @@ class Standing:
 
     study: Study
     runs: tuple[Run | None, ...]
+
+    @property
+    def known(self) -> tuple[Run, ...]:
+        """Return the existing runs."""
+        return tuple(run for run in self.runs if run is not None)
 
     @property
     def missing(self) -> tuple[RunSpec, ...]:
@@ -78,7 +83,7 @@ class Standing:
     @property
     def broken_off(self) -> tuple[Run, ...]:
         """Return the runs that failed, crashed or were stopped."""
-        return self._in("failed", "crashed", "stopped")
+        return self._in(*BROKEN_OFF)
 
     def _in(self, *statuses: str) -> tuple[Run, ...]:
         return tuple(run for run in self.runs if run is not None and run.status in statuses)

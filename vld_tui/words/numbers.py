@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 
 UNKNOWN = "–"
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_UNIT_S = {"s": 1, "m": _MINUTE, "h": _HOUR, "d": _DAY}
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -60,6 +63,16 @@ def duration(seconds: float | None) -> str:
     if whole < _DAY:
         return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE:02d}m"
     return f"{whole // _DAY}d {whole % _DAY // _HOUR}h"
+
+
+def seconds_in(text: str) -> float | None:
+    """Return the seconds of a duration as it is typed, such as ``2h`` or ``1h 30m``; None: it is
+    not one."""
+    compact = text.replace(" ", "").lower()
+    parts = _DURATION_PART.findall(compact)
+    if not parts or "".join(number + unit for number, unit in parts) != compact:
+        return None
+    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
 
 
 def age(seconds: float) -> str:

@@ -19,6 +19,13 @@ def read_toml(text: str) -> dict[str, Any]:
         raise ValueError(f"not valid TOML: {error}.") from None
 
 
+def written_toml(values: Mapping[str, Any]) -> str:
+    """Return values as TOML; simple values must come before tables."""
+    import tomlkit  # 25 ms
+
+    return tomlkit.dumps(values)
+
+
 def change_toml(text: str, changes: Mapping[str, Any]) -> str:
     """Return the text with other top-level values; a value of None removes its key.
 

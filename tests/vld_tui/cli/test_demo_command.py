@@ -31,8 +31,8 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vld_tui.study.define.datasets.work_on_datasets", ask_once)
     monkeypatch.setattr("vld_tui.launch.queue.POLL_S", 0.05)
     monkeypatch.setattr("vld_tui.launch.queue._say", lambda _text: None)
-    monkeypatch.setattr("vld_tui.cli.demo.POLL_S", 0.05)
-    monkeypatch.setattr("vld_tui.cli.demo.is_supervised", lambda _home: True)
+    monkeypatch.setattr("vld_tui.cli.foreground.POLL_S", 0.05)
+    monkeypatch.setattr("vld_tui.cli.foreground.is_supervised", lambda _home: True)
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ def launch(
     if prints:
         print_text(text.text)
         return
-    place = _place(home, known, asked)
+    place = place_of(home, known, asked)
     if place.settings is not None and (slots is not None or gpus is not None):
         flag = "--slots" if slots is not None else "--gpus"
         raise CommandError(
@@ -150,12 +150,12 @@ def launch(
                 raise typer.Exit(USAGE_EXIT)
             return
         cluster = None if place.settings is None else Cluster(place.settings, tell_slow)
-        absent = _absent_weights(home, standing)
+        absent = absent_from(home, standing)
         if datasets.refusal is not None:
             raise DatasetError(datasets.refusal)
         cost = _features_first(store, standing, datasets, place, as_json=as_json)
         if not yes:
-            _ask(store, standing, datasets, absent, place, cost)
+            ask_to_launch(store, standing, datasets, absent, place, cost)
         set_slots(store, slots, gpus)
         launched = launch_study(store, known, text, cluster)
         standing, submission = launched.before, launched.submission
@@ -168,7 +168,7 @@ def launch(
         tell_submission(submission, f"vld sweep {known.name}  # run again later to submit the rest")
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where a study runs: job settings (None: this machine) and a description."""
 
     settings: SlurmSettings | None
@@ -176,11 +176,12 @@ class _Place(NamedTuple):
     is_as_before: bool
 
 
-def _place(home: Home, study: Study, asked: Asked) -> _Place:
+def place_of(home: Home, study: Study, asked: Asked) -> Place:
+    """Return where a study runs: as asked, else as last time."""
     last = last_place(home, study.name)
     settings = asked.settings(home, last)
     asked.refuse_contradiction(study.specs)
-    return _Place(settings, asked.where(settings, last), last is not None and asked.is_as_before)
+    return Place(settings, asked.where(settings, last), last is not None and asked.is_as_before)
 
 
 def _text(
@@ -202,22 +203,23 @@ def _text(
     is_preset = prefers_preset and reference in presets
     text = study_preset_text(reference) if is_preset else find_text(home, reference)
     if data:
-        text = text.with_data([_data_set(each) for each in data])
+        text = text.with_data([named_data(each) for each in data])
     return text if name is None else text.with_value("name", name)
 
 
-def _data_set(given: str) -> str:
+def named_data(given: str) -> str:
     """Return a data set name unchanged, and a folder as an absolute path."""
     path = absolute_path(given)
     return str(path) if path.is_dir() else given
 
 
-def _absent_weights(home: Home, standing: Standing) -> tuple[AbsentWeights, ...]:
+def absent_from(home: Home, standing: Standing) -> tuple[AbsentWeights, ...]:
+    """Return the weights that a launch needs and that are not on this machine."""
     return absent_weights(LocalPlanner(home), [spec for spec, _ in standing.to_launch])
 
 
 def _features_first(
-    store: Store, standing: Standing, datasets: HomeDatasets, place: _Place, *, as_json: bool
+    store: Store, standing: Standing, datasets: HomeDatasets, place: Place, *, as_json: bool
 ) -> StudyCost | None:
     """Print time and disk space of runs that read cached features before they start on this
     machine, and return their cost; None for other runs."""
@@ -232,12 +234,12 @@ def _features_first(
     return cost
 
 
-def _ask(
+def ask_to_launch(
     store: Store,
     standing: Standing,
     datasets: HomeDatasets,
     absent: Sequence[AbsentWeights],
-    place: _Place,
+    place: Place,
     cost: StudyCost | None,
 ) -> None:
     """Ask before a large launch, and before one where every run may fail."""
@@ -265,13 +267,13 @@ def _tell_plan(
     standing: Standing,
     datasets: HomeDatasets,
     gone: int,
-    place: _Place,
+    place: Place,
     plan: ClusterPlan | None,
     *,
     as_json: bool,
 ) -> None:
     cost, devices = LocalPlanner(store.home).cost(store, standing, datasets), devices_of(store)
-    absent = _absent_weights(store.home, standing)
+    absent = absent_from(store.home, standing)
     if not as_json:
         for label, line in plan_lines(standing, cost, devices):
             say(f"{label:<9} {line}")
@@ -333,7 +335,7 @@ def _tell_launch(
     gone: int,
     cautions: Sequence[str],
     absent: Sequence[AbsentWeights],
-    place: _Place,
+    place: Place,
     *,
     as_json: bool,
 ) -> None:

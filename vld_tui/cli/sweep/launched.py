@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 
@@ -27,6 +28,7 @@ from vld_tui.launch.slurm.settings import SlurmSettings
 from vld_tui.store.store import Store
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.files import find_study, find_text, kept_names, study_preset_titles
+from vld_tui.study.define.tuning import read_tuning
 from vld_tui.study.forecast import StudyCost, cost_of, seconds_left
 from vld_tui.study.results.cells import StudyCell, grid_so_far
 from vld_tui.study.results.outcomes import ID, OOD, known_measures, measured, outcomes_so_far
@@ -132,24 +134,29 @@ def standing_record(standing: Standing) -> dict[str, Any]:
 
 
 class StudyView(NamedTuple):
-    """A study's progress; ``place`` is where it last went, None for this machine."""
+    """A study's progress; ``place`` is where it last went, None for this machine. ``continues`` is
+    the command that continues a study of ``vld tune``."""
 
     standing: Standing
     strays: Strays | None
     cost: StudyCost
     devices: int
     place: SlurmSettings | None
+    continues: str | None = None
 
     @classmethod
     def look(cls, store: Store, standing: Standing, datasets: HomeDatasets | None) -> StudyView:
         """Look up what is shown of a study; ``datasets``: those that were read, for the cost."""
         counts = (lambda *_: None) if datasets is None else datasets.known_counts
+        name = standing.study.name
+        tuning = read_tuning(store.home, name)
         return cls(
             standing,
             find_strays(store, standing),
             cost_of(store, standing.left, counts),
             devices_of(store),
-            last_place(store.home, standing.study.name),
+            last_place(store.home, name),
+            None if tuning is None else shlex.join(tuning.request.command(name)),
         )
 
     @property
@@ -203,7 +210,7 @@ def _tell(found: StudyView) -> None:
     for line in failure_lines(standing.broken_off):
         say(f"{'ended':<9} {line}")
     tell_results(found)
-    if following := list(_following(standing, found.place)):
+    if following := list(_following(found)):
         say("")
         suggest(following)
 
@@ -217,11 +224,14 @@ def tell_results(found: StudyView) -> None:
         say(line)
 
 
-def _following(standing: Standing, place: SlurmSettings | None) -> Iterator[tuple[str, str]]:
+def _following(found: StudyView) -> Iterator[tuple[str, str]]:
     """Yield the next commands to suggest."""
+    standing = found.standing
     name = standing.study.name
-    if standing.broken_off or standing.missing:
-        where = "" if place is None else ", on slurm as last time"
+    if found.continues is not None:
+        yield found.continues, "continue tuning, or show its result"
+    elif standing.broken_off or standing.missing:
+        where = "" if found.place is None else ", on slurm as last time"
         yield f"vld sweep {name}", f"resume interrupted runs and launch missing ones{where}"
     if standing.live or standing.queued:
         yield f"vld sweep stop {name}", "save and stop running runs, dequeue queued ones"
