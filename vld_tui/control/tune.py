@@ -159,7 +159,7 @@ def open_tuning(
         )
     if kept is None and is_kept:
         raise OtherTuningError(f"{kept_path(home, name)} is another study named {name}.")
-    if kept is not None and kept.request == request:
+    if kept is not None and kept.request.budget_s == request.budget_s:
         return kept, full
     return Tuning(name=name, request=request), full
 

@@ -7,6 +7,8 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,15 @@ from typer.testing import CliRunner, Result
 from tests.small_runs import engine_environment
 from tests.vld_tui.cli.vld_with_stand_in import STAND_IN_COMMAND
 from vld_tui.cli import app
+from vld_tui.home import Home
 from vld_tui.launch.local import launch
+from vld_tui.launch.queue import Starter, Supervisor
+from vld_tui.store.store import Store
 
 ROOT = Path(__file__).parents[3]
 WITH_STAND_IN = Path(__file__).with_name("vld_with_stand_in.py")
+
+WorkedOn = Callable[[Starter], list[int | None]]
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,34 @@ def vld(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vld:
     home = tmp_path / "home"
     home.mkdir(exist_ok=True)
     return Vld(home)
+
+
+@pytest.fixture
+def worked_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkedOn]:
+    """Return a function that has the queue's runs started in a way; it returns the slots."""
+    monkeypatch.setattr("vld_tui.launch.queue.POLL_S", 0.05)
+    monkeypatch.setattr("vld_tui.launch.queue._say", lambda _text: None)
+    monkeypatch.setattr("vld_tui.cli.foreground.POLL_S", 0.05)
+    monkeypatch.setattr("vld_tui.cli.foreground.is_supervised", lambda _home: True)
+    threads: list[threading.Thread] = []
+    slots_given: list[int | None] = []
+
+    def work_by(start: Starter) -> list[int | None]:
+        def work(home: Home, slots: int | None) -> None:
+            with Store.open(home) as store:
+                Supervisor(store, start, slots=slots).work()
+
+        def start_supervisor(home: Home, slots: int | None = None) -> None:
+            slots_given.append(slots)
+            threads.append(threading.Thread(target=work, args=(home, slots)))
+            threads[-1].start()
+
+        monkeypatch.setattr("vld_tui.control.queue.start_supervisor", start_supervisor)
+        return slots_given
+
+    yield work_by
+    for thread in threads:
+        thread.join()
 
 
 @pytest.fixture(scope="session")

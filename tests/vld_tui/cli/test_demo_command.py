@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import threading
-from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
 
 from benchmarks.filled_study import fill_study
-from tests.vld_tui.cli.conftest import Vld
+from tests.vld_tui.cli.conftest import Vld, WorkedOn
 from tests.vld_tui.launch.queue_stand_in import start_stand_in
 from tests.vld_tui.study.known_datasets import ask_once
-from vld_tui.home import Home, open_home
+from vld_tui.home import open_home
 from vld_tui.launch.local import LaunchError
-from vld_tui.launch.queue import Starter, Supervisor
-from vld_tui.store.store import Store
 from vld_tui.study.define.definition import Study
 from vld_tui.study.define.files import find_study
 
@@ -26,13 +22,9 @@ RUNS = 30
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look often, and have the engine describe the embedded images but once."""
+def _asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the engine describe the embedded images but once."""
     monkeypatch.setattr("vld_tui.study.define.datasets.work_on_datasets", ask_once)
-    monkeypatch.setattr("vld_tui.launch.queue.POLL_S", 0.05)
-    monkeypatch.setattr("vld_tui.launch.queue._say", lambda _text: None)
-    monkeypatch.setattr("vld_tui.cli.foreground.POLL_S", 0.05)
-    monkeypatch.setattr("vld_tui.cli.foreground.is_supervised", lambda _home: True)
 
 
 @pytest.fixture
@@ -44,30 +36,6 @@ def fill(vld: Vld, study: Study, runs: int = RUNS) -> None:
     """Write the first runs of the study as finished."""
     home = open_home(vld.home)
     fill_study(home, study, specs=study.specs[:runs], arms=(), has_measures=True)
-
-
-@pytest.fixture
-def worked_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Starter], list[int | None]]]:
-    """Return a function that has the queue's runs started in a way; it returns the slots."""
-    threads: list[threading.Thread] = []
-    slots_given: list[int | None] = []
-
-    def work_by(start: Starter) -> list[int | None]:
-        def work(home: Home, slots: int | None) -> None:
-            with Store.open(home) as store:
-                Supervisor(store, start, slots=slots).work()
-
-        def start_supervisor(home: Home, slots: int | None = None) -> None:
-            slots_given.append(slots)
-            threads.append(threading.Thread(target=work, args=(home, slots)))
-            threads[-1].start()
-
-        monkeypatch.setattr("vld_tui.control.queue.start_supervisor", start_supervisor)
-        return slots_given
-
-    yield work_by
-    for thread in threads:
-        thread.join()
 
 
 class Blocks(NamedTuple):
@@ -120,9 +88,7 @@ def test_its_json_has_the_results_the_changes_and_the_sentence(vld: Vld, study: 
     assert record["reading"].startswith("With λ 0.9 instead of λ 0, OOD accuracy is ")
 
 
-def test_only_what_is_missing_is_run(
-    vld: Vld, study: Study, worked_on: Callable[[Starter], list[int | None]]
-) -> None:
+def test_only_what_is_missing_is_run(vld: Vld, study: Study, worked_on: WorkedOn) -> None:
     fill(vld, study, RUNS - 1)
     slots = worked_on(start_stand_in)
     told = vld("demo", "--json")
@@ -135,9 +101,7 @@ def test_only_what_is_missing_is_run(
     assert vld.json("queue", "ls")["slots"] == [None], "only for this time"
 
 
-def test_the_first_failure_stops_the_others(
-    vld: Vld, study: Study, worked_on: Callable[[Starter], list[int | None]]
-) -> None:
+def test_the_first_failure_stops_the_others(vld: Vld, study: Study, worked_on: WorkedOn) -> None:
     def refuse(*_: object) -> Any:
         raise LaunchError("no weights for tf_efficientnet_lite0")
 
