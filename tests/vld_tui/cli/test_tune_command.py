@@ -63,7 +63,7 @@ def fill(vld: Vld, runs: int = COMPARED, **grid: Any) -> None:
 def test_a_dry_run_shows_runs_time_and_disk_and_does_nothing(vld: Vld) -> None:
     lines = vld(*TUNE, "--dry-run").stdout.splitlines()
     assert [line.split("  ")[0] for line in lines] == [
-        "study", "compare", "final", "state", "time", "disk", "where", "weights",
+        "study", "compare", "final", "state", "time", "disk", "where",
     ]  # fmt: skip
     assert lines[1].endswith(
         "36 runs: 4 domains left out in turn × 3 settings × 3 seeds (dropout rate 0, 0.5, 0.9)"
