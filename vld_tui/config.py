@@ -40,16 +40,17 @@ class QueueConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotifyConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is notified of the ends of runs and studies, and of which."""
+    """Where notifications of runs and studies are sent, and for which events."""
 
     command: Annotated[
-        str | None, about("Shell command to run on an event, which it reads as JSON from stdin.")
+        str | None,
+        about("Shell command to run on each event; receives the event as JSON on stdin."),
     ] = None
     webhook: Annotated[
-        str | None, about("URL to post events to; $NAME is replaced from the environment.")
+        str | None, about("URL to post each event to; $NAME stands for an environment variable.")
     ] = None
     format: Annotated[
-        WebhookFormat, about("Format of the webhook's messages; auto: by the URL's host.")
+        WebhookFormat, about("Format of the webhook's messages; auto: from the URL's host.")
     ] = "auto"
     on: Annotated[tuple[str, ...], about("Events to report.", choices=EVENTS)] = (
         "finished", "failed", "crashed", COLLAPSED, STUDY_DONE,
@@ -57,7 +58,7 @@ class NotifyConfig(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: Annotated[
         float,
         Meta(ge=1.0, le=LONGEST_HOOK_S),
-        about("Seconds after which the command or the request is ended."),
+        about("Time limit of the command and of the request (s)."),
     ] = 10.0
 
     @property

@@ -33,7 +33,7 @@ NameArgument = Annotated[
 @app.command(cls=Command)
 def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List every setting with its value and meaning."""
-    with open_store(ctx, to_look=True, may_be_new=True) as store:
+    with open_store(ctx, to_look=True) as store:
         known = config.settings(store)
     if as_json:
         print_json({each.info.name: _record(each) for each in known})
@@ -51,7 +51,7 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
 @app.command(cls=Command)
 def get(ctx: typer.Context, name: NameArgument, as_json: JsonOption = False) -> None:
     """Print the value of a setting."""
-    with open_store(ctx, to_look=True, may_be_new=True) as store:
+    with open_store(ctx, to_look=True) as store:
         setting = config.get(store, name)
     if as_json:
         print_json(_record(setting))
@@ -95,7 +95,7 @@ def send_test(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """Send a test notification and show the result. Exits with 1 if it was not sent."""
     from vld_tui.control.notifier import send, test_message
 
-    with open_store(ctx, to_look=True, may_be_new=True) as store:
+    with open_store(ctx, to_look=True) as store:
         chosen = store.notifications.config
         if not (chosen.command or chosen.webhook):
             raise CommandError(

@@ -61,6 +61,8 @@ def put(store: Store, name: str, text: str) -> Setting:
         StoreError: when it cannot be saved.
     """
     info = _find(name)
+    if not text.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise ConfigError(f"{info.name} must be valid text in UTF-8.")
     if (check := _CHECKS.get(info.name)) is not None:
         value = check(info, text)
     else:

@@ -54,6 +54,9 @@ def test_every_setting_is_listed_with_its_meaning(vld: Vld) -> None:
         ("notify.webhook", "https://", "is not a URL"),
         ("notify.webhook", "file:///etc/passwd", "is not a URL"),
         ("notify.webhook", "https://a b/", "is not a URL"),
+        ("notify.command", "echo \udcff", "must be valid text"),
+        ("notify.command", "echo \0", "must not contain a NUL"),
+        ("dashboard.refresh_s", "nan", "must be a finite number from 0.1 to 3600"),
         ("notify.webhook", "$", "must be a URL, or $NAME for one"),
     ],
 )

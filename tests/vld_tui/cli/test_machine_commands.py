@@ -52,7 +52,7 @@ def test_notifications_that_cannot_be_sent_are_no_failure(
     vld("config", "set", "notify.webhook", "$VLD_MISSING")
     result = vld("doctor")
     assert result.exit_code == 0
-    assert "! notify     notifications are waiting: VLD_MISSING" in result.stdout
+    assert "! notify     notifications are on hold: VLD_MISSING" in result.stdout
     vld("config", "set", "notify.webhook", "https://example.org")
     assert "✓ notify     webhook, on finished, failed" in vld("doctor").stdout
 

@@ -135,7 +135,7 @@ def test_without_the_variable_of_the_address_they_wait(store: Store, home: Home)
     Teller(store.runs.run_dir(make(store, "good").run_id)).finishes()
     assert not Notifier(store, {}).take_turn()
     assert store.notifications.are_due()
-    assert "HOOK (notify.webhook) is not set" in str(call_notifier(store))
+    assert "HOOK (in notify.webhook) is not set" in str(call_notifier(store))
 
 
 def test_nothing_is_kept_when_they_are_turned_off(store: Store, home: Home) -> None:

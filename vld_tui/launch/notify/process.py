@@ -71,7 +71,8 @@ def why_unsendable(config: NotifyConfig, environment: Mapping[str, str] = os.env
     missing = missing_variables(config.webhook, environment)
     if not missing:
         return None
-    return f"notifications are waiting: {missing[0]} (notify.webhook) is not set here"
+    what = f"{missing[0]} (in notify.webhook) is not set in this environment"
+    return f"notifications are on hold: {what}"
 
 
 def is_notifying(home: Home) -> bool:
@@ -94,6 +95,6 @@ def _start(home: Home) -> str | None:
                 env=engine_environment(),
             )
     except OSError as error:
-        return f"notifications are waiting: cannot start their process: {error}"
+        return f"notifications are on hold: cannot start the notifier: {error}"
     threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
     return None
