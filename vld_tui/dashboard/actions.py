@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class Actions:
     """Actions on the runs of a home, with processes on this machine.
 
-    Every method returns a sentence about its result (empty if the screen shows it), or raises a
-    :class:`UserError` with the reason.
+    Methods return a sentence about their result (empty if the screen shows it) or what they made,
+    or raise a :class:`UserError` with the reason.
     """
 
     def __init__(self, home: Home) -> None:
@@ -153,6 +153,13 @@ class Actions:
 
         place = _place(path, ".csv", about="the table")
         return f"{plural(export_table(state, place), 'line')} in {place}"
+
+    def report_study(self, name: str) -> Path:
+        """Write a study's report, replacing an earlier one; return its page."""
+        from vld_tui.report.study import report_study
+
+        with Store.open(self._home) as store:
+            return report_study(store, name).files[0]
 
     def export(self, query: Query, path: str) -> str:
         """Export the matching runs to a new ``.csv`` or ``.json`` file."""

@@ -221,6 +221,10 @@ class FakeActions(Actions):
     def export_study(self, state: StudyState, path: str) -> str:
         return self._do("export study", state.name, path)
 
+    def report_study(self, name: str) -> Path:
+        self._do("report study", name)
+        return Path(f"/home/of/runs/reports/{name}/index.html")
+
     def trash(self, run_ids: Sequence[str]) -> str:
         return self._do("trash", *run_ids)
 

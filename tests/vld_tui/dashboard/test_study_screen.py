@@ -397,3 +397,33 @@ def test_measures_that_disagree_are_cautioned_about_above_every_view() -> None:
     for view in shown:
         assert "caution: accuracy and balanced accuracy disagree on" in view
     assert "ID/OOD balanced accuracy by target" in shown[-1]
+
+
+def test_a_report_is_written_and_its_path_is_shown_and_copied() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "R")
+        await settle_until(pilot, lambda: app.clipboard)
+        assert app.clipboard == "/home/of/runs/reports/rates/index.html"
+        await settle(pilot)
+        assert any(app.clipboard in line for line in screen_lines(app))
+        await pilot.press("escape")
+        await settle(pilot)
+        assert isinstance(app.screen, StudyScreen)
+
+    play(source_of(), scenario, actions=actions)
+    assert ("report study", "rates") in actions.done
+
+
+def test_a_report_that_cannot_be_written_says_why() -> None:
+    actions = FakeActions()
+    actions.refusal = "No run of study rates has finished yet."
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "R")
+        await settle_until(pilot, lambda: len(app._notifications) == 2)
+        assert "has finished yet" in [*app._notifications][-1].message
+        assert isinstance(app.screen, StudyScreen)
+
+    play(source_of(), scenario, actions=actions)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from rich.text import Text
 from textual import work
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
@@ -16,13 +17,14 @@ from textual.screen import Screen
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
+from engine.protocol import UserError
 from vld_tui.dashboard.draw.study import progress_line, runs_without_ood, study_table
 from vld_tui.dashboard.draw.study_map import LaidOut, StudyLook, cell_text
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import ActionAsked, RunChosen, RunOpened, RunsChosen, SnapshotTaken
 from vld_tui.dashboard.screens.pick import Pick, PickOption
-from vld_tui.dashboard.widgets.ask import ask_export, confirm
+from vld_tui.dashboard.widgets.ask import Alert, ask_export, confirm
 from vld_tui.dashboard.widgets.heat_map import HeatMapView
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.plane import StudyPlane
@@ -80,6 +82,7 @@ class StudyScreen(Guarded, Screen[None]):
         bind("arm", "a", "arm", "arm", show=True),
         bind("launch-missing", "r", "launch", "launch", show=True),
         bind("export", "w", "export", "export", show=True),
+        bind("report", "R", "report", "write the report"),
     ]
 
     @dataclass
@@ -95,6 +98,7 @@ class StudyScreen(Guarded, Screen[None]):
         self._look: StudyLook | None = None
         self._laid_out: LaidOut | None = None
         self._view = VIEWS[0]
+        self._is_reporting = False
 
     def compose(self) -> ComposeResult:
         """Lay out the progress above the results."""
@@ -208,6 +212,38 @@ class StudyScreen(Guarded, Screen[None]):
 
         question = "Export the table of all arms (.csv) or the screen (.svg) to:"
         ask_export(self.app, question, export, example=f"{self._study_name}.csv")
+
+    def action_report(self) -> None:
+        """Write the study's report."""
+        if self._state.standing is not None and not self._is_reporting:
+            self._is_reporting = True
+            self.notify("writing the report…")
+            self._write_report()
+
+    @work(thread=True)
+    def _write_report(self) -> None:
+        app = self.app
+        try:
+            made: Path | str = self._actions.report_study(self._study_name)
+        except UserError as error:
+            made = str(error)
+        app.call_from_thread(self._show_report, app, made)
+
+    def _show_report(self, app: App[Any], made: Path | str) -> None:
+        """Copy and show the path of the report's page, or show why there is none."""
+        self._is_reporting = False
+        if isinstance(made, str):
+            app.notify(made, severity="error", markup=False)
+            return
+        app.copy_to_clipboard(str(made))
+        said = (
+            f"Report of {plain_text(self._study_name)}:\n{plain_text(str(made))}\n\n"
+            "The path was copied to the clipboard (if the terminal supports it)."
+        )
+        if self.is_current:
+            app.push_screen(Alert(said))
+        else:  # the user left
+            app.notify(said, markup=False, timeout=15)
 
     def on_heat_map_view_cell_moved(self, _message: HeatMapView.CellMoved) -> None:
         """Describe the current cell."""
