@@ -56,6 +56,11 @@ class Home:
         return self.path / "trash"
 
     @property
+    def imported(self) -> Path:
+        """Return the folder of runs imported from other trackers, one file each."""
+        return self.path / "imported"
+
+    @property
     def datasets(self) -> Path:
         """Return the folder of added and downloaded data sets, one folder each."""
         return self.path / "data"

@@ -14,10 +14,13 @@ from vld_tui.cli.errors import CommandError
 from vld_tui.cli.options import MatchingOption
 from vld_tui.cli.output import print_json, say, terminal_cells
 from vld_tui.cli.session import open_store
+from vld_tui.control.pull import find_run
+from vld_tui.runs.imported import ImportedRun
 from vld_tui.runs.run import DAMAGED, Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.study.results.groups import RunGroup, differing_fields, group_by_seed, group_labels
 from vld_tui.views.compare import ArmsOfRuns, compare_lines
+from vld_tui.views.imported import imported_record
 
 MOST_RUNS: Final = 200
 
@@ -37,9 +40,11 @@ def compare(
     with open_store(ctx, to_look=True) as store:
         store.live.refresh()
         if where is None:
-            named = [store.runs.get(run) for run in runs or ()]
-            known = list({run.run_id: run for run in named}.values())
+            named = {each.run_id: each for each in (find_run(store, run) for run in runs or ())}
+            known = [each for each in named.values() if isinstance(each, Run)]
+            imported = [each for each in named.values() if isinstance(each, ImportedRun)]
         else:
+            imported = []
             known = store.runs.find(store.runs.query(where), limit=MOST_RUNS + 1)[::-1]
         arms = store.series.arms([run.run_id for run in known])
     damaged = [run for run in known if run.status == DAMAGED]
@@ -47,8 +52,8 @@ def compare(
         say(f"skipped damaged run: {run.run_id}  {run.name}", to_stderr=True)
         say(f"  {run.reason}", to_stderr=True)
     known = [run for run in known if run.status != DAMAGED]
-    if len(known) < 2:
-        raise CommandError(_too_few(len(known), where))
+    if (count := len(known) + len(imported)) < 2:
+        raise CommandError(_too_few(count, where))
     if len(known) > MOST_RUNS:
         raise CommandError(f"More than {MOST_RUNS} runs match. Narrow the filter.")
     groups = group_by_seed(known)
@@ -61,10 +66,11 @@ def compare(
                     _record(group, label, arms)
                     for group, label in zip(groups, group_labels(groups), strict=True)
                 ],
+                "imported": [imported_record(each) for each in imported],
             }
         )
         return
-    for line in compare_lines(groups, arms, cells=terminal_cells()):
+    for line in compare_lines(groups, arms, imported, cells=terminal_cells()):
         say(line)
 
 

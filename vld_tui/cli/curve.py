@@ -18,9 +18,11 @@ from engine.protocol.measures import ACCURACY
 from vld_tui.cli.command import Command, RunArgument
 from vld_tui.cli.errors import CommandError, check_range
 from vld_tui.cli.output import plain_console, say
-from vld_tui.cli.session import open_for_runs
+from vld_tui.cli.session import find_imported_instead, open_for_runs
+from vld_tui.runs.imported import ImportedRun
 from vld_tui.runs.metrics import Points
 from vld_tui.runs.run import Run
+from vld_tui.store.errors import RunNotFound
 from vld_tui.store.store import Store
 from vld_tui.views.combined import networks, position_label, step_label
 from vld_tui.views.plot import Plot, PlotSeries, View
@@ -35,6 +37,9 @@ MIN_PANEL_ROWS: Final = 8
 
 MOST_POINTS: Final = 16_384
 """The most points read for one curve, far more than a terminal line can show."""
+
+MOST_IMPORTED: Final = 3
+"""The most curves shown of an imported run if none is named."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -65,7 +70,17 @@ def curve(
     """Plot a run's curves and mark the selected step."""
     check_range("--width", width, *WIDTHS)
     check_range("--height", height, *HEIGHTS)
-    with open_for_runs(ctx, [run], with_jobs=False) as store:
+    terminal = shutil.get_terminal_size()
+    size = max(WIDTHS[0], width or terminal.columns), (height or terminal.lines - 1) - 1
+    try:
+        opened = open_for_runs(ctx, [run], with_jobs=False)
+    except RunNotFound as error:
+        imported = find_imported_instead(ctx, run, error)
+        panels = _imported_panels(imported, metric or [])
+        say(f"{imported.run_id}  {imported.name}  imported from {imported.tracker}")
+        _draw(panels, *size)
+        return
+    with opened as store:
         known = store.runs.get(run)
         panels = _panels(store, known, metric or _usual_metrics(known))
     if not any(len(each.x) for panel in panels for each in panel.series):
@@ -77,12 +92,11 @@ def curve(
             f"Run {known.run_id} has no measurements yet: it is {known.status} at "
             f"{position_label(known.step, known.task, of_all=True)}."
         )
-    terminal = shutil.get_terminal_size()
     state = status_label(known.status, collapsed=known.collapsed)
     say(f"{known.run_id}  {known.name}  {state}")
     if known.combination is not None:
         say(networks(known.combination))
-    _draw(panels, max(WIDTHS[0], width or terminal.columns), (height or terminal.lines - 1) - 1)
+    _draw(panels, *size)
 
 
 def _usual_metrics(run: Run) -> list[str]:
@@ -126,6 +140,40 @@ def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Plot]:
         )
         for title, each in drawn.items()
     ]
+
+
+def _imported_panels(run: ImportedRun, names: Sequence[str]) -> list[Plot]:
+    """Return the charts of an imported run: ID and OOD accuracy in one, each other curve in its
+    own; without names, the accuracies, or else the first curves.
+
+    Raises:
+        CommandError: for a name that is not a curve of the run.
+    """
+    judged = {
+        name: (title, curve)
+        for name, title, curve in (("id", "ID", run.id_curve), ("ood", "OOD", run.ood_curve))
+        if curve is not None
+    }
+    known = {**judged, **{name: (name, name) for name in run.curves if name not in judged}}
+    view = View(across=PlotAxis(0, max(1.0, float(run.step))), cursor=run.selected_step)
+    together: list[PlotSeries] = []
+    charts: list[Plot] = []
+    for name in names or list(judged) or list(run.curves)[:MOST_IMPORTED]:
+        if name not in known:
+            raise CommandError(
+                f"Imported run {run.run_id} has no curve {name!r}.{nearest(name, known)}\n"
+                f"Its curves: {', '.join(known)}."
+            )
+        title, curve = known[name]
+        steps = np.array(run.curves[curve].steps, dtype=np.float64)
+        values = np.array(run.curves[curve].values, dtype=np.float64)  # None becomes NaN
+        if name in judged:
+            together.append(PlotSeries(title, steps, values / run.scale, ""))
+        else:
+            charts.append(Plot(title, _coloured([PlotSeries(title, steps, values, "")]), view))
+    if together:
+        charts.insert(0, Plot(ACCURACY, _coloured(together), view, is_percent=True, has_marks=True))
+    return charts
 
 
 def _known(run: Run, curves: Mapping[MetricKey, Points]) -> dict[str, list[PlotSeries]]:

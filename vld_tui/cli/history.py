@@ -11,6 +11,8 @@ from vld_tui.cli.errors import FAILED_EXIT, CommandError, YesOption, ask
 from vld_tui.cli.options import MatchingOption
 from vld_tui.cli.output import say, suggest, with_home
 from vld_tui.cli.session import open_store, refresh, this_home
+from vld_tui.control.pull import find_run
+from vld_tui.runs.imported import ImportedRun, delete_imported
 from vld_tui.runs.run import QUEUED, Run
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
@@ -43,15 +45,22 @@ def rm(
             _empty(store, asks=not yes)
             return
         refresh(store)
-        chosen = [store.runs.get(reference) for reference in runs or ()]
+        found = [find_run(store, reference) for reference in runs or ()]
+        chosen = [each for each in found if isinstance(each, Run)]
+        imported = [each for each in found if isinstance(each, ImportedRun)]
         if where is not None:
             chosen = _matching(store, where)
         if dry_run:
             for run in chosen:
                 say(f"would move to the trash: {run.run_id}  {run.name}")
+            for each in imported:
+                say(f"would delete: {each.run_id}  {each.name}")
             return
         if where is not None and chosen and not yes:
             ask(f"Move {plural(len(chosen), 'run')} to the trash?", refusal="Nothing was removed.")
+        for each in imported:
+            delete_imported(store.home.imported, each)
+            say(f"deleted: {each.run_id}  {each.name} (files in {each.source} are kept)")
         for run in chosen:
             store.trash.move(run.run_id)
             say(f"moved to the trash: {run.run_id}  {run.name}")

@@ -14,9 +14,17 @@ import typer
 from vld_tui.cli.command import Command, JsonOption, proposes
 from vld_tui.cli.errors import CommandError, check_range
 from vld_tui.cli.options import WhereOption
-from vld_tui.cli.output import plain_console, print_json, print_text, say, with_home
-from vld_tui.cli.session import open_store, refresh_or_say
+from vld_tui.cli.output import (
+    plain_console,
+    print_json,
+    print_text,
+    say,
+    terminal_cells,
+    with_home,
+)
+from vld_tui.cli.session import open_store, refresh_or_say, this_home
 from vld_tui.control.records import run_records, write_csv
+from vld_tui.runs.imported import load_imported
 from vld_tui.runs.run import Run
 from vld_tui.store.fields import ALIASES, QUERY_FIELDS, QueryField
 from vld_tui.store.query import Query
@@ -71,6 +79,9 @@ def ls(
     trashed: Annotated[bool, typer.Option("--trashed", help="List the runs in the trash.")] = False,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV to stdout.")] = False,
+    imported: Annotated[
+        bool, typer.Option("--imported", help="List the runs imported with vld pull.")
+    ] = False,
     fields: Annotated[
         bool, typer.Option("--fields", help="List the fields of --where and --sort.")
     ] = False,
@@ -81,6 +92,11 @@ def ls(
     check_range("--limit", limit, 0)
     if fields:
         _print_fields(as_json=as_json)
+        return
+    if imported:
+        if where or sort or trashed or as_csv or limit is not None:
+            raise CommandError("--imported takes no other option than --json.")
+        _list_imported(ctx, as_json=as_json)
         return
     Query.parse(where or "", sort=sort)  # checked before the home is opened
     with open_store(ctx, to_look=True) as store:
@@ -109,6 +125,19 @@ def ls(
         folders = plural(unread, "run folder")
         first = with_home("vld rebuild")
         say(f"{folders} in {store.home.runs} not in the database; run: {first}", to_stderr=True)
+
+
+def _list_imported(ctx: typer.Context, *, as_json: bool) -> None:
+    from vld_tui.views.imported import imported_lines, imported_record  # other lists do without
+
+    runs = load_imported(this_home(ctx, to_look=True).imported)
+    if as_json:
+        print_json([imported_record(run) for run in runs])
+    elif runs:
+        for line in imported_lines(runs, terminal_cells()):
+            say(line)
+    else:
+        say("No imported runs. Import some: " + with_home("vld pull"), to_stderr=True)
 
 
 def _print_fields(*, as_json: bool) -> None:

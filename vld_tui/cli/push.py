@@ -36,7 +36,8 @@ DirOption = Annotated[
     Path | None,
     typer.Option(
         "--dir", metavar="DIR",
-        help="Folder of tensorboard (default: runs), of trackio's databases, or of wandb's files.",
+        help="Folder of tensorboard, of trackio's databases, or of wandb's files. "
+        "[default: runs for tensorboard; else the tracker's own]",
     ),
 ]  # fmt: skip
 UriOption = Annotated[

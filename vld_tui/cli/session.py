@@ -10,10 +10,12 @@ import typer
 from vld_tui.cli.output import home_option, on_one_line, say, with_home
 from vld_tui.home import Home, find_named_home, look_at_home, open_home
 from vld_tui.launch.notify.process import call_notifier
+from vld_tui.runs.imported import ImportedRun, find_imported
 from vld_tui.store.errors import (
     DatabaseDamaged,
     DatabaseLocked,
     DatabaseUnwritable,
+    RunNotFound,
     StoreError,
 )
 from vld_tui.store.store import Store
@@ -142,3 +144,16 @@ def open_for_runs(
             store.close()
         raise
     return store
+
+
+def find_imported_instead(ctx: typer.Context, reference: str, error: RunNotFound) -> ImportedRun:
+    """Return the imported run that a reference means, since no run of the history does.
+
+    Raises:
+        RunNotFound: when there is none: the given error.
+        ImportedError: when several match, or a file cannot be read.
+    """
+    found = find_imported(this_home(ctx, to_look=True).imported, reference)
+    if found is None:
+        raise error
+    return found

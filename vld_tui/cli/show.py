@@ -12,16 +12,19 @@ from engine.protocol.selection import selection_key
 from engine.rundir import RunDir
 from vld_tui.cli.command import Command, JsonOption, RunArgument
 from vld_tui.cli.output import plain_console, print_json, say, with_home
-from vld_tui.cli.session import open_for_runs, refresh_or_say
+from vld_tui.cli.session import find_imported_instead, open_for_runs, refresh_or_say
 from vld_tui.control.records import run_records
+from vld_tui.runs.imported import ImportedRun
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
 from vld_tui.runs.run_folder import EventFollower, FolderReader, stop_asked, suspended_pid
+from vld_tui.store.errors import RunNotFound
 from vld_tui.store.ingest import log_size
 from vld_tui.store.store import Store
 from vld_tui.views.accuracies import interval_record
 from vld_tui.views.combined import cautions
 from vld_tui.views.detail import run_detail
+from vld_tui.views.imported import imported_detail, imported_record
 from vld_tui.views.notifications import failure_lines
 from vld_tui.views.predictions import class_shares
 
@@ -34,7 +37,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command(cls=Command)
 def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> None:
     """Show a run's state, settings, results and files."""
-    with open_for_runs(ctx, [run], with_jobs=False) as store:
+    try:
+        opened = open_for_runs(ctx, [run], with_jobs=False)
+    except RunNotFound as error:
+        _show_imported(find_imported_instead(ctx, run, error), as_json=as_json)
+        return
+    with opened as store:
         known = store.runs.get(run)
         if known.has_job:
             refresh_or_say(store)
@@ -63,6 +71,14 @@ def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> N
         typer.echo(line.rstrip(), color=True)
     for line in failure_lines(unsent):
         say(with_home(line))
+
+
+def _show_imported(run: ImportedRun, *, as_json: bool) -> None:
+    if as_json:
+        print_json(imported_record(run))
+        return
+    for line in imported_detail(run):
+        say(line)
 
 
 def _progress(store: Store, run: Run, run_dir: RunDir) -> Progress:

@@ -5,13 +5,15 @@ A client is an optional package and slow to import, so it is imported when its t
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from engine.protocol import nearest
 from engine.protocol.extras import install_command
-from vld_tui.trackers.tracker import Destination, Tracker, TrackerError
+from vld_tui.trackers.tracker import Destination, FoundRun, Tracker, TrackerError
 
 _SPELLINGS: Final = {"dir": "--dir", "uri": "--uri", "project": "--project", "offline": "--offline"}
 
@@ -34,6 +36,9 @@ TRACKERS: Final[Mapping[str, TrackerInfo]] = {
 }
 """Every tracker by name."""
 
+READABLE: Final = ("tensorboard", "wandb")
+"""Trackers whose files can be read."""
+
 
 def open_tracker(name: str, destination: Destination) -> Tracker:
     """Return a tracker, ready to receive runs.
@@ -51,15 +56,41 @@ def open_tracker(name: str, destination: Destination) -> Tracker:
         if getattr(destination, part) and part not in info.parts:
             known = ", ".join(_SPELLINGS[each] for each in info.parts)
             raise TrackerError(f"{info.title} has no {option}. Its options: {known}.")
-    try:
-        module = importlib.import_module(f"vld_tui.trackers.{name}")
+    with _client_of(name) as module:
         tracker: Tracker = module.open_tracker(destination)
+    return tracker
+
+
+def read_runs(name: str, folder: Path) -> list[FoundRun]:
+    """Return the runs in a tracker's files below a folder.
+
+    Raises:
+        TrackerError: for a tracker without files to read, a missing client, or a damaged file.
+    """
+    if name not in READABLE:
+        raise TrackerError(
+            f"Cannot import from {name!r}.{nearest(name, READABLE)}\n"
+            f"Runs can be imported from: {', '.join(READABLE)}."
+        )
+    if not folder.is_dir():
+        raise TrackerError(f"{folder} is not a folder.")
+    with _client_of(name) as module:
+        try:
+            return list(module.read_runs(folder))
+        except OSError as error:
+            raise TrackerError(f"Cannot read {error.filename}: {error.strerror}.") from None
+
+
+@contextlib.contextmanager
+def _client_of(name: str) -> Iterator[Any]:
+    """Yield a tracker's module; report a missing package."""
+    try:
+        yield importlib.import_module(f"vld_tui.trackers.{name}")
     except ModuleNotFoundError as error:
         missing = (error.name or name).partition(".")[0]
         if missing == "vld_tui":
             raise
         raise TrackerError(
-            f"Pushing to {info.title} needs the package {missing}, which is not installed.\n"
+            f"{TRACKERS[name].title} needs the package {missing}, which is not installed.\n"
             f"Install it with: {install_command(name)}"
         ) from None
-    return tracker

@@ -26,9 +26,10 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
     SessionStartInfo,
 )
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.util.tensor_util import make_ndarray
 
 from vld_tui.home import absolute_path
-from vld_tui.trackers.tracker import Destination, Known, Row, TrackedRun, TrackerError
+from vld_tui.trackers.tracker import Destination, FoundRun, Known, Row, TrackedRun, TrackerError
 
 FOLDER: Final = "runs"
 """The folder that TensorBoard's users usually give it."""
@@ -143,6 +144,41 @@ def read_events(folder: Path) -> Iterator[Any]:
     """Yield the events of a folder's files, oldest file first; a torn end of a file is skipped."""
     for path in sorted(folder.glob(_FILES)):
         yield from EventFileLoader(str(path)).Load()
+
+
+def read_runs(folder: Path) -> Iterator[FoundRun]:
+    """Yield the runs below a folder: every folder with event files is one, as in TensorBoard."""
+    for path in sorted({each.parent for each in folder.rglob(_FILES)}):
+        name = path.relative_to(folder).as_posix()
+        yield _found(path, folder.name if name == "." else name)
+
+
+def _found(path: Path, name: str) -> FoundRun:
+    plugins: dict[str, str] = {}
+    curves: dict[str, dict[int, float]] = {}
+    settings: dict[str, str | float | bool | None] = {}
+    status = ""
+    for event in read_events(path):
+        for value in event.summary.value:
+            plugin = value.metadata.plugin_data
+            kind = plugins.setdefault(value.tag, plugin.plugin_name)  # only the first one has it
+            if kind == "scalars":
+                number = float(make_ndarray(value.tensor).item())
+                curves.setdefault(value.tag, {})[event.step] = number
+            elif kind == hparams.PLUGIN_NAME:
+                data = HParamsPluginData.FromString(plugin.content)
+                for key, setting in data.session_start_info.hparams.items():
+                    settings[key] = _setting(setting)
+                if data.HasField("session_end_info"):
+                    is_failed = data.session_end_info.status == STATUS_FAILURE
+                    status = "failed" if is_failed else "finished"
+    return FoundRun(str(path), name, curves, settings, status=status)
+
+
+def _setting(value: Any) -> str | float | bool | None:
+    """Return a hyper-parameter; TensorBoard stores all numbers as floats."""
+    setting: str | float | bool | None = getattr(value, value.WhichOneof("kind") or "", None)
+    return int(setting) if isinstance(setting, float) and setting.is_integer() else setting
 
 
 def _safe(name: str) -> str:

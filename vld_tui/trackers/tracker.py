@@ -73,6 +73,23 @@ class TrackedRun(msgspec.Struct, frozen=True):
         return self.status in ("failed", "crashed")
 
 
+class FoundRun(msgspec.Struct, frozen=True):
+    """A run read from a tracker's files.
+
+    ``key`` is the same whenever it is read. ``curves`` are values by name and step; NaN: not
+    finite. ``status`` is ``finished`` or ``failed``; empty: unknown.
+    """
+
+    key: str
+    name: str
+    curves: Mapping[str, Mapping[int, float]]
+    settings: Mapping[str, str | float | bool | None] = {}
+    group: str | None = None
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    status: str = ""
+
+
 class Session(Protocol):
     """One run of a tracker, being written."""
 

@@ -22,7 +22,9 @@ from wandb.errors import Error
 from engine.rundir import write_atomic
 from vld_tui.home import absolute_path
 from vld_tui.trackers.tracker import PROJECT, Destination, Known, Row, TrackedRun, TrackerError
-from vld_tui.trackers.wandb_files import read_records
+from vld_tui.trackers.wandb_files import read_records, read_runs
+
+__all__ = ["open_tracker", "read_runs"]
 
 STEP: Final = "step"
 _OFFLINE: Final = ("offline", "dryrun")

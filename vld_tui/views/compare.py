@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from engine.protocol import FIELDS, MEASURES, Summary, measures_in, shown_value, value_in
+from engine.protocol import (
+    FIELDS,
+    MEASURES,
+    NOT_RESULT,
+    SEEDS,
+    Summary,
+    measures_in,
+    shown_value,
+    value_in,
+)
+from vld_tui.runs.imported import ImportedRun
 from vld_tui.runs.run import ArmResult, Run
 from vld_tui.runs.statistics import FEWEST, Estimate
 from vld_tui.study.results.groups import RunGroup, differing_fields, group_labels
@@ -25,20 +35,26 @@ ArmsOfRuns = Mapping[str, Sequence[ArmResult]]
 
 
 def compare_lines(
-    groups: Sequence[RunGroup], arms: ArmsOfRuns | None = None, *, cells: int | None
+    groups: Sequence[RunGroup],
+    arms: ArmsOfRuns | None = None,
+    imported: Sequence[ImportedRun] = (),
+    *,
+    cells: int | None,
 ) -> Iterator[str]:
     """Yield a table with a column for each group: the fields that differ, then the results.
 
-    Accuracies are those at each arm's selected step.
+    Accuracies are those at each arm's selected step. Imported runs have columns of their own.
     """
+    labels = [*group_labels(groups), *(f"{each.name} (imported)" for each in imported)]
     columns = [
         Column("", rank=1000),
         *(
             Column(plain_text(label), right=True, rank=999 - index, shrinks=True, narrowest=14)
-            for index, label in enumerate(group_labels(groups))
+            for index, label in enumerate(labels)
         ),
     ]
-    rows = [*_combinations(groups), *_differences(groups), *_results(groups, arms or {})]
+    rows = [*_combinations(groups), *_differences(groups, imported), *_results(groups, arms or {})]
+    rows = [[*row, *(_imported_cell(row[0], each) for each in imported)] for row in rows]
     yield from table_lines(columns, rows, cells)
     if any(len(group.runs) > 1 for group in groups):
         yield INTERVALS
@@ -52,11 +68,63 @@ def _combinations(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
         yield ["networks", *(networks(each) if each else UNKNOWN for each in combined)]
 
 
-def _differences(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
-    for name in differing_fields(groups):
+def _differences(
+    groups: Sequence[RunGroup], imported: Sequence[ImportedRun]
+) -> Iterator[list[str]]:
+    differing = differing_fields(groups)
+    for name in FIELDS:
+        if name not in differing and not _differs_from_imported(name, groups, imported):
+            continue
         values = (group.values(name) for group in groups)
         cells = [plain_text(", ".join(map(shown_value, each)) or UNKNOWN) for each in values]
         yield [FIELDS[name].label, *cells]
+
+
+def _differs_from_imported(
+    name: str, groups: Sequence[RunGroup], imported: Sequence[ImportedRun]
+) -> bool:
+    """Return whether imported runs have other values of a field that affects the result."""
+    if name in NOT_RESULT or name in SEEDS:
+        return False
+    own = {_comparable(value) for group in groups for value in group.values(name)}
+    theirs = {_comparable(run.settings[name]) for run in imported if name in run.settings}
+    return bool(theirs) and len(own | theirs) > 1
+
+
+def _comparable(value: object) -> object:
+    """Return a value that equals that of a tracker, which may have turned 10 into 10.0."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number else shown_value(value)
+
+
+def _imported_cell(label: str, run: ImportedRun) -> str:
+    """Return what is known of an imported run in a row with this label."""
+    if label in _IMPORTED:
+        return _IMPORTED[label](run)
+    name = _FIELD_NAMES.get(label)
+    if name is None or name not in run.settings:
+        return UNKNOWN
+    return plain_text(shown_value(run.settings[name]))
+
+
+def _imported_gap(run: ImportedRun) -> str:
+    known = run.id_accuracy, run.ood_accuracy
+    return UNKNOWN if None in known else _share((known[1] or 0.0) - (known[0] or 0.0))
+
+
+def _share(value: float | None) -> str:
+    return UNKNOWN if value is None else _points(value)
+
+
+_FIELD_NAMES: Final = {info.label: name for name, info in FIELDS.items()}
+_IMPORTED: Final[Mapping[str, Callable[[ImportedRun], str]]] = {
+    "status": lambda run: run.status or UNKNOWN,
+    "ID": lambda run: _share(run.id_accuracy),
+    "OOD": lambda run: _share(run.ood_accuracy),
+    "OOD − ID": _imported_gap,
+    "selected step": lambda run: UNKNOWN if run.selected_step is None else f"{run.selected_step:,}",
+}
+"""The rows that an imported run has values of."""
 
 
 def _results(groups: Sequence[RunGroup], arms: ArmsOfRuns) -> Iterator[list[str]]:
