@@ -60,6 +60,7 @@ class Notifier:
         self._jobs = JobWatch(store.home, JOBS_POLL_S)
         self._studies = _Studies(store)
         self._problem: str | None = None
+        self._has_failed = False
 
     def work(self) -> None:
         """Watch runs and send notifications until neither is left to do."""
@@ -113,9 +114,11 @@ class Notifier:
         if message is None or not _is_ours(store, due):
             store.notifications.settle(due, "dropped")
             return
-        sent = send(config, message, store.home, self._environment, self._pauses_s)
+        pauses_s = () if self._has_failed else self._pauses_s  # many may be due
+        sent = send(config, message, store.home, self._environment, pauses_s)
         problems = "; ".join(f"{name}: {each.problem}" for name, each in sent if each.problem)
         _say(f"{due.event} {due.run_id or due.study}: {problems or 'sent'}")
+        self._has_failed = bool(problems)
         self._record(due, problems)
 
     def _record(self, due: DueNotification, problems: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.cli.conftest import Vld
+from tests.vld_tui.launch.webhook_service import serving
 from tests.vld_tui.store.told_runs import Teller, collapsed, failed
 from vld_tui.config import NotifyConfig
 from vld_tui.control.notifier import Notifier, main
@@ -179,3 +180,15 @@ def test_of_two_notifiers_one_sends(
     for thread in threads:
         thread.join()
     assert sorted(texts(home)) == [f"{name} finished: ID 80.0%, OOD 50.0%" for name in "ab"]
+
+
+def test_a_service_that_is_away_is_tried_again_only_for_the_first(store: Store, home: Home) -> None:
+    with serving() as service:
+        turn_on(store, command=None, webhook=service.url)
+        service.answers += [(503, {}, b"")] * 3
+        for name in "abc":
+            Teller(store.runs.run_dir(make(store, name).run_id)).finishes()
+        Notifier(store, {}, pauses_s=(0.0,)).take_turn()
+        assert len(service.taken) == 4
+    unsent = store.notifications.take_failures()
+    assert [each.problem for each in unsent] == [f"webhook: {service.url} answered HTTP 503"] * 2

@@ -10,13 +10,12 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
+from tests.vld_tui.launch.webhook_service import Service, serving
 from tests.waiting import wait_until
 from vld_tui.config import WebhookFormat
 from vld_tui.launch.notify.address import WebhookError, missing_variables, resolved
@@ -30,49 +29,10 @@ MESSAGE = Message(
 )  # fmt: skip
 
 
-class Service(ThreadingHTTPServer):
-    """Keeps what is posted, and answers as a test wants."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        self.taken: list[tuple[str, dict[str, str], bytes]] = []
-        self.answers: list[tuple[int, dict[str, str], bytes]] = []
-        self.pause_s = 0.0
-        super().__init__(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        service = self.server
-        assert isinstance(service, Service)
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        service.taken.append((self.path, dict(self.headers), body))
-        time.sleep(service.pause_s)
-        status, headers, said = service.answers.pop(0) if service.answers else (200, {}, b"ok")
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(said)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def service() -> Iterator[Service]:
-    service = Service()
-    thread = threading.Thread(target=service.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield service
-    service.shutdown()
-    service.server_close()
-    thread.join()
+    with serving() as service:
+        yield service
 
 
 def posted(
