@@ -32,6 +32,7 @@ from vld_tui.cli.slurm import (
     OnOption,
     ProfileOption,
     place_record,
+    print_submission,
     tell_slow,
     tell_submission,
     with_slurm_options,
@@ -71,6 +72,7 @@ from vld_tui.study.define.tuning import (
     keep_tuning,
     study_name,
 )
+from vld_tui.study.forecast import StudyCost
 from vld_tui.study.planner import LocalPlanner
 from vld_tui.study.standing import Standing, devices_of, refuse_misfits, standing_of
 from vld_tui.views.study import (
@@ -305,25 +307,28 @@ class _Session:
         grid = self.tuning.grid or self._fitting()
         if grid is None:
             say("time: unknown; one run is trained first to measure it", to_stderr=self.as_json)
-        self.tuning = _as_settled(self.tuning, self.full, grid or self.full)
-        standing = planned(self.store, self.tuning, grid or self.full, self.datasets)
+        grid = grid or self.full
+        self.tuning = _as_settled(self.tuning, self.full, grid)
+        standing = planned(self.store, self.tuning, grid, self.datasets)
         refuse_misfits(standing)
         cost = LocalPlanner(self.store.home).cost(self.store, standing, self.datasets)
-        if self.as_json:
-            state = look(self.store, self.tuning, grid or self.full, self.datasets)
-            seconds = None if cost.unknown else cost.seconds(devices_of(self.store))
-            disk = {"seconds": seconds, "disk_bytes": cost.disk_bytes}
-            print_json(self._record(state) | disk | {"runs": len(standing.study.specs)})
-            return
-        for label, line in self._plan_lines(standing):
-            say(f"{label:<9} {line}")
         settings, specs = self.place.settings, [spec for spec, _ in standing.to_launch]
-        if settings is not None and specs:
-            plan = plan_jobs(settings, specs)
-            for label, line in planned_lines(plan):
+        jobs = plan_jobs(settings, specs) if settings is not None and specs else None
+        if self.as_json:
+            state = look(self.store, self.tuning, grid, self.datasets)
+            costs = {
+                "runs": len(standing.study.specs),
+                "seconds": None if cost.unknown else cost.seconds(devices_of(self.store)),
+                "disk_bytes": cost.disk_bytes,
+            }
+            print_json(self._record(state) | costs | ({} if jobs is None else {"cluster": jobs}))
+        else:
+            for label, line in self._plan_lines(standing, cost):
                 say(f"{label:<9} {line}")
-            if plan.problems:
-                raise typer.Exit(USAGE_EXIT)
+            for label, line in () if jobs is None else planned_lines(jobs):
+                say(f"{label:<9} {line}")
+        if jobs is not None and jobs.problems:
+            raise typer.Exit(USAGE_EXIT)
 
     def go(self, *, yes: bool) -> None:
         """Do what is left: all of it in the foreground, else the next runs."""
@@ -404,16 +409,16 @@ class _Session:
         """Print the plan and ask before a large launch."""
         standing = planned(self.store, self.tuning, grid, self.datasets)
         refuse_misfits(standing)
+        cost = LocalPlanner(self.store.home).cost(self.store, standing, self.datasets)
         if not self.as_json:
-            for label, line in self._plan_lines(standing):
+            for label, line in self._plan_lines(standing, cost):
                 say(f"{label:<9} {line}")
         if not yes:
             absent = absent_from(self.store.home, standing)
-            ask_to_launch(self.store, standing, self.datasets, absent, self.place, None)
+            ask_to_launch(self.store, standing, self.datasets, absent, self.place, cost)
 
-    def _plan_lines(self, standing: Standing) -> Iterator[tuple[str, str]]:
+    def _plan_lines(self, standing: Standing, cost: StudyCost) -> Iterator[tuple[str, str]]:
         study, grid = standing.study, self.tuning.grid or self.full
-        home, devices = self.store.home, devices_of(self.store)
         runs = len(study.specs) - grid.seeds
         domains = runs // (grid.settings * grid.seeds)
         rates = ", ".join(f"{rate:g}" for rate in grid.rates)
@@ -433,14 +438,13 @@ class _Session:
             budget = duration(self.tuning.request.budget_s)
             yield "left out", f"{'; '.join(self.tuning.left_out)} (budget {budget})"
         yield "state", counts_text(standing)
-        cost = LocalPlanner(home).cost(self.store, standing, self.datasets)
         if self.place.settings is None:
-            yield "time", time_text(cost, devices)
+            yield "time", time_text(cost, devices_of(self.store))
         yield "disk", disk_text(study, cost)
         yield "where", self.place.told
         for line in features_cautions(cost.features):
             yield "caution", line
-        for line in weights_lines(absent_from(home, standing)):
+        for line in weights_lines(absent_from(self.store.home, standing)):
             yield "weights", line
 
     def _follow(self, state: TuningState) -> None:
@@ -480,11 +484,14 @@ class _Session:
         for line in failure_lines(failed_runs(state.runs)):
             say(f"resumes: {line}", to_stderr=True)
         submission = advance(self.store, state, cluster)
+        now = look(self.store, self.tuning, state.grid, self.datasets)
+        if self.as_json and submission is not None:
+            print_submission(submission, self._record(now))
+            return
         if self.as_json:
-            print_json(self._record(look(self.store, self.tuning, state.grid, self.datasets)))
+            print_json(self._record(now))
             return
         self._tell_choice(state)
-        now = look(self.store, self.tuning, state.grid, self.datasets)
         say(counts_text(now.standing))
         if submission is not None:
             tell_submission(submission, f"{self._command}  # run again later to submit the rest")

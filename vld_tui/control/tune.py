@@ -119,7 +119,7 @@ class TuningState:
         soups first, and of these the one of more networks."""
         soups = [run for run in self.soups if run.status == "finished"]
         found = [Network(run, id_score(run)) for run in (*soups, *self.finals)]
-        return tuple(sorted(found, key=lambda each: -1.0 if each.score is None else -each.score))
+        return tuple(sorted(found, key=lambda each: 1.0 if each.score is None else -each.score))
 
 
 def id_score(run: Run) -> float | None:
@@ -320,7 +320,8 @@ def _submit(
     store: Store, cluster: Cluster, ended: Sequence[str], made: Sequence[str]
 ) -> Submission:
     try:
-        submission = submit_runs(store, cluster, [*ended, *made])
+        runs = [*ended, *made]
+        submission = submit_runs(store, cluster, runs) if runs else Submission()
     except SlurmError:
         for run_id in made:
             store.trash.discard(run_id)

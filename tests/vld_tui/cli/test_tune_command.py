@@ -216,6 +216,31 @@ def test_on_a_cluster_runs_are_submitted(vld: Vld, programs: Programs) -> None:
         assert message in refused.stderr
 
 
+def test_on_a_cluster_soups_follow_the_final_runs(
+    vld: Vld, programs: Programs, store: Store
+) -> None:
+    request = TuneRequest(data="emoji", fields=dict(STEPS), rates=(0.9,), seeds=2)
+    text = Tuning(name="tune-emoji", request=request).text(
+        TuneGrid(rates=(0.9,), seeds=2), {"dropout_rate": 0.9}
+    )
+    fill_study(store.home, text.read(store.home), domains=DOMAINS, arms=())
+    for run in store.runs.find():
+        checkpoint = store.runs.run_dir(run.run_id).best_checkpoint
+        checkpoint.parent.mkdir()
+        checkpoint.write_text("weights")
+    command = (*TUNE, "--on", "slurm", "--seeds", "2", "--rates", "0.9")
+    plan = vld.json(*command, "--dry-run")
+    assert (plan["stage"], plan["on"], plan["missing"]) == ("combine", "slurm", 0)
+    record = vld.json(*command)
+    assert (record["stage"], len(record["submitted"])) == ("combine", 2)
+    soups = [run for run in store.runs.find() if run.combination is not None]
+    assert sorted(run.arm for run in soups) == ["greedy_soup", "soup"]
+    assert all(run.has_job and run.tags == ("tune-emoji",) for run in soups)
+    programs.says("squeue", "12_0|PENDING|None|\n12_1|PENDING|None|\n")
+    assert vld.json(*command)["submitted"] == []
+    assert sum(run.combination is not None for run in store.runs.find()) == 2
+
+
 def test_a_budget_leaves_out_what_does_not_fit(vld: Vld, worked_on: WorkedOn) -> None:
     """A run of the stand-in says that it took 12.5 seconds."""
     worked_on(start_stand_in)
