@@ -30,7 +30,7 @@ COMMANDS: Final = {
         "Training", "Compare very large dropout with none, offline, in about a minute."
     ),
     "tune": CommandInfo(
-        "Training", "Choose the dropout rate without a target, then train on every domain."
+        "Training", "Choose the dropout rate without a target; train on every domain."
     ),
     "resume": CommandInfo("Training", "Resume stopped, failed or crashed runs."),
     "stop": CommandInfo(

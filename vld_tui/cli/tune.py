@@ -206,7 +206,7 @@ def tune(
     profile: ProfileOption = None,
     **given: Any,
 ) -> None:
-    """Choose the dropout rate on left-out domains, then train on every domain."""
+    """Choose the dropout rate without a target; train on every domain."""
     asked = Asked.take(on, profile, given)
     check_range("--seeds", seeds, 1, MOST_SEEDS)
     options = spec_values(one_spelling(given))
