@@ -7,8 +7,9 @@ the message of the command line. Accuracies are from 0 to 1, times are Unix seco
 from __future__ import annotations
 
 import html
+import inspect
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, SupportsIndex, TypeVar, overload
@@ -20,16 +21,22 @@ from engine.protocol.extras import install_command
 from engine.rundir import RunDir
 from vld_tui.control.records import (
     Record,
+    checkpoint_records,
     flat_record,
     result_records,
     run_records,
     settings_record,
     table_records,
 )
-from vld_tui.home import find_named_home
+from vld_tui.home import find_named_home, look_at_home
 from vld_tui.runs.metrics import MetricPoint
 from vld_tui.runs.run import Run
-from vld_tui.store.errors import RunNotFound
+from vld_tui.store.errors import (
+    DatabaseDamaged,
+    DatabaseLocked,
+    DatabaseUnwritable,
+    RunNotFound,
+)
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store, read_untouched
 from vld_tui.words.columns import Column, lay_out, table_lines
@@ -55,7 +62,7 @@ _KEPT_COLUMNS: Final = ("name", "id_accuracy", "ood_accuracy")
 _LONGEST_CELL: Final = 32
 _SETTLED: Final = ("queued", "finished")
 """Statuses of runs whose folder has nothing new."""
-_CHECKPOINT: Final = ("kind", "step", "path", "bytes")
+_CHECKPOINT: Final = ("kind", "step", "file", "bytes", "path")
 
 
 class ApiError(UserError):
@@ -188,7 +195,8 @@ class RunHandle:
     folder: Path
     """The run folder; docs/run-folder.md describes its files."""
     checkpoints: Rows = field(compare=False)
-    """``kind`` (``best``, ``last``, or an arm), ``step``, ``path`` and ``bytes`` of each."""
+    """Rows: ``kind`` (``best``, ``last``, or an arm), ``step``, ``path`` (absolute), ``bytes``, and
+    ``file``, the path in the run folder."""
     _home: HomePath
 
     def __repr__(self) -> str:
@@ -275,7 +283,7 @@ class RunHandle:
                 known.run_id, name=name, domain=domain, split=split, arm=arm
             )
 
-        points = _read(self._home, find)
+        points = _read(self._home, find, [self.id])
         columns = MetricPoint.__struct_fields__
         return Rows(map(msgspec.structs.asdict, points), columns)
 
@@ -363,7 +371,7 @@ def runs(
         unread = store.folders.count_unread(must_look=not (found or where or trashed))
         if unread:
             folders = f"{plural(unread, 'run folder')} in {store.home.runs}"
-            warnings.warn(f"{folders} not in the database; run: vld rebuild", stacklevel=5)
+            store.database.problem = f"{folders} not in the database; run: vld rebuild"
         records = map(flat_record, run_records(store, found))
         if not settings:
             return list(records)
@@ -390,15 +398,12 @@ def run(reference: str = "@last", *, home: HomePath = None) -> RunHandle:
         known = _get(store, reference)
         (record,) = run_records(store, [known])
         folder = store.runs.run_dir(known.run_id).path
-        checkpoints = (
-            {"kind": each.kind, "step": each.step, "path": folder / each.file, "bytes": each.bytes}
-            for each in store.checkpoints.left(known.run_id)
-        )
+        checkpoints = checkpoint_records(store, known)
         return RunHandle(
             known, flat_record(record), folder, Rows(checkpoints, _CHECKPOINT), store.home.path
         )
 
-    return _read(home, find)
+    return _read(home, find, [reference])
 
 
 def study(name: str | Path, *, per: Per = "setting", home: HomePath = None) -> Rows:
@@ -502,20 +507,41 @@ def _get(store: Store, reference: str) -> Run:
     return store.runs.get(reference)
 
 
-def _read(home: HomePath, question: Callable[[Store], Answer]) -> Answer:
+def _read(
+    home: HomePath, question: Callable[[Store], Answer], of_runs: Sequence[str] = ()
+) -> Answer:
     """Return what a question finds in the history of a home, without changing a file.
 
+    If the database cannot be used, a question about runs is answered from their folders.
+
     Raises:
-        HomeError: when a home that was named does not exist.
+        HomeError: when a home that was named does not exist, or none can.
         StoreError: when the history cannot be read.
     """
     if home == "":
         raise ApiError("home must be a path, not an empty string.")
+    given = None if home is None else Path(home)
+    found = find_named_home(given)
+    if not found.is_made:
+        look_at_home(given)
+    try:
+        answer, problem = read_untouched(
+            found, lambda store: (question(store), store.database.problem)
+        )
+    except (DatabaseLocked, DatabaseUnwritable, DatabaseDamaged) as error:
+        if not of_runs:
+            raise
+        problem = f"read from the run folder only: {error}"
+        with Store.of_folders(found, of_runs) as store:
+            answer = question(store)
+    if problem is not None:
+        warnings.warn(problem, stacklevel=_level_of_caller())
+    return answer
 
-    def ask(store: Store) -> Answer:
-        answer = question(store)
-        if store.database.problem is not None:
-            warnings.warn(f"showing older data: {store.database.problem}", stacklevel=5)
-        return answer
 
-    return read_untouched(find_named_home(None if home is None else Path(home)), ask)
+def _level_of_caller() -> int:
+    """Return the level in the calling function's stack of the first frame outside the package."""
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("vld_tui"):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -33,7 +33,7 @@ from tests.vld_tui.store.told_runs import SOURCES, TARGET, Teller, evaluated, st
 from vld_tui.api import ApiError, Per
 from vld_tui.control.records import write_table
 from vld_tui.home import HOME_VARIABLE, Home
-from vld_tui.store.errors import DatabaseLocked
+from vld_tui.store.errors import DatabaseDamaged, DatabaseLocked
 from vld_tui.store.store import Store, read_untouched
 from vld_tui.study.define.files import find_text, keep_study
 from vld_tui.study.results.state import read_state
@@ -174,7 +174,13 @@ def test_a_run_has_its_facts_settings_and_files(run_id: str, home: Home) -> None
     assert run.spec.steps == run.settings["steps"] == 20
     assert run.folder == run_dir.path
     assert run.checkpoints == [
-        {"kind": "best", "step": 10, "path": run_dir.best_checkpoint, "bytes": 1010}
+        {
+            "kind": "best",
+            "step": 10,
+            "file": "checkpoints/best.safetensors",
+            "bytes": 1010,
+            "path": str(run_dir.best_checkpoint),
+        }
     ]
     assert repr(run) == f"<RunHandle {run_id} 'first' finished>"
 
@@ -311,6 +317,8 @@ def test_a_study_without_runs_has_rows_without_results(run_id: str) -> None:
         (lambda: vld.run(""), ["show", ""]),
         (lambda: vld.study("ratse"), ["report", "ratse"]),
         (lambda: vld.runs(home="/no/such"), ["ls", "--home", "/no/such"]),
+        (lambda: vld.runs(home=__file__), ["ls", "--home", __file__]),
+        (lambda: vld.run(home=__file__), ["show", "@last", "--home", __file__]),
         (lambda: vld.load("frist"), ["show", "frist"]),
     ],
 )
@@ -394,6 +402,32 @@ def test_what_is_read_while_the_database_changes_is_read_again(home: Home) -> No
     assert len(asked) == 2
     with pytest.raises(DatabaseLocked, match="is being written by another program. Try again"):
         read_untouched(home, lambda _: tell_run(home))
+
+
+def test_runs_are_read_from_their_folders_if_the_database_is_damaged(
+    run_id: str, home: Home
+) -> None:
+    known = vld.run()
+    home.database.write_bytes(b"not a database" * 100)
+    with pytest.raises(DatabaseDamaged, match="vld rebuild"):
+        vld.runs()
+    with pytest.warns(UserWarning, match="read from the run folder only: .* is damaged") as warned:
+        run = vld.run("first")
+    assert warned[0].filename == __file__
+    assert (run.id, run.record) == (run_id, known.record)
+    with pytest.warns(UserWarning, match="read from the run folder only: "):
+        assert len(run.metrics(domain="ood")) == 2
+
+
+def test_a_database_too_large_to_be_copied_is_read_as_it_is(
+    home: Home, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.open(home) as store:
+        store.runs.create(resolve_spec({"steps": 20}), name="live")
+    monkeypatch.setattr("vld_tui.store.database.MOST_COPIED_BYTES", 1000)
+    with pytest.warns(UserWarning, match="showing older data: .* is too large to copy") as warned:
+        assert len(vld.runs()) == 2
+    assert warned[0].filename == __file__
 
 
 def test_unread_folders_are_reported(run_id: str, home: Home) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
 import typer
 
 from engine.protocol import PredictionsError
@@ -13,7 +12,7 @@ from engine.rundir import RunDir
 from vld_tui.cli.command import Command, JsonOption, RunArgument
 from vld_tui.cli.output import plain_console, print_json, say, with_home
 from vld_tui.cli.session import find_imported_instead, open_for_runs, refresh_or_say
-from vld_tui.control.records import run_records
+from vld_tui.control.records import checkpoint_records, run_records
 from vld_tui.runs.imported import ImportedRun
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
@@ -127,10 +126,7 @@ def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict
             "metrics": at_selected,
             "combination": run.combination,
             "class_accuracies": _class_accuracies(run_dir),
-            "checkpoints": [
-                msgspec.structs.asdict(each) | {"path": str(run_dir.path / each.file)}
-                for each in store.checkpoints.left(run.run_id)
-            ],
+            "checkpoints": checkpoint_records(store, run),
             "timeline": attempts,
             "unsent_notifications": store.notifications.failures_of(run.run_id),
             "versions": attempts[-1].versions if attempts else {},

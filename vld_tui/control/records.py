@@ -95,6 +95,19 @@ def run_record(run: Run, arms: Sequence[ArmResult]) -> Record:
     }
 
 
+def checkpoint_records(store: Store, run: Run) -> list[Record]:
+    """Return the checkpoints of a run that are in its folder.
+
+    Raises:
+        StoreError: when the history cannot be read.
+    """
+    folder = store.runs.run_dir(run.run_id).path
+    return [
+        msgspec.structs.asdict(each) | {"path": str(folder / each.file)}
+        for each in store.checkpoints.left(run.run_id)
+    ]
+
+
 def measures_record(measures: Summary) -> Record:
     """Return ID and OOD values by name: ``id_balanced_accuracy`` and so on."""
     return {

@@ -115,7 +115,7 @@ class Store:
             try:
                 self.live.work_on_copy()
             except DatabaseTooLarge as error:
-                self.database.problem = str(error)
+                self.database.problem = f"showing older data: {error}"
                 return
         self.live.refresh()
         self.folders.look_for_others()
