@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from statistics import fmean
-from typing import Final, NamedTuple
+from typing import Final
 
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -20,7 +17,6 @@ from engine.protocol import (
     MEASURES,
     ArmEvaluated,
     CombinationSpec,
-    DataPrepared,
     DomainInfo,
     Evaluated,
     RunTask,
@@ -28,6 +24,7 @@ from engine.protocol import (
     spec_of,
     value_in,
 )
+from engine.protocol.certainty import Certainty, Judged, RunCertainty, certainty_of
 from engine.protocol.intervals import Interval, Sample, accuracy_interval
 from engine.protocol.measures import BALANCED
 from engine.protocol.selection import best_of, criterion_of
@@ -46,14 +43,11 @@ from vld_tui.words.numbers import (
 from vld_tui.words.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text, shorten
 
-Judged = Evaluated | ArmEvaluated
-
 COVERED: Final = "they cover the sampling of images, not seeds or training"
 AUGMENTED_IMAGES: Final = "augmented images"
 _NAME_CELLS = 20
 _INTERVAL_CELLS = 12
 _MIN_SPARK_CELLS, _MAX_SPARK_CELLS = 8, 40
-_SAME: Final = 1e-6
 _SHORT_BALANCED: Final = "bal."
 """Label of balanced accuracy after the name of an arm, where the whole word does not fit."""
 NOT_EVALUATED: Final = "Not evaluated yet."
@@ -68,42 +62,9 @@ _DOMAIN_COLUMNS: Final = (
 )
 
 
-class Certainty(NamedTuple):
-    """The interval of an accuracy, and the number of images behind it.
-
-    None: the accuracy or a number of images is unknown.
-    """
-
-    interval: Interval | None = None
-    images: int = 0
-    noun: str = "image"
-
-
-class RunCertainty(NamedTuple):
-    """Intervals of ID and OOD accuracy, and of ID on plain images if ID is on augmented ones."""
-
-    id: Certainty = Certainty()
-    ood: Certainty = Certainty()
-    plain_id: Certainty = Certainty()
-
-
 def run_certainty(progress: Progress, evaluation: Judged | None) -> RunCertainty:
     """Return the intervals of an evaluation."""
-    if progress.data is None or evaluation is None:
-        return RunCertainty()
-    target = next((domain for domain in progress.data.domains if domain.is_target), None)
-    on_target = []
-    if target is not None and evaluation.ood_accuracy is not None:
-        on_target = [Sample(evaluation.ood_accuracy, target.images_of("in"))]
-    plain, of_id = evaluation.plain_id_accuracy, evaluation.id_accuracy
-    on_sources = partial(_id_samples, progress.data, evaluation)
-    if plain is None:
-        return RunCertainty(_certainty(on_sources("out", of_id)), _certainty(on_target))
-    return RunCertainty(
-        _certainty(on_sources(AUGMENTED, of_id))._replace(noun="augmented image"),
-        _certainty(on_target),
-        _certainty(on_sources("out", plain)),
-    )
+    return certainty_of(progress.data, evaluation)
 
 
 def split_interval(info: DomainInfo | None, split: str, accuracy: float | None) -> Interval | None:
@@ -144,30 +105,6 @@ def _told(progress: Progress, show: Callable[[Certainty], str]) -> str:
         if each.interval is not None
     ]
     return f"95% intervals: {', '.join(told)}; {COVERED}" if told else ""
-
-
-def _certainty(samples: Sequence[Sample]) -> Certainty:
-    return Certainty(accuracy_interval(samples), sum(sample.images for sample in samples))
-
-
-def _id_samples(
-    data: DataPrepared, evaluation: Judged, split: str, mean: float | None
-) -> list[Sample]:
-    """Return the sources' accuracies on a split, whose mean is ``mean``; empty if unknown."""
-    known = {
-        metric.domain: metric.value
-        for metric in evaluation.metrics
-        if (metric.name, metric.split) == ("accuracy", split)
-    }
-    samples = [
-        Sample(accuracy, source.images_of(split))
-        for source in data.sources
-        if (accuracy := known.get(source.name)) is not None
-    ]
-    if mean is None or not samples or len(samples) < len(data.sources):
-        return []
-    found = fmean(sample.accuracy for sample in samples)
-    return samples if math.isclose(found, mean, abs_tol=_SAME) else []
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from typing import Final, NamedTuple
 from rich.text import Text
 
 from engine.protocol import RunTask
+from engine.protocol.certainty import Certainty, RunCertainty
 from engine.protocol.selection import unless_accuracy
 from vld_tui.runs.metrics import Attempt, CheckpointInfo
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import DAMAGED, QUEUED, Run
-from vld_tui.views.accuracies import Certainty, RunCertainty, run_certainty
+from vld_tui.views.accuracies import run_certainty
 from vld_tui.views.combined import has_choice, position_label, progress_label, step_label
 from vld_tui.views.event_lines import accuracy_words, collapse_line, recovery_line
 from vld_tui.views.queue import job_text
