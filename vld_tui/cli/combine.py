@@ -79,7 +79,7 @@ class Launching:
     ) -> None:
         """Create the run, then start or queue it."""
         task = plan_combination(
-            store, method, runs, at=_checkpoint(self.at), points=points,
+            store, method, runs, at=checkpoint_named(self.at), points=points,
             from_pretrained=from_pretrained, probe=probe, device=self.device,
         )  # fmt: skip
         made = store.runs.create(task, name=self.name, tags=self.tag or (), is_queued=self.queue)
@@ -187,7 +187,12 @@ def _choose(store: Store, names: list[str] | None, where: str | None) -> Sequenc
     return chosen.runs
 
 
-def _checkpoint(at: str) -> Checkpoint:
+def checkpoint_named(at: str) -> Checkpoint:
+    """Return the checkpoint that ``--at`` names.
+
+    Raises:
+        CommandError: for another word.
+    """
     if at not in CHECKPOINTS:
         raise CommandError(f"--at is {at!r}, but must be best or last.")
     return "best" if at == "best" else "last"

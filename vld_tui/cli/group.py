@@ -49,6 +49,7 @@ COMMANDS: Final = {
         "Results", "Compare runs: differing settings, and results averaged over seeds."
     ),
     "report": CommandInfo("Results", "Write a study's report: tables, figures and an HTML page."),
+    "export": CommandInfo("Results", "Export a run's network to timm, ONNX, PyTorch or the hub."),
     "logs": CommandInfo("Results", "Print a run's log; -f follows it."),
     "push": CommandInfo("Results", "Copy runs to W&B, MLflow, TensorBoard or Trackio."),
     "pull": CommandInfo("Results", "Import runs from TensorBoard or W&B files to compare with."),

@@ -1,0 +1,135 @@
+"""``vld export``: what it writes, prints and refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.protocol import resolve_spec
+from engine.rundir import RunDir, UserData
+from tests.small_runs import SMALL_RUN, run_here
+from tests.vld_tui.cli.conftest import Vld
+from tests.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def trained_template(tmp_path_factory: pytest.TempPathFactory, small_emoji: Path) -> Path:
+    """Return a home with a small run, done."""
+    home = tmp_path_factory.mktemp("trained") / "home"
+    run_dir = RunDir(home / "runs" / "260101-000000-aaaa")
+    run_dir.create(
+        resolve_spec({"data_dir": str(small_emoji), **SMALL_RUN}), UserData(name="photos")
+    )
+    run_here(run_dir)
+    vld = Vld(home)
+    assert vld("rebuild").exit_code == 0
+    return home
+
+
+@pytest.fixture
+def trained(trained_template: Path, vld: Vld) -> Vld:
+    shutil.copytree(trained_template, vld.home, dirs_exist_ok=True)
+    return vld
+
+
+def test_files_verification_and_code_are_printed(trained: Vld, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = trained("export", "photos", "--to", "timm", str(out))
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"{out}: ")
+    assert "verified on 16 images: same class for 16" in done.stdout
+    assert "image transform: identical" in done.stdout
+    assert lines[-2:] == [
+        f'  model = timm.create_model("local-dir:{out}", pretrained=True).eval()',
+        "  transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))",
+    ]
+    again = trained("export", "photos", "--to", "timm", str(out))
+    assert (again.exit_code, "--force" in again.stderr) == (2, True)
+    record = trained.json("export", "photos", "--to", "hub", str(out), "--force")
+    assert record["classes"] == ["animal", "face", "food"]
+    assert [each["name"] for each in record["files"]] == sorted(os.listdir(out))
+    assert record["size_bytes"] == sum(each.stat().st_size for each in out.iterdir())
+    assert record["verification"]["transform_difference"] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--to", "tf"), "--to is 'tf', but must be timm, onnx, pt2, hub."),
+        (("--to", "timm", "--at", "first"), "--at is 'first', but must be best or last."),
+        (("--to", "timm", "--push", "me/x"), "--push needs --to hub, not --to timm."),
+        (("--to", "timm", "--arm", "averaged"), "has no arm averaged; it has dropout."),
+    ],
+)
+def test_wrong_options_are_refused(
+    trained: Vld, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    refused = trained("export", "photos", str(tmp_path / "out"), *words)
+    assert refused.exit_code == 2
+    assert said in refused.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_in_the_trash_is_refused(trained: Vld, tmp_path: Path) -> None:
+    assert trained("rm", "photos", "--yes").exit_code == 0
+    refused = trained("export", "260101-000000-aaaa", "--to", "timm", str(tmp_path / "out"))
+    assert refused.exit_code == 2
+    assert "vld restore" in refused.stderr
+
+
+def test_without_a_token_or_a_network_nothing_is_pushed(
+    trained: Vld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("export", "photos", "--to", "hub", str(tmp_path / "out"), "--push")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    refused = trained(*words, "me/photos")
+    assert (refused.exit_code, "Log in with: hf auth login" in refused.stderr) == (2, True)
+    monkeypatch.setenv("HF_TOKEN", "hf_thisisnotreal")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    refused = trained(*words, "me/photos")
+    assert (refused.exit_code, "cannot reach http://127.0.0.1:9" in refused.stderr) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_leaves_nothing(trained: Vld, tmp_path: Path) -> None:
+    folder = tmp_path / "place"
+    folder.mkdir()
+    words = ("export", "photos", "--to", "onnx", str(folder / "out"))
+    with subprocess.Popen(
+        [sys.executable, "-m", "vld_tui.cli", *words], env=trained.environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    ) as process:  # fmt: skip
+        wait_until(lambda: any(folder.iterdir()), 60)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    wait_until(lambda: not any(folder.iterdir()), 60)
+
+
+def test_a_model_card_shows_planted_names_as_text(
+    trained: Vld, tmp_path: Path, small_emoji: Path
+) -> None:
+    data = tmp_path / "d|a`t*a"
+    shutil.copytree(small_emoji, data)
+    for domain in data.iterdir():
+        (domain / "food").rename(domain / "<b>_x_")
+    run_dir = RunDir(trained.home / "runs" / "260101-000000-bbbb")
+    spec = resolve_spec({"data_dir": str(data), **SMALL_RUN, "steps": 8})
+    run_dir.create(spec, UserData(name="planted"))
+    run_here(run_dir)
+    assert trained("rebuild").exit_code == 0
+    done = trained("export", "planted", "--to", "hub", str(tmp_path / "out"))
+    assert done.exit_code == 0, done.output
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert r"\<b\>\_x\_, animal, face" in card
+    assert r"d\|a\`t\*a" in card
+    assert str(tmp_path) not in card
+    assert json.loads((tmp_path / "out/config.json").read_text())["label_names"][0] == "<b>_x_"

@@ -1,0 +1,134 @@
+"""``vld export``: export a run's network for use without this program."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import typer
+
+from engine.protocol import NETWORK_ARMS
+from engine.protocol.export import TARGETS, ExportedNetwork, Target, Verification
+from vld_tui.cli.combine import AtOption, checkpoint_named
+from vld_tui.cli.command import Command, JsonOption, RunArgument, proposes
+from vld_tui.cli.errors import CommandError
+from vld_tui.cli.output import print_json, say, suggest
+from vld_tui.cli.session import open_store
+from vld_tui.cli.work import showing_work
+from vld_tui.control.export import export_network
+from vld_tui.words.numbers import plural, size
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+ToOption = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="|".join(TARGETS),
+        help="Form: timm (folder for timm.create_model), onnx (ONNX file), pt2 (torch.export "
+        "file) or hub (folder with a model card for the Hugging Face Hub).",
+        autocompletion=proposes(tuple(TARGETS)),
+    ),
+]
+ArmOption = Annotated[
+    str | None,
+    typer.Option(
+        "--arm",
+        metavar="ARM",
+        help="Arm with a network of its own, such as averaged. [default: the run's own network]",
+        autocompletion=proposes(tuple(sorted(NETWORK_ARMS))),
+    ),
+]
+PushOption = Annotated[
+    str | None,
+    typer.Option(
+        "--push",
+        metavar="OWNER/NAME",
+        help="With --to hub: upload to this repository of the Hugging Face Hub, created as a "
+        "private one if it is new.",
+    ),
+]
+
+
+@app.command(cls=Command)
+def export(
+    ctx: typer.Context,
+    run: RunArgument,
+    destination: Annotated[
+        str, typer.Argument(metavar="DIR", help="Folder to create.", show_default=False)
+    ],
+    to: ToOption,
+    arm: ArmOption = None,
+    at: AtOption = "best",
+    no_calibration: Annotated[
+        bool,
+        typer.Option("--no-calibration", help="Do not calibrate probabilities by a temperature."),
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Replace DIR if it contains an unchanged export and nothing else.",
+        ),
+    ] = False,
+    push: PushOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Export a run's network for use without this program.
+
+    The exported files are loaded and compared with the network before they are put in place.
+    """
+    target = _target(to)
+    with open_store(ctx) as store, showing_work() as show:
+        exported = export_network(
+            store, run, target, destination, arm=arm, at=checkpoint_named(at),
+            calibrates=not no_calibration, replaces=force, push_to=push, on_report=show,
+        )  # fmt: skip
+    if as_json:
+        print_json(msgspec.to_builtins(exported) | {"size_bytes": exported.size_bytes})
+        return
+    say(f"{exported.folder}: {size(exported.size_bytes)}")
+    for file in exported.files:
+        say(f"  {file.name}  {size(file.size_bytes)}")
+    for line in _verified(exported):
+        say(line)
+    say("Load it with:")
+    for line in exported.code:
+        say(f"  {line}")
+    if exported.url is not None:
+        say(f"uploaded to {exported.url}")
+    elif exported.to == "hub":
+        suggest([(f"hf upload OWNER/NAME {exported.folder}", "upload it")])
+
+
+def _target(to: str) -> Target:
+    for target in TARGETS:
+        if target == to:
+            return target
+    raise CommandError(f"--to is {to!r}, but must be {', '.join(TARGETS)}.")
+
+
+def _verified(exported: ExportedNetwork) -> list[str]:
+    """Return what the comparison with the run's network showed."""
+    found = exported.verification
+    images = plural(found.images, "image" if found.are_real else "generated image")
+    temperature = (
+        "not calibrated"
+        if exported.temperature == 1
+        else f"calibrated, temperature {exported.temperature:.4g}"
+    )
+    return [
+        f"verified on {images}: same class for {found.same_class}, logits differ by at most "
+        f"{found.logit_difference:.1g}",
+        _transform(found),
+        f"probabilities: {temperature}",
+    ]
+
+
+def _transform(found: Verification) -> str:
+    if found.transform_difference == 0:
+        return "image transform: identical"
+    return (
+        f"image transform: differs by up to {found.transform_difference:.2g} of the normalised "
+        "values"
+    )

@@ -1,0 +1,71 @@
+"""Export a run's network for use without this program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.protocol import UserError
+from engine.protocol.export import ExportedNetwork, ExportNetwork, Target
+from engine.protocol.inference import At
+from engine.protocol.work import WorkNote, WorkProgress
+from vld_tui.home import absolute_path
+from vld_tui.launch.work import ask_engine, engine_package
+from vld_tui.store.errors import is_trashed
+from vld_tui.store.store import Store
+
+
+class ExportError(UserError):
+    """A network that cannot be exported; the message says what to do."""
+
+
+def export_network(
+    store: Store,
+    run: str,
+    to: Target,
+    destination: str | Path,
+    *,
+    arm: str | None = None,
+    at: At = "best",
+    calibrates: bool = True,
+    replaces: bool = False,
+    push_to: str | None = None,
+    on_report: Callable[[WorkProgress | WorkNote], None] = lambda _report: None,
+) -> ExportedNetwork:
+    """Export the network of a run in an engine process, and verify the files.
+
+    Args:
+        store: the history.
+        run: id, unique prefix, name or ``@last``.
+        to: form of the export.
+        destination: folder to create.
+        arm: an arm with a network of its own; None: the run's own network.
+        at: the selected step, or the last one.
+        calibrates: fit the temperature if it is not stored.
+        replaces: replace an earlier export in that folder.
+        push_to: repository of the Hugging Face Hub to upload a ``hub`` folder to.
+        on_report: receives progress and notes.
+
+    Raises:
+        ExportError: when it cannot be exported; nothing was written.
+        StoreError: when there is no such run.
+        LaunchError: when the engine process cannot start, or dies.
+    """
+    if push_to is not None and to != "hub":
+        raise ExportError(f"--push needs --to hub, not --to {to}.")
+    found = store.runs.get(run)
+    if found.trashed_at is not None:
+        raise ExportError(is_trashed(found.run_id))
+    request = ExportNetwork(
+        run_dir=str(store.runs.run_dir(found.run_id).path),
+        to=to,
+        destination=str(absolute_path(str(destination))),
+        arm=arm,
+        at=at,
+        calibrates=calibrates,
+        replaces=replaces,
+        push_to=push_to,
+    )
+    return ask_engine(
+        engine_package("export"), request, ExportedNetwork, on_report, refused=ExportError
+    )
