@@ -46,7 +46,7 @@ class Classifier(nn.Module):
         classes: names, in the order of the logits.
         card: how the first network was built and trained.
         networks: the networks; their modules are this module's ``members``.
-        arm: how the run calls this way of predicting.
+        arm: name of the arm, as in the run.
         calibration: from ID validation images; None: probabilities are not calibrated.
     """
 
