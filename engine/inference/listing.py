@@ -34,11 +34,17 @@ class FoundImages:
     """
 
     def __init__(
-        self, paths: Sequence[str], listed: Sequence[str] = (), path_column: str = "path"
+        self,
+        paths: Sequence[str],
+        listed: Sequence[str] = (),
+        *,
+        path_column: str = "path",
+        skipped_folder: str | None = None,
     ) -> None:
-        """``path_column``: of tables."""
+        """``path_column``: of tables; ``skipped_folder``: left out of folders that contain it."""
         self.left_out: list[str] = []
         self._path_column = path_column
+        self._skipped = skipped_folder and os.path.join(os.path.realpath(skipped_folder), "")
         self._seen: set[str] = set()
         self.files = [file for path in paths for file in self._found(path)] + list(listed)
         if not self.files:
@@ -77,7 +83,12 @@ class FoundImages:
             ) from None
         if text := left_out_text(tree.omissions.all()):
             self.left_out.append(f"{folder}: {text}")
-        return [os.path.join(folder, file) for file in sorted(each.path for each in tree.files)]
+        found = sorted(each.path for each in tree.files)
+        if self._skipped is not None:
+            real = os.path.realpath(folder)
+            skipped = self._skipped
+            found = [file for file in found if not os.path.join(real, file).startswith(skipped)]
+        return [os.path.join(folder, file) for file in found]
 
     def _in_table(self, table: Path) -> Iterator[str]:
         """Yield a table's paths, which are relative to its folder, or absolute."""

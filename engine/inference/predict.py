@@ -25,7 +25,12 @@ def predict_images(request: PredictImages, report: Reporter) -> PredictionsMade:
     Raises:
         InputError: if there are no images, or the network cannot be used.
     """
-    found = FoundImages(request.paths, request.listed, request.path_column)
+    found = FoundImages(
+        request.paths,
+        request.listed,
+        path_column=request.path_column,
+        skipped_folder=request.skipped_folder,
+    )
     for text in found.left_out:
         report(WorkNote(text))
     session = InferenceSession(request, report)

@@ -75,6 +75,7 @@ class PredictImages(UseOfRun, frozen=True, kw_only=True, tag="predict"):
         top: number of classes in a row; at most all.
         ood: score of each image; None: no score.
         path_column: of tables.
+        skipped_folder: images in it are not found in folders that contain it.
     """
 
     paths: tuple[str, ...] = ()
@@ -82,6 +83,7 @@ class PredictImages(UseOfRun, frozen=True, kw_only=True, tag="predict"):
     top: Annotated[int, Meta(ge=1)] = 1
     ood: OodScoreName | None = None
     path_column: str = "path"
+    skipped_folder: str | None = None
 
 
 class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):

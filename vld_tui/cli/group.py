@@ -53,6 +53,7 @@ COMMANDS: Final = {
     "logs": CommandInfo("Results", "Print a run's log; -f follows it."),
     "push": CommandInfo("Results", "Copy runs to W&B, MLflow, TensorBoard or Trackio."),
     "pull": CommandInfo("Results", "Import runs from TensorBoard or W&B files to compare with."),
+    "predict": CommandInfo("Results", "Classify images with a run's network."),
     "serve": CommandInfo("Results", "Serve the dashboard to a web browser."),
     "tag": CommandInfo("History", "Set tags (a b), or add and remove them (+a -b).", "labels"),
     "note": CommandInfo("History", "Set or remove a run's note.", "labels"),

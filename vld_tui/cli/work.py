@@ -23,8 +23,11 @@ Report = WorkProgress | WorkNote
 
 
 @contextmanager
-def showing_work() -> Iterator[Callable[[Report], None]]:
-    """Yield a function that prints notes and, on a terminal, shows progress bars."""
+def showing_work(*, shows_bars: bool = True) -> Iterator[Callable[[Report], None]]:
+    """Yield a function that prints notes and, on a terminal, shows progress bars.
+
+    ``shows_bars``: false where results are printed to the same terminal meanwhile.
+    """
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -33,7 +36,8 @@ def showing_work() -> Iterator[Callable[[Report], None]]:
         TextColumn("{task.fields[unit]}", markup=False),
         TimeRemainingColumn(),
     )
-    bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    is_off = not (shows_bars and console.is_terminal)
+    bars = Progress(*columns, console=console, transient=True, disable=is_off)
     with bars:
         tasks: dict[str, TaskID] = {}
 

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.small_runs import engine_environment
+from engine.protocol import resolve_spec
+from tests.small_runs import SMALL_RUN, engine_environment, start_engine
 from tests.vld_tui.cli.vld_with_stand_in import STAND_IN_COMMAND
 from vld_tui.cli import app
-from vld_tui.home import Home
+from vld_tui.home import Home, open_home
 from vld_tui.launch.local import launch
 from vld_tui.launch.queue import Starter, Supervisor
 from vld_tui.store.store import Store
@@ -120,4 +121,24 @@ def history_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def history(history_template: Path, vld: Vld) -> Vld:
     """Return ``vld`` in a home of its own with the three runs of the template."""
     shutil.copytree(history_template, vld.home, dirs_exist_ok=True)
+    return vld
+
+
+@pytest.fixture(scope="session")
+def trained_template(tmp_path_factory: pytest.TempPathFactory, small_emoji: Path) -> Path:
+    """Return a home with one run, ``trained``, of the real engine."""
+    home = open_home(tmp_path_factory.mktemp("trained") / "home")
+    with Store.open(home) as store:
+        spec = resolve_spec({"data_dir": str(small_emoji), **SMALL_RUN})
+        run_dir = store.runs.run_dir(store.runs.create(spec, name="trained").run_id)
+        with start_engine(run_dir) as engine:
+            assert engine.wait(timeout=240) == 0
+        store.live.refresh()
+    return home.path
+
+
+@pytest.fixture
+def trained(trained_template: Path, vld: Vld) -> Vld:
+    """Return ``vld`` in a home of its own with the run ``trained``."""
+    shutil.copytree(trained_template, vld.home, dirs_exist_ok=True)
     return vld

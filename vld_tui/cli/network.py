@@ -1,0 +1,129 @@
+"""The run argument and options of the commands that use a trained network on images."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import typer
+
+from engine.protocol import ARMS
+from engine.protocol.inference import At
+from engine.rundir import RunDir
+from vld_tui.cli.command import proposes
+from vld_tui.cli.errors import CommandError, check_range
+from vld_tui.cli.options import with_options
+from vld_tui.cli.session import open_for_runs
+from vld_tui.runs.run import Run
+from vld_tui.store.errors import StoreError, is_trashed
+
+STEPS: Final[tuple[At, ...]] = ("best", "last")
+_PANEL: Final = "Network"
+
+ArmOption = Annotated[
+    str | None,
+    typer.Option(
+        "--arm",
+        metavar="ARM",
+        help="Predictor to use, such as averaged. [default: the run's own network]",
+        rich_help_panel=_PANEL,
+        autocompletion=proposes((*ARMS,)),
+    ),
+]
+AtOption = Annotated[
+    str,
+    typer.Option(
+        "--at",
+        metavar="best|last",
+        help="Network to use: at the selected step (best) or at the last one. [default: best]",
+        show_default=False,
+        rich_help_panel=_PANEL,
+        autocompletion=proposes(STEPS),
+    ),
+]
+NoCalibrationOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-calibration",
+        help="Use the network's probabilities as they are.",
+        rich_help_panel=_PANEL,
+    ),
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="TEXT",
+        help="auto, cpu, cuda, cuda:N or mps. [default: auto]",
+        show_default=False,
+        rich_help_panel=_PANEL,
+        autocompletion=proposes("devices"),
+    ),
+]
+BatchOption = Annotated[
+    int,
+    typer.Option("--batch", metavar="N", help="Images computed at a time.", rich_help_panel=_PANEL),
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        help="CPU threads. [default: one per core]",
+        rich_help_panel=_PANEL,
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """Which network of a run to use, and how it computes."""
+
+    arm: ArmOption = None
+    at: AtOption = "best"
+    no_calibration: NoCalibrationOption = False
+    device: DeviceOption = "auto"
+    batch: BatchOption = 64
+    threads: ThreadsOption = None
+
+    def request_fields(self, run_dir: RunDir) -> dict[str, Any]:
+        """Return the fields of :class:`engine.protocol.inference.UseOfRun`.
+
+        Raises:
+            CommandError: for an invalid value.
+        """
+        if self.at not in STEPS:
+            raise CommandError(f"--at is {self.at!r}, but must be best or last.")
+        check_range("--batch", self.batch, 1)
+        check_range("--threads", self.threads, 1, 1024)
+        return {
+            "run_dir": str(run_dir.path.absolute()),
+            "arm": self.arm,
+            "at": self.at,
+            "calibrates": not self.no_calibration,
+            "device": self.device,
+            "batch_size": self.batch,
+            "threads": self.threads,
+        }
+
+
+def with_network_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give ``function`` the options of :class:`NetworkOptions`, which arrive in ``given``."""
+    options = inspect.signature(NetworkOptions, eval_str=True).parameters.values()
+    return with_options(function, options)
+
+
+def find_run(ctx: typer.Context, reference: str) -> tuple[Run, RunDir]:
+    """Return the run whose network to use, and its folder.
+
+    Raises:
+        HomeError: when the home does not exist.
+        StoreError: when no run or several runs match, or it is in the trash.
+    """
+    with open_for_runs(ctx, [reference], with_jobs=False) as store:
+        run = store.runs.get(reference)
+        if run.trashed_at is not None:
+            raise StoreError(is_trashed(run.run_id))
+        return run, store.runs.run_dir(run.run_id)
