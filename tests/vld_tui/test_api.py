@@ -6,10 +6,12 @@ import csv
 import hashlib
 import inspect
 import io
+import shutil
 import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import get_args
@@ -428,6 +430,24 @@ def test_a_database_too_large_to_be_copied_is_read_as_it_is(
     with pytest.warns(UserWarning, match="showing older data: .* is too large to copy") as warned:
         assert len(vld.runs()) == 2
     assert warned[0].filename == __file__
+
+
+def test_runs_that_another_machine_made_in_a_shared_home_are_read(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VLD_DATABASES", str(tmp_path / "databases"))
+    own, other = tell_run(home), "260101-000000-zzzz"
+    shutil.copytree(home.run_dir(own).path, home.run_dir(other).path)
+    before = contents(tmp_path)
+    assert {row["run"] for row in vld.runs(home=home.path)} == {own, other}
+    assert vld.run(other, home=home.path).metrics() != []
+    assert contents(tmp_path) == before
+
+
+def test_threads_may_read_at_once(run_id: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: vld.run("first").metrics(), range(16)))
+    assert found == [found[0]] * 16
 
 
 def test_unread_folders_are_reported(run_id: str, home: Home) -> None:

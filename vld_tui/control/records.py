@@ -141,10 +141,13 @@ def write_csv(records: Sequence[Record], file: IO[str]) -> None:
     write_records([each | {name: " ".join(each[name]) for name in _WORDS} for each in flat], file)
 
 
-def write_records(records: Sequence[Mapping[str, Any]], file: IO[str]) -> None:
-    """Write records as CSV, with a column for every key."""
-    columns = list(dict.fromkeys(column for record in records for column in record))
-    writer = csv.DictWriter(file, columns, lineterminator="\n", quoting=quoting_of(records))
+def write_records(
+    records: Sequence[Mapping[str, Any]], file: IO[str], columns: Sequence[str] = ()
+) -> None:
+    """Write records as CSV, with a column for every key; ``columns`` come first."""
+    names = dict.fromkeys([*columns, *(column for record in records for column in record)])
+    quoting = quoting_of([*records, names])
+    writer = csv.DictWriter(file, list(names), lineterminator="\n", quoting=quoting)
     writer.writeheader()
     writer.writerows(records)
 

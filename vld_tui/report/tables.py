@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from typing import Final, NamedTuple
 
-from vld_tui.control.records import quoting_of
+from vld_tui.control.records import write_records
 from vld_tui.runs.statistics import FEWEST
 from vld_tui.words.numbers import UNKNOWN
 
@@ -185,10 +184,7 @@ def csv_text(table: Table) -> str:
     """Write a table as CSV, with fractions from 0 to 1."""
     file = io.StringIO()
     names = [column.key + part for column in table.columns for part in column.parts]
-    rows = records(table)
-    writer = csv.DictWriter(file, names, lineterminator="\n", quoting=quoting_of(rows))
-    writer.writeheader()
-    writer.writerows(rows)
+    write_records(records(table), file, names)
     return file.getvalue()
 
 

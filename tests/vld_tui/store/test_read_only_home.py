@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import vld_tui
 from engine.protocol import resolve_spec
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.told_runs import Teller
@@ -70,6 +71,11 @@ def test_commands_that_look_work_and_those_that_change_say_why_not(mounted: Home
     refused = vld("note", "alone", "not here")
     assert refused.exit_code == 2
     assert "Cannot write to" in refused.stderr
+
+
+def test_python_reads_it(mounted: Home, told: str) -> None:
+    assert [row["run"] for row in vld_tui.runs(home=mounted.path)] == [told]
+    assert vld_tui.run("alone", home=mounted.path).metrics() != []
 
 
 def test_the_dashboard_s_source_reads_it(mounted: Home, told: str) -> None:
