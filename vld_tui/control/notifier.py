@@ -38,6 +38,8 @@ from vld_tui.words.text import plain_text
 POLL_S: Final = 1.0
 JOBS_POLL_S: Final = 60.0
 """How often the scheduler is queried: it is shared, and jobs may be pending for days."""
+LOCK_PATIENCE_S: Final = 1.0
+"""How long it waits for the lock, which a look at it holds for a moment."""
 LINGER_S: Final = 5.0
 """How long it waits for more to do: a queue starts its next run within that time."""
 MOST_LOG_BYTES: Final = 2**20
@@ -300,12 +302,17 @@ def _state_of(runs: list[Run]) -> str:
 
 def main(home: Home) -> None:
     """Watch and notify, unless another process does so."""
-    while True:
+    while home.is_made:
         try:
-            with held(home.notifier_lock, patience_s=0.0), Store.open(home) as store:
+            with (
+                held(home.notifier_lock, patience_s=LOCK_PATIENCE_S),
+                Store.open(home) as store,
+            ):
                 _cut_log(home)
                 Notifier(store).work()
         except BlockingIOError:
+            return
+        if not home.is_made:
             return
         # A process that has just recorded something may have seen the lock held.
         with Store.open(home) as store:
@@ -327,4 +334,8 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Home(Path(sys.argv[1])))
+    try:
+        main(Home(Path(sys.argv[1])))
+    except StoreError as problem:
+        _say(str(problem))
+        sys.exit(problem.exit_code)
