@@ -302,7 +302,7 @@ def _state_of(runs: list[Run]) -> str:
 
 def main(home: Home) -> None:
     """Watch and notify, unless another process does so."""
-    while home.is_made:
+    while True:
         try:
             with (
                 held(home.notifier_lock, patience_s=LOCK_PATIENCE_S),
@@ -312,14 +312,19 @@ def main(home: Home) -> None:
                 Notifier(store).work()
         except BlockingIOError:
             return
-        if not home.is_made:
-            return
         # A process that has just recorded something may have seen the lock held.
-        with Store.open(home) as store:
-            config = store.notifications.config
-            is_sendable = config.is_on and why_unsendable(config) is None
-            if not (is_sendable and store.notifications.are_due()):
-                return
+        if not _is_due(home):
+            return
+
+
+def _is_due(home: Home) -> bool:
+    """Return whether something can be sent."""
+    if not home.is_made:  # deleted
+        return False
+    with Store.open(home) as store:
+        config = store.notifications.config
+        is_sendable = config.is_on and why_unsendable(config) is None
+        return is_sendable and store.notifications.are_due()
 
 
 def _cut_log(home: Home) -> None:
