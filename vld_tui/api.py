@@ -37,6 +37,7 @@ from vld_tui.store.errors import (
     DatabaseUnwritable,
     RunNotFound,
 )
+from vld_tui.store.lookup import LAST
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store, read_untouched
 from vld_tui.words.columns import Column, lay_out, table_lines
@@ -60,8 +61,6 @@ _HTML_CELLS: Final = 140
 """Width of a table in a prompt and in a notebook, in columns of text."""
 _KEPT_COLUMNS: Final = ("name", "id_accuracy", "ood_accuracy")
 _LONGEST_CELL: Final = 32
-_SETTLED: Final = ("queued", "finished")
-"""Statuses of runs whose folder has nothing new."""
 _CHECKPOINT: Final = ("kind", "step", "file", "bytes", "path")
 
 
@@ -366,6 +365,8 @@ def runs(
     Query.parse(where or "", sort=sort)  # checked before the home is opened
 
     def find(store: Store) -> list[Record]:
+        if store.may_be_behind:
+            store.catch_up()
         query = store.runs.query(where or "", sort=sort)
         found = store.runs.find(query, trashed=trashed, limit=limit or None)
         unread = store.folders.count_unread(must_look=not (found or where or trashed))
@@ -429,6 +430,8 @@ def study(name: str | Path, *, per: Per = "setting", home: HomePath = None) -> R
         from vld_tui.study.results.state import read_state
 
         found = find_study(store.home, str(name))
+        if store.may_be_behind:
+            store.catch_up()
         if per == "setting":
             return list(table_records(read_state(store, found)))
         gathered = gather(store, found)
@@ -498,7 +501,8 @@ def _get(store: Store, reference: str) -> Run:
     """
     try:
         known = store.runs.get(reference)
-        if known.status in _SETTLED or not store.database.is_read_only:
+        is_newest = reference == LAST and store.may_be_behind
+        if known.status == "finished" and not is_newest:
             return known
     except RunNotFound:
         if not store.database.is_read_only:

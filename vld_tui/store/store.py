@@ -81,32 +81,29 @@ class Store:
 
     @classmethod
     def open_untouched(cls, home: Home) -> Self:
-        """Open the history as it is now without creating or changing a file.
+        """Open the history without creating or changing a file; see :meth:`catch_up`.
 
-        Runs that should have a process are read from their folders into a copy in memory, and so
-        are all runs of a home without a database.
+        A home without a database is read from its run folders into memory.
 
         Raises:
             StoreError: when it is damaged, or written by a newer version.
         """
-        if not home.database.is_file():
-            store = cls.without_history(home)
-            store.folders.take_in(sorted(run_ids(home)))
-            return store
-        store = cls(home, Database.open_untouched(home.database))
-        try:
-            is_shared = home.database.parent != home.path
-            if is_shared or any(store.runs.count_statuses().values()):
-                store.catch_up()
-        except BaseException:
-            store.close()
-            raise
+        if home.database.is_file():
+            return cls(home, Database.open_untouched(home.database))
+        store = cls.without_history(home)
+        store.folders.take_in(sorted(run_ids(home)))
         return store
 
-    def catch_up(self) -> None:
-        """Read what is new in the run folders, without writing to a read-only database.
+    @property
+    def may_be_behind(self) -> bool:
+        """Return whether runs may have gone further, or other machines may have made some."""
+        is_shared = self.home.database.parent != self.home.path
+        return is_shared or any(self.runs.count_statuses().values())
 
-        If that is too large to be copied into memory, its ``problem`` states so.
+    def catch_up(self) -> None:
+        """Read what is new in the run folders, into a copy in memory if the database is read-only.
+
+        If that is too large to be copied, its ``problem`` states so.
 
         Raises:
             StoreError: when it cannot be read.
