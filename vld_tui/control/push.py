@@ -216,15 +216,17 @@ def _pushing(store: Store, candidate: Candidate, tracker: Tracker) -> Iterator[P
         TrackerError: when another process does, or the tracker fails.
     """
     push = Push(store, candidate, tracker)
-    locks = store.home.cache / "push"
-    locks.mkdir(parents=True, exist_ok=True)
+    lock = store.home.cache / "push" / f"{candidate.run_id}.lock"
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(held(locks / f"{candidate.run_id}.lock", patience_s=0))
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held(lock, patience_s=0))
         except BlockingIOError:
             raise TrackerError(
                 f"Run {candidate.run_id} is being pushed by another process. Wait for it to end."
             ) from None
+        except OSError:  # a home that can only be read is pushed without a lock
+            pass
         stack.callback(push.close)
         yield push
 

@@ -147,7 +147,11 @@ def read_events(folder: Path) -> Iterator[Any]:
 
 
 def read_runs(folder: Path) -> Iterator[FoundRun]:
-    """Yield the runs below a folder: every folder with event files is one, as in TensorBoard."""
+    """Yield the runs below a folder: every folder with event files is one, as in TensorBoard.
+
+    Raises:
+        OSError, TrackerError: when files cannot be read.
+    """
     for path in sorted({each.parent for each in folder.rglob(_FILES)}):
         name = path.relative_to(folder).as_posix()
         yield _found(path, folder.name if name == "." else name)
@@ -158,7 +162,9 @@ def _found(path: Path, name: str) -> FoundRun:
     curves: dict[str, dict[int, float]] = {}
     settings: dict[str, str | float | bool | None] = {}
     status = ""
+    is_read = False
     for event in read_events(path):
+        is_read = True
         for value in event.summary.value:
             plugin = value.metadata.plugin_data
             kind = plugins.setdefault(value.tag, plugin.plugin_name)  # only the first one has it
@@ -172,6 +178,8 @@ def _found(path: Path, name: str) -> FoundRun:
                 if data.HasField("session_end_info"):
                     is_failed = data.session_end_info.status == STATUS_FAILURE
                     status = "failed" if is_failed else "finished"
+    if not is_read and any(each.stat().st_size for each in path.glob(_FILES)):
+        raise TrackerError(f"The event files in {path} are damaged. Move them away.")
     return FoundRun(str(path), name, curves, settings, status=status)
 
 

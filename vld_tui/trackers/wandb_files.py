@@ -31,14 +31,19 @@ def read_records(path: Path) -> Iterator[Any]:
 
     Raises:
         OSError: when it cannot be read.
-        TrackerError: when a record is damaged.
+        TrackerError: when a record is damaged, or it is another kind of file.
     """
-    for data in _records(path.read_bytes()):
+    content = path.read_bytes()
+    if content and not content.startswith(_SIGNATURE):
+        raise TrackerError(f"{path} is not a file of W&B, or is damaged. Move it away.")
+    for data in _records(content):
         record = _RECORD()
         try:
             record.ParseFromString(data)
         except DecodeError:
-            raise TrackerError(f"{path} is damaged: a record cannot be read.") from None
+            raise TrackerError(
+                f"{path} is damaged: a record cannot be read. Move it away."
+            ) from None
         yield record
 
 
@@ -139,8 +144,6 @@ def _value(item: Any) -> Any:
 
 
 def _records(content: bytes) -> Iterator[bytes]:
-    if not content.startswith(_SIGNATURE):
-        return
     at, parts = _HEADER, b""
     while True:
         left = _BLOCK - at % _BLOCK

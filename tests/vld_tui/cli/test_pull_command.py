@@ -178,6 +178,16 @@ class TestRefusals:
         assert "No run of wandb with curves" in self.told(vld, str(tmp_path), "--from", "wandb")
         assert "Cannot import from 'mlflow'." in self.told(vld, str(tmp_path), "--from", "mlflow")
 
+    def test_damaged_files_are_named(self, vld: Vld, board: Path, tmp_path: Path) -> None:
+        (file,) = board.rglob("events.out.tfevents.*")
+        file.write_bytes(b"garbage" * 100)
+        assert f"The event files in {file.parent} are damaged." in self.told(
+            vld, str(board), "--from", "tensorboard"
+        )
+        other = tmp_path / "run-abc.wandb"
+        other.write_bytes(b"garbage" * 100)
+        assert f"{other} is not a file of W&B" in self.told(vld, str(tmp_path), "--from", "wandb")
+
     def test_a_damaged_import_is_named(self, vld: Vld, board: Path) -> None:
         (run_id,) = pull(vld, board)
         path = vld.home / "imported" / f"{run_id}.json"
