@@ -517,6 +517,8 @@ def test_wide_rows_show_accuracies_and_what_differs() -> None:
 def test_a_network_is_loaded_to_classify_images(make_run: MakeRun, small_emoji: Path) -> None:
     import torch
 
+    from engine.inference import calibrate
+
     run_dir = make_run()
     run_here(run_dir)
     home = run_dir.path.parents[1]
@@ -524,7 +526,7 @@ def test_a_network_is_loaded_to_classify_images(make_run: MakeRun, small_emoji: 
     network = vld.load("run", home=home)
     assert not network.training
     assert network.classes == ("animal", "face", "food")
-    assert network.temperature > 0
+    assert network.temperature == 1
     with torch.no_grad():
         right = images = 0
         for path in sorted((small_emoji / "fluent-mono").glob("*/*")):
@@ -542,6 +544,8 @@ def test_a_network_is_loaded_to_classify_images(make_run: MakeRun, small_emoji: 
     with pytest.raises(ApiError, match="device is 'nonsense', which cannot be used: "):
         vld.load("run", device="nonsense", home=home)
     assert contents(home) == before
+    calibration = calibrate(run_dir, network)
+    assert vld.load("run", home=home).temperature == calibration.temperature != 1
 
 
 def test_a_run_without_checkpoints_cannot_be_loaded(run_id: str) -> None:
