@@ -52,6 +52,7 @@ def follow_runs(
     requests: StopRequests,
     bar: RunsBar,
     slots: int | None,
+    until: Callable[[], bool] = lambda: False,
 ) -> tuple[Run, ...]:
     """Wait until no run is queued or running, and return the runs; the first failure or Ctrl-C
     stops the others.
@@ -62,8 +63,9 @@ def follow_runs(
         requests: requests to stop; a second one kills the runs.
         bar: shows the progress.
         slots: slots of a queue process that is started again; None: as stored.
+        until: stops the runs when it holds.
     """
-    stops = failures = 0
+    stops = reasons = 0
     while True:
         with contextlib.suppress(StoreError):  # another program is writing: retry later
             store.live.refresh()
@@ -71,9 +73,9 @@ def follow_runs(
         queued = [run for run in runs if run.status == QUEUED]
         if not queued and not any(run.is_live for run in runs):
             return runs
-        if requests.count == 0 and failed_runs(runs):
-            failures = 1
-        if requests.count + failures > stops:
+        if requests.count == 0 and (failed_runs(runs) or until()):
+            reasons = 1
+        if requests.count + reasons > stops:
             stops += 1
             stop_runs(store, runs, kill=stops > 1)
             bar.stops(is_again=stops > 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from engine.protocol import FIELDS, SpecError
+from engine.protocol import FIELDS, NO_TARGET, SpecError
 from vld_tui.cli.command import Command, JsonOption, proposes
 from vld_tui.cli.dry_run import planned_lines
 from vld_tui.cli.errors import (
@@ -20,6 +21,7 @@ from vld_tui.cli.errors import (
     CommandError,
     YesOption,
     check_range,
+    is_interactive,
 )
 from vld_tui.cli.follow import listening
 from vld_tui.cli.foreground import RunsBar, failed_runs, follow_runs, slots_of_one_thread
@@ -37,7 +39,13 @@ from vld_tui.cli.slurm import (
     tell_submission,
     with_slurm_options,
 )
-from vld_tui.cli.sweep.launch import Place, absent_from, ask_to_launch, place_of
+from vld_tui.cli.sweep.launch import (
+    NOTHING_LAUNCHED,
+    Place,
+    absent_from,
+    ask_to_launch,
+    place_of,
+)
 from vld_tui.cli.sweep.launched import standing_record
 from vld_tui.control.study import launch
 from vld_tui.control.tune import (
@@ -48,13 +56,14 @@ from vld_tui.control.tune import (
     TuningState,
     advance,
     fit_budget,
+    has_known_time,
     look,
     open_tuning,
     planned,
     runs_now,
     settle,
 )
-from vld_tui.home import absolute_path
+from vld_tui.home import Home, absolute_path
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.slurm.submit import Cluster, plan_jobs
 from vld_tui.runs.fields import as_typed, read_config, spec_values, with_absolute_paths
@@ -74,7 +83,7 @@ from vld_tui.study.define.tuning import (
 )
 from vld_tui.study.forecast import StudyCost
 from vld_tui.study.planner import LocalPlanner
-from vld_tui.study.standing import Standing, devices_of, refuse_misfits, standing_of
+from vld_tui.study.standing import MOST_UNASKED, Standing, devices_of, refuse_misfits, standing_of
 from vld_tui.views.study import (
     counts_text,
     disk_text,
@@ -221,13 +230,9 @@ def tune(
     home = this_home(ctx, to_look=dry_run)
     datasets = HomeDatasets(home)
     try:
-        tuning, full = open_tuning(home, request, name or study_name(request.data), datasets)
+        tuning, full = _opened(home, request, name or study_name(request.data), datasets)
     except SpecError as error:
         raise as_typed(error, options) from None
-    except OneDomainError as error:
-        raise CommandError(f"{error}\n{_one_domain_advice(request)}") from None
-    except OtherTuningError as error:
-        raise CommandError(f"{error}\n{_other_advice(error)}") from None
     with open_store(ctx, to_look=dry_run, may_be_new=dry_run) as store:
         refresh(store)
         place = place_of(home, tuning.text(full, full.usual).read(home, datasets), asked)
@@ -238,6 +243,17 @@ def tune(
             session.tell_dry_run()
         else:
             session.go(yes=yes)
+
+
+def _opened(
+    home: Home, request: TuneRequest, name: str, datasets: HomeDatasets
+) -> tuple[Tuning, TuneGrid]:
+    try:
+        return open_tuning(home, request, name, datasets)
+    except OneDomainError as error:
+        raise CommandError(f"{error}\n{_one_domain_advice(request)}") from None
+    except OtherTuningError as error:
+        raise CommandError(f"{error}\n{_other_advice(error)}") from None
 
 
 def _named_data(given: str) -> str:
@@ -306,7 +322,7 @@ class _Session:
         """Print what would be done."""
         grid = self.tuning.grid or self._fitting()
         if grid is None:
-            say("time: unknown; one run is trained first to measure it", to_stderr=self.as_json)
+            say("time unknown: one run is started first to measure it", to_stderr=True)
         grid = grid or self.full
         self.tuning = _as_settled(self.tuning, self.full, grid)
         standing = planned(self.store, self.tuning, grid, self.datasets)
@@ -363,16 +379,15 @@ class _Session:
             return self.tuning.grid
         grid = self._fitting()
         if grid is None:
-            say("time unknown: one run is trained first to measure it", to_stderr=True)
-            trial = self._trial()
-            if trial is None:
+            keep_tuning(self.store.home, self.tuning)
+            began = time.monotonic()
+            if not self._try_one(planned(self.store, self.tuning, self.full, self.datasets)):
                 return None
-            grid = self._fitting(spent_s=trial.wall_s or 0.0)
-            if grid is None:
-                raise CommandError(
-                    "The time of the runs cannot be estimated. Drop --budget.",
-                    exit_code=FAILED_EXIT,
-                )
+            grid = self._fitting(spent_s=time.monotonic() - began)
+        if grid is None:
+            raise CommandError(
+                "The time of the runs cannot be estimated. Drop --budget.", exit_code=FAILED_EXIT
+            )
         self.tuning = settle(self.store.home, self.tuning, self.full, grid)
         return grid
 
@@ -386,36 +401,61 @@ class _Session:
                 "--steps or --tuning linear."
             ) from None
 
-    def _trial(self) -> Run | None:
-        """Train the first run and return it; None: it was queued."""
-        home = self.store.home
-        keep_tuning(home, self.tuning)
-        usual = planned(self.store, self.tuning, self.full, self.datasets).study
-        text = self.tuning.trial_text(self.full, str(usual.specs[0].target))
-        study = text.read(home, self.datasets)
+    def _try_one(self, standing: Standing) -> bool:
+        """Start the first missing run, until its time can be estimated; False: it was queued.
+
+        What it has done is kept: the study resumes it.
+        """
+        store, datasets = self.store, self.datasets
+        left = [spec for spec, _ in standing.to_launch if spec.target != NO_TARGET]
+        if not left:
+            return True
+        usual = self.full.usual.items()  # in the smallest grid too
+        one = min(left, key=lambda spec: any(getattr(spec, name) != value for name, value in usual))
+        text = self.tuning.trial_text(self.full, one)
+        study = text.read(store.home, datasets)
+        say("time unknown: one run is started first to measure it", to_stderr=True)
         if self.queues:
-            launch(self.store, study, text)
+            launch(store, study, text)
             self._say_next("measure the time once this run has finished")
-            return None
+            return False
         with listening() as requests, RunsBar(1) as bar:
-            launch(self.store, study, text)
+            launch(store, study, text)
             runs = follow_runs(
-                self.store, lambda: standing_of(self.store, study).known, requests, bar, None
+                store,
+                lambda: standing_of(store, study).known,
+                requests,
+                bar,
+                None,
+                lambda: has_known_time(store, one, datasets),
             )
-        self._refuse_unfinished(runs, 1, is_interrupted=requests.count > 0)
-        return runs[0]
+        if requests.count or failed_runs(runs):
+            self._refuse_unfinished(runs, 1, is_interrupted=requests.count > 0)
+        return True
 
     def _introduce(self, grid: TuneGrid, *, yes: bool) -> None:
         """Print the plan and ask before a large launch."""
         standing = planned(self.store, self.tuning, grid, self.datasets)
         refuse_misfits(standing)
-        cost = LocalPlanner(self.store.home).cost(self.store, standing, self.datasets)
+        refusal = NOTHING_LAUNCHED
+        planner = LocalPlanner(self.store.home)
+        cost = planner.cost(self.store, standing, self.datasets)
+        can_ask = yes or len(standing.missing) <= MOST_UNASKED or is_interactive()
+        is_here = self.place.settings is None and not self.queues
+        if cost.unknown == cost.runs and is_here and can_ask:
+            keep_tuning(self.store.home, self.tuning)
+            self._try_one(standing)
+            refusal = "No other run was launched."
+            standing = planned(self.store, self.tuning, grid, self.datasets)
+            cost = planner.cost(self.store, standing, self.datasets)
         if not self.as_json:
             for label, line in self._plan_lines(standing, cost):
                 say(f"{label:<9} {line}")
         if not yes:
             absent = absent_from(self.store.home, standing)
-            ask_to_launch(self.store, standing, self.datasets, absent, self.place, cost)
+            ask_to_launch(
+                self.store, standing, self.datasets, absent, self.place, cost, refusal=refusal
+            )
 
     def _plan_lines(self, standing: Standing, cost: StudyCost) -> Iterator[tuple[str, str]]:
         study, grid = standing.study, self.tuning.grid or self.full
@@ -463,7 +503,7 @@ class _Session:
 
         Raises:
             CommandError: if a run failed.
-            typer.Exit: with 130 if runs are missing otherwise.
+            typer.Exit: with 130 if the user stopped them or runs are missing.
         """
         failed, name = failed_runs(runs), self.tuning.name
         if failed and not is_interrupted:
@@ -474,7 +514,7 @@ class _Session:
                 exit_code=FAILED_EXIT,
             )
         finished = sum(run.status == "finished" for run in runs)
-        if finished < total:
+        if is_interrupted or finished < total:
             told = f"Stopped: {finished} of {plural(total, 'run')} finished."
             say(with_home(f"{told} Continue with: {self._command}"), to_stderr=True)
             raise typer.Exit(INTERRUPTED_EXIT)

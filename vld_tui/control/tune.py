@@ -3,6 +3,7 @@ and average the seeds."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
@@ -33,6 +34,7 @@ from vld_tui.study.define.tuning import (
     read_tuning,
 )
 from vld_tui.study.features import FeaturesCost
+from vld_tui.study.forecast import forecast
 from vld_tui.study.planner import LocalPlanner
 from vld_tui.study.results.outcomes import gather
 from vld_tui.study.results.tuning import TunedSetting, tuned_setting
@@ -183,6 +185,16 @@ def planned(store: Store, tuning: Tuning, grid: TuneGrid, datasets: HomeDatasets
     the one to be chosen."""
     study = tuning.text(grid, grid.usual).read(store.home, datasets)
     return standing_of(store, study)
+
+
+def has_known_time(store: Store, spec: RunSpec, datasets: HomeDatasets) -> bool:
+    """Return whether the time of a run on this machine can be estimated from an earlier one.
+
+    Raises:
+        StoreError: when the history cannot be read.
+    """
+    counts = datasets.known_counts(spec.dataset, spec.data_dir)
+    return forecast(store, spec, host=socket.gethostname(), counts=counts).wall_s is not None
 
 
 def fit_budget(

@@ -16,7 +16,9 @@ from tests.vld_tui.cli.conftest import Vld, WorkedOn
 from tests.vld_tui.launch.queue_stand_in import start_stand_in
 from tests.vld_tui.launch.slurm_programs import Programs
 from tests.vld_tui.study.known_datasets import ask_once
-from vld_tui.home import open_home
+from vld_tui.cli.errors import CommandError
+from vld_tui.control import queue
+from vld_tui.home import Home, open_home
 from vld_tui.launch.local import LaunchError
 from vld_tui.store.store import Store
 from vld_tui.study.define.definition import Study
@@ -155,18 +157,22 @@ def test_one_seed_has_no_soup(vld: Vld, worked_on: WorkedOn) -> None:
 def test_an_interrupt_leaves_a_study_that_the_same_command_continues(
     vld: Vld, monkeypatch: pytest.MonkeyPatch, worked_on: WorkedOn
 ) -> None:
-    fill(vld, 35)
+    fill(vld, 33)
+    slots = worked_on(start_stand_in)
+    start = vars(queue)["start_supervisor"]
+
+    def interrupt(home: Home, slots_: int | None = None) -> None:
+        """Start the run that measures the time, and press Ctrl-C before the others."""
+        signal.raise_signal(signal.SIGINT) if slots else start(home, slots_)
+
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "vld_tui.control.queue.start_supervisor", lambda *_: signal.raise_signal(signal.SIGINT)
-        )
+        patch.setattr("vld_tui.control.queue.start_supervisor", interrupt)
         stopped = vld(*TUNE)
     assert stopped.exit_code == 130, stopped.stderr
     last = stopped.stderr.splitlines()[-1]
-    assert last.startswith("Stopped: 35 of 36 runs finished. Continue with: vld tune emoji ")
+    assert last.startswith("Stopped: 34 of 36 runs finished. Continue with: vld tune emoji ")
     assert vld.json("ls", "--where", "status:queued") == []
-    assert len(vld.json("ls", "--where", "status:stopped")) == 1
-    worked_on(start_stand_in)
+    assert len(vld.json("ls", "--where", "status:stopped")) == 2
     assert vld.json(*last.partition("vld ")[2].split())["stage"] == "done"
     assert len(vld.json("ls", "--limit", "0")) == COMPARED + 5
 
@@ -179,9 +185,10 @@ def test_a_failure_ends_it_with_what_failed(vld: Vld, worked_on: WorkedOn) -> No
     worked_on(refuse)
     failed = vld(*TUNE)
     assert failed.exit_code == 1
-    assert "of tune-emoji failed: " in failed.stderr
+    assert "1 run of tune-emoji failed: " in failed.stderr
     assert "no weights for finish" in failed.stderr
     assert "When that is fixed, continue with: vld tune emoji " in failed.stderr
+    assert len(vld.json("ls", "--where", "status:failed")) == 1
 
 
 def test_with_queue_each_call_queues_the_next_runs(
@@ -247,7 +254,7 @@ def test_a_budget_leaves_out_what_does_not_fit(vld: Vld, worked_on: WorkedOn) ->
     command = (*TUNE, "--budget", "75s", "--seeds", "1")
     done = vld(*command)
     assert done.exit_code == 0, done.stderr
-    assert "time unknown: one run is trained first to measure it" in done.stderr
+    assert "time unknown: one run is started first to measure it" in done.stderr
     lines = done.stdout.splitlines()
     assert "left out  dropout rates 0, 0.5 (budget 1m 15s)" in lines
     assert "Not compared (budget 1m 15s): dropout rates 0, 0.5." in lines
@@ -257,6 +264,25 @@ def test_a_budget_leaves_out_what_does_not_fit(vld: Vld, worked_on: WorkedOn) ->
     too_small = vld(*command, "--budget", "5s", "--name", "other", "--lr", "0.01")
     assert too_small.exit_code == 2
     assert "--budget is 5s, but one setting with one seed takes about 1m" in too_small.stderr
+
+
+def test_the_run_that_measures_the_time_is_resumed(vld: Vld, worked_on: WorkedOn) -> None:
+    """The stand-in takes steps until it is stopped, so its time is never that of a whole run."""
+    worked_on(start_stand_in)
+    words = [word.replace("finish", "wait") for word in SMALL]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vld_tui.cli.tune.ask_to_launch", stop_before_launch)
+        stopped = vld("tune", "emoji", *words, "--seeds", "1", "--rates", "0.9")
+    assert isinstance(stopped.exception, SystemExit)
+    assert "time unknown: one run is started first to measure it" in stopped.stderr
+    assert "time      about " in stopped.stdout
+    (run,) = vld.json("ls")
+    assert (run["status"], run["tags"]) == ("stopped", ["tune-emoji"])
+    assert run["step"] > 0
+
+
+def stop_before_launch(*_: object) -> None:
+    raise CommandError("Nothing was launched.")
 
 
 def test_images_of_one_domain_have_nothing_to_leave_out(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
@@ -68,6 +68,8 @@ from vld_tui.views.study import (
     weights_lines,
 )
 from vld_tui.words.numbers import plural
+
+NOTHING_LAUNCHED: Final = "Nothing was launched."
 
 DataOption = Annotated[
     list[str] | None,
@@ -241,6 +243,8 @@ def ask_to_launch(
     absent: Sequence[AbsentWeights],
     place: Place,
     cost: StudyCost | None,
+    *,
+    refusal: str = NOTHING_LAUNCHED,
 ) -> None:
     """Ask before a large launch, and before one where every run may fail."""
     new, total = len(standing.missing), len(standing.to_launch)
@@ -258,7 +262,7 @@ def ask_to_launch(
         told += f"\nOn {place.told}."
     ask(
         f"{what} of {standing.study.name}? Time: {takes}. Disk: {disk}.{told}",
-        refusal="Nothing was launched.",
+        refusal=refusal,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.protocol import NO_TARGET
+from engine.protocol import NO_TARGET, RunSpec
 from engine.rundir import write_atomic
 from vld_tui.home import Home
 from vld_tui.runs.fields import command_line
@@ -175,16 +175,24 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     def text(self, grid: TuneGrid, final: Values | None = None) -> StudyText:
         """Return the study: each domain left out in turn, and with ``final``, the values that were
         chosen, runs that train on every domain."""
-        return self._text(grid, ALL, final)
+        values = self._values(grid, ALL, grid.seeds)
+        if final is not None:
+            fields, keep = values["fields"], values["keep"]
+            # One split, so that seeds and their soups are compared on images none trained on.
+            split = {"trial_seed": fields.get("trial_seed", 0)}
+            kept = {"keep_checkpoints": "best" if keep == "none" else keep}
+            values["add"] = [{"fields": {"target": NO_TARGET, **split, **kept, **final}}]
+        return self._written(values)
 
-    def trial_text(self, grid: TuneGrid, target: str) -> StudyText:
+    def trial_text(self, grid: TuneGrid, spec: RunSpec) -> StudyText:
         """Return a study of one run of the grid, to measure its time."""
-        chosen = grid.usual
-        cells = ((chosen["lr"], chosen["weight_decay"]),) if grid.cells else ()
-        one = TuneGrid(rates=(chosen["dropout_rate"],), cells=cells, seeds=1)
-        return self._text(one, [target], None)
+        cells = ((spec.lr, spec.weight_decay),) if grid.cells else ()
+        one = TuneGrid(rates=(spec.dropout_rate,), cells=cells, seeds=1)
+        return self._written(self._values(one, [str(spec.target)], [spec.seed]))
 
-    def _text(self, grid: TuneGrid, target: str | list[str], final: Values | None) -> StudyText:
+    def _values(
+        self, grid: TuneGrid, target: str | list[str], seeds: int | list[int]
+    ) -> dict[str, Any]:
         fields = {name: _as_toml(value) for name, value in self.request.fields.items()}
         keep = fields.pop("keep_checkpoints", "none")
         if self.request.is_linear:
@@ -194,7 +202,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
             "title": TITLE,
             DATA: [self.request.data],
             "compare": [*grid.compared],
-            "seeds": grid.seeds,
+            "seeds": seeds,
             "keep": keep,
             "fields": fields,
             "cross": {"target": target, "dropout_rate": [*grid.rates]},
@@ -202,11 +210,9 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
         if grid.cells:
             lists = zip(CELL_FIELDS, zip(*grid.cells, strict=True), strict=True)
             values["zip"] = [{name: [*each] for name, each in lists}]
-        if final is not None:
-            # One split, so that seeds and their soups are compared on images none trained on.
-            split = {"trial_seed": fields.get("trial_seed", 0)}
-            kept = {"keep_checkpoints": "best" if keep == "none" else keep}
-            values["add"] = [{"fields": {"target": NO_TARGET, **split, **kept, **final}}]
+        return values
+
+    def _written(self, values: Values) -> StudyText:
         return StudyText(written_toml(values), f"vld tune {self.request.data}", None)
 
 
