@@ -73,12 +73,14 @@ def follow_runs(
         queued = [run for run in runs if run.status == QUEUED]
         if not queued and not any(run.is_live for run in runs):
             return runs
-        if requests.count == 0 and (failed_runs(runs) or until()):
+        is_enough = requests.count == 0 and not stops and until()
+        if requests.count == 0 and (is_enough or failed_runs(runs)):
             reasons = 1
         if requests.count + reasons > stops:
             stops += 1
             stop_runs(store, runs, kill=stops > 1)
-            bar.stops(is_again=stops > 1)
+            if not is_enough:
+                bar.stops(is_again=stops > 1)
         elif queued and not (stops or is_supervised(store.home)):
             work_on_queue(store, slots)  # its process was killed
         bar.show(store, runs)
