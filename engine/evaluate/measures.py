@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import torch
@@ -131,28 +131,82 @@ def judge(
         classes: C.
         keeps_logits: keep the logits.
     """
-    loss_sum: Tensor | float = 0.0
-    labels_seen, guesses_made, confidences, kept = [], [], [], []
+    tally, kept = Tally(classes), []
     with torch.inference_mode():
         for logits, labels in predictions:
-            log_shares = F.log_softmax(logits, dim=1)
-            loss = F.nll_loss(log_shares, labels, reduction="sum")
-            loss_sum += loss.double() if loss.device.type == "cpu" else loss
-            labels_seen.append(labels)
-            guesses_made.append(logits.argmax(dim=1))
-            confidences.append(log_shares.amax(dim=1))
+            tally.add(logits, labels)
             if keeps_logits:
                 kept.append(logits.cpu())
-    labels, guesses = torch.cat(labels_seen).cpu(), torch.cat(guesses_made).cpu()
-    confidence, confusion = torch.cat(confidences).cpu().exp(), _count(labels, guesses, classes)
-    judged = Judged(confusion, guesses == labels, confidence)
-    return DomainResult(
-        confusion=confusion,
-        loss_sum=float(loss_sum),
-        mistakes=_most_confident_mistakes(labels, guesses, confidence),
-        measures={name: measured(judged) for name, measured in MEASURED.items()},
-        logits=torch.cat(kept) if keeps_logits else None,
-    )
+    result = tally.result()
+    return replace(result, logits=torch.cat(kept)) if keeps_logits else result
+
+
+class Tally:
+    """Predictions compared with labels batch by batch; three numbers are kept for each image."""
+
+    def __init__(self, classes: int) -> None:
+        self._classes = classes
+        self._loss_sum: Tensor | float = 0.0
+        self._labels: list[Tensor] = []
+        self._predicted: list[Tensor] = []
+        self._confidences: list[Tensor] = []
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch: logits (B, C) and labels (B,) int64, always on the same device."""
+        log_shares = F.log_softmax(logits, dim=1)
+        loss = F.nll_loss(log_shares, labels, reduction="sum")
+        self._loss_sum += loss.double() if loss.device.type == "cpu" else loss
+        self._labels.append(labels)
+        self._predicted.append(logits.argmax(dim=1))
+        self._confidences.append(log_shares.amax(dim=1))
+
+    def guesses(self) -> Guesses:
+        """Return the prediction on each image, in order."""
+        return Guesses(
+            torch.cat(self._labels).cpu(),
+            torch.cat(self._predicted).cpu(),
+            torch.cat(self._confidences).cpu().exp(),
+            self._classes,
+        )
+
+    def result(self) -> DomainResult:
+        """Return the confusion matrix, the loss and the measures, without logits."""
+        guesses = self.guesses()
+        judged = guesses.judged()
+        return DomainResult(
+            confusion=judged.confusion,
+            loss_sum=float(self._loss_sum),
+            mistakes=_most_confident_mistakes(guesses),
+            measures={name: measured(judged) for name, measured in MEASURED.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """The prediction on each of n images.
+
+    Attributes:
+        labels: classes of the images, (n,) int64.
+        predicted: predicted classes, (n,) int64.
+        confidence: probability that the network gave the class it predicted, (n,) float32.
+        classes: C.
+    """
+
+    labels: Tensor
+    predicted: Tensor
+    confidence: Tensor
+    classes: int
+
+    def take(self, rows: Tensor) -> Guesses:
+        """Return the predictions on some images, which may repeat."""
+        return Guesses(
+            self.labels[rows], self.predicted[rows], self.confidence[rows], self.classes
+        )
+
+    def judged(self) -> Judged:
+        """Return the confusion matrix, and what is right."""
+        confusion = _count(self.labels, self.predicted, self.classes)
+        return Judged(confusion, self.predicted == self.labels, self.confidence)
 
 
 def _count(labels: Tensor, guesses: Tensor, classes: int) -> Tensor:
@@ -161,14 +215,13 @@ def _count(labels: Tensor, guesses: Tensor, classes: int) -> Tensor:
     return pairs.view(classes, classes)
 
 
-def _most_confident_mistakes(
-    labels: Tensor, guesses: Tensor, confidences: Tensor
-) -> tuple[Mistake, ...]:
+def _most_confident_mistakes(guesses: Guesses) -> tuple[Mistake, ...]:
     """Return the wrong guesses with the highest finite confidence."""
-    wrong = ((labels != guesses) & confidences.isfinite()).nonzero().squeeze(1)
+    labels, predicted, confidences = guesses.labels, guesses.predicted, guesses.confidence
+    wrong = ((labels != predicted) & confidences.isfinite()).nonzero().squeeze(1)
     order = confidences[wrong].argsort(descending=True, stable=True)[:MOST_MISTAKES]
     return tuple(
-        Mistake(at, int(labels[at]), int(guesses[at]), min(1.0, float(confidences[at])))
+        Mistake(at, int(labels[at]), int(predicted[at]), min(1.0, float(confidences[at])))
         for at in wrong[order].tolist()
     )
 
