@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -144,21 +144,44 @@ def load_data(
     skipped = [image_set.files[index].path for index in sorted(cached.unreadable)]
     if skipped and not spec.skip_bad_images:
         raise DataError(_refusal(image_set, cached))
-    rows_of, labels = _readable_rows(image_set, cached)
-    images = {name: len(rows) for name, rows in rows_of.items()}
-    refuse_small_domains(image_set, images, spec.validation_fraction)
-    domains = []
-    for index, name in enumerate(image_set.domains):
-        rows = rows_of[name]
-        in_indices, out_indices = _split(image_set, rows, spec, index)
-        domains.append(
-            DomainData(name, name == target, cached, rows, torch.from_numpy(labels[rows]),
-                       in_indices, out_indices, name == held_out)
-        )  # fmt: skip
+    _check_every_class_left(image_set, cached)
+    label_of = {name: label for label, name in enumerate(image_set.classes)}
+    labels = np.array([label_of[file.class_name] for file in image_set.files], dtype=np.int64)
+    domains = [
+        DomainData(
+            name, name == target, cached, rows, torch.from_numpy(labels[rows]), *split,
+            is_held_out=name == held_out,
+        )
+        for name, rows, split in split_domains(image_set, cached.unreadable, spec)
+    ]  # fmt: skip
     return RunData(
         image_set.name, image_set.classes, tuple(domains), tuple(skipped), image_set,
-        _digest(image_set, skipped), _shared_images(image_set, cached, domains),
+        digest_of_images(image_set, skipped), _shared_images(image_set, cached, domains),
     )  # fmt: skip
+
+
+def split_domains(
+    image_set: ImageSet, unreadable: Collection[int], spec: RunSpec
+) -> Iterator[tuple[str, Indices, tuple[Indices, Indices]]]:
+    """Yield each domain's name, the rows of its readable images, and their split.
+
+    Args:
+        image_set: the files.
+        unreadable: rows of images that cannot be read.
+        spec: how to split.
+
+    Raises:
+        DataError: if a domain cannot be split.
+    """
+    rows_of: dict[str, list[int]] = {domain: [] for domain in image_set.domains}
+    for index, file in enumerate(image_set.files):
+        if index not in unreadable:
+            rows_of[file.domain].append(index)
+    images = {name: len(rows) for name, rows in rows_of.items()}
+    refuse_small_domains(image_set, images, spec.validation_fraction)
+    for at, (name, listed_rows) in enumerate(rows_of.items()):
+        rows = np.array(listed_rows, dtype=np.int64)
+        yield name, rows, _split(image_set, rows, spec, at)
 
 
 def _shared_images(image_set: ImageSet, cached: CachedImages, domains: Sequence[DomainData]) -> int:
@@ -187,23 +210,11 @@ def _split(
         raise DataError(f"Domain {name} of {image_set.name}: {error}") from None
 
 
-def _digest(image_set: ImageSet, skipped: Sequence[str]) -> str:
+def digest_of_images(image_set: ImageSet, skipped: Sequence[str]) -> str:
+    """Return a text that changes with ``skipped`` and the names, sizes and groups of images."""
     files = [(file.path, file.size) for file in image_set.files]
     groups = [[file.group for file in image_set.files]] if image_set.has_groups else []
     return hashlib.sha256(msgspec.json.encode((files, skipped, *groups))).hexdigest()[:32]
-
-
-def _readable_rows(image_set: ImageSet, cached: CachedImages) -> tuple[dict[str, Indices], Indices]:
-    """Return the rows of each domain's readable images, and the labels of all rows."""
-    label_of = {name: label for label, name in enumerate(image_set.classes)}
-    labels = np.array([label_of[file.class_name] for file in image_set.files], dtype=np.int64)
-    rows: dict[str, list[int]] = {domain: [] for domain in image_set.domains}
-    for index, file in enumerate(image_set.files):
-        if index not in cached.unreadable:
-            rows[file.domain].append(index)
-    arrays = {domain: np.array(indices, dtype=np.int64) for domain, indices in rows.items()}
-    _check_every_class_left(image_set, cached)
-    return arrays, labels
 
 
 def _check_every_class_left(image_set: ImageSet, cached: CachedImages) -> None:

@@ -88,6 +88,12 @@ class CachedImages:
         """Return images by their rows, (B, S, S, 3) uint8, as a copy."""
         return self._mapped.take(rows)
 
+    def middle_lines(self, rows: npt.NDArray[np.intp]) -> Pixels:
+        """Return the middle line of images by their rows, (B, S, 3) uint8, as a copy."""
+        lines: Pixels = self.pixels[rows, self.pixels.shape[1] // 2]
+        self._mapped.release()  # a page of every image
+        return lines
+
 
 def resize(image: Image.Image, image_size: int) -> Image.Image:
     """Return an image resized to S × S without cropping, like torchvision's ``Resize((S, S))``."""
@@ -128,6 +134,16 @@ def cached_images(
         raise _cannot_write(root, error, needed + SPARE_BYTES) from None
 
 
+def find_cached(image_set: ImageSet, image_size: int, cache_dir: Path) -> CachedImages | None:
+    """Return all images at ``image_size`` pixels if they are in the cache; nothing is decoded."""
+    folder = cache_dir / "images" / cache_key(image_set, image_size)
+    manifest = _valid_manifest(folder, image_set, image_size)
+    sizes = None if manifest is None else read_sizes(folder, len(image_set))
+    if manifest is None or sizes is None:
+        return None
+    return _mapped(folder, image_size, sizes, manifest)
+
+
 def cache_key(image_set: ImageSet, image_size: int) -> str:
     """Return the name of a cache, which depends on the files' names, sizes and stamps."""
     content = (
@@ -149,8 +165,17 @@ def _open(
     sizes = _sizes(folder, image_set, manifest, on_progress)
     if sizes is None:
         return None
+    return _mapped(folder, image_size, sizes, manifest)
+
+
+def _mapped(folder: Path, image_size: int, sizes: Sizes, manifest: Manifest) -> CachedImages:
     mapped = MappedRows(folder / PIXELS, np.uint8, (image_size, image_size, CHANNELS))
     return CachedImages(mapped, sizes, manifest)
+
+
+def digest_of_pixels(pixels: bytes) -> bytes:
+    """Return a digest of an image's pixels, the same for the same pixels only."""
+    return hashlib.blake2b(pixels, digest_size=16).digest()
 
 
 def _valid_manifest(folder: Path, image_set: ImageSet, image_size: int) -> Manifest | None:
@@ -226,7 +251,7 @@ def _decode_all(
                     unreadable[index] = reason_of(error)
                     continue
                 sizes[index] = image.size
-                digests[index] = hashlib.blake2b(pixels, digest_size=16).digest()
+                digests[index] = digest_of_pixels(pixels)
                 _write_at(file.fileno(), pixels, index * image_bytes)
             return unreadable
 

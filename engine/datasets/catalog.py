@@ -39,19 +39,22 @@ LICENSES: Final[Mapping[str, dict[str, str]]] = {
 """Licence of each domain of the embedded data sets."""
 
 
-def find_image_set(spec: RunSpec) -> ImageSet:
+def find_image_set(spec: RunSpec, *, is_test: bool = False) -> ImageSet:
     """Return a run's images, by ``data_dir`` or by the data set's name.
+
+    ``is_test``: the images are not trained on, see :class:`ImageSet`.
 
     Raises:
         DataError: if the name is unknown or the folder cannot be used.
     """
     if spec.data_dir is not None:
-        return open_image_set(spec.dataset, Path(os.path.expanduser(spec.data_dir)), spec.layout)
+        location = Path(os.path.expanduser(spec.data_dir))
+        return open_image_set(spec.dataset, location, spec.layout, is_test=is_test)
     if spec.dataset in STUDY_SETS:
         raise DataError(f"{spec.dataset} is not on this machine. {how_to_get(spec.dataset)}")
     if spec.dataset not in CATALOG:
         raise DataError(unknown_dataset(spec.dataset, CATALOG))
-    return open_image_set(spec.dataset, CATALOG[spec.dataset])
+    return open_image_set(spec.dataset, CATALOG[spec.dataset], is_test=is_test)
 
 
 def find_target(image_set: ImageSet, target: str | None) -> str | None:

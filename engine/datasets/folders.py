@@ -22,7 +22,12 @@ from engine.datasets.archives import TarSource, is_archive
 from engine.datasets.card import TableColumns, read_card
 from engine.datasets.formats import HEAD_BYTES, IMAGE_EXTENSIONS, formats_of, sniff
 from engine.datasets.parquet import find_tables
-from engine.datasets.reading import describe_reading, has_shared_classes, join_names
+from engine.datasets.reading import (
+    ONE_DOMAIN,
+    describe_reading,
+    has_shared_classes,
+    join_names,
+)
 from engine.datasets.sources import (
     ABOVE_CLASSES,
     FolderSource,
@@ -49,6 +54,10 @@ DATA_WORDS: Final = (
 PACKED_SUFFIXES: Final = (".parquet", ".arrow")
 """Files that must be imported first."""
 
+GROUP_COLUMN: Final = "group"
+TEST_DEFAULTS: Final = {TableColumns().domain: ONE_DOMAIN, GROUP_COLUMN: ""}
+"""Columns that a table of test images may lack, with the value of every row."""
+
 WIDE_MODES: Final = ("I", "F")
 """PIL's 32-bit modes."""
 
@@ -65,7 +74,12 @@ class ImageSet:
     """
 
     def __init__(
-        self, name: str, source: ImageSource, classes: tuple[str, ...] | None = None
+        self,
+        name: str,
+        source: ImageSource,
+        classes: tuple[str, ...] | None = None,
+        *,
+        is_test: bool = False,
     ) -> None:
         """List and check the files.
 
@@ -73,11 +87,12 @@ class ImageSet:
             name: of the data set.
             source: source of its files.
             classes: label space if domains may lack classes; None: every domain has all classes.
+            is_test: the images are not trained on: domains may lack classes, and one is enough.
         """
         self.name = name
         self.source = source
         self.files = tuple(source.files())
-        self.domains, self.classes = _check_layout(source, self.files, classes)
+        self.domains, self.classes = _check_layout(source, self.files, classes, is_test=is_test)
 
     @property
     def location(self) -> Path:
@@ -204,13 +219,16 @@ def _high_bytes(image: Image.Image) -> Image.Image:
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
-def open_image_set(name: str, location: Path, layout: Layout = "auto") -> ImageSet:
+def open_image_set(
+    name: str, location: Path, layout: Layout = "auto", *, is_test: bool = False
+) -> ImageSet:
     """Open a folder, an archive or a table of images.
 
     Args:
         name: of the data set, if it has no card.
         location: folder, archive, table or folder of a card.
         layout: folder layout; ``auto`` detects it.
+        is_test: see :class:`ImageSet`; a table then needs no domains and may have groups.
 
     Raises:
         DataError: if it is missing or cannot be used.
@@ -229,13 +247,13 @@ def open_image_set(name: str, location: Path, layout: Layout = "auto") -> ImageS
         )
     try:
         if card is not None:
-            return ImageSet(card.name, card.source(location), card.classes)
-        return ImageSet(name, _source(location, layout))
+            return ImageSet(card.name, card.source(location), card.classes, is_test=is_test)
+        return ImageSet(name, _source(location, layout, is_test=is_test), is_test=is_test)
     except OSError as error:
         raise DataError(f"{location} cannot be read: {error}.") from None
 
 
-def _source(location: Path, layout: Layout) -> ImageSource:
+def _source(location: Path, layout: Layout, *, is_test: bool) -> ImageSource:
     """Return the image source of a folder or a file.
 
     Raises:
@@ -252,6 +270,9 @@ def _source(location: Path, layout: Layout) -> ImageSource:
             raise DataError(
                 f"--layout is only for folders and archives, but {location} is a table."
             )
+        if is_test:
+            columns = TableColumns(group=GROUP_COLUMN)
+            return TableSource(location, columns.names, defaults=TEST_DEFAULTS)
         return TableSource(location, TableColumns().names)
     if location.suffix.lower() == ".zip" or zipfile.is_zipfile(location):
         return ZipSource(location, layout)
@@ -266,7 +287,11 @@ def _source(location: Path, layout: Layout) -> ImageSource:
 
 
 def _check_layout(
-    source: ImageSource, files: tuple[ImageFile, ...], known_classes: tuple[str, ...] | None
+    source: ImageSource,
+    files: tuple[ImageFile, ...],
+    known_classes: tuple[str, ...] | None,
+    *,
+    is_test: bool,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the sorted domains and classes, or raise DataError."""
     folders = source.class_folders()
@@ -281,6 +306,8 @@ def _check_layout(
             "vld data add NAME DIR --domains A,B"
         )
     _check_case(where, folders)
+    if is_test:
+        return tuple(sorted(folders)), tuple(sorted({file.class_name for file in files}))
     if known_classes is None:
         classes = _check_classes(source, folders, files)
     else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final, NamedTuple, TextIO
 
 from engine.datasets.sources import ImageFile, read_image_file
 from engine.errors import DataError
@@ -28,7 +28,11 @@ class TableSource:
     """
 
     def __init__(
-        self, table: Path, columns: tuple[str, ...], domains: Sequence[str] | None = None
+        self,
+        table: Path,
+        columns: tuple[str, ...],
+        domains: Sequence[str] | None = None,
+        defaults: Mapping[str, str] | None = None,
     ) -> None:
         """Read the table.
 
@@ -36,11 +40,12 @@ class TableSource:
             table: CSV or TSV file with a header.
             columns: names of the path, label and domain columns, and optionally the group column.
             domains: domains to use; None: all.
+            defaults: values of the columns that the table may lack.
         """
         self._table = table
         listed = [
             (domain, label, path, *group)
-            for path, label, domain, *group in read_columns(table, columns)
+            for path, label, domain, *group in read_columns(table, columns, None, defaults)
         ]
         wanted = None if domains is None else set(domains)
         used = [row for row in listed if wanted is None or row[0] in wanted]
@@ -140,12 +145,16 @@ def missing_note(missing: Sequence[str]) -> str:
 
 
 def read_columns(
-    table: Path, columns: Sequence[str], advice: str | None = None
+    table: Path,
+    columns: Sequence[str],
+    advice: str | None = None,
+    defaults: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[str, ...]]:
     """Yield the values of some columns of a table with a header, row by row.
 
     Values are separated by commas, semicolons, tabs or bars. Column names match regardless of case
-    and surrounding spaces. ``advice``: what to do if a column is missing.
+    and surrounding spaces. Columns that the table lacks have the value in ``defaults``; ``advice``:
+    what to do if another one is missing.
 
     Raises:
         DataError: if it cannot be read, lacks a column, or has incomplete rows.
@@ -155,21 +164,21 @@ def read_columns(
             heading = _heading(file)
             separator = _separator(heading, columns)
             known = next(csv.reader([heading], delimiter=separator), [])
-            places = _places(table, known, columns, advice)
+            places = _places(table, known, columns, advice, defaults or {})
             reader = csv.reader(file, delimiter=separator)
             incomplete: list[tuple[int, list[str]]] = []
             for line in reader:
                 if not any(map(str.strip, line)):  # spreadsheets end tables with ",,"
                     continue
-                values = tuple(line[at].strip() if at < len(line) else "" for at in places)
-                if all(values) and not any("\0" in value for value in values):
-                    yield values
-                else:
-                    empty = [
-                        name for name, value in zip(columns, values, strict=True)
-                        if not value or "\0" in value
-                    ]  # fmt: skip
+                values = tuple(each.value_in(line) for each in places)
+                empty = [
+                    each.name for each, value in zip(places, values, strict=True)
+                    if "\0" in value or not (value or each.may_be_empty)
+                ]  # fmt: skip
+                if empty:
                     incomplete.append((reader.line_num + 1, empty))
+                else:
+                    yield values
     except UnicodeDecodeError:
         raise DataError(f"{table} is not UTF-8 text. Save it as CSV in UTF-8.") from None
     except OSError as error:
@@ -213,20 +222,44 @@ def _plain(name: str) -> str:
     return name.strip().casefold()
 
 
+class _Place(NamedTuple):
+    """Where a column is in a line of the table; ``at`` None: every row has the default."""
+
+    name: str
+    at: int | None
+    default: str | None
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Return whether rows without a value are complete."""
+        return self.default == ""
+
+    def value_in(self, line: Sequence[str]) -> str:
+        """Return the column's value in a line."""
+        if self.at is None:
+            return self.default or ""
+        return line[self.at].strip() if self.at < len(line) else ""
+
+
 def _places(
-    table: Path, known: Sequence[str], columns: Sequence[str], advice: str | None
-) -> list[int]:
-    """Return the columns' indices in the header, by exact or else by similar name."""
+    table: Path,
+    known: Sequence[str],
+    columns: Sequence[str],
+    advice: str | None,
+    defaults: Mapping[str, str],
+) -> list[_Place]:
+    """Return where the columns are, by exact or else by similar name in the header."""
     if not known:
         raise DataError(f"{table} is empty. Its first line must be a header of column names.")
-    places: list[int | None] = []
+    places: list[_Place] = []
     for column in columns:
         alike = [at for at, name in enumerate(known) if _plain(name) == _plain(column)]
         exact = [at for at in alike if known[at] == column]
         if len(exact) > 1:
             raise DataError(f"{table} has {len(exact)} columns {column}. Rename or remove one.")
-        places.append(next(iter(exact or (alike if len(alike) == 1 else [])), None))
-    missing = [column for column, at in zip(columns, places, strict=True) if at is None]
+        at = next(iter(exact or (alike if len(alike) == 1 else [])), None)
+        places.append(_Place(column, at, defaults.get(column)))
+    missing = [each.name for each in places if each.at is None and each.default is None]
     if missing:
         advice = advice or (
             f"Give their names: vld data add NAME {table.name} with {_options(columns)}."
@@ -235,7 +268,7 @@ def _places(
             f"{table} has no column {', '.join(missing)}; its columns are {', '.join(known)}. "
             f"{advice}"
         )
-    return [at for at in places if at is not None]
+    return places
 
 
 def _incomplete(table: Path, rows: Sequence[tuple[int, list[str]]]) -> str:

@@ -199,9 +199,7 @@ class Guesses:
 
     def take(self, rows: Tensor) -> Guesses:
         """Return the predictions on some images, which may repeat."""
-        return Guesses(
-            self.labels[rows], self.predicted[rows], self.confidence[rows], self.classes
-        )
+        return Guesses(self.labels[rows], self.predicted[rows], self.confidence[rows], self.classes)
 
     def judged(self) -> Judged:
         """Return the confusion matrix, and what is right."""

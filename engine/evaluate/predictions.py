@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from engine.evaluate.domains import Measured
 from engine.evaluate.measures import MOST_MISTAKES, Mistake
@@ -58,18 +59,23 @@ def describe_predictions(
 
 
 def _describe_domain(measured: Measured) -> DomainPredictions:
-    confusion, loss = measured.result.confusion, measured.result.loss
-    pairs = confusion.nonzero()
-    counts = confusion[pairs[:, 0], pairs[:, 1]]
+    loss = measured.result.loss
     return DomainPredictions(
         domain=measured.domain.name,
         split=measured.split,
         is_target=measured.domain.is_target,
         loss=loss if math.isfinite(loss) else None,
-        confusions=tuple(
-            Confusion(label, predicted, images)
-            for (label, predicted), images in zip(pairs.tolist(), counts.tolist(), strict=True)
-        ),
+        confusions=confusions_in(measured.result.confusion),
+    )
+
+
+def confusions_in(confusion: Tensor) -> tuple[Confusion, ...]:
+    """Return the pairs of classes with images in a confusion matrix (C, C)."""
+    pairs = confusion.nonzero()
+    counts = confusion[pairs[:, 0], pairs[:, 1]]
+    return tuple(
+        Confusion(label, predicted, images)
+        for (label, predicted), images in zip(pairs.tolist(), counts.tolist(), strict=True)
     )
 
 

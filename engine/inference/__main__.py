@@ -14,12 +14,18 @@ from engine.machine.processor import keep_freed_memory, let_waiting_threads_slee
 
 let_waiting_threads_sleep()  # before torch is imported
 
+from engine.inference.evaluation import evaluate_run  # noqa: E402
 from engine.inference.predict import predict_images  # noqa: E402
-from engine.protocol.inference import InferenceRequest, PredictImages  # noqa: E402
+from engine.protocol.inference import (  # noqa: E402
+    EvaluateRun,
+    InferenceRequest,
+    PredictImages,
+)
 from engine.work import Reporter, work  # noqa: E402
 
 WORK: Final[Mapping[type, Callable[[Any, Reporter], object]]] = {
     PredictImages: predict_images,
+    EvaluateRun: evaluate_run,
 }
 """Handlers by request type."""
 

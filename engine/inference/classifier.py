@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from engine.model.tensor_file import (
     DamagedFileError,
     digest_of,
     read_card,
+    read_header,
     read_metadata,
     read_tensors,
 )
@@ -36,7 +37,7 @@ from engine.protocol import (
 )
 from engine.protocol.inference import At, Calibration
 from engine.rundir import RunDir
-from engine.train.checkpoint import card_of, network_prefix
+from engine.train.checkpoint import card_of, decode_state, network_prefix
 
 
 class Classifier(nn.Module):
@@ -159,6 +160,26 @@ def load_classifier(
     return classifier.to(device)
 
 
+def classes_of(run_dir: RunDir, arm: str | None, at: At) -> tuple[str, ...]:
+    """Return the classes of a run's network, without loading it.
+
+    Raises:
+        InputError: as :func:`load_classifier`.
+    """
+    path, *_ = checkpoint_files(run_dir, arm, at)
+    with _refusing_damage(path):
+        card = read_card(read_metadata(path))
+    return card.classes if card else _classes_in_log(run_dir)
+
+
+def step_of(files: Sequence[Path]) -> int | None:
+    """Return the number of updates of the network in a checkpoint; None for several networks."""
+    if len(files) > 1:
+        return None
+    with _refusing_damage(files[0]):
+        return decode_state(read_header(files[0])[0]).step
+
+
 def calibration_key(arm: str, at: At) -> str:
     """Return the key of a calibration in ``calibration.json``."""
     return f"{arm}/{at}"
@@ -233,14 +254,9 @@ def _no_checkpoint(run_dir: RunDir, path: Path) -> str:
 
 def _load(path: Path, spec: RunSpec, run_dir: RunDir) -> tuple[FineTunedNetwork, NetworkCard]:
     """Return a trained network and its card."""
-    try:
+    with _refusing_damage(path):
         card = read_card(read_metadata(path))
         tensors = read_tensors(path, network_prefix(path))
-    except (DamagedFileError, OSError) as error:
-        raise InputError(
-            f"The checkpoint {path} is damaged ({error}). Use another one (--at best or --at "
-            "last), or another run."
-        ) from None
     classes = card.classes if card else _classes_in_log(run_dir)
     network = build_network(
         spec.model,
@@ -261,6 +277,18 @@ def _load(path: Path, spec: RunSpec, run_dir: RunDir) -> tuple[FineTunedNetwork,
             f"{timm.__version__}. It may have been trained with another version: {reason}"
         ) from None
     return network, card or card_of(network, spec, classes, run_dir.run_id)
+
+
+@contextmanager
+def _refusing_damage(path: Path) -> Iterator[None]:
+    """Raise InputError if a checkpoint that is read in the block is damaged."""
+    try:
+        yield
+    except (DamagedFileError, OSError) as error:
+        raise InputError(
+            f"The checkpoint {path} is damaged ({error}). Use another one (--at best or --at "
+            "last), or another run."
+        ) from None
 
 
 def _classes_in_log(run_dir: RunDir) -> tuple[str, ...]:

@@ -52,6 +52,7 @@ class LogitsBatch:
     """Logits of some of the images, in order; attributes as in :class:`DecodedBatch`."""
 
     positions: tuple[int, ...]
+    pixels: Tensor
     logits: Tensor
     unreadable: dict[int, str]
 
@@ -77,7 +78,7 @@ def classify(
             with torch.inference_mode():
                 pixels = batch.pixels.to(device)
                 logits = classifier(classifier.normalise(pixels)) if len(pixels) else torch.empty(0)
-            yield LogitsBatch(batch.positions, logits.cpu(), batch.unreadable)
+            yield LogitsBatch(batch.positions, batch.pixels, logits.cpu(), batch.unreadable)
 
 
 def decoded_batches(

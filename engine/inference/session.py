@@ -27,6 +27,7 @@ class InferenceSession:
         device: where it computes.
         classifier: loaded, and calibrated if requested and possible.
         temperature: logits are divided by it; 1: probabilities are not calibrated.
+        is_calibrated: whether there is a temperature.
 
     Raises:
         InputError: if the classifier cannot be loaded.
@@ -50,7 +51,9 @@ class InferenceSession:
                 calibrate(run_dir, self.classifier, at=request.at, on_progress=progress)
             except UserError as error:
                 report(WorkNote(f"Probabilities are not calibrated: {error}"))
-        self.temperature = self.classifier.temperature if request.calibrates else 1.0
+        found = self.classifier.calibration if request.calibrates else None
+        self.is_calibrated = found is not None and found.temperature is not None
+        self.temperature = self.classifier.temperature if self.is_calibrated else 1.0
 
     def logits(self, count: int, read: ReadContent) -> Iterator[LogitsBatch]:
         """Yield the logits of images, on the CPU; see :func:`engine.inference.images.classify`.

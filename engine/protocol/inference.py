@@ -10,6 +10,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from engine.protocol.spec import Layout
+
 At = Literal["best", "last"]
 """The network at the selected step, or at the last one."""
 OodScoreName = Literal["msp", "energy"]
@@ -132,5 +134,25 @@ class PredictionsMade(msgspec.Struct, frozen=True):
     device: str
 
 
-InferenceRequest = PredictImages
+class EvaluateRun(UseOfRun, frozen=True, kw_only=True, tag="evaluate"):
+    """Evaluate on labelled images; the answer is a
+    :class:`engine.protocol.data_evaluations.DataEvaluation` without a name.
+
+    Attributes:
+        dataset: name of the data set.
+        data_dir: folder, archive or table; None: an embedded data set.
+        layout: of its folders.
+        domains: to evaluate; empty: all.
+        class_map: the run's class by class of the data, where names differ; an empty name leaves
+            the images of the class out.
+    """
+
+    dataset: str
+    data_dir: str | None
+    layout: Layout = "auto"
+    domains: tuple[str, ...] = ()
+    class_map: dict[str, str] = {}
+
+
+InferenceRequest = PredictImages | EvaluateRun
 """Every request that ``python -m engine.inference`` accepts."""

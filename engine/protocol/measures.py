@@ -58,12 +58,16 @@ class MetricKey(NamedTuple):
 
 
 class Measure(msgspec.Struct, frozen=True):
-    """A number from 0 to 1, measured on each domain in addition to accuracy and loss."""
+    """A number from 0 to 1, measured on each domain in addition to accuracy and loss.
+
+    ``is_of_probabilities``: it depends on probabilities, not only on the predicted classes.
+    """
 
     name: str
     label: str
     help: str
     higher_is_better: bool
+    is_of_probabilities: bool = False
 
 
 MEASURES: Final[dict[str, Measure]] = {
@@ -80,6 +84,7 @@ MEASURES: Final[dict[str, Measure]] = {
             "ECE",
             "Expected calibration error: mean gap between confidence and accuracy, 15 bins.",
             higher_is_better=False,
+            is_of_probabilities=True,
         ),
     )
 }

@@ -8,7 +8,7 @@ from engine.machine.disk import (
     touch_plain,
     write_atomic,
 )
-from engine.rundir.folder import CHECKPOINT_PATTERN, RunDir, UserData
+from engine.rundir.folder import CHECKPOINT_PATTERN, RunDir, StoredEvaluations, UserData
 from engine.rundir.process import ExitInfo, JobInfo, ProcessInfo, StopRecord
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "ProcessInfo",
     "RunDir",
     "StopRecord",
+    "StoredEvaluations",
     "UserData",
     "describe_disk",
     "plain_file",

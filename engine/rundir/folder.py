@@ -8,6 +8,7 @@ The folder is the only interface between a run and other programs::
     events.jsonl      the event log                   appended by the engine
     predictions.json  predictions at the selected step  written by the engine
     calibration.json  temperatures and OOD thresholds   written by the engine on first use
+    evaluations/      results on other data, NAME.json  written by the interface
     checkpoints/      last.safetensors, best.safetensors
     engine.log        the engine's stderr and stdout
     process.json      pid, start time, host           written at each start
@@ -28,7 +29,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -55,6 +57,13 @@ from engine.protocol import (
     spec_of,
     task_of,
 )
+from engine.protocol.data_evaluations import (
+    MOST_EVALUATION_BYTES,
+    DataEvaluation,
+    DataEvaluationError,
+    decode_data_evaluation,
+    encode_data_evaluation,
+)
 from engine.protocol.inference import Calibration
 from engine.rundir.process import ExitInfo, JobInfo, KillRecord, ProcessInfo, StopRecord
 
@@ -73,6 +82,14 @@ class UserData(msgspec.Struct, frozen=True):
     note: str = ""
     created_at: float = 0.0
     trashed_at: float | None = None
+
+
+@dataclass(frozen=True)
+class StoredEvaluations:
+    """Results of a run on other data, oldest first; ``damaged`` maps names to reasons."""
+
+    found: tuple[DataEvaluation, ...] = ()
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -180,6 +197,11 @@ class RunDir:
     def calibration(self) -> Path:
         """Return the path of the calibrations of the run's networks."""
         return self.path / "calibration.json"
+
+    @property
+    def evaluations(self) -> Path:
+        """Return the folder of results on other data."""
+        return self.path / "evaluations"
 
     @property
     def checkpoints(self) -> Path:
@@ -323,6 +345,45 @@ class RunDir:
         """
         every = {**self.read_calibrations(), key: calibration}
         write_atomic(self.calibration, msgspec.json.format(msgspec.json.encode(every)) + b"\n")
+
+    def evaluation_files(self) -> list[Path]:
+        """Return the files of results on other data."""
+        return sorted(self.evaluations.glob("[!.]*.json"))
+
+    def read_evaluations(self) -> StoredEvaluations:
+        """Return the results on other data, oldest first."""
+        found, damaged = [], {}
+        for path in self.evaluation_files():
+            try:
+                with open(path, "rb", opener=plain_file) as file:
+                    data = file.read(MOST_EVALUATION_BYTES + 1)
+                if len(data) > MOST_EVALUATION_BYTES:
+                    raise DataEvaluationError(f"larger than {MOST_EVALUATION_BYTES // 2**20} MiB")
+                found.append(msgspec.structs.replace(decode_data_evaluation(data), name=path.stem))
+            except (OSError, DataEvaluationError) as error:
+                damaged[path.stem] = _text_of(error)
+        found.sort(key=lambda each: each.evaluated_at)
+        return StoredEvaluations(tuple(found), damaged)
+
+    def write_evaluation(self, evaluation: DataEvaluation) -> Path:
+        """Add or replace the result on other data of its name, and return the file.
+
+        Raises:
+            OSError: if it cannot be written; an old file is then unchanged.
+        """
+        self.evaluations.mkdir(exist_ok=True)
+        path = self.evaluations / f"{evaluation.name}.json"
+        write_atomic(path, encode_data_evaluation(evaluation))
+        return path
+
+    def delete_evaluation(self, name: str) -> None:
+        """Delete the result on other data of this name.
+
+        Raises:
+            OSError: if it cannot be deleted, or does not exist.
+        """
+        (self.evaluations / f"{name}.json").unlink()
+        sync_folder(self.evaluations)
 
     def read_job(self) -> JobInfo | None:
         """Return the run's last cluster job, if any."""

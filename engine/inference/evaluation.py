@@ -1,0 +1,289 @@
+"""Evaluation of a run's network on labelled images from anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import torch
+from torch import Tensor
+
+from engine.datasets.catalog import find_image_set, refuse_contradiction
+from engine.datasets.folders import ImageSet
+from engine.errors import DataError, UserError
+from engine.evaluate.measures import DomainResult, Tally
+from engine.evaluate.predictions import confusions_in
+from engine.evaluate.resampling import JudgedImages, ValueKey, Values, measure_images
+from engine.inference.class_names import ClassesOfData, match_classes
+from engine.inference.classifier import checkpoint_digest, checkpoint_files, classes_of, step_of
+from engine.inference.own_images import PixelDigest, find_own_images, pixel_digest
+from engine.inference.session import InferenceSession
+from engine.machine.devices import device_name
+from engine.protocol import CombinationSpec, nearest, spec_from_mapping
+from engine.protocol.data_evaluations import (
+    RESAMPLES,
+    RESAMPLING_SEED,
+    DataEvaluation,
+    DomainScores,
+    MeasuredValue,
+    Role,
+    Scores,
+)
+from engine.protocol.inference import EvaluateRun
+from engine.protocol.measures import ACCURACY
+from engine.rundir import RunDir
+from engine.text import listed, quoted
+from engine.work import Reporter, progress_of
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """The images to evaluate.
+
+    Attributes:
+        image_set: all files of the data.
+        rows: of the images to evaluate, by domain.
+        labels: the run's class by row.
+        left_out: number of images left out, by class of the data.
+    """
+
+    image_set: ImageSet
+    rows: tuple[int, ...]
+    labels: Mapping[int, int]
+    left_out: dict[str, int]
+
+
+@dataclass
+class _Domain:
+    """The predictions on one domain so far."""
+
+    raw: Tally
+    calibrated: Tally
+    rows: list[int] = field(default_factory=list)
+
+
+def evaluate_run(request: EvaluateRun, report: Reporter) -> DataEvaluation:
+    """Evaluate a run's network on labelled images.
+
+    Raises:
+        InputError: if the images, their classes or the network cannot be used.
+    """
+    run_dir = RunDir(Path(request.run_dir))
+    images = find_images(request, run_dir)
+    session = InferenceSession(request, report)
+    domains, unreadable, pixels = _predict(session, images, report)
+    if not pixels:
+        raise DataError(_nothing_readable(images.image_set, unreadable))
+    known, known_problem = _known(run_dir, images.image_set, pixels, session)
+    scored, pooled, mean = _score(
+        domains, images.image_set, known, is_calibrated=session.is_calibrated
+    )
+    files = checkpoint_files(run_dir, request.arm, request.at)
+    return DataEvaluation(
+        dataset=images.image_set.name,
+        where=str(images.image_set.location),
+        digest=_digest(images),
+        evaluated_at=time.time(),
+        arm=session.classifier.arm,
+        at=request.at,
+        step=None if isinstance(run_dir.read_task(), CombinationSpec) else step_of(files),
+        checkpoint=checkpoint_digest(files),
+        classes=session.classifier.classes,
+        class_map=request.class_map,
+        left_out=images.left_out,
+        domains=scored,
+        pooled=pooled,
+        mean=mean,
+        temperature=session.temperature if session.is_calibrated else None,
+        unreadable=unreadable,
+        known_problem=known_problem,
+        device=device_name(session.device),
+    )
+
+
+def find_images(request: EvaluateRun, run_dir: RunDir) -> LabelledImages:
+    """Return the images to evaluate, with labels of the run's classes.
+
+    Raises:
+        InputError: if there are none, or their classes do not match the run's.
+    """
+    given = {"dataset": request.dataset, "data_dir": request.data_dir, "layout": request.layout}
+    image_set = find_image_set(spec_from_mapping(given), is_test=True)
+    refuse_contradiction(image_set)
+    wanted = _wanted_domains(image_set, request.domains)
+    files = [(row, file) for row, file in enumerate(image_set.files) if file.domain in wanted]
+    index_of = match_classes(
+        ClassesOfData(
+            run_dir.run_id,
+            classes_of(run_dir, request.arm, request.at),
+            image_set.name,
+            sorted({file.class_name for _, file in files}),
+            image_set.domains,
+        ),
+        request.class_map,
+    )
+    labels: dict[int, int] = {}
+    left_out: dict[str, int] = {}
+    for row, file in files:
+        label = index_of[file.class_name]
+        if label is None:
+            left_out[file.class_name] = left_out.get(file.class_name, 0) + 1
+        else:
+            labels[row] = label
+    rows = sorted(labels, key=lambda row: (image_set.files[row].domain, row))
+    return LabelledImages(image_set, tuple(rows), labels, left_out)
+
+
+def _wanted_domains(image_set: ImageSet, domains: Sequence[str]) -> set[str]:
+    """Return the domains to evaluate; raise DataError for an unknown one."""
+    for name in domains:
+        if name not in image_set.domains:
+            raise DataError(
+                f"{image_set.name} has no domain {quoted(name)}.{nearest(name, image_set.domains)}"
+                f" Its domains: {listed(map(quoted, image_set.domains))}."
+            )
+    return set(domains or image_set.domains)
+
+
+def _predict(
+    session: InferenceSession, images: LabelledImages, report: Reporter
+) -> tuple[dict[str, _Domain], dict[str, str], dict[int, PixelDigest]]:
+    """Return the predictions by domain, why images are unreadable, and the pixels of the others."""
+    image_set, rows = images.image_set, images.rows
+    classes = len(session.classifier.classes)
+    domains: dict[str, _Domain] = {}
+    unreadable: dict[str, str] = {}
+    pixels: dict[int, PixelDigest] = {}
+    progress = progress_of(report, "evaluating", "images")
+    for batch in session.logits(len(rows), lambda at: image_set.read(rows[at])):
+        unreadable |= {image_set.files[rows[at]].path: why for at, why in batch.unreadable.items()}
+        found = [rows[at] for at in batch.positions]
+        for row, each in zip(found, batch.pixels.numpy(), strict=True):
+            pixels[row] = pixel_digest(each)
+        for name in dict.fromkeys(image_set.files[row].domain for row in found):
+            chosen = [at for at, row in enumerate(found) if image_set.files[row].domain == name]
+            domain = domains.setdefault(name, _Domain(Tally(classes), Tally(classes)))
+            logits = batch.logits[chosen]
+            labels = torch.tensor([images.labels[found[at]] for at in chosen])
+            domain.raw.add(logits, labels)
+            domain.calibrated.add(logits / session.temperature, labels)
+            domain.rows += [found[at] for at in chosen]
+        progress(len(pixels) + len(unreadable), len(rows))
+    return domains, unreadable, pixels
+
+
+def _nothing_readable(image_set: ImageSet, unreadable: Mapping[str, str]) -> str:
+    lines = [f"  {path}: {why}" for path, why in list(unreadable.items())[:5]]
+    return "\n".join([f"No image of {image_set.location} can be read, for example:", *lines])
+
+
+def _known(
+    run_dir: RunDir,
+    image_set: ImageSet,
+    pixels: Mapping[int, PixelDigest],
+    session: InferenceSession,
+) -> tuple[dict[int, Role], str]:
+    """Return what the run did with images of its own data, and why it cannot be known."""
+    try:
+        size = session.classifier.image_size
+        return find_own_images(run_dir, image_set, pixels, size), ""
+    except UserError as error:
+        return {}, str(error)
+
+
+def _digest(images: LabelledImages) -> str:
+    files = [
+        (file.domain, images.labels[row], file.path, file.size)
+        for row in images.rows
+        for file in [images.image_set.files[row]]
+    ]
+    return hashlib.sha256(msgspec.json.encode(files)).hexdigest()[:32]
+
+
+def _groups(image_set: ImageSet, rows: Sequence[int]) -> Tensor | None:
+    """Return the group of each image; one without a group is a group of its own."""
+    if not image_set.has_groups:
+        return None
+    numbers: dict[object, int] = {}
+    names = [image_set.files[row].group or row for row in rows]
+    return torch.tensor([numbers.setdefault(name, len(numbers)) for name in names])
+
+
+def _score(
+    domains: Mapping[str, _Domain],
+    image_set: ImageSet,
+    known: Mapping[int, Role],
+    *,
+    is_calibrated: bool,
+) -> tuple[tuple[DomainScores, ...], Scores, Scores | None]:
+    """Return the results on each domain, on all images, and their mean over several domains."""
+    every = [*domains.values()]
+    judged = [
+        JudgedImages(
+            each.raw.guesses(),
+            each.calibrated.guesses() if is_calibrated else None,
+            _groups(image_set, each.rows),
+        )
+        for each in every
+    ]
+    raw = [each.raw.result() for each in every]
+    calibrated = [each.calibrated.result() for each in every if is_calibrated]
+    groups = [each.units() for each in judged if each.groups is not None]
+    values, of_pooled, of_mean = measure_images(judged, resamples=RESAMPLES, seed=RESAMPLING_SEED)
+    scored = tuple(
+        DomainScores(
+            domain=name,
+            scores=_scores(
+                values[at], raw[at : at + 1], calibrated[at : at + 1], groups[at : at + 1]
+            ),
+            confusions=confusions_in(raw[at].confusion),
+            known=dict(Counter(known[row] for row in domain.rows if row in known)),
+        )
+        for at, (name, domain) in enumerate(domains.items())
+    )
+    mean = _scores(of_mean, raw, calibrated, groups, is_mean=True)
+    pooled = _scores(of_pooled, raw, calibrated, groups)
+    return scored, pooled, mean if len(every) > 1 else None
+
+
+def _scores(
+    values: Values,
+    raw: Sequence[DomainResult],
+    calibrated: Sequence[DomainResult],
+    groups: Sequence[int],
+    *,
+    is_mean: bool = False,
+) -> Scores:
+    """Return the results on some domains; ``is_mean``: the loss is the mean over domains."""
+
+    def measures(*, are_calibrated: bool) -> dict[str, MeasuredValue]:
+        return {
+            key.name: value
+            for key, value in values.items()
+            if key.is_calibrated == are_calibrated and key.name != ACCURACY
+        }
+
+    return Scores(
+        images=sum(each.images for each in raw),
+        groups=sum(groups) if groups else None,
+        accuracy=values[ValueKey(ACCURACY)],
+        measures=measures(are_calibrated=False),
+        loss=_loss(raw, is_mean=is_mean),
+        calibrated=measures(are_calibrated=True),
+        calibrated_loss=_loss(calibrated, is_mean=is_mean) if calibrated else None,
+    )
+
+
+def _loss(results: Sequence[DomainResult], *, is_mean: bool) -> float | None:
+    """Return the mean loss over images, or the mean over domains; None: not finite."""
+    if is_mean:
+        loss = sum(each.loss for each in results) / len(results)
+    else:
+        loss = sum(each.loss_sum for each in results) / sum(each.images for each in results)
+    return loss if math.isfinite(loss) else None
