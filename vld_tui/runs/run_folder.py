@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Final
 
 from engine.protocol import Event, EventDecodeError, Predictions, PredictionsError, decode_event
-from engine.rundir import RunDir, plain_file
+from engine.rundir import RunDir, StoredEvaluations, plain_file
 
 BATCH_BYTES: Final = 2**22
 """Bytes read at once from a long log: a fraction of a second, and 100 MB of event objects."""
@@ -130,7 +130,7 @@ class RunFile:
 
 @dataclass(frozen=True)
 class FolderContents:
-    """The end of the log, the files, and the predictions or why they cannot be read.
+    """The end of the log, the files, results on other data, and predictions or why there are none.
 
     ``log_is_cut``: the file has earlier lines. ``suspended_pid``: see :func:`suspended_pid`.
     ``stop_asked``: where the request to stop came from, if any.
@@ -141,6 +141,7 @@ class FolderContents:
     files: tuple[RunFile, ...] = ()
     predictions: Predictions | None = None
     predictions_problem: str | None = None
+    evaluations: StoredEvaluations = field(default_factory=StoredEvaluations)
     suspended_pid: int | None = None
     stop_asked: str | None = None
 
@@ -153,6 +154,7 @@ class FolderReader:
         self._contents = FolderContents()
         self._log_signature: Signature = None
         self._predictions_signature: Signature = None
+        self._evaluation_signatures: Mapping[str, Signature] = {}
 
     def read(self) -> FolderContents:
         """Return the folder's contents: the same object while nothing changed."""
@@ -166,6 +168,11 @@ class FolderReader:
             self._contents = replace(
                 self._contents, predictions=predictions, predictions_problem=problem
             )
+        signatures = {each.name: _signature(each) for each in self.run_dir.evaluation_files()}
+        if signatures != self._evaluation_signatures:
+            self._evaluation_signatures = signatures
+            evaluations = self.run_dir.read_evaluations()
+            self._contents = replace(self._contents, evaluations=evaluations)
         files = tuple(_list_files(self.run_dir.path))
         if files != self._contents.files:
             self._contents = replace(self._contents, files=files)

@@ -27,6 +27,7 @@ from vld_tui.runs.run import DAMAGED, Run
 from vld_tui.runs.run_folder import FolderContents, RunFile
 from vld_tui.views.accuracies import accuracy_views, domain_results
 from vld_tui.views.combined import MIXED, findings, progress_label
+from vld_tui.views.evaluations import evaluation_list
 from vld_tui.views.live import collapse_notice, notice_views
 from vld_tui.views.plan import LABEL_CELLS, plan_rows
 from vld_tui.views.queue import job_text, reason_in_words
@@ -99,6 +100,9 @@ def run_detail(
     if progress.evaluations:
         parts += accuracy_views(run.task, progress, cells)
         parts += _section("Domains", domain_results(run.task, progress, cells))
+    if contents.evaluations.found or contents.evaluations.damaged:
+        listed = evaluation_list(contents.evaluations, cells)
+        parts += _section("Evaluations on other data", listed)
     if run.has_spec:
         parts += _section("Configuration", configuration(run, cells))
     parts += _section("Files", run_files(contents.files, checkpoints, cells))
@@ -262,4 +266,6 @@ def run_files(files: Sequence[RunFile], checkpoints: Sequence[CheckpointInfo], c
 
 def _purpose(file: RunFile, steps: Mapping[str, int]) -> str:
     purpose = FILE_PURPOSES.get(file.name, UNKNOWN_PURPOSE)
+    if file.name.startswith("evaluations/"):
+        purpose = "evaluation on other data"
     return f"step {steps[file.name]:,}: {purpose}" if file.name in steps else purpose

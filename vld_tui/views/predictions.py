@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from rich.text import Text
 
@@ -22,6 +22,14 @@ LABEL_CELLS: Final = 16
 EVERY_IMAGE: Final = "●"
 
 
+class Confused(Protocol):
+    """What has numbers of images by class and predicted class."""
+
+    @property
+    def confusions(self) -> Sequence[Confusion]:
+        """Return the pairs of classes with images."""
+
+
 class ClassShare(NamedTuple):
     """The number of images of a class, and of those classified correctly."""
 
@@ -34,7 +42,7 @@ class ClassShare(NamedTuple):
         return self.right / self.images if self.images else None
 
 
-def class_shares(domain: DomainPredictions, classes: int) -> list[ClassShare]:
+def class_shares(domain: Confused, classes: int) -> list[ClassShare]:
     """Return the counts of each class."""
     right, images = [0] * classes, [0] * classes
     for each in domain.confusions:
@@ -113,7 +121,7 @@ def _mean_accuracy(label: int, shares: Sequence[Sequence[ClassShare]]) -> float 
     return sum(found) / len(found) if found else None
 
 
-def confusion_view(domain: DomainPredictions, classes: Sequence[str], cells: int) -> Text:
+def confusion_view(domain: Confused, classes: Sequence[str], cells: int) -> Text:
     """Return the confusion matrix, or the largest confusions if it does not fit."""
     names = [plain_text(name) for name in classes]
     if names and matrix_cells(classes) <= cells:
@@ -130,7 +138,7 @@ def _label_cells(names: Sequence[str]) -> int:
     return min(LABEL_CELLS, max(map(width, names), default=0)) + len(str(len(names))) + 2
 
 
-def _matrix(domain: DomainPredictions, names: Sequence[str], label_cells: int) -> Text:
+def _matrix(domain: Confused, names: Sequence[str], label_cells: int) -> Text:
     """Return the percentage of each class (a line) predicted as each class (a column)."""
     counts = {(each.label, each.predicted): each.images for each in domain.confusions}
     shares = class_shares(domain, len(names))
@@ -154,7 +162,7 @@ def _matrix_cell(share: float, *, is_right: bool) -> tuple[str, str]:
     return f"{shown:>{CELL}}", f"bold {style}" if share >= 0.1 else style
 
 
-def _largest_confusions(domain: DomainPredictions, names: Sequence[str], cells: int) -> Text:
+def _largest_confusions(domain: Confused, names: Sequence[str], cells: int) -> Text:
     """Return a line for each confused pair of classes, most images first."""
     wrong = [each for each in domain.confusions if each.label != each.predicted]
     if not wrong:

@@ -19,6 +19,8 @@ from engine.protocol import (
     Predictions,
     WrongImage,
 )
+from engine.rundir import StoredEvaluations
+from tests.made_evaluations import make_evaluation
 from tests.vld_tui.dashboard.fake_history import NOW, bare_detail
 from vld_tui.dashboard.feed import RunCurves, RunDetail
 from vld_tui.runs.metrics import Attempt, CheckpointInfo
@@ -104,6 +106,9 @@ FULL = FolderContents(
         RunFile("[red]own\x1b", 5),
     ),
     predictions=make_predictions(),
+    evaluations=StoredEvaluations(
+        (make_evaluation({"photo": 0.8, "sketch [b]": 0.5}),), {"torn": "truncated"}
+    ),
 )
 
 

@@ -72,7 +72,9 @@ def test_a_screen_looks_as_it_did(
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("tab", ["curves", "domains", "configuration", "samples", "log", "files"])
+@pytest.mark.parametrize(
+    "tab", ["curves", "domains", "configuration", "samples", "log", "files", "evaluations"]
+)
 def test_a_run_looks_as_it_did(
     tab: str, size: tuple[int, int], snapshot: SnapshotAssertion
 ) -> None:

@@ -32,7 +32,7 @@ SAVED_IDS: Final = """
     wait-for-a-slot zoom-in zoom-out
 """
 """Every id that the first versions with settings saved keys under."""
-LATER = {"plotted-measure"}
+LATER = {"plotted-measure", "evaluations"}
 """Ids of actions that came after."""
 
 

@@ -1,4 +1,4 @@
-"""One run in tabs: curves, domains, configuration, samples, log, files, timeline."""
+"""One run in tabs: curves, domains, configuration, samples, log, files, timeline, evaluations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ from vld_tui.dashboard.widgets.ask import AskLine
 from vld_tui.dashboard.widgets.curves import CurveCharts
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.log import LogPane
-from vld_tui.dashboard.widgets.run_panes import ConfigurationPane, DomainsPane, FilesPane
+from vld_tui.dashboard.widgets.run_panes import (
+    ConfigurationPane,
+    DomainsPane,
+    EvaluationsPane,
+    FilesPane,
+)
 from vld_tui.dashboard.widgets.samples import SamplesPane
 from vld_tui.dashboard.widgets.text import ScrolledText
 from vld_tui.runs.run import Run
@@ -35,7 +40,10 @@ PANES: Final[Mapping[str, Callable[[], Widget]]] = {
     "log": LogPane,
     "files": FilesPane,
     "timeline": partial(ScrolledText, id="moments", classes="-folds"),
+    "evaluations": EvaluationsPane,
 }
+SHORT_LABELS: Final = {"configuration": "Config"}
+"""Labels of panes whose names are too long for a narrow terminal."""
 
 
 class RunScreen(RunKeys):
@@ -81,7 +89,8 @@ class RunScreen(RunKeys):
         yield Static(id="trouble")
         with TabbedContent():
             for place, pane in enumerate(PANES, start=1):
-                yield TabPane(f"{place} {pane.capitalize()}", id=f"{pane}-pane")
+                label = SHORT_LABELS.get(pane, pane.capitalize())
+                yield TabPane(f"{place} {label}", id=f"{pane}-pane")
         yield KeyBar()
 
     async def on_mount(self) -> None:
@@ -169,6 +178,8 @@ class RunScreen(RunKeys):
                 log.show(log_lines(detail.reported, contents.log), is_cut=is_cut)
             case FilesPane() as files:
                 files.show_run(detail)
+            case EvaluationsPane() as evaluations:
+                evaluations.show_run(detail)
             case ScrolledText() as moments:
                 moments.show(timeline(run, detail.attempts, detail.progress))
 

@@ -17,6 +17,7 @@ from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.text import ScrolledText
 from vld_tui.views.accuracies import domain_results
 from vld_tui.views.detail import configuration, configuration_difference, run_facts, run_files
+from vld_tui.views.evaluations import evaluations_text
 from vld_tui.views.predictions import (
     class_orders,
     class_table,
@@ -203,6 +204,33 @@ class ConfigurationPane(ScrolledText):
         else:
             text = configuration_difference(run, other.run, cells)
             self.show(text.append("\n\nd: show every field", QUIET_STYLE))
+
+
+class EvaluationsPane(ScrolledText):
+    """The run's results on other data."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._detail: RunDetail | None = None
+        self._drawn: tuple[int, int] | None = None
+
+    def show_run(self, detail: RunDetail) -> None:
+        """Show a run's evaluations."""
+        self._detail = detail
+        self._show()
+
+    def on_resize(self) -> None:
+        """Fit what is shown."""
+        self._show()
+
+    def _show(self) -> None:
+        detail, cells = self._detail, self.text_cells
+        if detail is None or self.size.width == 0:
+            return
+        stored = detail.contents.evaluations
+        if self._drawn != (id(stored), cells):  # the same object while nothing changed
+            self._drawn = (id(stored), cells)
+            self.show(evaluations_text(stored, detail.curves.run.run_id, cells))
 
 
 class FilesPane(ScrolledText):
