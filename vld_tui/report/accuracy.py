@@ -108,7 +108,7 @@ def by_target(results: Sequence[Outcome]) -> Table:
         _MEANS,
         f"Accuracies are at each run's selected step, the one with the best {selected_by(full)}.",
         "Worst domain: the lowest accuracy of any domain, including the target.",
-        *_few_seeds(rows),
+        *few_seeds(rows),
     )
     if is_unlike:
         notes += (UNLIKE,)
@@ -148,7 +148,7 @@ def _measure_table(name: str, full: Sequence[Outcome]) -> Table:
             of_setting = grouped(alike, lambda each: each.setting)
             for setting in settings_of(alike):
                 found = [quantity.estimate(of_setting[setting]) for quantity in quantities]
-                cells = [each and _spread(each.mean, each, each.standard_error) for each in found]
+                cells = [each and spread_of(each.mean, each, each.standard_error) for each in found]
                 runs = len({each.run_id for each in of_setting[setting]})
                 rows.append((dataset, target, setting.label, *cells, runs))
     columns = tuple(
@@ -159,7 +159,7 @@ def _measure_table(name: str, full: Sequence[Outcome]) -> Table:
         measure.help,
         f"{'Higher' if measure.higher_is_better else 'Lower'} is better.",
         _MEANS,
-        *_few_seeds(rows),
+        *few_seeds(rows),
     )
     title = f"{name.replace('_', ' ').capitalize()} by target"
     every = (*_BY_TARGET[:3], *columns, TableColumn("runs", "runs", rank=60))
@@ -191,7 +191,7 @@ def centres(results: Sequence[Outcome]) -> Table:
         "Mean over targets of the mean over cells of the mean over seeds; ± is half the 95% "
         "interval over seeds on these targets (Student's t), from the seeds that every cell of "
         f"every target has (at least {FEWEST}).",
-        *_few_seeds(rows),
+        *few_seeds(rows),
         "Changes (percentage points) are relative to no dropout, or else the first setting, over "
         "the runs that both have; with missing runs, a change is not the difference of centres.",
         "Points are the ways to pick one cell for each target; they are not runs.",
@@ -227,7 +227,7 @@ def _mean_cells(results: Sequence[Outcome]) -> tuple[CellValue, ...]:
 
 def _accuracies(cloud: Cloud) -> tuple[Spread, Spread | None]:
     ids, oods = (
-        _spread(accuracy, found, found and found.standard_error)
+        spread_of(accuracy, found, found and found.standard_error)
         for accuracy, found in _measured(cloud)
     )
     return ids, None if math.isnan(oods.value) else oods
@@ -240,7 +240,7 @@ def _centre_cells(
         cloud.dataset,
         cloud.setting.label,
         *(
-            _spread(accuracy, found, found and found.half_interval)
+            spread_of(accuracy, found, found and found.half_interval)
             for accuracy, found in _measured(cloud)
         ),
         *changes,
@@ -271,12 +271,12 @@ def _measured(cloud: Cloud) -> tuple[tuple[float, Estimate | None], tuple[float,
     return (cloud.id_accuracy, cloud.id_estimate), (cloud.ood_accuracy, cloud.ood_estimate)
 
 
-def _spread(accuracy: float, found: Estimate | None, error: float | None) -> Spread:
+def spread_of(accuracy: float, found: Estimate | None, error: float | None) -> Spread:
     """Return an accuracy with its ±."""
     return Spread(accuracy, error, found and found.deviation, found.n if found else 0)
 
 
-def _few_seeds(rows: Iterable[Sequence[CellValue]]) -> Iterator[str]:
+def few_seeds(rows: Iterable[Sequence[CellValue]]) -> Iterator[str]:
     """Yield notes for rows with too few seeds for ±."""
     spreads = [cell for row in rows for cell in row if isinstance(cell, Spread)]
     if any(each.has_too_few for each in spreads):

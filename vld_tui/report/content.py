@@ -10,10 +10,12 @@ from statistics import fmean
 from typing import Any, Final, NamedTuple
 
 from engine.protocol import FIELDS, NOT_RESULT, fields_with
+from engine.protocol.data_evaluations import DataEvaluation
 from vld_tui.control.records import result_records, write_records
 from vld_tui.report.accuracy import by_target, centres, measure_tables
 from vld_tui.report.choices import choice_tables
 from vld_tui.report.differences import differences
+from vld_tui.report.evaluations import evaluation_tables
 from vld_tui.report.tables import CellValue, Table, TableColumn, records
 from vld_tui.runs.metrics import Attempt
 from vld_tui.runs.run import Run
@@ -225,6 +227,7 @@ def make_report(
     *,
     made_at: float,
     version: str,
+    evaluations: Mapping[str, Sequence[DataEvaluation]] | None = None,
 ) -> Report:
     """Compute the contents of a report.
 
@@ -234,11 +237,15 @@ def make_report(
         ways: interpolations between its runs.
         made_at: the time of the report, Unix seconds.
         version: version of this program.
+        evaluations: results on other data by run, oldest first.
     """
     results = gathered.results
     found = tuple(clouds(results))
     tables = [by_target(results), *([centres(results)] if found else [])]
     tables += measure_tables(results)
+    tables += evaluation_tables(
+        results, {run.run_id: run.arm for run in gathered.runs}, evaluations or {}
+    )
     tables += choice_tables(results, gathered.design)
     compared = differences(results)
     tables += [] if compared is None else [compared]

@@ -64,6 +64,10 @@ def report_study(
         _ways(store, gathered, interpolations),
         made_at=time.time(),
         version=metadata.version("vld-tui"),
+        evaluations={
+            run.run_id: store.runs.run_dir(run.run_id).read_evaluations().found
+            for run in gathered.runs
+        },
     )
     folder = folder or store.home.path / "reports" / study.name
     try:

@@ -23,6 +23,7 @@ from vld_tui.words.text import plain_text
 PAGE: Final = "index.html"
 SOMETIMES: Final = (
     "missing", "clouds", "centres", "chain", "targets", "interpolation", "differences", "choices",
+    "evaluations",
 )  # fmt: skip
 """Optional files, which are deleted if an earlier report left outdated ones."""
 OF_DATASETS: Final = ("cells-*", "settings-*")
