@@ -7,7 +7,7 @@ video, whole groups are drawn. The intervals cover the sampling of images, not s
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -69,7 +69,11 @@ class JudgedImages:
 
 
 def measure_images(
-    domains: Sequence[JudgedImages], *, resamples: int, seed: int
+    domains: Sequence[JudgedImages],
+    *,
+    resamples: int,
+    seed: int,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> tuple[list[Values], Values, Values]:
     """Measure accuracy and :data:`MEASURED` with their 95% intervals.
 
@@ -84,6 +88,7 @@ def measure_images(
         domains: at least one; all have groups or none has.
         resamples: B.
         seed: of the draws.
+        on_progress: called with the number of resamples done and the total.
 
     Returns:
         Values on each domain, on all images pooled, and their unweighted mean over domains.
@@ -91,7 +96,7 @@ def measure_images(
     pooled = pool(domains)
     points = [_points(each) for each in (*domains, pooled)]
     mean = {key: sum(each[key] for each in points[:-1]) / len(domains) for key in points[0]}
-    draws = _draw(domains, resamples, seed)
+    draws = _draw(domains, resamples, seed, on_progress)
     values = [
         _with_intervals(point, {key: of[:, at] for key, of in draws.items()}, whole)
         for at, (point, whole) in enumerate(
@@ -138,12 +143,18 @@ def _points(images: JudgedImages) -> Points:
     return points
 
 
-def _draw(domains: Sequence[JudgedImages], resamples: int, seed: int) -> Draws:
+def _draw(
+    domains: Sequence[JudgedImages],
+    resamples: int,
+    seed: int,
+    on_progress: Callable[[int, int], None],
+) -> Draws:
     """Return the values in each resample of all domains."""
     generator = torch.Generator().manual_seed(seed)
     members = [_members(each) for each in domains]
     drawn: list[list[Points]] = []
-    for _ in range(resamples):
+    for done in range(resamples):
+        on_progress(done, resamples)
         taken = [
             each.take(_resample(len(each.guesses.labels), of, generator))
             for each, of in zip(domains, members, strict=True)

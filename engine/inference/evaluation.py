@@ -39,7 +39,7 @@ from engine.protocol.inference import EvaluateRun
 from engine.protocol.measures import ACCURACY
 from engine.rundir import RunDir
 from engine.text import listed, quoted
-from engine.work import Reporter, progress_of
+from engine.work import Progress, Reporter, progress_of
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,11 @@ def evaluate_run(request: EvaluateRun, report: Reporter) -> DataEvaluation:
         raise DataError(_nothing_readable(images.image_set, unreadable))
     known, known_problem = _known(run_dir, images.image_set, pixels, session)
     scored, pooled, mean = _score(
-        domains, images.image_set, known, is_calibrated=session.is_calibrated
+        domains,
+        images.image_set,
+        known,
+        progress_of(report, "computing intervals", "resamples"),
+        is_calibrated=session.is_calibrated,
     )
     files = checkpoint_files(run_dir, request.arm, request.at)
     return DataEvaluation(
@@ -219,6 +223,7 @@ def _score(
     domains: Mapping[str, _Domain],
     image_set: ImageSet,
     known: Mapping[int, Role],
+    on_progress: Progress,
     *,
     is_calibrated: bool,
 ) -> tuple[tuple[DomainScores, ...], Scores, Scores | None]:
@@ -235,7 +240,9 @@ def _score(
     raw = [each.raw.result() for each in every]
     calibrated = [each.calibrated.result() for each in every if is_calibrated]
     groups = [each.units() for each in judged if each.groups is not None]
-    values, of_pooled, of_mean = measure_images(judged, resamples=RESAMPLES, seed=RESAMPLING_SEED)
+    values, of_pooled, of_mean = measure_images(
+        judged, resamples=RESAMPLES, seed=RESAMPLING_SEED, on_progress=on_progress
+    )
     scored = tuple(
         DomainScores(
             domain=name,
