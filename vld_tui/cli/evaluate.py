@@ -15,8 +15,8 @@ from vld_tui.cli.data.work import LayoutOption, checked_layout
 from vld_tui.cli.errors import FAILED_EXIT, CommandError, complain
 from vld_tui.cli.network import NetworkOptions, find_run, with_network_options
 from vld_tui.cli.output import plain_console, print_json, print_text, say
-from vld_tui.cli.progress import WorkBars
 from vld_tui.cli.session import this_home
+from vld_tui.cli.work import showing_work
 from vld_tui.control.evaluate import (
     class_map_of,
     find_evaluation,
@@ -104,7 +104,7 @@ def evaluate(
     elif data is not None:
         fields = NetworkOptions(**given).request_fields(run_dir)
         del fields["run_dir"]
-        with WorkBars() as bars:
+        with showing_work() as show_work:
             done = evaluate_run(
                 this_home(ctx, to_look=True),
                 run_dir,
@@ -112,7 +112,7 @@ def evaluate(
                 layout=checked_layout(layout),
                 domains=domain or (),
                 class_map=class_map_of(class_map or ()),
-                on_report=bars,
+                on_report=show_work,
                 **fields,
             )
         found = done.evaluation

@@ -16,11 +16,11 @@ from engine.protocol.data_evaluations import DataEvaluation
 from engine.protocol.inference import At, EvaluateRun
 from engine.protocol.spec import Layout
 from engine.rundir import RunDir
+from vld_tui.control.predict import INFERENCE_COMMAND
 from vld_tui.home import Home
 from vld_tui.launch.datasets import values_of
-from vld_tui.launch.work import ask_engine, engine_package
+from vld_tui.launch.work import ask_engine
 
-INFERENCE_COMMAND: Final = engine_package("inference")
 LONGEST_NAME: Final = 80
 _NOT_IN_NAMES: Final = re.compile(r"[^\w.-]+")
 
