@@ -102,12 +102,13 @@ def new_folder(destination: Path, *, replaces: bool) -> Iterator[Path]:
         check_destination(destination, replaces=replaces)  # it may have been changed meanwhile
         _move(temporary, destination)
     except BaseException as error:
+        message = _cannot_write(destination, error) if isinstance(error, OSError) else None
         shutil.rmtree(temporary, ignore_errors=True)
         for parent in created:
             with contextlib.suppress(OSError):  # others use it
                 parent.rmdir()
-        if isinstance(error, OSError):
-            raise InputError(_cannot_write(destination, error)) from None
+        if message is not None:
+            raise InputError(message) from None
         raise
     sync_folder(destination.parent)
 

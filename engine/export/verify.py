@@ -79,6 +79,11 @@ def verify(loaded: Loaded, classifier: Classifier, sample: Sample, what: str) ->
     images = torch.stack(ours)
     with torch.inference_mode():
         expected = torch.cat([classifier(part) for part in images.split(1)])
+    if not expected.isfinite().all():
+        raise InputError(
+            f"The logits of run {classifier.card.run} are not finite (NaN or infinite), so its "
+            "network cannot be used. Export another run, or another step (--at)."
+        )
     logits = [loaded.logits(images[:size]) for size in BATCH_SIZES]
     difference = _largest_difference(logits, [expected[:size] for size in BATCH_SIZES])
     tolerance = TOLERANCE * max(1.0, float(expected.abs().max()))

@@ -23,6 +23,8 @@ from engine.datasets.folders import decode_image
 from engine.errors import InputError
 from engine.export import FORMS, export_network, hub_folder, onnx_file, pt2_file
 from engine.export.folder import MANIFEST, Manifest
+from engine.export.form import Loaded
+from engine.export.verify import find_sample, verify
 from engine.inference import Classifier, load_classifier
 from engine.model import FineTunedNetwork, build_network
 from engine.protocol import Combination, CombinationSpec, Parent, resolve_spec
@@ -306,6 +308,20 @@ def test_the_operator_that_onnx_lacks_is_named(run_dir: RunDir, tmp_path: Path) 
     with pytest.raises(InputError, match=r"no operator for aten::_?linalg_svd.*Use --to pt2"):
         onnx_file.write(tmp_path, classifier)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_predict_otherwise_are_refused(run_dir: RunDir) -> None:
+    ours = load_classifier(run_dir)
+    sample = find_sample(run_dir.read_spec())
+    right = Loaded(torch.inference_mode()(ours.forward), ours.transform)
+    assert verify(right, ours, sample, "It").logit_difference < 1e-5
+    for wrong in (lambda logits: logits + 1e-3, lambda logits: logits * float("nan")):
+        loaded = Loaded(lambda images, wrong=wrong: wrong(right.logits(images)), ours.transform)  # type: ignore[misc]
+        with pytest.raises(InputError, match="It was not written: its logits differ"):
+            verify(loaded, ours, sample, "It")
+    endless = _unusual(run_dir, lambda images: images.flatten(1)[:, :3] / 0)
+    with pytest.raises(InputError, match="are not finite"):
+        verify(right, endless, sample, "It")
 
 
 def test_a_network_that_fixes_the_batch_is_refused(run_dir: RunDir, tmp_path: Path) -> None:
