@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import shlex
 from pathlib import Path
 from typing import Final
 
@@ -127,14 +127,15 @@ def push(folder: Path, repository: str) -> str:
     except Exception as error:  # noqa: BLE001 - any error of the client: always reported
         raise InputError(
             f"{folder} was written, but not uploaded: {_reason(error)}. Try again with: hf upload "
-            f"{repository} {os.path.relpath(folder)}"
+            f"{repository} {shlex.quote(str(folder))}"
         ) from None
     return f"{api.endpoint}/{repository}"
 
 
 def _reason(error: BaseException) -> str:
-    lines = without_secrets(str(error)).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    lines = without_secrets(str(error)).strip().splitlines() or [""]
+    name = "" if isinstance(error, OSError) and lines[0] else f"{type(error).__name__}: "
+    return (name + lines[0]).rstrip(".: ")
 
 
 FORM: Final = Form(check, write, load, code)

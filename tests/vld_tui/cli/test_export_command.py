@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+from huggingface_hub import ModelCard
 
 from engine.protocol import resolve_spec
 from engine.rundir import RunDir, UserData
@@ -97,6 +102,89 @@ def test_without_a_token_or_a_network_nothing_is_pushed(
     refused = trained(*words, "me/photos")
     assert (refused.exit_code, "cannot reach http://127.0.0.1:9" in refused.stderr) == (2, True)
     assert not (tmp_path / "out").exists()
+
+
+class _Hub(ThreadingHTTPServer):
+    """A hub that knows the user; ``files`` are what was committed to it."""
+
+    def __init__(self, *, accepts: bool) -> None:
+        super().__init__(("127.0.0.1", 0), _HubRequest)
+        self.accepts = accepts
+        self.files: dict[str, bytes] = {}
+
+
+class _HubRequest(BaseHTTPRequestHandler):
+    server: _Hub
+
+    def do_GET(self) -> None:
+        if self.path == "/api/whoami-v2":
+            self._answer(200, {"name": "me", "type": "user"})
+        else:
+            self._answer(404, {"error": "Repository not found"})
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if not self.server.accepts:
+            self._answer(403, {"error": "You have no rights to create a model under someone."})
+        elif self.path == "/api/repos/create":
+            asked = json.loads(body)  # of an old or a new client
+            assert asked.get("private") is True or asked["visibility"] == "private"
+            self._answer(200, {"url": "http://127.0.0.1/someone/photos", "id": "someone/photos"})
+        elif self.path == "/api/validate-yaml":
+            self._answer(200, {"errors": [], "warnings": []})
+        elif "/preupload/" in self.path:
+            modes = [
+                {"path": each["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for each in json.loads(body)["files"]
+            ]
+            self._answer(200, {"files": modes})
+        elif "/commit/" in self.path:
+            for line in map(json.loads, body.splitlines()):
+                if line["key"] == "file":
+                    content = base64.b64decode(line["value"]["content"])
+                    self.server.files[line["value"]["path"]] = content
+            address = f"http://{self.headers['Host']}/someone/photos/commit/{'0' * 40}"
+            self._answer(200, {"commitUrl": address, "commitOid": "0" * 40})
+        else:
+            self._answer(404, {"error": self.path})
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+    def _answer(self, status: int, content: dict[str, Any]) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("X-Error-Message", content.get("error", ""))
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.mark.parametrize("accepts", [True, False])
+def test_a_hub_folder_is_uploaded_and_remains(
+    trained: Vld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accepts: bool
+) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_TOKEN", "hf_thisisnotreal")
+    with _Hub(accepts=accepts) as hub:
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{hub.server_port}")
+        done = trained("export", "photos", "--to", "hub", str(out), "--push", "someone/photos")
+        hub.shutdown()
+    card = ModelCard.load(out / "README.md")
+    assert 'hf-hub:someone/photos"' in card.text
+    assert (card.data.library_name, card.data.pipeline_tag) == ("timm", "image-classification")
+    if accepts:
+        assert done.exit_code == 0, done.output
+        assert f"uploaded to http://127.0.0.1:{hub.server_port}/someone/photos" in done.stdout
+        names = ("README.md", "config.json", "model.safetensors")
+        assert hub.files == {name: (out / name).read_bytes() for name in names}
+    else:
+        assert done.exit_code == 2
+        assert f"{out} was written, but not uploaded: 403 Forbidden: You have no" in done.stderr
+        assert f"hf upload someone/photos {out}" in done.stderr
 
 
 def test_ctrl_c_leaves_nothing(trained: Vld, tmp_path: Path) -> None:
