@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
+from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from vld_tui.dashboard.guard import Guarded
@@ -77,6 +78,25 @@ def _save_screen(app: App[Any], path: str) -> None:
         app.notify(said, severity="error", markup=False)
     else:
         app.notify(f"screen saved to {place}", markup=False)
+
+
+def copy_command(screen: Screen[Any], lines: Sequence[str]) -> None:
+    """Copy commands to the terminal's clipboard; none: the form has errors."""
+    if not lines:
+        screen.notify("No command: the form has errors.", severity="warning")
+    elif not all(line.isprintable() for line in lines):
+        screen.notify(
+            "The command contains characters that are unsafe in a shell.", severity="error"
+        )
+    else:
+        screen.app.copy_to_clipboard("\n".join(lines))
+        screen.notify("copied" if len(lines) == 1 else f"{len(lines)} commands copied")
+
+
+def copy_path(screen: Widget, path: str) -> None:
+    """Copy a path to the terminal's clipboard."""
+    screen.app.copy_to_clipboard(path)
+    screen.notify("Path copied to the clipboard (if the terminal supports it).")
 
 
 class Confirm(Guarded, ModalScreen[bool]):

@@ -14,6 +14,7 @@ from engine.protocol import DomainPredictions, Predictions
 from vld_tui.dashboard.feed import OtherRun, RunDetail
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
+from vld_tui.dashboard.widgets.ask import copy_path
 from vld_tui.dashboard.widgets.text import ScrolledText
 from vld_tui.views.accuracies import domain_results
 from vld_tui.views.detail import configuration, configuration_difference, run_facts, run_files
@@ -256,8 +257,7 @@ class FilesPane(ScrolledText):
     def action_copy_path(self) -> None:
         """Copy the folder's path to the terminal's clipboard."""
         if self._detail is not None:
-            self.app.copy_to_clipboard(self._detail.folder)
-            self.notify("Path copied to the clipboard (if the terminal supports it).")
+            copy_path(self, self._detail.folder)
 
     def _show(self) -> None:
         detail = self._detail

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
 
 from rich.text import Text
-from textual.app import ComposeResult, SuspendNotSupported
+from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Grid, Vertical
+from textual.containers import Vertical
 from textual.widgets import Static
 
-from engine.protocol import Predictions
+from engine.protocol import Predictions, WrongImage
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
-from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
+from vld_tui.dashboard.widgets.tile_grid import TileFit, TileGrid, tile_module
+from vld_tui.views.predictions import caption
+from vld_tui.words.palette import ALARM_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
-if TYPE_CHECKING:
-    from vld_tui.dashboard.widgets.tile import Tile
-
-TILE_MODULE: Final = "vld_tui.dashboard.widgets.tile"
-TILE_WIDTHS: Final = (16, 20, 24, 32)
-"""Possible widths of an image in cells; it is half as many lines high."""
-GAP_CELLS: Final = 2
-CAPTION_LINES: Final = 2
 NONE_KEPT: Final = "No misclassified images are stored; see Domains."
 ALL_RIGHT: Final = "Every {} image is classified correctly."
 
@@ -37,7 +30,6 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
     SamplesPane { height: 1fr; padding: 0 1; }
     SamplesPane:focus { background: $boost; }
     SamplesPane > Static { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
-    SamplesPane > Grid { height: 1fr; grid-gutter: 1 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind(
@@ -69,7 +61,7 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
     def compose(self) -> ComposeResult:
         """Lay out a heading and the images."""
         yield Static()
-        yield Grid()
+        yield TileGrid()
 
     def show(self, predictions: Predictions | None, problem: str | None) -> None:
         """Show the misclassified images of these predictions."""
@@ -85,8 +77,7 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
     def action_page(self, step: int) -> None:
         """Show the next or previous page."""
         if self._predictions is not None:
-            _, columns, rows = self._fit()
-            following = self._first + step * columns * rows
+            following = self._first + step * self._fit.page
             if 0 <= following < len(self._predictions.wrong):
                 self._first = following
             elif step < 0:
@@ -98,52 +89,33 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
         self._first = 0
         self._show()
 
-    def _fit(self) -> tuple[int, int, int]:
-        """Return the width of an image, and the numbers of columns and rows."""
-        width, height = self.size.width, self.size.height - 1
-
-        def rows(cells: int) -> int:
-            return (height + 1) // (cells // 2 + CAPTION_LINES + 1)
-
-        def columns(cells: int) -> int:
-            return (width + GAP_CELLS) // (cells + GAP_CELLS)
-
-        roomy = [each for each in TILE_WIDTHS if rows(each) >= 2 and columns(each) >= 2]
-        enough = [each for each in TILE_WIDTHS if rows(each) >= 1 and columns(each) >= 3]
-        cells = max(roomy or enough or TILE_WIDTHS[:1])
-        return cells, max(1, columns(cells)), max(1, rows(cells))
+    @property
+    def _fit(self) -> TileFit:
+        return TileFit.of(self.size.width, self.size.height - 1)
 
     def _show(self) -> None:
         if self.size.width == 0 or not self.is_mounted:
             return
-        cells, columns, rows = self._fit()
-        view = (self._problem, self._first, cells, columns, rows)
+        fit = self._fit
+        view = (self._problem, self._first, fit)
         if self._drawn[0] is self._predictions and self._drawn[1] == view:
             return
         self._drawn = (self._predictions, view)
-        self.query_one(Static).update(self._heading(columns * rows))
-        grid = self.query_one(Grid)
-        grid.remove_children()
+        self.query_one(Static).update(self._heading(fit.page))
+        grid = self.query_one(TileGrid)
         if self._predictions is None or not self._predictions.wrong:
+            grid.remove_children()
             return
-        tile = self._tile_class()
-        page = self._predictions.wrong[self._first : self._first + columns * rows]
-        grid.styles.grid_size_columns = columns
-        grid.styles.grid_columns = (str(cells),)
-        grid.styles.grid_rows = (str(cells // 2 + CAPTION_LINES),)
-        grid.mount_all(tile(wrong, self._predictions.classes, cells) for wrong in page)
-
-    def _tile_class(self) -> type[Tile]:
-        """Return the class that draws an image; this first queries the terminal's features."""
-        if TILE_MODULE not in sys.modules:
-            try:
-                with self.app.suspend():
-                    importlib.import_module(TILE_MODULE)
-            except SuspendNotSupported:  # a browser or a test: no terminal to query
-                pass
-        from vld_tui.dashboard.widgets.tile import Tile
-
-        return Tile
+        module = tile_module(self.app)
+        page = self._predictions.wrong[self._first : self._first + fit.page]
+        captions = [_caption(each, self._predictions.classes, fit.cells) for each in page]
+        grid.show(
+            [
+                module.Tile(text, fit.cells, lambda each=each: module.stored_picture(each.picture))
+                for text, each in zip(captions, page, strict=True)
+            ],
+            fit,
+        )
 
     def _heading(self, page: int) -> Text:
         if self._problem is not None:
@@ -161,3 +133,10 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
             f"{self._predictions.step:,}, most confident first"
         )
         return Text(heading, QUIET_STYLE, no_wrap=True, overflow="ellipsis")
+
+
+def _caption(wrong: WrongImage, classes: Sequence[str], cells: int) -> Text:
+    """Return the true and the predicted class."""
+    label, guess = caption(classes[wrong.label], classes[wrong.predicted], wrong.confidence, cells)
+    text = Text(no_wrap=True, overflow="crop").append(label, ID_STYLE)
+    return text.append(f"\n{guess}", OOD_STYLE)

@@ -1,4 +1,4 @@
-"""A misclassified image, drawn in the terminal.
+"""An image above a caption, drawn in the terminal.
 
 Importing this queries the terminal's features, which fails while Textual reads from it.
 """
@@ -6,7 +6,7 @@ Importing this queries the terminal's features, which fails while Textual reads 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from PIL import Image as PilImage
@@ -19,9 +19,7 @@ from textual_image.renderable import Image as BestRenderable
 from textual_image.renderable import UnicodeImage as GreyRenderable
 from textual_image.widget import HalfcellImage, Image, UnicodeImage
 
-from engine.protocol import WrongImage
-from vld_tui.views.predictions import caption
-from vld_tui.words.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
+from vld_tui.words.palette import QUIET_STYLE
 
 FORMATS: Final = ("WEBP", "PNG")
 WIDEST_PX: Final = 512
@@ -29,32 +27,41 @@ WIDEST_PX: Final = 512
 
 
 class Tile(Vertical):
-    """One image above its true and predicted class."""
+    """One image above two lines."""
 
-    DEFAULT_CSS = "Tile > Static { height: 2; }"
+    DEFAULT_CSS = """
+    Tile { align-vertical: bottom; }
+    Tile > Static { height: 2; }
+    Tile.-current > .caption { background: $primary 40%; }
+    """
 
-    def __init__(self, wrong: WrongImage, classes: Sequence[str], cells: int) -> None:
+    def __init__(
+        self, caption: Text, cells: int, read: Callable[[], PilImage.Image | None] | None = None
+    ) -> None:
+        """``cells``: width of the image; ``read`` returns it, None: :meth:`draw` adds it later."""
         super().__init__()
-        self._wrong, self._class_names, self._cells = wrong, classes, cells
+        self._caption, self._cells, self._read = caption, cells, read
 
     def compose(self) -> ComposeResult:
-        """Lay out the image above two lines."""
-        yield self._drawn()
-        wrong = self._wrong
-        label, guess = caption(
-            self._class_names[wrong.label], self._class_names[wrong.predicted],
-            wrong.confidence, self._cells,
-        )  # fmt: skip
-        text = Text(no_wrap=True, overflow="crop").append(label, ID_STYLE)
-        yield Static(text.append(f"\n{guess}", OOD_STYLE))
+        """Lay out the image above the caption."""
+        if self._read is not None:
+            yield self._shown(self._read())
+        yield Static(self._caption, classes="caption")
 
-    def _drawn(self) -> Widget:
-        picture = _decode(self._wrong.picture)
+    def draw(self, picture: PilImage.Image | None) -> None:
+        """Draw the image; None: it cannot be drawn."""
+        if self.is_attached:
+            self.mount(self._shown(picture), before=0)
+
+    def _shown(self, picture: PilImage.Image | None) -> Widget:
+        """Return the image at its aspect ratio; a cell is twice as high as wide."""
         if picture is None:
-            drawn: Widget = Static(Text("cannot be drawn", QUIET_STYLE))
-        else:
-            drawn = image_kind(is_colourless=self.app.no_color)(picture)
-        drawn.styles.width, drawn.styles.height = self._cells, self._cells // 2
+            return Static(Text("cannot be drawn", QUIET_STYLE))
+        drawn = image_kind(is_colourless=self.app.no_color)(picture)
+        width, height = picture.size
+        longer = max(width, height)
+        drawn.styles.width = max(1, round(self._cells * width / longer))
+        drawn.styles.height = max(1, round(self._cells * height / longer / 2))
         return drawn
 
 
@@ -69,8 +76,8 @@ def image_kind(*, is_colourless: bool) -> Callable[[PilImage.Image], Widget]:
     return HalfcellImage if BestRenderable is GreyRenderable else Image
 
 
-def _decode(data: bytes) -> PilImage.Image | None:
-    """Return a picture; None if invalid or too large."""
+def stored_picture(data: bytes) -> PilImage.Image | None:
+    """Return a picture written by the engine; None if invalid or too large."""
     try:
         with PilImage.open(io.BytesIO(data), formats=FORMATS) as picture:
             if max(picture.size) > WIDEST_PX:

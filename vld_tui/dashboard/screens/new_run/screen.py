@@ -11,7 +11,7 @@ from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.timer import Timer
 from textual.widgets import Input, Static
 
@@ -29,18 +29,17 @@ from vld_tui.dashboard.screens.new_run.asking import (
 )
 from vld_tui.dashboard.screens.new_run.draft import Draft, read_draft, typed_texts, usual_texts
 from vld_tui.dashboard.screens.new_run.knowledge import A_FOLDER, Knowledge, preset_choices
-from vld_tui.dashboard.screens.new_run.lines import (
+from vld_tui.dashboard.screens.new_run.lines import FieldGroup, PresetLine, form_field, hint
+from vld_tui.dashboard.screens.pick import Pick
+from vld_tui.dashboard.widgets.ask import AskLine, copy_command
+from vld_tui.dashboard.widgets.form import (
     NARROW_CELLS,
-    FieldGroup,
     FieldLine,
+    FormLines,
     PickAsked,
-    PresetLine,
-    hint,
     line_of,
     next_line,
 )
-from vld_tui.dashboard.screens.pick import Pick
-from vld_tui.dashboard.widgets.ask import AskLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.slider import Slider
 from vld_tui.runs.progress import Progress
@@ -60,16 +59,6 @@ PATIENCE_S: Final = 0.25
 """Pause in typing after which the run is appraised."""
 
 
-class _Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
-    """The lines; arrow keys move the focus instead of scrolling."""
-
-    def on_resize(self) -> None:
-        """Keep the focused line in view, as the help below has more or fewer lines."""
-        focused = self.screen.focused
-        if focused is not None and self in focused.ancestors:
-            self.call_after_refresh(focused.scroll_visible, animate=False)
-
-
 class NewRun(AskingScreen):
     """A form of every field; returns the runs to start, or None."""
 
@@ -78,7 +67,6 @@ class NewRun(AskingScreen):
     NewRun #form {
         width: 100%; max-width: 150; height: 100%; background: $panel; padding: 0 1;
     }
-    NewRun _Fields { height: 1fr; scrollbar-size-vertical: 1; }
     NewRun #plan { height: auto; }
     NewRun #foot { height: auto; border-top: solid $boost; padding: 0 2; }
     NewRun #hint { height: auto; min-height: 2; max-height: 5; }
@@ -102,7 +90,8 @@ class NewRun(AskingScreen):
         typed = typed_texts(like) if like is not None else {}
         usual = usual_texts(typed)
         self._lines = {
-            name: FieldLine(info, usual[name], typed.get(name)) for name, info in FIELDS.items()
+            name: FieldLine(form_field(info), usual[name], typed.get(name))
+            for name, info in FIELDS.items()
         }
         self._draft = Draft(typed, usual)
         self._known = Knowledge()
@@ -114,12 +103,13 @@ class NewRun(AskingScreen):
     def compose(self) -> ComposeResult:
         """Lay out the visible fields, the groups of the others, and the plan."""
         with Vertical(id="form"):
-            with _Fields():
+            with FormLines():
                 yield PresetLine()
                 yield from (self._lines[name] for name in FIRST)
                 for group in GROUPS:
-                    lines = [line for line in self._lines.values() if line.info.group == group]
-                    yield FieldGroup(group, [line for line in lines if line.info.name not in FIRST])
+                    names = [name for name, info in FIELDS.items() if info.group == group]
+                    folded = [self._lines[name] for name in names if name not in FIRST]
+                    yield FieldGroup(group, folded)
             yield Static(id="plan")
             with Vertical(id="foot"):
                 yield Static(id="hint")
@@ -155,7 +145,7 @@ class NewRun(AskingScreen):
         """Show the full help of the field."""
         line = line_of(event.widget)
         if isinstance(line, FieldLine):
-            remark = hint(line.info)
+            remark = hint(FIELDS[line.field.name])
         else:
             remark = "enter lists presets" if isinstance(line, PresetLine) else "enter unfolds"
         self.query_one("#hint", Static).update(Text(remark, QUIET_STYLE))
@@ -216,16 +206,7 @@ class NewRun(AskingScreen):
 
     def action_copy(self) -> None:
         """Copy the command line of each run."""
-        lines = self._draft.lines
-        if not lines:
-            self.notify("No command: the form has errors.", severity="warning")
-        elif not all(line.isprintable() for line in lines):
-            self.notify(
-                "The command contains characters that are unsafe in a shell.", severity="error"
-            )
-        else:
-            self.app.copy_to_clipboard("\n".join(lines))
-            self.notify("copied" if len(lines) == 1 else f"{len(lines)} commands copied")
+        copy_command(self, self._draft.lines)
 
     def action_list_presets(self) -> None:
         """List the presets to load or delete one."""
