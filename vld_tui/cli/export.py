@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from engine.protocol import NETWORK_ARMS
-from engine.protocol.export import TARGETS, ExportedNetwork, Target, Verification
+from engine.protocol.export import TARGETS, Target
 from vld_tui.cli.combine import AtOption, checkpoint_named
 from vld_tui.cli.command import Command, JsonOption, RunArgument, proposes
 from vld_tui.cli.errors import CommandError
@@ -16,7 +16,7 @@ from vld_tui.cli.output import print_json, say, suggest
 from vld_tui.cli.session import open_store
 from vld_tui.cli.work import showing_work
 from vld_tui.control.export import export_network
-from vld_tui.words.numbers import plural, size
+from vld_tui.views.exported import exported_lines
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -87,17 +87,9 @@ def export(
     if as_json:
         print_json(msgspec.to_builtins(exported) | {"size_bytes": exported.size_bytes})
         return
-    say(f"{exported.folder}: {size(exported.size_bytes)}")
-    for file in exported.files:
-        say(f"  {file.name}  {size(file.size_bytes)}")
-    for line in _verified(exported):
+    for line in exported_lines(exported):
         say(line)
-    say("Load it with:")
-    for line in exported.code:
-        say(f"  {line}")
-    if exported.url is not None:
-        say(f"uploaded to {exported.url}")
-    elif exported.to == "hub":
+    if exported.url is None and exported.to == "hub":
         suggest([(f"hf upload OWNER/NAME {exported.folder}", "upload it")])
 
 
@@ -106,29 +98,3 @@ def _target(to: str) -> Target:
         if target == to:
             return target
     raise CommandError(f"--to is {to!r}, but must be {', '.join(TARGETS)}.")
-
-
-def _verified(exported: ExportedNetwork) -> list[str]:
-    """Return what the comparison with the run's network showed."""
-    found = exported.verification
-    images = plural(found.images, "image" if found.are_real else "generated image")
-    temperature = (
-        "not calibrated"
-        if exported.temperature == 1
-        else f"calibrated, temperature {exported.temperature:.4g}"
-    )
-    return [
-        f"verified on {images}: same class for {found.same_class}, logits differ by at most "
-        f"{found.logit_difference:.1g}",
-        _transform(found),
-        f"probabilities: {temperature}",
-    ]
-
-
-def _transform(found: Verification) -> str:
-    if found.transform_difference == 0:
-        return "image transform: identical"
-    return (
-        f"image transform: differs by up to {found.transform_difference:.2g} of the normalised "
-        "values"
-    )

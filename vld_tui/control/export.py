@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def export_network(
     replaces: bool = False,
     push_to: str | None = None,
     on_report: Callable[[WorkProgress | WorkNote], None] = lambda _report: None,
+    on_start: Callable[[subprocess.Popen[bytes]], None] | None = None,
 ) -> ExportedNetwork:
     """Export the network of a run in an engine process, and verify the files.
 
@@ -45,6 +47,7 @@ def export_network(
         replaces: replace an earlier export in that folder.
         push_to: repository of the Hugging Face Hub to upload a ``hub`` folder to.
         on_report: receives progress and notes.
+        on_start: receives the process, so that the caller can end it.
 
     Raises:
         ExportError: when it cannot be exported; nothing was written.
@@ -67,5 +70,10 @@ def export_network(
         push_to=push_to,
     )
     return ask_engine(
-        engine_package("export"), request, ExportedNetwork, on_report, refused=ExportError
+        engine_package("export"),
+        request,
+        ExportedNetwork,
+        on_report,
+        on_start=on_start,
+        refused=ExportError,
     )

@@ -20,7 +20,11 @@ from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
 
 if TYPE_CHECKING:
+    from vld_tui.control.predict import ImagePrediction
     from vld_tui.control.stop import Stopped
+    from vld_tui.dashboard.use.orders import UseOrder
+    from vld_tui.dashboard.use.results import UseResult
+    from vld_tui.dashboard.use.work import Work
     from vld_tui.study.results.state import StudyState
 
 # The control modules are imported by the actions: not needed for the first frame.
@@ -160,6 +164,24 @@ class Actions:
 
         with Store.open(self._home) as store:
             return report_study(store, name).files[0]
+
+    def use(self, run_id: str, order: UseOrder, work: Work) -> UseResult:
+        """Classify or evaluate images with a run's network, or export it."""
+        from vld_tui.dashboard.use.engine import use_run
+
+        return use_run(self._home, run_id, order, work)
+
+    def export_predictions(
+        self, predictions: Sequence[ImagePrediction], path: str, *, top: int
+    ) -> str:
+        """Export predictions to a new ``.csv``, ``.jsonl`` or ``.parquet`` file."""
+        from vld_tui.control.prediction_files import prediction_writer
+
+        place = absolute_path(path)
+        writer = prediction_writer(place, top=top)
+        writer.write(predictions)
+        writer.close()
+        return f"{plural(len(predictions), 'prediction')} in {place}"
 
     def export(self, query: Query, path: str) -> str:
         """Export the matching runs to a new ``.csv`` or ``.json`` file."""

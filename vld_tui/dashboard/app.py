@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import msgspec
 from textual import work
@@ -38,6 +38,7 @@ from vld_tui.dashboard.messages import (
     RunsChosen,
     SnapshotTaken,
     StudyOpened,
+    UseAsked,
 )
 from vld_tui.dashboard.notices import notice_for, terminal_name
 from vld_tui.dashboard.preferences import PREFERENCES_SETTING, Preferences
@@ -51,6 +52,10 @@ from vld_tui.store.store import Store
 from vld_tui.study.planner import LocalPlanner, Planner
 from vld_tui.views.notifications import failure_lines
 from vld_tui.words.text import plain_text
+
+if TYPE_CHECKING:  # not needed for the first frame
+    from vld_tui.dashboard.screens.use.screen import UseForm
+    from vld_tui.dashboard.use.results import Uses
 
 AGEING_S: Final = 10.0
 """Time after which an unchanged snapshot is shown again, since the age of runs changes."""
@@ -255,6 +260,30 @@ class Dashboard(Guarded, App[None]):
             return
         self._look(replace(self._interest, opened=message.run_id))
         self.push_screen(RunScreen(self._actions, message.run_id, pane=message.pane))
+
+    def on_use_asked(self, message: UseAsked) -> None:
+        """Ask what to do with a trained run."""
+        from vld_tui.dashboard.screens.use.menu import ask_use
+
+        ask_use(self, message.run, self._uses, self._actions, self._planner)
+
+    def on_use_form_typed(self, message: UseForm.Typed) -> None:
+        """Keep the texts of a form for the next time."""
+        self._uses.typed[message.kind] = message.texts
+
+    def on_use_form_made(self, message: UseForm.Made) -> None:
+        """Keep a result and show it."""
+        from vld_tui.dashboard.screens.use.menu import show_result
+
+        self._uses.add(message.result)
+        show_result(self, message.result, self._actions)
+        self._wake.set()
+
+    @cached_property
+    def _uses(self) -> Uses:
+        from vld_tui.dashboard.use.results import Uses
+
+        return Uses()
 
     def action_clone(self) -> None:
         """Configure a new run from the opened one."""

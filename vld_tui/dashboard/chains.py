@@ -11,10 +11,13 @@ from vld_tui.dashboard.screens.compare import CompareScreen
 from vld_tui.dashboard.screens.home import HomeScreen
 from vld_tui.dashboard.screens.new_run.screen import NewRun
 from vld_tui.dashboard.screens.pick import ChooseColumns, Pick
+from vld_tui.dashboard.screens.predictions import LargePicture, PredictionsScreen
 from vld_tui.dashboard.screens.queue import QueueScreen
 from vld_tui.dashboard.screens.run import RunScreen
 from vld_tui.dashboard.screens.studies import StudiesScreen
 from vld_tui.dashboard.screens.study import StudyScreen
+from vld_tui.dashboard.screens.use.screen import UseForm
+from vld_tui.dashboard.screens.use.text import ResultScreen
 from vld_tui.dashboard.widgets.chart import Chart
 from vld_tui.dashboard.widgets.heat_map import HeatMapView
 from vld_tui.dashboard.widgets.log import LogLines, LogPane
@@ -49,7 +52,11 @@ def chains(everywhere: Sequence[BindingType]) -> tuple[Chain, ...]:
         (*of_study, HeatMapView.BINDINGS),
         (*of_study, Plane.BINDINGS, StudyPlane.BINDINGS),
         (*of_study, of_text),
+        (everywhere, PredictionsScreen.BINDINGS),
+        (everywhere, ResultScreen.BINDINGS, of_text),
+        (LargePicture.BINDINGS,),
         (NewRun.BINDINGS, Slider.BINDINGS),
+        (UseForm.BINDINGS,),
         (Pick.BINDINGS,),
         (ChooseColumns.BINDINGS,),
     )

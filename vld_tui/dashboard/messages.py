@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from textual.message import Message
 
 from vld_tui.dashboard.feed import Interest, Snapshot
-from vld_tui.runs.run import GroupRow, TableRow
+from vld_tui.runs.run import GroupRow, Run, TableRow
 
 
 @dataclass
@@ -79,6 +79,13 @@ class StudyOpened(Message):
     """The user opened a study."""
 
     name: str
+
+
+@dataclass
+class UseAsked(Message):
+    """The user wants to use a trained run."""
+
+    run: Run
 
 
 @dataclass

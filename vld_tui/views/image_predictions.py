@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from rich.console import RenderableType
@@ -14,7 +13,7 @@ from vld_tui.control.predict import ImagePrediction
 from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import UNKNOWN, decimal, percent, plural
 from vld_tui.words.palette import ALARM_STYLE, OOD_STYLE, QUIET_STYLE
-from vld_tui.words.text import plain_text
+from vld_tui.words.text import plain_text, shorten
 
 UNSURE: Final = "unsure"
 OOD_SIGN: Final = "▲"
@@ -125,16 +124,14 @@ def class_words(prediction: ImagePrediction) -> str:
 
 def picture_of(path: str, *, is_colourless: bool) -> RenderableType:
     """Return an image as the terminal can draw it, or a text if it cannot be read."""
-    from PIL import Image  # these query the terminal and take long to import
+    # These query the terminal and take long to import.
     from textual_image.renderable import HalfcellImage, UnicodeImage
     from textual_image.renderable import Image as BestPicture
 
-    try:
-        with Image.open(Path(path)) as image:
-            image.draft("RGB", (PICTURE_PX, PICTURE_PX))
-            picture = image.convert("RGB")
-            picture.thumbnail((PICTURE_PX, PICTURE_PX))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    from vld_tui.views.thumbnail import thumbnail
+
+    picture = thumbnail(path, PICTURE_PX)
+    if picture is None:
         return Text("cannot be drawn", QUIET_STYLE)
     kind = HalfcellImage if BestPicture is UnicodeImage else BestPicture
     kind = UnicodeImage if is_colourless else kind
@@ -148,3 +145,35 @@ def caption_of(prediction: ImagePrediction) -> Text:
     if prediction.is_ood:
         text.append(f" {OOD_SIGN}", OOD_STYLE)
     return text.append(f"  {plain_text(prediction.path)}", QUIET_STYLE)
+
+
+def tile_caption(prediction: ImagePrediction, cells: int) -> Text:
+    """Return two lines below a picture: its class, and the next one or why there is none."""
+    text = Text(no_wrap=True, overflow="crop")
+    if prediction.problem is not None:
+        text.append(shorten("unreadable", cells), ALARM_STYLE)
+        return text.append(f"\n{shorten(plain_text(prediction.problem), cells)}", QUIET_STYLE)
+    sign = f" {OOD_SIGN}" if prediction.is_ood else ""
+    share = f" {percent(prediction.probability)}"
+    text.append(shorten(class_words(prediction), max(1, cells - len(share) - len(sign))))
+    text.append(share).append(sign, OOD_STYLE).append("\n")
+    if len(prediction.top) > 1:
+        second = prediction.top[1]
+        share = f" {percent(second.probability)}"
+        name = shorten(plain_text(second.class_name), max(1, cells - len(share) - 3))
+        text.append(f"or {name}{share}", QUIET_STYLE)
+    return text
+
+
+def prediction_words(prediction: ImagePrediction) -> Text:
+    """Return a line about a prediction: its classes, margin and OOD score."""
+    if prediction.problem is not None:
+        return Text(class_words(prediction), ALARM_STYLE)
+    parts = [f"{class_words(prediction)} {percent(prediction.probability)}"]
+    parts += _share_words(prediction)
+    text = Text(", ".join(parts)).append(f" · margin {percent(prediction.margin)}", QUIET_STYLE)
+    if prediction.ood_score is not None:
+        text.append(f" · OOD score {decimal(prediction.ood_score)}", QUIET_STYLE)
+    if prediction.is_ood:
+        text.append(f" {OOD_SIGN} unlike the training images", OOD_STYLE)
+    return text

@@ -12,7 +12,7 @@ from engine.protocol.measures import BALANCED
 from vld_tui.runs.run import QUEUED, Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.words.columns import Column, styled_table, table_lines
-from vld_tui.words.numbers import UNKNOWN, age, decimal, duration, percent, rate, sparkline
+from vld_tui.words.numbers import UNKNOWN, age, bar, decimal, duration, percent, rate, sparkline
 from vld_tui.words.palette import (
     COLLAPSED_SIGN,
     HEADING_STYLE,
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 BAR_CELLS: Final = 6
 SPARK_CELLS: Final = 8
-_EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _CHOSEN_RANK: Final = 50
 _LISTED_RANK: Final = 3
 """Of columns that are listed by default where there is room."""
@@ -169,9 +168,8 @@ def progress_cell(run: Run) -> str:
         return run.status
     if run.step == 0:
         return "prepares"
-    eighths = round(8 * BAR_CELLS * run.step / max(1, run.steps))
-    bar = "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
-    return f"{bar:<{BAR_CELLS}} {duration(run.seconds_left)}"
+    done = bar(run.step / max(1, run.steps), BAR_CELLS)
+    return f"{done:<{BAR_CELLS}} {duration(run.seconds_left)}"
 
 
 def _gap(run: Run) -> str:

@@ -11,6 +11,7 @@ UNKNOWN = "–"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _UNIT_S = {"s": 1, "m": _MINUTE, "h": _HOUR, "d": _DAY}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -115,6 +116,12 @@ def plural(count: int, noun: str) -> str:
     """Show a count with its noun: ``1 run``, ``2 runs``, ``2 classes``."""
     ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
     return f"{count:,} {noun}{ending}"
+
+
+def bar(share: float, cells: int) -> str:
+    """Draw a share from 0 to 1 as a bar in at most ``cells`` cells, in eighths of a cell."""
+    eighths = round(8 * cells * share)
+    return "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
 
 
 def sparkline(values: Sequence[float | None], cells: int) -> str:

@@ -32,7 +32,10 @@ SAVED_IDS: Final = """
     wait-for-a-slot zoom-in zoom-out
 """
 """Every id that the first versions with settings saved keys under."""
-LATER = {"plotted-measure", "evaluations"}
+LATER = {
+    "plotted-measure", "evaluations", "report", "use", "large-picture", "image-left", "image-right",
+    "last-page",
+}  # fmt: skip
 """Ids of actions that came after."""
 
 

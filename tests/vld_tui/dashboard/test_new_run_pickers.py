@@ -10,9 +10,9 @@ from tests.vld_tui.dashboard.fake_history import FakeActions, screen_lines
 from tests.vld_tui.dashboard.fake_planner import DRAWN, FakePlanner
 from tests.vld_tui.dashboard.new_run_form import Form, use_form
 from vld_tui.dashboard.screens.new_run.asking import NetworksFound
-from vld_tui.dashboard.screens.new_run.lines import FieldLine
 from vld_tui.dashboard.screens.new_run.screen import NewRun
 from vld_tui.dashboard.screens.pick import Pick
+from vld_tui.dashboard.widgets.form import FieldLine
 from vld_tui.dashboard.widgets.slider import Slider
 from vld_tui.study.planner import Network
 

@@ -70,6 +70,7 @@ class HomeScreen(RunKeys):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("new", "n", "new", "new", show=True),
         bind("clone", "c", "clone", "clone"),
+        bind("use", "u", "use", "use"),
         bind("filter", "f", "filter", "filter", show=True),
         bind("sort", "o", "sort", "sort"),
         bind("reverse-order", "O", "reverse", "reverse order"),

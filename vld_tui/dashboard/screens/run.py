@@ -65,7 +65,8 @@ class RunScreen(RunKeys):
         bind("stop", "I,p", "interrupt", "stop", key_display="I", show=True),
         bind("kill", "T,K", "kill", "kill"),
         bind("queue-again", "Q", "queue_again", "queue run"),
-        bind("clone", "c", "app.clone", "clone", show=True),
+        bind("clone", "c", "app.clone", "clone"),
+        bind("use", "u", "use", "use", show=True),
         bind("tags", "t", "tags", "tags"),
         bind("note", "e", "note", "note"),
     ]

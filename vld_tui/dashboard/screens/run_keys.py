@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from textual.screen import Screen
 
 from vld_tui.dashboard.guard import Guarded
-from vld_tui.dashboard.messages import ActionAsked
+from vld_tui.dashboard.messages import ActionAsked, UseAsked
 from vld_tui.runs.run import Run
 
 if TYPE_CHECKING:  # not needed for the first frame
@@ -55,6 +55,14 @@ class RunKeys(Guarded, Screen[None]):
             question = f"Kill {run.name}? Steps after its last checkpoint are lost."
             kill = partial(self._actions.kill, run.run_id)
             confirm(self.app, question, partial(self._do, kill))
+
+    def action_use(self) -> None:
+        """Ask what to do with the trained run."""
+        if run := self.run_for_keys():
+            if run.selected_step is None and run.combination is None:
+                self.notify(f"{run.name} has no trained network yet.", markup=False)
+            else:
+                self.post_message(UseAsked(run))
 
     def action_tags(self) -> None:
         """Ask for the run's tags."""

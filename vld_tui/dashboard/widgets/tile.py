@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from PIL import Image as PilImage
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 from textual_image.renderable import Image as BestRenderable
@@ -32,13 +34,21 @@ class Tile(Vertical):
     DEFAULT_CSS = """
     Tile { align-vertical: bottom; }
     Tile > Static { height: 2; }
-    Tile.-current > .caption { background: $primary 40%; }
+    Tile.-current > .caption { background: $primary 40%; text-style: bold underline; }
     """
+
+    @dataclass
+    class PictureRead(Message):
+        """The image was read; None: it cannot be drawn."""
+
+        picture: PilImage.Image | None
 
     def __init__(
         self, caption: Text, cells: int, read: Callable[[], PilImage.Image | None] | None = None
     ) -> None:
-        """``cells``: width of the image; ``read`` returns it, None: :meth:`draw` adds it later."""
+        """``cells``: width of the image; ``read`` returns it; None: a worker reads it and
+        posts :class:`PictureRead`.
+        """
         super().__init__()
         self._caption, self._cells, self._read = caption, cells, read
 
@@ -48,10 +58,11 @@ class Tile(Vertical):
             yield self._shown(self._read())
         yield Static(self._caption, classes="caption")
 
-    def draw(self, picture: PilImage.Image | None) -> None:
-        """Draw the image; None: it cannot be drawn."""
+    def on_tile_picture_read(self, message: PictureRead) -> None:
+        """Draw the image."""
+        message.stop()
         if self.is_attached:
-            self.mount(self._shown(picture), before=0)
+            self.mount(self._shown(message.picture), before=0)
 
     def _shown(self, picture: PilImage.Image | None) -> Widget:
         """Return the image at its aspect ratio; a cell is twice as high as wide."""

@@ -1,0 +1,1 @@
+"""The forms that use a trained run: predict, evaluate and export."""

@@ -1,0 +1,182 @@
+"""The fields of the forms, and the orders that their texts spell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from engine.protocol import NETWORK_ARMS
+from engine.protocol.export import TARGETS
+from engine.protocol.inference import OOD_SCORES
+from vld_tui.dashboard.screens.pick import PickOption
+from vld_tui.dashboard.screens.use.paths import PathSuggester, split_paths
+from vld_tui.dashboard.use.orders import (
+    ExportOrder,
+    PredictOrder,
+    UseKind,
+    UseOrder,
+)
+from vld_tui.dashboard.widgets.form import FormField
+from vld_tui.home import absolute_path
+from vld_tui.runs.run import Run
+
+NONE: Final = "none"
+OWN_ARM: Final = "own"
+DATA: Final = "data"
+"""The field whose choices are the known data sets."""
+
+
+class FieldProblemError(ValueError):
+    """A text that is no value of its field."""
+
+
+class UseField(NamedTuple):
+    """A field of a form.
+
+    Attributes:
+        name: of the order's attribute.
+        option: of the command.
+        help: what it is.
+        usual: the default; empty: it must be given.
+        read: returns the value of a text, or raises FieldProblemError.
+        choices: values with their descriptions; empty: any text.
+        is_path: paths are completed.
+    """
+
+    name: str
+    option: str
+    help: str
+    usual: str
+    read: Callable[[str], Any]
+    choices: tuple[tuple[str, str], ...] = ()
+    is_path: bool = False
+
+    @property
+    def form_field(self) -> FormField:
+        """Return how the form shows it."""
+        return FormField(
+            self.name,
+            self.option.removeprefix("--").lower(),
+            self.help,
+            is_pickable=bool(self.choices) or self.name == DATA,
+            suggester=PathSuggester() if self.is_path else None,
+        )
+
+    @property
+    def options(self) -> list[PickOption]:
+        """Return the choices of a list."""
+        return [PickOption(value, (value, about)) for value, about in self.choices]
+
+
+class UseDraft(NamedTuple):
+    """The order that a form spells, or what is wrong, by field."""
+
+    order: UseOrder | None
+    problems: Mapping[str, str]
+
+
+def fields_of(kind: UseKind, run: Run) -> tuple[UseField, ...]:
+    """Return the fields of a form for a run."""
+    return (*_FIELDS[kind], *_network_fields(run))
+
+
+def read_texts(kind: UseKind, fields: Sequence[UseField], texts: Mapping[str, str]) -> UseDraft:
+    """Return the order that the texts of fields spell."""
+    values: dict[str, Any] = {}
+    problems: dict[str, str] = {}
+    for field in fields:
+        text = texts.get(field.name, "").strip() or field.usual
+        try:
+            if not text:
+                raise FieldProblemError(f"required: {field.help}")
+            values[field.name] = field.read(text)
+        except ValueError as error:
+            problems[field.name] = str(error)
+    return UseDraft(None if problems else _ORDERS[kind](**values), problems)
+
+
+def _network_fields(run: Run) -> list[UseField]:
+    """Return which network to use, where a run has several."""
+    fields = []
+    if arms := [arm for arm in run.spec.arms if arm in NETWORK_ARMS]:
+        choices = ((OWN_ARM, f"the run's own network ({run.arm})"), *((arm, "") for arm in arms))
+        about = "Predictor to use."
+        fields.append(UseField("arm", "--arm", about, OWN_ARM, _one_of(choices, OWN_ARM), choices))
+    if run.combination is None:
+        steps = (("best", "the selected step"), ("last", "the last step"))
+        about = "Network to use: at the selected step (best) or at the last one."
+        fields.append(UseField("at", "--at", about, "best", _one_of(steps), steps))
+    return fields
+
+
+def _one_of(choices: Sequence[tuple[str, str]], unset: str | None = None) -> Callable[[str], Any]:
+    """Return a reader of one of some words; ``unset`` stands for None."""
+
+    def read(text: str) -> str | None:
+        known = [value for value, _ in choices]
+        if text not in known:
+            raise FieldProblemError(f"must be {', '.join(known[:-1])} or {known[-1]}")
+        return None if text == unset else text
+
+    return read
+
+
+def _whole_number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise FieldProblemError("must be a whole number of at least 1")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = 0.0 if text == NONE else float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise FieldProblemError("must be a number from 0 to 1")
+    return share
+
+
+def _paths(text: str) -> tuple[str, ...]:
+    try:
+        return split_paths(text)
+    except ValueError:
+        raise FieldProblemError("a quote is not closed") from None
+
+
+def _folder(text: str) -> str | None:
+    return None if text == NONE else str(absolute_path(text))
+
+
+_SCORES: Final = ((NONE, "no score"), *OOD_SCORES.items())
+_TARGETS: Final = tuple((str(name), about) for name, about in TARGETS.items())
+_FIELDS: Final[Mapping[UseKind, tuple[UseField, ...]]] = {
+    "predict": (
+        UseField(
+            "paths", "PATH", "Images, folders (searched recursively), globs or tables of paths, "
+            "separated by spaces.", "", _paths, is_path=True,
+        ),
+        UseField("top", "--top", "Classes to list, most probable first.", "1", _whole_number),
+        UseField(
+            "ood", "--ood", "Score how unlike the training images each image is, and mark those "
+            "above the score of 95% of the validation images.",
+            NONE, _one_of(_SCORES, NONE), _SCORES,
+        ),
+        UseField(
+            "min_probability", "--min-probability",
+            "Leave out the class (unsure) below this probability.", NONE, _share,
+        ),
+        UseField(
+            "into", "--into", "Copy the images into a folder for each class in this folder; no "
+            "file is replaced.", NONE, _folder, is_path=True,
+        ),
+    ),
+    "export": (
+        UseField("to", "--to", "Form of the network.", "timm", _one_of(_TARGETS), _TARGETS),
+        UseField("folder", "DIR", "Folder to create.", "", _folder, is_path=True),
+    ),
+}  # fmt: skip
+_ORDERS: Final[Mapping[UseKind, Callable[..., UseOrder]]] = {
+    "predict": PredictOrder,
+    "export": ExportOrder,
+}

@@ -1,0 +1,50 @@
+"""The choice of what to do with a trained run, and the screens of what came out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+from textual.app import App
+
+from vld_tui.dashboard.screens.pick import Pick, PickOption
+from vld_tui.dashboard.screens.predictions import PredictionsScreen
+from vld_tui.dashboard.screens.use.screen import UseForm
+from vld_tui.dashboard.screens.use.text import ResultScreen
+from vld_tui.dashboard.use.orders import USES
+from vld_tui.dashboard.use.results import Predicted, UseResult, Uses
+from vld_tui.runs.run import Run
+from vld_tui.views.exported import exported_lines
+from vld_tui.words.text import plain_text
+
+if TYPE_CHECKING:
+    from vld_tui.dashboard.actions import Actions
+    from vld_tui.study.planner import Planner
+
+
+def ask_use(app: App[Any], run: Run, uses: Uses, actions: Actions, planner: Planner) -> None:
+    """Ask what to do with a run, or which of the earlier results to show."""
+    results = {f"result {at}": each for at, each in enumerate(uses.of_run(run.run_id))}
+
+    def answered(chosen: str | None) -> None:
+        if chosen in results:
+            show_result(app, results[chosen], actions)
+        for kind in USES:
+            if kind == chosen:
+                app.push_screen(UseForm(kind, run, actions, planner, uses.typed.get(kind, {})))
+
+    options = [
+        *(PickOption(kind, (kind, about)) for kind, about in USES.items()),
+        *(PickOption(name, ("result", each.title)) for name, each in results.items()),
+    ]
+    app.push_screen(Pick(f"Use {plain_text(run.name)}:", options, current="predict"), answered)
+
+
+def show_result(app: App[Any], result: UseResult, actions: Actions) -> None:
+    """Open the screen of a result."""
+    if isinstance(result, Predicted):
+        app.push_screen(PredictionsScreen(actions, result))
+    else:
+        lines = [*exported_lines(result.network), *result.notes]
+        text = Text("\n".join(lines), no_wrap=True)
+        app.push_screen(ResultScreen(result.title, lambda _cells: text, result.network.folder))

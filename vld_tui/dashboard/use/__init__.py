@@ -1,0 +1,1 @@
+"""Uses of trained runs: what is asked, the work, and the results."""

@@ -1,0 +1,97 @@
+"""Use a trained run in an engine process, as the commands do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from engine.protocol import UserError
+from engine.protocol.inference import PredictImages
+from engine.rundir import RunDir
+from vld_tui.control.class_folders import ClassFolders
+from vld_tui.control.predict import ImagePrediction, predict
+from vld_tui.dashboard.use.orders import (
+    ExportOrder,
+    PredictOrder,
+    UseOrder,
+)
+from vld_tui.dashboard.use.results import Exported, Predicted, UseResult
+from vld_tui.dashboard.use.work import CancelledError, Work
+from vld_tui.home import Home
+from vld_tui.store.store import Store
+
+SHOWN_CLASSES: Final = 2
+"""Classes that a picture names at least."""
+
+
+def use_run(home: Home, run_id: str, order: UseOrder, work: Work) -> UseResult:
+    """Do what the user asks of a run, and return the result.
+
+    Raises:
+        CancelledError: when the user cancelled it, and nothing was made.
+        UserError: with the reason that it cannot be done.
+    """
+    try:
+        with Store.open(home) as store:
+            run_dir = store.runs.run_dir(run_id)
+            match order:
+                case PredictOrder():
+                    return _predict(run_id, run_dir, order, work)
+                case ExportOrder():
+                    return _export(store, run_id, order, work)
+    except UserError:
+        if work.is_cancelled:
+            raise CancelledError("cancelled") from None
+        raise
+
+
+def _predict(run_id: str, run_dir: RunDir, order: PredictOrder, work: Work) -> Predicted:
+    request = PredictImages(
+        run_dir=str(run_dir.path.absolute()),
+        paths=order.paths,
+        top=max(SHOWN_CLASSES, order.top),
+        ood=order.ood,
+        arm=order.arm,
+        at=order.at,
+        skipped_folder=order.into,
+    )
+    found: list[ImagePrediction] = []
+    folders = None if order.into is None else ClassFolders(Path(order.into))
+
+    def take(predictions: Sequence[ImagePrediction]) -> None:
+        found.extend(predictions)
+        for each in predictions if folders is not None else ():
+            if folders is not None and each.problem is None:
+                folders.place(each.path, each.class_name)
+
+    try:
+        made = predict(
+            request,
+            take,
+            min_probability=order.min_probability,
+            on_report=work.report,
+            on_start=work.started,
+        )
+    except UserError:
+        if not (work.is_cancelled and found):
+            raise
+        made = None
+    copied = [] if folders is None else [f"{folders.made:,} copied into {folders.root}"]
+    return Predicted(run_id, order, found, made, [*copied, *work.notes])
+
+
+def _export(store: Store, run_id: str, order: ExportOrder, work: Work) -> Exported:
+    from vld_tui.control.export import export_network
+
+    network = export_network(
+        store,
+        run_id,
+        order.to,
+        order.folder,
+        arm=order.arm,
+        at=order.at,
+        on_report=work.report,
+        on_start=work.started,
+    )
+    return Exported(run_id, order, network, work.notes)

@@ -1,0 +1,96 @@
+"""What came out of using trained runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from engine.protocol.inference import PredictionsMade
+from vld_tui.dashboard.use.orders import ExportOrder, PredictOrder, UseKind
+from vld_tui.words.numbers import decimal, plural
+from vld_tui.words.text import plain_text
+
+if TYPE_CHECKING:
+    from engine.protocol.export import ExportedNetwork
+    from vld_tui.control.predict import ImagePrediction
+
+MOST_KEPT: Final = 8
+"""Results that are kept while the dashboard is open."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Predictions for images.
+
+    ``made`` None: the user cancelled, and ``predictions`` are the first ones.
+    """
+
+    run_id: str
+    order: PredictOrder
+    predictions: Sequence[ImagePrediction]
+    made: PredictionsMade | None
+    notes: Sequence[str] = ()
+
+    @property
+    def ood(self) -> str | None:
+        """Return the name of the OOD score."""
+        return self.order.ood
+
+    @property
+    def top(self) -> int:
+        """Return the number of classes that were asked for."""
+        return self.order.top
+
+    @property
+    def title(self) -> str:
+        """Return what was classified."""
+        where = plain_text(" ".join(self.order.paths))
+        return f"predictions for {plural(len(self.predictions), 'image')} of {where}"
+
+    @property
+    def remarks(self) -> list[str]:
+        """Return what to know of all of them."""
+        unlike = sum(bool(each.is_ood) for each in self.predictions)
+        unreadable = sum(each.problem is not None for each in self.predictions)
+        remarks = [] if self.made is not None else ["cancelled: the other images are missing"]
+        if self.made is not None and self.made.threshold is not None:
+            above = f"{self.order.ood} score above {decimal(self.made.threshold)}"
+            remarks.append(f"▲ {unlike:,} unlike the training images ({above})")
+        remarks += [f"{unreadable:,} unreadable"] if unreadable else []
+        return [*remarks, *self.notes]
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """An exported network."""
+
+    run_id: str
+    order: ExportOrder
+    network: ExportedNetwork
+    notes: Sequence[str] = ()
+
+    @property
+    def title(self) -> str:
+        """Return what was exported, and where."""
+        return f"{self.network.to} export in {plain_text(self.network.folder)}"
+
+
+UseResult = Predicted | Exported
+
+
+class Uses:
+    """What was made of runs while the dashboard is open, newest first, and the last inputs."""
+
+    def __init__(self) -> None:
+        self._results: list[UseResult] = []
+        self.typed: dict[UseKind, Mapping[str, str]] = {}
+
+    def add(self, result: UseResult) -> None:
+        """Keep a result, and drop the oldest of many."""
+        self._results.insert(0, result)
+        del self._results[MOST_KEPT:]
+
+    def of_run(self, run_id: str) -> list[UseResult]:
+        """Return the results of a run, newest first."""
+        return [each for each in self._results if each.run_id == run_id]
