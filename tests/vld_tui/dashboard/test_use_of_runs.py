@@ -14,6 +14,7 @@ from textual.widgets import Input
 from engine.protocol import UserError
 from engine.protocol.inference import Calibration, PredictionsMade
 from engine.protocol.work import WorkNote, WorkProgress
+from tests.made_evaluations import make_evaluation
 from tests.vld_tui.dashboard.fake_history import (
     FakeActions,
     FakeSource,
@@ -23,13 +24,14 @@ from tests.vld_tui.dashboard.fake_history import (
     settle,
     settle_until,
 )
+from vld_tui.control.evaluate import KeptEvaluation
 from vld_tui.control.predict import ClassProbability, ImagePrediction
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.screens.pick import Pick
 from vld_tui.dashboard.screens.predictions import PredictionsScreen
 from vld_tui.dashboard.screens.use.screen import UseForm
-from vld_tui.dashboard.use.orders import PredictOrder, UseOrder
-from vld_tui.dashboard.use.results import Predicted, UseResult
+from vld_tui.dashboard.use.orders import EvaluateOrder, PredictOrder, UseOrder
+from vld_tui.dashboard.use.results import EvaluatedData, Predicted, UseResult
 from vld_tui.dashboard.use.work import CancelledError, Work
 from vld_tui.dashboard.widgets.tile import Tile
 
@@ -83,6 +85,9 @@ class UsingActions(FakeActions):
                 raise CancelledError("cancelled")
         if self.problem is not None:
             raise UserError(self.problem)
+        if isinstance(order, EvaluateOrder):
+            kept = KeptEvaluation(make_evaluation({"art": 0.75}), Path("/runs/photos.json"))
+            return EvaluatedData(run_id, order, kept, ["one image is unreadable"])
         assert isinstance(order, PredictOrder)
         return Predicted(run_id, order, self.found, MADE)
 
@@ -306,3 +311,37 @@ def test_a_run_without_a_network_cannot_be_used() -> None:
         assert "no trained network" in [*app._notifications][-1].message
 
     play(FakeSource([make_run(0, selected_step=None, status="running")]), scenario)
+
+
+def test_an_evaluation_on_a_known_data_set_is_shown() -> None:
+    actions = UsingActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_form(pilot, "evaluate")
+        await pilot.press("enter")
+        await settle_until(pilot, lambda: "objects-drawn" in text_of(app))
+        assert "PACS" not in text_of(app), "not on this machine"
+        await pilot.press("enter")
+        await settle(pilot)
+        app.screen.query_one("#domains", Input).value = "clip art, emoji"
+        app.screen.query_one("#class_map", Input).value = "kitten=cat, other="
+        await settle(pilot)
+        assert "objects-drawn --domain 'clip art' --domain emoji" in text_of(app)
+        app.screen.query_one("#class_map", Input).value = "kitten"
+        await settle(pilot)
+        assert "must be OLD=NEW" in text_of(app)
+        app.screen.query_one("#class_map", Input).value = "kitten=cat, other="
+        await pilot.press("ctrl+r")
+        await settle_until(pilot, lambda: "75.0%" in text_of(app))
+        await pilot.press("y", "G")
+        await settle(pilot)
+        assert app.clipboard == "/runs/photos.json"
+        assert "one image is unreadable" in text_of(app)
+
+    play(FakeSource([make_run(0)]), scenario, actions=actions)
+    order = EvaluateOrder(
+        data="objects-drawn",
+        domains=("clip art", "emoji"),
+        class_map={"kitten": "cat", "other": ""},
+    )
+    assert ("use", make_run(0).run_id, order) in actions.done

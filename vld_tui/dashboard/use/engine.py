@@ -10,13 +10,11 @@ from engine.protocol import UserError
 from engine.protocol.inference import PredictImages
 from engine.rundir import RunDir
 from vld_tui.control.class_folders import ClassFolders
+from vld_tui.control.evaluate import evaluate
+from vld_tui.control.export import export_network
 from vld_tui.control.predict import ImagePrediction, predict
-from vld_tui.dashboard.use.orders import (
-    ExportOrder,
-    PredictOrder,
-    UseOrder,
-)
-from vld_tui.dashboard.use.results import Exported, Predicted, UseResult
+from vld_tui.dashboard.use.orders import EvaluateOrder, ExportOrder, PredictOrder, UseOrder
+from vld_tui.dashboard.use.results import EvaluatedData, Exported, Predicted, UseResult
 from vld_tui.dashboard.use.work import CancelledError, Work
 from vld_tui.home import Home
 from vld_tui.store.store import Store
@@ -38,6 +36,8 @@ def use_run(home: Home, run_id: str, order: UseOrder, work: Work) -> UseResult:
             match order:
                 case PredictOrder():
                     return _predict(run_id, run_dir, order, work)
+                case EvaluateOrder():
+                    return _evaluate(home, run_id, run_dir, order, work)
                 case ExportOrder():
                     return _export(store, run_id, order, work)
     except UserError:
@@ -81,9 +81,24 @@ def _predict(run_id: str, run_dir: RunDir, order: PredictOrder, work: Work) -> P
     return Predicted(run_id, order, found, made, [*copied, *work.notes])
 
 
-def _export(store: Store, run_id: str, order: ExportOrder, work: Work) -> Exported:
-    from vld_tui.control.export import export_network
+def _evaluate(
+    home: Home, run_id: str, run_dir: RunDir, order: EvaluateOrder, work: Work
+) -> EvaluatedData:
+    kept = evaluate(
+        home,
+        run_dir,
+        order.data,
+        domains=order.domains,
+        class_map=order.class_map,
+        arm=order.arm,
+        at=order.at,
+        on_report=work.report,
+        on_start=work.started,
+    )
+    return EvaluatedData(run_id, order, kept, work.notes)
 
+
+def _export(store: Store, run_id: str, order: ExportOrder, work: Work) -> Exported:
     network = export_network(
         store,
         run_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from engine.protocol.inference import At, OodScoreName
@@ -11,9 +11,10 @@ from engine.protocol.inference import At, OodScoreName
 if TYPE_CHECKING:
     from engine.protocol.export import Target
 
-UseKind = Literal["predict", "export"]
+UseKind = Literal["predict", "evaluate", "export"]
 USES: Final[Mapping[UseKind, str]] = {
     "predict": "classify images of your own",
+    "evaluate": "test on other labelled images",
     "export": "write the network for other programs: timm, ONNX, torch.export, hub",
 }
 """What can be done with a trained run."""
@@ -58,6 +59,24 @@ class PredictOrder(Network):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EvaluateOrder(Network):
+    """Labelled images to test on; see ``vld evaluate``."""
+
+    data: str
+    domains: tuple[str, ...] = ()
+    class_map: Mapping[str, str] = field(default_factory=dict)
+
+    def words(self, run: str) -> list[str]:
+        """Return the equivalent command."""
+        return [
+            "vld", "evaluate", run, self.data,
+            *(word for domain in self.domains for word in ("--domain", domain)),
+            *(word for old, new in self.class_map.items() for word in ("--map", f"{old}={new}")),
+            *self.options,
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExportOrder(Network):
     """How to export a network, and to which folder; see ``vld export``."""
 
@@ -69,4 +88,4 @@ class ExportOrder(Network):
         return ["vld", "export", run, self.folder, "--to", self.to, *self.options]
 
 
-UseOrder = PredictOrder | ExportOrder
+UseOrder = PredictOrder | EvaluateOrder | ExportOrder

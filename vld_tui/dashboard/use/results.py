@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from engine.protocol.inference import PredictionsMade
-from vld_tui.dashboard.use.orders import ExportOrder, PredictOrder, UseKind
-from vld_tui.words.numbers import decimal, plural
+from vld_tui.dashboard.use.orders import EvaluateOrder, ExportOrder, PredictOrder, UseKind
+from vld_tui.words.numbers import decimal, percent, plural
 from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:
     from engine.protocol.export import ExportedNetwork
+    from vld_tui.control.evaluate import KeptEvaluation
     from vld_tui.control.predict import ImagePrediction
 
 MOST_KEPT: Final = 8
@@ -62,6 +63,28 @@ class Predicted:
 
 
 @dataclass(frozen=True, eq=False)
+class EvaluatedData:
+    """An evaluation on other data."""
+
+    run_id: str
+    order: EvaluateOrder
+    kept: KeptEvaluation
+    notes: Sequence[str] = ()
+
+    @property
+    def path(self) -> str:
+        """Return where it is stored; empty if it is not."""
+        return "" if self.kept.path is None else str(self.kept.path)
+
+    @property
+    def title(self) -> str:
+        """Return what was evaluated, and the result."""
+        evaluation = self.kept.evaluation
+        accuracy = percent(evaluation.overall.accuracy.value)
+        return f"evaluation {plain_text(evaluation.name)}: accuracy {accuracy}"
+
+
+@dataclass(frozen=True, eq=False)
 class Exported:
     """An exported network."""
 
@@ -76,7 +99,7 @@ class Exported:
         return f"{self.network.to} export in {plain_text(self.network.folder)}"
 
 
-UseResult = Predicted | Exported
+UseResult = Predicted | EvaluatedData | Exported
 
 
 class Uses:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from engine.protocol import NETWORK_ARMS
 from engine.protocol.export import TARGETS
 from engine.protocol.inference import OOD_SCORES
+from vld_tui.control.evaluate import EvaluationError, class_map_of
 from vld_tui.dashboard.screens.pick import PickOption
 from vld_tui.dashboard.screens.use.paths import PathSuggester, split_paths
-from vld_tui.dashboard.use.orders import (
-    ExportOrder,
-    PredictOrder,
-    UseKind,
-    UseOrder,
-)
+from vld_tui.dashboard.use.orders import EvaluateOrder, ExportOrder, PredictOrder, UseKind, UseOrder
 from vld_tui.dashboard.widgets.form import FormField
-from vld_tui.home import absolute_path
+from vld_tui.home import absolute_path, expanded
 from vld_tui.runs.run import Run
 
 NONE: Final = "none"
@@ -148,6 +145,26 @@ def _folder(text: str) -> str | None:
     return None if text == NONE else str(absolute_path(text))
 
 
+def _data(text: str) -> str:
+    path = expanded(text)
+    return str(path.absolute()) if os.sep in text or path.exists() else text
+
+
+def _domains(text: str) -> tuple[str, ...]:
+    return () if text == "all" else tuple(_parts(text))
+
+
+def _parts(text: str) -> list[str]:
+    return [part for each in text.split(",") if (part := each.strip())]
+
+
+def _class_map(text: str) -> dict[str, str]:
+    try:
+        return class_map_of([] if text == NONE else _parts(text))
+    except EvaluationError as error:
+        raise FieldProblemError(str(error)) from None
+
+
 _SCORES: Final = ((NONE, "no score"), *OOD_SCORES.items())
 _TARGETS: Final = tuple((str(name), about) for name, about in TARGETS.items())
 _FIELDS: Final[Mapping[UseKind, tuple[UseField, ...]]] = {
@@ -171,6 +188,19 @@ _FIELDS: Final[Mapping[UseKind, tuple[UseField, ...]]] = {
             "file is replaced.", NONE, _folder, is_path=True,
         ),
     ),
+    "evaluate": (
+        UseField(
+            DATA, "DATA", "Data set name, or labelled folder, table or archive of images.",
+            "", _data, is_path=True,
+        ),
+        UseField(
+            "domains", "--domain", "Only these domains, separated by commas.", "all", _domains
+        ),
+        UseField(
+            "class_map", "--map", "Classes with another name in the run, separated by commas: "
+            "OLD=NEW; OLD= leaves the images of a class out.", NONE, _class_map,
+        ),
+    ),
     "export": (
         UseField("to", "--to", "Form of the network.", "timm", _one_of(_TARGETS), _TARGETS),
         UseField("folder", "DIR", "Folder to create.", "", _folder, is_path=True),
@@ -178,5 +208,6 @@ _FIELDS: Final[Mapping[UseKind, tuple[UseField, ...]]] = {
 }  # fmt: skip
 _ORDERS: Final[Mapping[UseKind, Callable[..., UseOrder]]] = {
     "predict": PredictOrder,
+    "evaluate": EvaluateOrder,
     "export": ExportOrder,
 }

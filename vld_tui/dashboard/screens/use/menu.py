@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -12,9 +13,11 @@ from vld_tui.dashboard.screens.predictions import PredictionsScreen
 from vld_tui.dashboard.screens.use.screen import UseForm
 from vld_tui.dashboard.screens.use.text import ResultScreen
 from vld_tui.dashboard.use.orders import USES
-from vld_tui.dashboard.use.results import Predicted, UseResult, Uses
+from vld_tui.dashboard.use.results import EvaluatedData, Exported, Predicted, UseResult, Uses
 from vld_tui.runs.run import Run
+from vld_tui.views.evaluations import evaluation_text
 from vld_tui.views.exported import exported_lines
+from vld_tui.words.palette import QUIET_STYLE
 from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:
@@ -44,7 +47,18 @@ def show_result(app: App[Any], result: UseResult, actions: Actions) -> None:
     """Open the screen of a result."""
     if isinstance(result, Predicted):
         app.push_screen(PredictionsScreen(actions, result))
-    else:
+    elif isinstance(result, Exported):
         lines = [*exported_lines(result.network), *result.notes]
         text = Text("\n".join(lines), no_wrap=True)
         app.push_screen(ResultScreen(result.title, lambda _cells: text, result.network.folder))
+    else:
+        app.push_screen(ResultScreen(result.title, partial(_evaluation, result), result.path))
+
+
+def _evaluation(result: EvaluatedData, cells: int) -> Text:
+    """Return an evaluation in full, and where it is stored."""
+    kept = result.kept
+    text = evaluation_text(kept.evaluation, cells)
+    where = kept.problem or f"stored: {kept.path}. It is shown in the tab Evaluations of the run."
+    notes = [plain_text(each) for each in (where, *result.notes)]
+    return text.append("\n\n").append("\n".join(notes), QUIET_STYLE)
