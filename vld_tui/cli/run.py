@@ -121,7 +121,7 @@ def run(
 
 
 def _following(config: Path | None, options: Mapping[str, object], spec: RunSpec) -> NextCommands:
-    """Return the next commands to suggest: curves, results, and a run to compare with."""
+    """Return the next commands to suggest: look at the run, use its network, compare it."""
     other = 0 if spec.dropout_rate else _COMPARED_DROPOUT
     words = ["--config", str(config)] if config else []
     compared = {**options, "dropout_rate": other}
@@ -132,8 +132,14 @@ def _following(config: Path | None, options: Mapping[str, object], spec: RunSpec
                 compared[name] = FIELDS[name].default
     words += command_line(compared)
     purpose = "the same without dropout" if spec.dropout_rate else "the same with dropout"
+    uses = (
+        []
+        if spec.keep_checkpoints == "none"
+        else [("vld predict @last FOLDER", "classify the images of a folder")]
+    )
     return [
         ("vld curve @last", "accuracies and loss"),
         ("vld show @last", "all settings and results"),
+        *uses,
         (shlex.join(["vld", "run", *words]), f"{purpose}, to compare"),
     ]

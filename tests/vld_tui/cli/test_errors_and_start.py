@@ -278,7 +278,7 @@ def test_a_run_is_shown_live_on_a_terminal(vld: Vld) -> None:
     assert "\x1b[?25h" in written  # the cursor is back
     text = without_styles(written)
     for part in ("reading the images", "steps/s", "images/s", "left", "← best ID accuracy",
-                 "✓ finished in 12s", "vld curve @last"):  # fmt: skip
+                 "✓ finished in 12s", "vld curve @last", "vld predict @last FOLDER"):  # fmt: skip
         assert part in text
     assert text.count("network   finish") >= 1
 
