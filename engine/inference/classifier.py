@@ -267,6 +267,7 @@ def _load(path: Path, spec: RunSpec, run_dir: RunDir) -> tuple[FineTunedNetwork,
         tuning=spec.tuning,
         linear_start=spec.linear_start,
         linear_features=spec.linear_features,
+        for_inference=True,
     )
     try:
         network.module.load_state_dict(tensors)

@@ -76,6 +76,7 @@ def build_network(
     linear_features: LinearFeatures = "blocks",
     weights_key: str | None = None,
     class_names: Sequence[str] = (),
+    for_inference: bool = False,
 ) -> FineTunedNetwork:
     """Create a pre-trained network with a new last layer.
 
@@ -95,6 +96,8 @@ def build_network(
         linear_features: features of linear tuning.
         weights_key: key in the weight file; None: EMA weights first.
         class_names: names of the classes, in label order; empty: unknown.
+        for_inference: leave out the checks, which take seconds: the network was checked when its
+            weights were trained, and is not trained again.
 
     Raises:
         InputError: for an unknown network, one without a linear classifier on pooled features or
@@ -132,12 +135,14 @@ def build_network(
             module.take_scales(taken.saved(SCALES))
         loaded = keep_last_layer(head, taken, class_names, features)
     network = FineTunedNetwork(module=module, head=head, mean=mean, std=std, loaded=loaded)
-    check_consistency(network, model, image_size)
-    return dataclasses.replace(network, pairs=_pairs(network, image_size))
+    if not for_inference:
+        check_consistency(network, model, image_size)
+    pairs = _pairs(network, image_size, for_inference=for_inference)
+    return dataclasses.replace(network, pairs=pairs)
 
 
-def _pairs(network: FineTunedNetwork, image_size: int) -> tuple[Pair, ...]:
-    """Return the convolutions of a network that BatchNorm can be folded into."""
+def _pairs(network: FineTunedNetwork, image_size: int, *, for_inference: bool) -> tuple[Pair, ...]:
+    """Return the convolutions that BatchNorm can be folded into, in inference or in general."""
     image = torch.zeros(1, 3, image_size, image_size)
 
     def training() -> Tensor:
@@ -150,7 +155,9 @@ def _pairs(network: FineTunedNetwork, image_size: int) -> tuple[Pair, ...]:
         return logits
 
     with untouched(network.module):
-        return find_pairs(network.module, (training, evaluation))
+        return find_pairs(
+            network.module, (evaluation,) if for_inference else (training, evaluation)
+        )
 
 
 def _check_normalisation(taken: FileWeights, mean: Sequence[float], std: Sequence[float]) -> None:

@@ -132,3 +132,18 @@ def test_pixels_are_those_of_evaluations(make_run: MakeRun) -> None:
     wide = Image.fromarray(np.full((9, 9), 0.5, dtype=np.float32))
     with pytest.raises(OSError, match="32-bit pixels"):
         classifier.transform(wide)
+
+
+def test_a_trained_network_is_not_checked_again(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir = make_run()
+    run_here(run_dir)
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("the checks take seconds")
+
+    monkeypatch.setattr("engine.model.backbone.check_consistency", refuse)
+    classifier = load_classifier(run_dir)
+    [network] = classifier.networks
+    assert network.pairs, "BatchNorm is folded"
