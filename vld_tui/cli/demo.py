@@ -10,18 +10,10 @@ from typing import Final
 import typer
 
 from vld_tui.cli.command import Command, JsonOption
-from vld_tui.cli.errors import FAILED_EXIT, INTERRUPTED_EXIT, CommandError
+from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.follow import listening
-from vld_tui.cli.foreground import RunsBar, failed_runs, follow_runs, slots_of_one_thread
-from vld_tui.cli.output import (
-    home_option,
-    print_json,
-    say,
-    say_wrapped,
-    suggest,
-    terminal_cells,
-    with_home,
-)
+from vld_tui.cli.foreground import RunsBar, follow_runs, refuse_unfinished, slots_of_one_thread
+from vld_tui.cli.output import home_option, print_json, say, say_wrapped, suggest, terminal_cells
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.cli.sweep.launched import StudyView, study_record, tell_results
 from vld_tui.control.study import launch
@@ -33,8 +25,8 @@ from vld_tui.study.results.inference import TargetChange, target_changes
 from vld_tui.study.results.outcomes import accuracy_pairs, outcomes_so_far
 from vld_tui.study.standing import Standing, standing_of
 from vld_tui.views.changes import change_lines, change_records, changes_sentence
-from vld_tui.views.study import failure_lines, grid_text, study_heading
-from vld_tui.words.numbers import plural, size
+from vld_tui.views.study import grid_text, study_heading
+from vld_tui.words.numbers import size
 
 DEMO: Final = "demo"
 NEEDED_BYTES: Final = 2**28
@@ -64,7 +56,10 @@ def demo(ctx: typer.Context, as_json: JsonOption = False) -> None:
             _introduce(study)
         if len(standing.finished) < len(study.specs):
             standing, is_interrupted = _finish(store, study, text)
-            _refuse_unfinished(standing, is_interrupted=is_interrupted)
+            refuse_unfinished(
+                standing.known, len(study.specs), name="the demo", command=f"vld {DEMO}",
+                is_interrupted=is_interrupted,
+            )  # fmt: skip
         found = StudyView.look(store, standing, None)
     changes = _changes(found)
     if as_json:
@@ -118,30 +113,6 @@ def _finish(store: Store, study: Study, text: StudyText) -> tuple[Standing, bool
         launch(store, study, text, slots=slots)
         follow_runs(store, lambda: standing_of(store, study).known, requests, bar, slots)
         return standing_of(store, study), requests.count > 0
-
-
-def _refuse_unfinished(standing: Standing, *, is_interrupted: bool) -> None:
-    """Report failed or stopped runs.
-
-    Raises:
-        CommandError: if a run failed.
-        typer.Exit: with 130 if runs are missing otherwise.
-    """
-    failed = failed_runs(standing.known)
-    if failed and not is_interrupted:
-        reasons = "; ".join(failure_lines(failed))
-        raise CommandError(
-            f"{plural(len(failed), 'run')} of the demo failed: {reasons}\n"
-            "When that is fixed, run the others with: vld demo",
-            exit_code=FAILED_EXIT,
-        )
-    if len(standing.finished) < len(standing.study.specs):
-        finished = f"{len(standing.finished)} of {plural(len(standing.study.specs), 'run')}"
-        say(
-            with_home(f"Stopped: {finished} finished. Run the others with: vld demo"),
-            to_stderr=True,
-        )
-        raise typer.Exit(INTERRUPTED_EXIT)
 
 
 def _changes(found: StudyView) -> list[TargetChange]:

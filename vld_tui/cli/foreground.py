@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,8 +19,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from vld_tui.cli.errors import FAILED_EXIT, INTERRUPTED_EXIT, CommandError
 from vld_tui.cli.follow import StopRequests
-from vld_tui.cli.output import say
+from vld_tui.cli.output import say, with_home
 from vld_tui.config import QueueConfig
 from vld_tui.control.queue import work_on_queue
 from vld_tui.control.stop import stop_runs
@@ -29,6 +31,7 @@ from vld_tui.runs.run import QUEUED, Run
 from vld_tui.runs.run_folder import EventFollower
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
+from vld_tui.views.study import failure_lines
 from vld_tui.words.numbers import plural
 
 POLL_S: Final = 0.5
@@ -90,6 +93,43 @@ def follow_runs(
 def failed_runs(runs: Sequence[Run]) -> tuple[Run, ...]:
     """Return the runs that failed or crashed."""
     return tuple(run for run in runs if run.status in ("failed", "crashed"))
+
+
+def refuse_unfinished(
+    runs: Sequence[Run],
+    total: int,
+    *,
+    name: str,
+    command: str,
+    is_interrupted: bool,
+    has_more: bool = False,
+) -> None:
+    """Report failed or missing runs of ``total`` that the user did not all wait for.
+
+    Args:
+        runs: the existing runs.
+        total: how many there should be.
+        name: what they belong to.
+        command: runs the others.
+        is_interrupted: the user stopped them.
+        has_more: other runs would follow, so an interrupt counts even if all have finished.
+
+    Raises:
+        CommandError: if a run failed.
+        typer.Exit: with 130 if runs are missing otherwise, or were interrupted.
+    """
+    failed = failed_runs(runs)
+    if failed and not is_interrupted:
+        raise CommandError(
+            f"{plural(len(failed), 'run')} of {name} failed: {'; '.join(failure_lines(failed))}\n"
+            f"When that is fixed, run the others with: {command}",
+            exit_code=FAILED_EXIT,
+        )
+    finished = sum(run.status == "finished" for run in runs)
+    if finished < total or (is_interrupted and has_more):
+        stopped = f"Stopped: {finished} of {plural(total, 'run')} finished."
+        say(with_home(f"{stopped} Run the others with: {command}"), to_stderr=True)
+        raise typer.Exit(INTERRUPTED_EXIT)
 
 
 class RunsBar:

@@ -7,11 +7,13 @@ from typing import Any, Final
 
 from vld_tui.control.tune import Network, TuningState
 from vld_tui.runs.statistics import FEWEST
+from vld_tui.study.define.tuning import TuneGrid, Tuning
 from vld_tui.study.results.tuning import Reason, SettingScore, TunedSetting, Verdict
+from vld_tui.study.standing import Standing
 from vld_tui.views.run_columns import estimate_text
-from vld_tui.views.study import shown_setting
+from vld_tui.views.study import counts_text, shown_setting, study_heading
 from vld_tui.words.columns import Column, table_lines
-from vld_tui.words.numbers import UNKNOWN, percent, plural
+from vld_tui.words.numbers import UNKNOWN, duration, percent, plural
 from vld_tui.words.text import plain_text
 
 RULE: Final = (
@@ -31,6 +33,36 @@ _REASONS: Final[dict[Reason, str]] = {
     "paper": "it has the paper's dropout rate",
     "id": "it has the best ID validation of them",
 }
+
+
+def tuning_plan_lines(
+    tuning: Tuning, grid: TuneGrid, standing: Standing
+) -> Iterator[tuple[str, str]]:
+    """Yield which runs are compared, which follow and what is left out, as labelled lines;
+    ``standing`` is of all of them."""
+    runs = len(standing.study.specs) - grid.seeds
+    domains = runs // (grid.settings * grid.seeds)
+    rates = ", ".join(f"{rate:g}" for rate in grid.rates)
+    cells = f", {plural(len(grid.cells), 'cell')}" if grid.cells else ""
+    soups = ", and 2 soups of them" if grid.seeds > 1 else ""
+    yield "study", study_heading(standing.study)
+    yield (
+        "compare",
+        (
+            f"{plural(runs, 'run')}: {domains} domains left out in turn × "
+            f"{plural(grid.settings, 'setting')} × {plural(grid.seeds, 'seed')} (dropout rate "
+            f"{rates}{cells})"
+        ),
+    )
+    yield "final", f"{plural(grid.seeds, 'run')} on every domain with the chosen setting{soups}"
+    if tuning.left_out:
+        yield "left out", left_out_text(tuning)
+    yield "state", counts_text(standing)
+
+
+def left_out_text(tuning: Tuning) -> str:
+    """Return what does not fit the budget."""
+    return f"{'; '.join(tuning.left_out)} (budget {duration(tuning.request.budget_s)})"
 
 
 def tuned_lines(tuned: TunedSetting, cells: int | None) -> Iterator[str]:

@@ -170,7 +170,7 @@ def test_an_interrupt_leaves_a_study_that_the_same_command_continues(
         stopped = vld(*TUNE)
     assert stopped.exit_code == 130, stopped.stderr
     last = stopped.stderr.splitlines()[-1]
-    assert last.startswith("Stopped: 34 of 36 runs finished. Continue with: vld tune emoji ")
+    assert last.startswith("Stopped: 34 of 36 runs finished. Run the others with: vld tune emoji ")
     assert vld.json("ls", "--where", "status:queued") == []
     assert len(vld.json("ls", "--where", "status:stopped")) == 2
     assert vld.json(*last.partition("vld ")[2].split())["stage"] == "done"
@@ -187,7 +187,7 @@ def test_a_failure_ends_it_with_what_failed(vld: Vld, worked_on: WorkedOn) -> No
     assert failed.exit_code == 1
     assert "1 run of tune-emoji failed: " in failed.stderr
     assert "no weights for finish" in failed.stderr
-    assert "When that is fixed, continue with: vld tune emoji " in failed.stderr
+    assert "When that is fixed, run the others with: vld tune emoji " in failed.stderr
     assert len(vld.json("ls", "--where", "status:failed")) == 1
 
 
@@ -257,7 +257,7 @@ def test_a_budget_leaves_out_what_does_not_fit(vld: Vld, worked_on: WorkedOn) ->
     assert "time unknown: one run is started first to measure it" in done.stderr
     lines = done.stdout.splitlines()
     assert "left out  dropout rates 0, 0.5 (budget 1m 15s)" in lines
-    assert "Not compared (budget 1m 15s): dropout rates 0, 0.5." in lines
+    assert "Not compared: dropout rates 0, 0.5 (budget 1m 15s)." in lines
     again = vld.json(*command)
     assert (again["stage"], again["left_out"]) == ("done", ["dropout rates 0, 0.5"])
     assert len(vld.json("ls")) == 4 + 1
@@ -271,7 +271,7 @@ def test_the_run_that_measures_the_time_is_resumed(vld: Vld, worked_on: WorkedOn
     worked_on(start_stand_in)
     words = [word.replace("finish", "wait") for word in SMALL]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vld_tui.cli.tune.ask_to_launch", stop_before_launch)
+        patch.setattr("vld_tui.cli.tune.session.ask_to_launch", stop_before_launch)
         stopped = vld("tune", "emoji", *words, "--seeds", "1", "--rates", "0.9")
     assert isinstance(stopped.exception, SystemExit)
     assert "time unknown: one run is started first to measure it" in stopped.stderr

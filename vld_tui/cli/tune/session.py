@@ -1,4 +1,4 @@
-"""``vld tune``: choose a setting without a target, then train the final network on every domain."""
+"""The course of one ``vld tune``: what is launched, followed and printed."""
 
 from __future__ import annotations
 
@@ -6,81 +6,44 @@ import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import typer
 
-from engine.protocol import FIELDS, NO_TARGET, SpecError
-from vld_tui.cli.command import Command, JsonOption, proposes
+from engine.protocol import NO_TARGET
 from vld_tui.cli.dry_run import planned_lines
-from vld_tui.cli.errors import (
-    FAILED_EXIT,
-    INTERRUPTED_EXIT,
-    USAGE_EXIT,
-    CommandError,
-    YesOption,
-    check_range,
-    is_interactive,
-)
+from vld_tui.cli.errors import FAILED_EXIT, USAGE_EXIT, CommandError, is_interactive
 from vld_tui.cli.follow import listening
-from vld_tui.cli.foreground import RunsBar, failed_runs, follow_runs, slots_of_one_thread
-from vld_tui.cli.options import one_spelling, with_spec_options
-from vld_tui.cli.output import print_json, say, say_wrapped, suggest, terminal_cells, with_home
-from vld_tui.cli.run import ConfigOption
-from vld_tui.cli.session import open_store, refresh, this_home
-from vld_tui.cli.slurm import (
-    Asked,
-    OnOption,
-    ProfileOption,
-    place_record,
-    print_submission,
-    tell_slow,
-    tell_submission,
-    with_slurm_options,
+from vld_tui.cli.foreground import (
+    RunsBar,
+    failed_runs,
+    follow_runs,
+    refuse_unfinished,
+    slots_of_one_thread,
 )
-from vld_tui.cli.sweep.launch import (
-    NOTHING_LAUNCHED,
-    Place,
-    absent_from,
-    ask_to_launch,
-    place_of,
-)
+from vld_tui.cli.output import print_json, say, say_wrapped, suggest, terminal_cells
+from vld_tui.cli.slurm import place_record, print_submission, tell_slow, tell_submission
+from vld_tui.cli.sweep.launch import NOTHING_LAUNCHED, Place, absent_from, ask_to_launch
 from vld_tui.cli.sweep.launched import standing_record
 from vld_tui.control.study import launch
 from vld_tui.control.tune import (
     BudgetTooSmall,
-    OneDomainError,
-    OtherTuningError,
     Stage,
     TuningState,
     advance,
     fit_budget,
     has_known_time,
     look,
-    open_tuning,
     planned,
     runs_now,
     settle,
 )
-from vld_tui.home import Home, absolute_path
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.slurm.submit import Cluster, plan_jobs
-from vld_tui.runs.fields import as_typed, read_config, spec_values, with_absolute_paths
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 from vld_tui.study.define.datasets import HomeDatasets
-from vld_tui.study.define.definition import MOST_SEEDS
-from vld_tui.study.define.tuning import (
-    RATES,
-    SEEDS,
-    SET_BY_TUNING,
-    TuneGrid,
-    TuneRequest,
-    Tuning,
-    keep_tuning,
-    study_name,
-)
+from vld_tui.study.define.tuning import TuneGrid, Tuning, keep_tuning
 from vld_tui.study.forecast import StudyCost
 from vld_tui.study.planner import LocalPlanner
 from vld_tui.study.standing import MOST_UNASKED, Standing, devices_of, refuse_misfits, standing_of
@@ -89,7 +52,6 @@ from vld_tui.views.study import (
     disk_text,
     failure_lines,
     features_cautions,
-    study_heading,
     time_text,
     weights_lines,
 )
@@ -97,16 +59,17 @@ from vld_tui.views.tuning import (
     RULE,
     choice_sentences,
     domain_lines,
+    left_out_text,
     network_lines,
     network_records,
     optimism_sentence,
     score_records,
     selection_sentence,
     tuned_lines,
+    tuning_plan_lines,
 )
-from vld_tui.words.numbers import duration, plural, seconds_in
+from vld_tui.words.numbers import duration
 
-_PANEL: Final = "Tuning"
 _DOING: Final[dict[Stage, str]] = {
     "compare": "comparing settings",
     "train": "training on every domain",
@@ -119,194 +82,9 @@ _NEXT_STAGE: Final = {
     "combine": "show the result once these runs have finished",
 }
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
-DataArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATA",
-        help="Data set name, or your own images: a folder of domain/class/image, a table or a "
-        ".zip.",
-        show_default=False,
-        autocompletion=proposes("data sets"),
-    ),
-]
-RatesOption = Annotated[
-    str | None,
-    typer.Option(
-        "--rates",
-        metavar="X,X",
-        rich_help_panel=_PANEL,
-        show_default=False,
-        help=f"Dropout rates to compare. [default: {','.join(f'{rate:g}' for rate in RATES)}]",
-    ),
-]
-CellsOption = Annotated[
-    bool,
-    typer.Option(
-        "--cells",
-        rich_help_panel=_PANEL,
-        help="Also compare learning rates (--lr and half of it) and weight decays (--weight-decay, "
-        "half and a tenth of it): 6 times the runs.",
-    ),
-]
-SeedsOption = Annotated[
-    int,
-    typer.Option("--seeds", metavar="N", rich_help_panel=_PANEL, help="Seeds of every setting."),
-]
-BudgetOption = Annotated[
-    str | None,
-    typer.Option(
-        "--budget",
-        metavar="TIME",
-        rich_help_panel=_PANEL,
-        help="Compare only what fits into this time on this machine, such as 2h or 1h30m.",
-    ),
-]
-NameOption = Annotated[
-    str | None,
-    typer.Option(
-        "--name",
-        metavar="WORD",
-        rich_help_panel=_PANEL,
-        show_default=False,
-        help="Name of the study. [default: tune-DATA]",
-    ),
-]
-QueueOption = Annotated[
-    bool,
-    typer.Option(
-        "--queue",
-        rich_help_panel=_PANEL,
-        help="Queue the next runs and return; the same command continues.",
-    ),
-]
-DryRunOption = Annotated[
-    bool,
-    typer.Option(
-        "--dry-run",
-        rich_help_panel=_PANEL,
-        help="Print runs, hours and disk space without launching.",
-    ),
-]
-
-
-@app.command(
-    cls=Command,
-    epilog="Every other setting is the same in all runs. Ctrl-C stops the runs; the same command "
-    "continues.",
-)
-@with_slurm_options
-@partial(with_spec_options, without=SET_BY_TUNING)
-def tune(
-    ctx: typer.Context,
-    data: DataArgument,
-    rates: RatesOption = None,
-    cells: CellsOption = False,
-    seeds: SeedsOption = SEEDS,
-    budget: BudgetOption = None,
-    name: NameOption = None,
-    config: ConfigOption = None,
-    queue: QueueOption = False,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    as_json: JsonOption = False,
-    on: OnOption = None,
-    profile: ProfileOption = None,
-    **given: Any,
-) -> None:
-    """Choose the dropout rate without a target; train on every domain."""
-    asked = Asked.take(on, profile, given)
-    check_range("--seeds", seeds, 1, MOST_SEEDS)
-    options = spec_values(one_spelling(given))
-    request = TuneRequest(
-        data=_named_data(data),
-        fields=with_absolute_paths({**(read_config(config) if config else {}), **options}),
-        rates=RATES if rates is None else _rates(rates),
-        with_cells=cells,
-        seeds=seeds,
-        budget_s=None if budget is None else _budget(budget),
-    )
-    home = this_home(ctx, to_look=dry_run)
-    datasets = HomeDatasets(home)
-    try:
-        tuning, full = _opened(home, request, name or study_name(request.data), datasets)
-    except SpecError as error:
-        raise as_typed(error, options) from None
-    with open_store(ctx, to_look=dry_run, may_be_new=dry_run) as store:
-        refresh(store)
-        place = place_of(home, tuning.text(full, full.usual).read(home, datasets), asked)
-        if place.settings is not None and (queue or request.budget_s is not None):
-            raise CommandError(_not_on_cluster(queue=queue))
-        session = _Session(store, tuning, full, datasets, place, queue, as_json)
-        if dry_run:
-            session.tell_dry_run()
-        else:
-            session.go(yes=yes)
-
-
-def _opened(
-    home: Home, request: TuneRequest, name: str, datasets: HomeDatasets
-) -> tuple[Tuning, TuneGrid]:
-    try:
-        return open_tuning(home, request, name, datasets)
-    except OneDomainError as error:
-        raise CommandError(f"{error}\n{_one_domain_advice(request)}") from None
-    except OtherTuningError as error:
-        raise CommandError(f"{error}\n{_other_advice(error)}") from None
-
-
-def _named_data(given: str) -> str:
-    """Return the name of a data set unchanged, and an existing folder or file as absolute path."""
-    path = absolute_path(given)
-    return str(path) if "/" in given or path.exists() else given
-
-
-def _rates(text: str) -> tuple[float, ...]:
-    info, found = FIELDS["dropout_rate"], []
-    for word in filter(None, (part.strip() for part in text.split(","))):
-        try:
-            found.append(float(info.check(info.read_text(word))))
-        except SpecError as error:
-            raise CommandError(str(error).replace(info.name, "--rates", 1)) from None
-    if not found:
-        raise CommandError("--rates is empty. Give dropout rates, such as 0,0.5,0.9.")
-    return tuple(sorted(set(found)))
-
-
-def _budget(text: str) -> float:
-    seconds = seconds_in(text)
-    if not seconds:
-        raise CommandError(f"--budget is {text!r}, but must be a duration such as 2h or 1h30m.")
-    return seconds
-
-
-def _one_domain_advice(request: TuneRequest) -> str:
-    data = shlex.quote(request.data)
-    flag = "--data" if "/" in request.data else "--dataset"
-    return (
-        f"Create domains from the images: vld data shift {data}; or train without choosing: "
-        f"vld run {flag} {data} --target none"
-    )
-
-
-def _other_advice(error: OtherTuningError) -> str:
-    another = "Give this one another name (--name WORD)"
-    return (
-        f"{another}, or continue that one: {shlex.join(error.command)}"
-        if error.command
-        else (f"{another}.")
-    )
-
-
-def _not_on_cluster(*, queue: bool) -> str:
-    if queue:
-        return "Cluster runs are always queued; drop --queue."
-    return "--budget needs the time of runs on this machine; drop it, or add --on local."
-
 
 @dataclass
-class _Session:
+class Session:
     """One call of ``vld tune``."""
 
     store: Store
@@ -458,29 +236,10 @@ class _Session:
             )
 
     def _plan_lines(self, standing: Standing, cost: StudyCost) -> Iterator[tuple[str, str]]:
-        study, grid = standing.study, self.tuning.grid or self.full
-        runs = len(study.specs) - grid.seeds
-        domains = runs // (grid.settings * grid.seeds)
-        rates = ", ".join(f"{rate:g}" for rate in grid.rates)
-        cells = f", {plural(len(grid.cells), 'cell')}" if grid.cells else ""
-        soups = ", and 2 soups of them" if grid.seeds > 1 else ""
-        yield "study", study_heading(study)
-        yield (
-            "compare",
-            (
-                f"{plural(runs, 'run')}: {domains} domains left out in turn × "
-                f"{plural(grid.settings, 'setting')} × {plural(grid.seeds, 'seed')} (dropout rate "
-                f"{rates}{cells})"
-            ),
-        )
-        yield "final", f"{plural(grid.seeds, 'run')} on every domain with the chosen setting{soups}"
-        if self.tuning.left_out:
-            budget = duration(self.tuning.request.budget_s)
-            yield "left out", f"{'; '.join(self.tuning.left_out)} (budget {budget})"
-        yield "state", counts_text(standing)
+        yield from tuning_plan_lines(self.tuning, self.tuning.grid or self.full, standing)
         if self.place.settings is None:
             yield "time", time_text(cost, devices_of(self.store))
-        yield "disk", disk_text(study, cost)
+        yield "disk", disk_text(standing.study, cost)
         yield "where", self.place.told
         for line in features_cautions(cost.features):
             yield "caution", line
@@ -499,25 +258,11 @@ class _Session:
     def _refuse_unfinished(
         self, runs: tuple[Run, ...], total: int, *, is_interrupted: bool
     ) -> None:
-        """Report failed or stopped runs.
-
-        Raises:
-            CommandError: if a run failed.
-            typer.Exit: with 130 if the user stopped them or runs are missing.
-        """
-        failed, name = failed_runs(runs), self.tuning.name
-        if failed and not is_interrupted:
-            reasons = "; ".join(failure_lines(failed))
-            raise CommandError(
-                f"{plural(len(failed), 'run')} of {name} failed: {reasons}\n"
-                f"When that is fixed, continue with: {self._command}",
-                exit_code=FAILED_EXIT,
-            )
-        finished = sum(run.status == "finished" for run in runs)
-        if is_interrupted or finished < total:
-            told = f"Stopped: {finished} of {plural(total, 'run')} finished."
-            say(with_home(f"{told} Continue with: {self._command}"), to_stderr=True)
-            raise typer.Exit(INTERRUPTED_EXIT)
+        """Report failed or stopped runs; see :func:`refuse_unfinished`."""
+        refuse_unfinished(
+            runs, total, name=self.tuning.name, command=self._command,
+            is_interrupted=is_interrupted, has_more=True,
+        )  # fmt: skip
 
     def _leave(self, state: TuningState, cluster: Cluster | None) -> None:
         """Queue or submit the next runs and return."""
@@ -556,8 +301,7 @@ class _Session:
         for sentence in choice_sentences(state.tuned):
             say_wrapped(sentence)
         if self.tuning.left_out:
-            budget = duration(self.tuning.request.budget_s)
-            say_wrapped(f"Not compared (budget {budget}): {'; '.join(self.tuning.left_out)}.")
+            say_wrapped(f"Not compared: {left_out_text(self.tuning)}.")
         say("")
 
     def _tell(self, state: TuningState) -> None:
