@@ -198,7 +198,8 @@ def _known(
         size = session.classifier.image_size
         return find_own_images(run_dir, image_set, pixels, size), ""
     except UserError as error:
-        return {}, str(error)
+        reason, _, _advice = str(error).partition(". ")  # advice is for training
+        return {}, f"{reason.rstrip('.')}."
 
 
 def _digest(images: LabelledImages) -> str:

@@ -126,7 +126,8 @@ def test_own_data_that_is_gone_cannot_be_searched(
     assert [type(each) for each in reports if isinstance(each, WorkNote)] == [WorkNote]
     assert found.temperature is None
     shutil.rmtree(data)
-    assert "no folder or file" in _evaluate(moved, small_emoji).known_problem
+    problem = _evaluate(moved, small_emoji).known_problem
+    assert problem == f"no folder or file {data}."
 
 
 def test_some_classes_in_one_folder(run_dir: RunDir, small_emoji: Path, tmp_path: Path) -> None:

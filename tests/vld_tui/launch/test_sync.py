@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from engine.protocol import resolve_spec
-from engine.rundir import JobInfo, ProcessInfo, write_atomic
+from engine.rundir import JobInfo, ProcessInfo, RunDir, write_atomic
+from tests.made_evaluations import make_evaluation
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.told_runs import Teller
 from vld_tui.home import Home, open_home
@@ -78,6 +79,18 @@ def test_runs_come_without_their_networks_and_once(there: Home, vld: Vld) -> Non
     assert vld("sync", source_of(there)).stdout == "Already up to date.\n"
     assert vld("sync", source_of(there), "--checkpoints").exit_code == 0
     assert here.run_dir(record["run"]).best_checkpoint.read_bytes() == b"large"
+
+
+def test_evaluations_come_with_their_runs_and_those_of_here_stay(there: Home, vld: Vld) -> None:
+    [run_dir] = [RunDir(path) for path in there.runs.iterdir()]
+    run_dir.write_evaluation(make_evaluation(name="theirs"))
+    vld("sync", source_of(there))
+    copy = Home(vld.home).run_dir(run_dir.run_id)
+    copy.write_evaluation(make_evaluation(name="ours"))
+    run_dir.write_evaluation(make_evaluation(name="later"))
+    assert vld("sync", source_of(there)).exit_code == 0
+    record = vld.json("show", run_dir.run_id)
+    assert {each["name"] for each in record["evaluations"]} == {"theirs", "ours", "later"}
 
 
 def test_what_was_noted_here_is_kept_when_more_comes(there: Home, vld: Vld) -> None:
