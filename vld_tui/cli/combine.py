@@ -14,13 +14,13 @@ from engine.protocol import PRETRAINED
 from vld_tui.cli.command import Command, Group, JsonOption, RunsOrNone, proposes, run_argument
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.follow import DetachOption, start_new
+from vld_tui.cli.network import checkpoint_named
 from vld_tui.cli.options import FinishedOption, with_options
 from vld_tui.cli.output import NextCommands, say
 from vld_tui.cli.run import NameOption, QueueOption, TagOption
 from vld_tui.cli.session import open_store
 from vld_tui.control.combine import (
     CHECKPOINTS,
-    Checkpoint,
     Method,
     choose_matching,
     plan_combination,
@@ -185,17 +185,6 @@ def _choose(store: Store, names: list[str] | None, where: str | None) -> Sequenc
     if left_out := [plural(count, what) for what, count in counts.items() if count]:
         say(f"Left out: {' and '.join(left_out)}.", to_stderr=True)
     return chosen.runs
-
-
-def checkpoint_named(at: str) -> Checkpoint:
-    """Return the checkpoint that ``--at`` names.
-
-    Raises:
-        CommandError: for another word.
-    """
-    if at not in CHECKPOINTS:
-        raise CommandError(f"--at is {at!r}, but must be best or last.")
-    return "best" if at == "best" else "last"
 
 
 def _following(method: Method, runs: Sequence[Run]) -> NextCommands:

@@ -7,11 +7,10 @@ from typing import Annotated
 import msgspec
 import typer
 
-from engine.protocol import NETWORK_ARMS
 from engine.protocol.export import TARGETS, Target
-from vld_tui.cli.combine import AtOption, checkpoint_named
 from vld_tui.cli.command import Command, JsonOption, RunArgument, proposes
 from vld_tui.cli.errors import CommandError
+from vld_tui.cli.network import ArmOption, AtOption, NoCalibrationOption, checkpoint_named
 from vld_tui.cli.output import print_json, say, suggest
 from vld_tui.cli.session import open_store
 from vld_tui.cli.work import showing_work
@@ -28,15 +27,6 @@ ToOption = Annotated[
         help="Form: timm (folder for timm.create_model), onnx (ONNX file), pt2 (torch.export "
         "file) or hub (folder with a model card for the Hugging Face Hub).",
         autocompletion=proposes(tuple(TARGETS)),
-    ),
-]
-ArmOption = Annotated[
-    str | None,
-    typer.Option(
-        "--arm",
-        metavar="ARM",
-        help="Arm with a network of its own, such as averaged. [default: the run's own network]",
-        autocompletion=proposes(tuple(sorted(NETWORK_ARMS))),
     ),
 ]
 PushOption = Annotated[
@@ -60,10 +50,7 @@ def export(
     to: ToOption,
     arm: ArmOption = None,
     at: AtOption = "best",
-    no_calibration: Annotated[
-        bool,
-        typer.Option("--no-calibration", help="Do not calibrate probabilities by a temperature."),
-    ] = False,
+    no_calibration: NoCalibrationOption = False,
     force: Annotated[
         bool,
         typer.Option(

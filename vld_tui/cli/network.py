@@ -9,17 +9,17 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from engine.protocol import ARMS
+from engine.protocol import NETWORK_ARMS
 from engine.protocol.inference import At
 from engine.rundir import RunDir
 from vld_tui.cli.command import proposes
 from vld_tui.cli.errors import CommandError, check_range
 from vld_tui.cli.options import with_options
 from vld_tui.cli.session import open_for_runs
+from vld_tui.control.combine import CHECKPOINTS
 from vld_tui.runs.run import Run
 from vld_tui.store.errors import StoreError, is_trashed
 
-STEPS: Final[tuple[At, ...]] = ("best", "last")
 _PANEL: Final = "Network"
 
 ArmOption = Annotated[
@@ -29,7 +29,7 @@ ArmOption = Annotated[
         metavar="ARM",
         help="Predictor to use, such as averaged. [default: the run's own network]",
         rich_help_panel=_PANEL,
-        autocompletion=proposes((*ARMS,)),
+        autocompletion=proposes(tuple(sorted(NETWORK_ARMS))),
     ),
 ]
 AtOption = Annotated[
@@ -40,7 +40,7 @@ AtOption = Annotated[
         help="Network to use: at the selected step (best) or at the last one. [default: best]",
         show_default=False,
         rich_help_panel=_PANEL,
-        autocompletion=proposes(STEPS),
+        autocompletion=proposes(CHECKPOINTS),
     ),
 ]
 NoCalibrationOption = Annotated[
@@ -94,19 +94,29 @@ class NetworkOptions:
         Raises:
             CommandError: for an invalid value.
         """
-        if self.at not in STEPS:
-            raise CommandError(f"--at is {self.at!r}, but must be best or last.")
         check_range("--batch", self.batch, 1)
         check_range("--threads", self.threads, 1, 1024)
         return {
             "run_dir": str(run_dir.path.absolute()),
             "arm": self.arm,
-            "at": self.at,
+            "at": checkpoint_named(self.at),
             "calibrates": not self.no_calibration,
             "device": self.device,
             "batch_size": self.batch,
             "threads": self.threads,
         }
+
+
+def checkpoint_named(at: str) -> At:
+    """Return the checkpoint that ``--at`` names.
+
+    Raises:
+        CommandError: for another word.
+    """
+    for known in CHECKPOINTS:
+        if at == known:
+            return known
+    raise CommandError(f"--at is {at!r}, but must be {' or '.join(CHECKPOINTS)}.")
 
 
 def with_network_options(function: Callable[..., None]) -> Callable[..., None]:

@@ -18,6 +18,7 @@ from engine.protocol import (
     check_alike,
 )
 from engine.protocol.combination import is_combined, starts_untrained
+from engine.protocol.inference import At
 from engine.rundir import RunDir
 from vld_tui.runs.run import Run
 from vld_tui.runs.run_folder import EventFollower
@@ -27,11 +28,10 @@ from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
 
 Method = Literal["soup", "greedy_soup", "ensemble", "interpolation"]
-Checkpoint = Literal["best", "last"]
 
-CHECKPOINTS: Final[tuple[Checkpoint, ...]] = ("best", "last")
+CHECKPOINTS: Final[tuple[At, ...]] = ("best", "last")
 """Checkpoints that can be combined."""
-_ARE: Final[Mapping[Checkpoint, str]] = {"best": "selected steps", "last": "final weights"}
+_ARE: Final[Mapping[At, str]] = {"best": "selected steps", "last": "final weights"}
 
 
 class Chosen(NamedTuple):
@@ -55,7 +55,7 @@ def plan_combination(
     method: Method,
     runs: Sequence[Run],
     *,
-    at: Checkpoint,
+    at: At,
     points: int = 11,
     from_pretrained: bool = False,
     probe: bool = False,
@@ -94,7 +94,7 @@ def plan_combination(
     return CombinationSpec.of(first, combination)
 
 
-def _pretrained_parent(store: Store, run: Run, at: Checkpoint, *, probe: bool) -> Parent:
+def _pretrained_parent(store: Store, run: Run, at: At, *, probe: bool) -> Parent:
     """Return the pre-trained end of an interpolation to a run.
 
     Raises:
@@ -132,7 +132,7 @@ def _check_usable(run: Run) -> None:
         raise CombinationError(f"Run {run.run_id} is {run.status}, not finished.\n{advice}")
 
 
-def _parents(store: Store, runs: Sequence[Run], at: Checkpoint) -> list[Parent]:
+def _parents(store: Store, runs: Sequence[Run], at: At) -> list[Parent]:
     """Return the runs' checkpoint files.
 
     Raises:
@@ -144,12 +144,12 @@ def _parents(store: Store, runs: Sequence[Run], at: Checkpoint) -> list[Parent]:
     return parents
 
 
-def _path(store: Store, run: Run, at: Checkpoint) -> Path:
+def _path(store: Store, run: Run, at: At) -> Path:
     run_dir = store.runs.run_dir(run.run_id)
     return run_dir.best_checkpoint if at == "best" else run_dir.last_checkpoint
 
 
-def _without_checkpoint(store: Store, runs: Sequence[Run], at: Checkpoint) -> str:
+def _without_checkpoint(store: Store, runs: Sequence[Run], at: At) -> str:
     """Describe which runs lack the checkpoint, why, and what to do."""
     others = len(runs) - 1
     which, has, were = f"Run {runs[0].run_id}", "has", "it was"
