@@ -12,9 +12,11 @@ import argparse
 import asyncio
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from engine.datasets.objects import ARCHIVE
 from vld_tui.dashboard.app import make_dashboard
 from vld_tui.home import Home, open_home
 
@@ -22,6 +24,8 @@ HERE = Path(__file__).parent
 DASHBOARD_SIZE = (120, 36)
 START_S, KEY_S = 3.0, 0.5
 GROUPED = ("b", *"all", "1.0", "enter", "2.0")
+PHOTOS = Path(tempfile.gettempdir()) / "photos"
+"""Images to classify: the clip art of the default data set."""
 SCREENS = {
     "dashboard": ("space", "space"),
     "groups": GROUPED,
@@ -30,6 +34,7 @@ SCREENS = {
     "new-run": ("n", "20.0"),
     "run-domains": ("enter", "2", "2.0"),
     "run-samples": ("enter", "4", "2.0"),
+    "predictions": ("u", "enter", *str(PHOTOS), "down", "down", *"energy", "ctrl+r", "90.0"),
 }
 """The keys that lead to each picture's screen; the newest run is opened."""
 
@@ -52,6 +57,13 @@ def draw_screens(home: Home, pictures: Sequence[str]) -> None:
         asyncio.run(draw_screen(home, picture, SCREENS[picture]))
 
 
+def write_photos() -> None:
+    """Write some images of the default data set, to classify."""
+    with zipfile.ZipFile(ARCHIVE) as archive:
+        names = [name for name in archive.namelist() if name.startswith("clipart/")]
+        archive.extractall(PHOTOS, names[::5])
+
+
 def main() -> None:
     """Write the pictures to the folder of this file."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -59,6 +71,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SCREENS, default=list(SCREENS))
     asked = parser.parse_args()
     home = open_home(asked.home)
+    write_photos()
     with tempfile.TemporaryDirectory() as folder:  # using the dashboard changes stored preferences
         shutil.copytree(home.path, Path(folder) / "home")
         draw_screens(Home(Path(folder) / "home"), [each for each in SCREENS if each in asked.only])

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from PIL import Image
 from textual.pilot import Pilot
@@ -269,6 +270,26 @@ def test_predictions_are_filtered_ordered_enlarged_and_exported(tmp_path: Path) 
 
     play(FakeSource([make_run(0)]), scenario, actions=actions)
     assert ("export predictions", 10, "a.csv", 1) in actions.done
+
+
+@pytest.mark.parametrize("size", [(80, 24), (80, 14)])
+def test_names_from_outside_are_shown_as_text(size: tuple[int, int]) -> None:
+    name = "[b]x\x1b[2J\u202e"
+    share = ClassProbability(name, 0.5)
+    row = ImagePrediction(f"/{name}.png", name, 0.5, 0.0, (share, share), 0.1, True, None)
+    broken = msgspec.structs.replace(row, problem=name, class_name=None, top=())
+    actions = UsingActions([row, broken])
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await classify(app, pilot, f"'/{name}'")
+        for key in ("right", "enter", "escape", "f", "escape"):
+            assert "\x1b" not in text_of(app)
+            assert "\u202e" not in text_of(app)
+            await pilot.press(key)
+            await settle(pilot)
+        assert "[b]x␛[2J" in text_of(app)
+
+    play(FakeSource([make_run(0)]), scenario, actions=actions, size=size)
 
 
 def test_in_a_small_terminal_predictions_are_a_table(tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ class PredictionsScreen(Guarded, Screen[None]):
             parts = ["no images"]
         if self._filter != ALL:
             parts.append(f"only {plain_text(_filter_words(self._filter))}")
-        parts += self._predicted.remarks
+        parts += map(plain_text, self._predicted.remarks)
         text = Text(" · ".join(parts), QUIET_STYLE, no_wrap=True, overflow="ellipsis")
         self.query_one("#listed", Static).update(text)
 

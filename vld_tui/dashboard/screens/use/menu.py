@@ -48,7 +48,7 @@ def show_result(app: App[Any], result: UseResult, actions: Actions) -> None:
     if isinstance(result, Predicted):
         app.push_screen(PredictionsScreen(actions, result))
     elif isinstance(result, Exported):
-        lines = [*exported_lines(result.network), *result.notes]
+        lines = [*exported_lines(result.network), *map(plain_text, result.notes)]
         text = Text("\n".join(lines), no_wrap=True)
         app.push_screen(ResultScreen(result.title, lambda _cells: text, result.network.folder))
     else:
