@@ -65,11 +65,12 @@ def test_settings_and_targets_have_rows_and_a_mean() -> None:
 def test_other_data_other_networks_and_older_steps_stay_apart() -> None:
     plain, averaged = result(seed=0), result(seed=0, arm="averaged")
     evaluations = [
-        _made(0.1, step=10),
-        _made(0.2, at="last"),
+        _made(0.4),
         _made(0.5),
         _made(0.6, digest="others", dataset="others"),
         _made(0.7, arm="averaged"),
+        _made(0.1, step=10),
+        _made(0.2, at="last"),
     ]
     table = _table([(plain, evaluations), (averaged, evaluations)])
     assert table is not None
