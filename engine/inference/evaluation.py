@@ -92,6 +92,7 @@ def evaluate_run(request: EvaluateRun, report: Reporter) -> DataEvaluation:
     return DataEvaluation(
         dataset=images.image_set.name,
         where=str(images.image_set.location),
+        reading=_reading(images.image_set),
         digest=_digest(images),
         evaluated_at=time.time(),
         arm=session.classifier.arm,
@@ -200,6 +201,12 @@ def _known(
     except UserError as error:
         reason, _, _advice = str(error).partition(". ")  # advice is for training
         return {}, f"{reason.rstrip('.')}."
+
+
+def _reading(image_set: ImageSet) -> str:
+    """Return how folders were read, if it is not the obvious way."""
+    is_obvious = image_set.layout in ("class", "table")
+    return "" if is_obvious else image_set.reading
 
 
 def _digest(images: LabelledImages) -> str:

@@ -82,6 +82,7 @@ class DataEvaluation(msgspec.Struct, frozen=True, kw_only=True):
         name: of the evaluation, unique in the run.
         dataset: name of the data set.
         where: folder, archive or table.
+        reading: a sentence on how folders were read; may be empty.
         digest: changes with the domains, labels, names and sizes of the evaluated images.
         evaluated_at: Unix seconds.
         arm: how the run predicted.
@@ -106,6 +107,7 @@ class DataEvaluation(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     dataset: str
     where: str
+    reading: str = ""
     digest: str
     evaluated_at: float
     arm: str

@@ -269,6 +269,8 @@ def remarks(each: DataEvaluation) -> Iterator[str]:
         f"The 95% intervals cover the sampling of {drawn}, not seeds or training ({other}: "
         f"{each.resamples:,} bootstrap resamples, seed {each.seed})."
     )
+    if each.reading:
+        yield f"Folders: {plain_text(each.reading)}."
     if each.absent:
         present = len(each.classes) - len(each.absent)
         yield (

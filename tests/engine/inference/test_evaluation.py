@@ -138,6 +138,15 @@ def test_some_classes_in_one_folder(run_dir: RunDir, small_emoji: Path, tmp_path
     assert found.pooled.measures["balanced_accuracy"].value == found.pooled.accuracy.value
 
 
+def test_merged_splits_are_stated(run_dir: RunDir, small_emoji: Path, tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        _copy(small_emoji / TARGET, tmp_path / "photos" / split)
+    found = _evaluate(run_dir, tmp_path / "photos")
+    assert "test and train merged" in found.reading
+    assert [each.domain for each in found.domains] == ["all"]
+    assert _evaluate(run_dir, tmp_path / "photos" / "test").reading == ""
+
+
 def test_domains_may_have_different_classes(
     run_dir: RunDir, small_emoji: Path, tmp_path: Path
 ) -> None:

@@ -73,8 +73,9 @@ def test_a_result_on_own_images_is_no_test() -> None:
 
 
 def test_remarks_say_what_the_numbers_cover() -> None:
-    made = make_evaluation(known_problem="no folder\nor file")
-    first, absent, unknown = remarks(made)
+    made = make_evaluation(known_problem="no folder\nor file", reading="train and test merged")
+    first, folders, absent, unknown = remarks(made)
+    assert folders == "Folders: train and test merged."
     assert "cover the sampling of images, not seeds or training" in first
     assert "No images of 1 class of the run: [b]dog␛" in absent
     assert unknown.endswith("trained on: no folder or file")
