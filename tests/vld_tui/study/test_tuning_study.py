@@ -59,6 +59,17 @@ def test_cells_are_those_of_the_paper_around_the_recipes() -> None:
     )  # fmt: skip
 
 
+def test_a_rate_and_a_decay_that_are_given_are_those_of_the_first_cell() -> None:
+    request = TuneRequest(data="photos", fields={"lr": 0.02, "weight_decay": 0.0}, with_cells=True)
+    grid = request.grid(0.02, 0.0)
+    tuning = Tuning(name="x", request=request)
+    study = read(tuning.text(grid, grid.usual).text)
+    assert {spec.lr for spec in study.specs} == {0.02, 0.01}
+    assert {spec.lr for spec in study.specs if spec.target == "none"} == {0.02}
+    (trial,) = read(tuning.trial_text(grid, study.specs[0]).text).specs
+    assert trial == study.specs[0]
+
+
 def test_a_budget_drops_cells_then_rates_then_seeds() -> None:
     full = TuneGrid(rates=(0.0, 0.25, 0.5, 0.9), cells=((1.0, 0.1), (0.5, 0.1)), seeds=4)
     steps = [(each.rates, len(each.cells), each.seeds) for each in full.smaller()]

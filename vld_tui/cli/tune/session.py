@@ -245,6 +245,8 @@ class Session:
             yield "caution", line
         for line in weights_lines(absent_from(self.store.home, standing)):
             yield "weights", line
+        if standing.study.absent:
+            yield "missing", f"data sets not on this machine: {', '.join(standing.study.absent)}"
 
     def _follow(self, state: TuningState) -> None:
         """Launch what is missing in the stage, and follow it to its end."""

@@ -193,7 +193,11 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     def _values(
         self, grid: TuneGrid, target: str | list[str], seeds: int | list[int]
     ) -> dict[str, Any]:
-        fields = {name: _as_toml(value) for name, value in self.request.fields.items()}
+        fields = {
+            name: _as_toml(value)
+            for name, value in self.request.fields.items()
+            if not (grid.cells and name in CELL_FIELDS)
+        }
         keep = fields.pop("keep_checkpoints", "none")
         if self.request.is_linear:
             fields.setdefault("threads", 1)  # several run at once
