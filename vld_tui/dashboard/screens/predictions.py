@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from msgspec import structs
 from rich.text import Text
 from textual import events, work
 from textual.app import ComposeResult
@@ -245,14 +247,25 @@ class PredictionsScreen(Guarded, Screen[None]):
 
     def _show_table(self, shown: Sequence[ImagePrediction]) -> None:
         self._drawn = ()
-        table = prediction_table(
-            shown, self.size.width - 2, top=max(2, self._predicted.top),
-            has_score=self._predicted.ood is not None,
-        )  # fmt: skip
+        rows = [structs.replace(each, path=self._short(each.path)) for each in shown]
+        top, has_score = max(2, self._predicted.top), self._predicted.ood is not None
+        table = prediction_table(rows, self.size.width - 2, top=top, has_score=has_score)
         lines = table.split("\n")
         if shown:
             lines[1 + self._at % self._page].stylize("reverse")
         self.query_one("#lines", Static).update(Text("\n").join(lines))
+
+    def _short(self, path: str) -> str:
+        """Return a path without the folder that all images share."""
+        return path.removeprefix(self._folder)
+
+    @cached_property
+    def _folder(self) -> str:
+        folders = {os.path.dirname(each.path) for each in self._predicted.predictions}
+        try:
+            return os.path.join(os.path.commonpath(folders), "")
+        except ValueError:  # none, or relative and absolute ones
+            return ""
 
     def _show_pictures(self, shown: Sequence[ImagePrediction], fit: TileFit) -> None:
         """Show a page of pictures, which a worker reads; only its own are kept in memory."""
@@ -289,7 +302,7 @@ class LargePicture(Guarded, ModalScreen[None]):
     DEFAULT_CSS = """
     LargePicture { align: center middle; background: $background 60%; }
     LargePicture Vertical { width: 100%; height: auto; background: $panel; padding: 0 1; }
-    LargePicture Tile { height: auto; align-horizontal: center; }
+    LargePicture Tile { height: auto; }
     LargePicture .caption { width: 100%; text-wrap: nowrap; text-overflow: ellipsis; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -8,7 +8,6 @@ from typing import Final
 
 from engine.protocol import UserError
 from engine.protocol.inference import PredictImages
-from engine.rundir import RunDir
 from vld_tui.control.class_folders import ClassFolders
 from vld_tui.control.evaluate import evaluate
 from vld_tui.control.export import export_network
@@ -31,24 +30,22 @@ def use_run(home: Home, run_id: str, order: UseOrder, work: Work) -> UseResult:
         UserError: with the reason that it cannot be done.
     """
     try:
-        with Store.open(home) as store:
-            run_dir = store.runs.run_dir(run_id)
-            match order:
-                case PredictOrder():
-                    return _predict(run_id, run_dir, order, work)
-                case EvaluateOrder():
-                    return _evaluate(home, run_id, run_dir, order, work)
-                case ExportOrder():
-                    return _export(store, run_id, order, work)
+        match order:
+            case PredictOrder():
+                return _predict(home, run_id, order, work)
+            case EvaluateOrder():
+                return _evaluate(home, run_id, order, work)
+            case ExportOrder():
+                return _export(home, run_id, order, work)
     except UserError:
         if work.is_cancelled:
             raise CancelledError("cancelled") from None
         raise
 
 
-def _predict(run_id: str, run_dir: RunDir, order: PredictOrder, work: Work) -> Predicted:
+def _predict(home: Home, run_id: str, order: PredictOrder, work: Work) -> Predicted:
     request = PredictImages(
-        run_dir=str(run_dir.path.absolute()),
+        run_dir=str(home.run_dir(run_id).path.absolute()),
         paths=order.paths,
         top=max(SHOWN_CLASSES, order.top),
         ood=order.ood,
@@ -81,12 +78,10 @@ def _predict(run_id: str, run_dir: RunDir, order: PredictOrder, work: Work) -> P
     return Predicted(run_id, order, found, made, [*copied, *work.notes])
 
 
-def _evaluate(
-    home: Home, run_id: str, run_dir: RunDir, order: EvaluateOrder, work: Work
-) -> EvaluatedData:
+def _evaluate(home: Home, run_id: str, order: EvaluateOrder, work: Work) -> EvaluatedData:
     kept = evaluate(
         home,
-        run_dir,
+        home.run_dir(run_id),
         order.data,
         domains=order.domains,
         class_map=order.class_map,
@@ -98,15 +93,16 @@ def _evaluate(
     return EvaluatedData(run_id, order, kept, work.notes)
 
 
-def _export(store: Store, run_id: str, order: ExportOrder, work: Work) -> Exported:
-    network = export_network(
-        store,
-        run_id,
-        order.to,
-        order.folder,
-        arm=order.arm,
-        at=order.at,
-        on_report=work.report,
-        on_start=work.started,
-    )
+def _export(home: Home, run_id: str, order: ExportOrder, work: Work) -> Exported:
+    with Store.open(home) as store:
+        network = export_network(
+            store,
+            run_id,
+            order.to,
+            order.folder,
+            arm=order.arm,
+            at=order.at,
+            on_report=work.report,
+            on_start=work.started,
+        )
     return Exported(run_id, order, network, work.notes)
