@@ -58,7 +58,7 @@ SIDE, SMALL_SIDE, WORKERS, CLASSES = 512, 64, 2, 18
 FIRST: Final = """
 import time
 import torch
-began = time.perf_counter()
+began, processor = time.perf_counter(), time.process_time()
 import sys
 from engine.inference.predict import predict_images
 import msgspec
@@ -67,12 +67,12 @@ from engine.protocol.work import WorkRows
 
 def report(each):
     if isinstance(each, WorkRows):
-        print(time.perf_counter() - began)
+        print(time.perf_counter() - began, time.process_time() - processor)
         sys.exit()
 
 predict_images(msgspec.json.decode(sys.argv[1], type=PredictImages), report)
 """
-"""Prints the seconds from `import torch` to the first rows."""
+"""Prints the seconds, and those of the processor, from `import torch` to the first rows."""
 
 
 def save_images(folder: Path, count: int, side: int) -> list[Path]:
@@ -181,13 +181,14 @@ def compare(run_dir: RunDir, files: Sequence[Path], batch: int, rounds: int) -> 
     return times
 
 
-def first_result_s(run_dir: RunDir, folder: Path) -> float:
-    """Return the seconds from `import torch` to the first rows in a fresh process."""
+def first_result_s(run_dir: RunDir, folder: Path) -> tuple[float, float]:
+    """Return the seconds, and those of the processor, to the first rows in a fresh process."""
     request = PredictImages(
         run_dir=str(run_dir.path), paths=(str(folder),), device="cpu", calibrates=False
     )
     command = [sys.executable, "-c", FIRST, msgspec.json.encode(request).decode()]
-    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    seconds = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.split()
+    return float(seconds[0]), float(seconds[1])
 
 
 def peak_memory_gib(home: Path, run_dir: RunDir, files: Sequence[Path], count: int) -> float:
@@ -227,9 +228,7 @@ def main() -> None:
         files = save_images(home / "images", given.images, SIDE)
         run_dir = make_run(home, given.model, given.image_size)
         times = compare(run_dir, files, given.batch, given.rounds)
-        first_s = statistics.median(
-            first_result_s(run_dir, home / "images") for _ in range(given.rounds)
-        )
+        first = [first_result_s(run_dir, home / "images") for _ in range(given.rounds)]
     print(f"{given.model}, {given.image_size} px, batch {given.batch}, {cpu_name()}, "
           f"{usable_cores()} cores, load {os.getloadavg()[0]:.1f}\n")  # fmt: skip
     print("| | images/s | images per processor second |\n|---|---|---|")
@@ -245,7 +244,8 @@ def main() -> None:
             for pair in zip(rates["ours"], rates[other], strict=True)
         )
         print(f"| ours / {other} | ×{wall:.2f} | ×{processor:.2f} |")
-    print(f"\nfirst result {first_s:.1f} s after `import torch`")
+    wall, processor = map(statistics.median, zip(*first, strict=True))
+    print(f"\nfirst result {wall:.1f} s after `import torch`, {processor:.1f} processor seconds")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from engine.datasets.cache import cached_images
-from engine.datasets.folders import decode_image, open_image_set
+from engine.datasets.folders import decode_image, open_image_set, to_rgb
 from tests.engine.datasets.image_folders import MakeFolder
 
 GREY_16 = np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8)
@@ -63,6 +63,16 @@ def test_cmyk_becomes_rgb() -> None:
     assert red > 240
     assert green < 15
     assert blue < 15
+
+
+def test_rgb_is_neither_changed_nor_copied(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (9, 7, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    decoded = decode_image((tmp_path / "noise.png").read_bytes())
+    np.testing.assert_array_equal(decoded, noise)
+    with Image.open(tmp_path / "noise.png") as image:
+        assert to_rgb(image) is image
+        np.testing.assert_array_equal(image, noise)
 
 
 def test_transparency_is_dropped() -> None:
