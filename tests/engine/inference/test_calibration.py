@@ -18,6 +18,8 @@ from engine.inference.calibration import (
     ood_score_msp,
     spread,
 )
+from engine.protocol import Combination, CombinationSpec, Parent
+from engine.rundir import RunDir, UserData
 from tests.small_runs import MakeRun, run_here
 
 
@@ -114,3 +116,21 @@ def test_changed_or_missing_images_are_refused(
     shutil.rmtree(images)
     with pytest.raises(InputError, match="no folder or file"):
         calibrate(run_dir, classifier)
+
+
+def test_an_ensemble_has_one_temperature(make_run: MakeRun) -> None:
+    parents = [make_run(f"run{seed}", seed=seed, trial_seed=0, steps=8) for seed in range(2)]
+    for each in parents:
+        run_here(each)
+    combination = Combination(
+        method="ensemble",
+        parents=tuple(Parent(each.run_id, str(each.best_checkpoint)) for each in parents),
+    )
+    ensemble = RunDir(parents[0].path.parent / "both")
+    ensemble.create(CombinationSpec.of(parents[0].read_spec(), combination), UserData())
+    classifier = load_classifier(ensemble)
+    made = calibrate(ensemble, classifier)
+    assert load_classifier(ensemble).calibration == made
+    assert set(ensemble.read_calibrations()) == {"ensemble/best"}
+    parents[1].best_checkpoint.write_bytes(parents[0].best_checkpoint.read_bytes())
+    assert load_classifier(ensemble).calibration is None, "one of its networks is another"
