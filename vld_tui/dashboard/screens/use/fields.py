@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from engine.protocol import NETWORK_ARMS
+from engine.protocol import NETWORK_ARMS, UserError
 from engine.protocol.export import TARGETS
 from engine.protocol.inference import OOD_SCORES
 from vld_tui.control.evaluate import EvaluationError, class_map_of
@@ -23,7 +23,7 @@ DATA: Final = "data"
 """The field whose choices are the known data sets."""
 
 
-class FieldProblemError(ValueError):
+class FieldError(UserError):
     """A text that is no value of its field."""
 
 
@@ -35,7 +35,7 @@ class UseField(NamedTuple):
         option: of the command.
         help: what it is.
         usual: the default; empty: it must be given.
-        read: returns the value of a text, or raises FieldProblemError.
+        read: returns the value of a text, or raises FieldError.
         choices: values with their descriptions; empty: any text.
         is_path: paths are completed.
     """
@@ -85,9 +85,9 @@ def read_texts(kind: UseKind, fields: Sequence[UseField], texts: Mapping[str, st
         text = texts.get(field.name, "").strip() or field.usual
         try:
             if not text:
-                raise FieldProblemError(f"required: {field.help}")
+                raise FieldError(f"required: {field.help}")
             values[field.name] = field.read(text)
-        except ValueError as error:
+        except FieldError as error:
             problems[field.name] = str(error)
     return UseDraft(None if problems else _ORDERS[kind](**values), problems)
 
@@ -112,7 +112,7 @@ def _one_of(choices: Sequence[tuple[str, str]], unset: str | None = None) -> Cal
     def read(text: str) -> str | None:
         known = [value for value, _ in choices]
         if text not in known:
-            raise FieldProblemError(f"must be {', '.join(known[:-1])} or {known[-1]}")
+            raise FieldError(f"must be {', '.join(known[:-1])} or {known[-1]}")
         return None if text == unset else text
 
     return read
@@ -120,7 +120,7 @@ def _one_of(choices: Sequence[tuple[str, str]], unset: str | None = None) -> Cal
 
 def _whole_number(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise FieldProblemError("must be a whole number of at least 1")
+        raise FieldError("must be a whole number of at least 1")
     return int(text)
 
 
@@ -130,7 +130,7 @@ def _share(text: str) -> float:
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise FieldProblemError("must be a number from 0 to 1")
+        raise FieldError("must be a number from 0 to 1")
     return share
 
 
@@ -138,7 +138,7 @@ def _paths(text: str) -> tuple[str, ...]:
     try:
         return split_paths(text)
     except ValueError:
-        raise FieldProblemError("a quote is not closed") from None
+        raise FieldError("a quote is not closed") from None
 
 
 def _folder(text: str) -> str | None:
@@ -162,7 +162,7 @@ def _class_map(text: str) -> dict[str, str]:
     try:
         return class_map_of([] if text == NONE else _parts(text))
     except EvaluationError as error:
-        raise FieldProblemError(str(error)) from None
+        raise FieldError(str(error)) from None
 
 
 _SCORES: Final = ((NONE, "no score"), *OOD_SCORES.items())
