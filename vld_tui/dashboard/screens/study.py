@@ -82,7 +82,7 @@ class StudyScreen(Guarded, Screen[None]):
         bind("arm", "a", "arm", "arm", show=True),
         bind("launch-missing", "r", "launch", "launch", show=True),
         bind("export", "w", "export", "export", show=True),
-        bind("report", "R", "report", "write the report"),
+        bind("report", "R", "report", "report"),
     ]
 
     @dataclass
