@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from rich.console import RenderableType
@@ -124,9 +128,12 @@ def class_words(prediction: ImagePrediction) -> str:
 
 def picture_of(path: str, *, is_colourless: bool) -> RenderableType:
     """Return an image as the terminal can draw it, or a text if it cannot be read."""
-    # These query the terminal and take long to import.
-    from textual_image.renderable import HalfcellImage, UnicodeImage
-    from textual_image.renderable import Image as BestPicture
+    with _asking_only_terminals():
+        from textual_image._terminal import get_cell_size
+        from textual_image.renderable import HalfcellImage, UnicodeImage
+        from textual_image.renderable import Image as BestPicture
+
+        get_cell_size()  # asks once
 
     from vld_tui.views.thumbnail import thumbnail
 
@@ -136,6 +143,24 @@ def picture_of(path: str, *, is_colourless: bool) -> RenderableType:
     kind = HalfcellImage if BestPicture is UnicodeImage else BestPicture
     kind = UnicodeImage if is_colourless else kind
     return kind(picture, width=PICTURE_CELLS, height="auto")
+
+
+@contextmanager
+def _asking_only_terminals() -> Iterator[None]:
+    """Have textual_image not ask for the size of cells where no terminal answers on stdin, or one
+    of unknown size does."""
+    stdout, stdin = sys.__stdout__, sys.__stdin__
+    if (
+        stdin is None
+        or stdout is None
+        or not stdin.isatty()
+        or 0 in os.get_terminal_size(stdout.fileno())
+    ):
+        sys.__stdout__ = io.StringIO()  # type: ignore[assignment, misc]
+    try:
+        yield
+    finally:
+        sys.__stdout__ = stdout  # type: ignore[misc]
 
 
 def caption_of(prediction: ImagePrediction) -> Text:

@@ -46,7 +46,9 @@ TWO = {"model": "test_resnet+test_vit"}
 
 
 def events_of(run_dir: RunDir) -> list[FeaturesComputed]:
-    return [each for each in read_events(run_dir) if isinstance(each, FeaturesComputed)]
+    """Return the events at the end of the computations, not those of their progress."""
+    found = (each for each in read_events(run_dir) if isinstance(each, FeaturesComputed))
+    return [each for each in found if each.size_bytes is not None]
 
 
 def accuracies(run_dir: RunDir) -> list[tuple[float, float | None]]:

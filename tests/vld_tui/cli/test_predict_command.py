@@ -227,6 +227,7 @@ def _on_terminal(vld: Vld, *arguments: str) -> tuple[list[str], str]:
     return re.sub(r"\x1b\[[0-9;]*m", "", content.decode()).splitlines(), said
 
 
+@pytest.mark.usefixtures("cold_starts")
 def test_a_terminal_gets_pictures_and_their_classes(trained: Vld, photos: Path) -> None:
     lines, said = _on_terminal(trained, "trained", "photos", "--pictures", "--limit", "2")
     drawn = [line for line in lines if set(line) == {"▀"}]
