@@ -21,13 +21,12 @@ from engine.inference import Classifier
 from engine.model import creation_options
 from engine.model.linear import PenultimateNetwork
 from engine.model.tensor_file import write_tensors
-from engine.protocol import MODELS_JOINED_BY
+from engine.protocol.export import NOT_TIMM, why_not_timm
 
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
 _KEPT: Final = ("classifier", "first_conv", "fixed_input_size")
 """Facts about the architecture that timm needs to load weights."""
-INSTEAD: Final = "Use --to onnx or --to pt2."
 
 
 def why_not(classifier: Classifier) -> str | None:
@@ -36,11 +35,7 @@ def why_not(classifier: Classifier) -> str | None:
     if len(classifier.networks) > 1:
         count = len(classifier.networks)
         return f"an ensemble of {count} networks, which timm does not create as one"
-    if MODELS_JOINED_BY in card.model:
-        return f"{card.model}, several networks side by side, which timm does not create as one"
-    if card.tuning == "linear" and card.linear_features != "penultimate":
-        return f"{card.model} with a linear model on its last blocks, which timm does not have"
-    return None
+    return why_not_timm(card.model, card.tuning, card.linear_features)
 
 
 def check(classifier: Classifier) -> None:
@@ -50,7 +45,7 @@ def check(classifier: Classifier) -> None:
         InputError: if not; names the forms that work.
     """
     if (reason := why_not(classifier)) is not None:
-        raise InputError(f"Run {classifier.card.run} is {reason}. {INSTEAD}")
+        raise InputError(f"Run {classifier.card.run} is {reason}. {NOT_TIMM}")
 
 
 def write(folder: Path, classifier: Classifier) -> None:

@@ -30,6 +30,7 @@ from engine.protocol import (
     CombinationSpec,
     DataPrepared,
     EventDecodeError,
+    RunFinished,
     RunSpec,
     decode_event,
     own_arm,
@@ -246,10 +247,23 @@ def _no_checkpoint(run_dir: RunDir, path: Path) -> str:
     if others:
         kept = ", ".join(others)
         return f"Run {run_dir.run_id} has no checkpoint {path.name}; it has {kept}."
-    return (
-        f"Run {run_dir.run_id} has no checkpoints: it did not keep them, they were deleted to free "
-        "disk space, or it is a copy of a run on another machine. Use another run, or train again."
-    )
+    if run_dir.is_copy:
+        reason = "it is a copy of a run on another machine. Use it there"
+    elif not _has_finished(run_dir):
+        reason = "it has not saved a network yet. Wait until it has finished, or resume it"
+    elif run_dir.read_spec().keep_checkpoints == "none":
+        reason = "it did not keep them (--keep none). Use another run, or train again"
+    else:
+        reason = "they were deleted to free disk space. Use another run, or train again"
+    return f"Run {run_dir.run_id} has no checkpoints: {reason}."
+
+
+def _has_finished(run_dir: RunDir) -> bool:
+    """Return whether a run's last event is that it finished."""
+    lines = run_dir.events.read_bytes().splitlines() if run_dir.events.is_file() else []
+    with suppress(EventDecodeError, IndexError):
+        return isinstance(decode_event(lines[-1]), RunFinished)
+    return False
 
 
 def _load(path: Path, spec: RunSpec, run_dir: RunDir) -> tuple[FineTunedNetwork, NetworkCard]:

@@ -10,6 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 from engine.protocol.inference import At
+from engine.protocol.spec import MODELS_JOINED_BY, RunSpec
 
 Target = Literal["timm", "onnx", "pt2", "hub"]
 
@@ -20,6 +21,24 @@ TARGETS: Final[dict[Target, str]] = {
     "hub": "folder for the Hugging Face Hub, with a model card",
 }
 """Every form of an exported network; see ``engine/export/__init__.py``."""
+
+
+NOT_TIMM: Final = "Use --to onnx or --to pt2."
+"""What to do with a network that timm does not have."""
+
+
+def why_not_timm(model: str, tuning: str, linear_features: str | None) -> str | None:
+    """Return why a trained network is not one of timm, or None if it is."""
+    if MODELS_JOINED_BY in model:
+        return f"{model}, several networks side by side, which timm does not create as one"
+    if tuning == "linear" and linear_features != "penultimate":
+        return f"{model} with a linear model on its last blocks, which timm does not have"
+    return None
+
+
+def why_run_is_not_timm(spec: RunSpec) -> str | None:
+    """Return why the network that a run trains is not one of timm, or None if it is."""
+    return why_not_timm(spec.model, spec.tuning, spec.linear_features)
 
 
 class ExportNetwork(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.protocol import UserError
-from engine.protocol.export import ExportedNetwork, ExportNetwork, Target
+from engine.protocol.export import (
+    NOT_TIMM,
+    ExportedNetwork,
+    ExportNetwork,
+    Target,
+    why_run_is_not_timm,
+)
 from engine.protocol.inference import At
 from engine.protocol.work import WorkNote, WorkProgress
 from vld_tui.home import absolute_path
@@ -59,6 +65,8 @@ def export_network(
     found = store.runs.get(run)
     if found.trashed_at is not None:
         raise ExportError(is_trashed(found.run_id))
+    if to == "timm" and found.has_spec and (reason := why_run_is_not_timm(found.spec)):
+        raise ExportError(f"Run {found.run_id} is {reason}. {NOT_TIMM}")
     request = ExportNetwork(
         run_dir=str(store.runs.run_dir(found.run_id).path),
         to=to,

@@ -19,6 +19,7 @@ from engine.protocol import UserError
 from engine.rundir.lock import held
 from vld_tui.config import ENDINGS, STUDY_DONE, NotifyConfig
 from vld_tui.control.records import run_records
+from vld_tui.control.tune import awaits_networks
 from vld_tui.home import Home
 from vld_tui.launch.notify.command import Sent, run_command
 from vld_tui.launch.notify.message import Message
@@ -268,11 +269,13 @@ class _Studies:
         """Yield the studies of a run whose runs have all ended, with the state of those runs."""
         for name in kept_names(self._store.home):
             study = self._read(name)
-            if study is None or run.identity not in study.identities:
+            is_soup = run.combination is not None and name in run.tags  # of vld tune
+            if study is None or not (is_soup or run.identity in study.identities):
                 continue
-            runs = standing_of(self._store, study).runs
-            if all(each is not None and each.status in _DONE for each in runs):
-                yield name, _state_of([each for each in runs if each is not None])
+            found = standing_of(self._store, study).runs
+            runs = [each for each in found if each is not None and each.status in _DONE]
+            if len(runs) == len(found) and not awaits_networks(self._store, name, runs):
+                yield name, _state_of(runs)
 
     def _read(self, name: str) -> Study | None:
         path = kept_path(self._store.home, name)

@@ -261,21 +261,38 @@ def look(store: Store, tuning: Tuning, grid: TuneGrid, datasets: HomeDatasets) -
     state = TuningState(tuning, grid, text, standing_of(store, study), tuned)
     if len(state.finals) < grid.seeds:
         return state
-    soups = _soups(store, state)
+    soups = _soups(store, state.study.name, state.finals)
     return TuningState(tuning, grid, text, state.standing, tuned, soups)
 
 
-def _soups(store: Store, state: TuningState) -> tuple[Run, ...]:
+def _soups(store: Store, name: str, finals: Sequence[Run]) -> tuple[Run, ...]:
     """Return the newest soup of each method of exactly the runs on every domain."""
-    parents = {run.run_id for run in state.finals}
+    parents = {run.run_id for run in finals}
     found: dict[str, Run] = {}
-    for run in store.runs.find(Query.parse(f'tag:"{state.study.name}"'))[::-1]:
+    for run in store.runs.find(Query.parse(f'tag:"{name}"'))[::-1]:
         combined = run.combination
         if combined is not None and {each.run_id for each in combined.parents} == parents:
             known = found.get(combined.method)
             if known is None or known.status != "finished":
                 found[combined.method] = run
     return tuple(found[method] for method in SOUPS if method in found)
+
+
+def awaits_networks(store: Store, name: str, runs: Sequence[Run]) -> bool:
+    """Return whether ``vld tune`` makes further networks after these runs of a study have ended.
+
+    False for studies of another kind, and when a run on every domain has failed.
+
+    Raises:
+        StoreError: when the history cannot be read.
+    """
+    if read_tuning(store.home, name) is None:
+        return False
+    finals = [run for run in runs if run.spec.target == NO_TARGET]
+    if any(run.status != "finished" for run in finals):
+        return False
+    soups = [run.status == "finished" for run in _soups(store, name, finals)]
+    return not finals or (len(finals) > 1 and soups.count(True) < len(SOUPS))
 
 
 def runs_now(store: Store, state: TuningState) -> tuple[Run, ...]:
@@ -285,7 +302,8 @@ def runs_now(store: Store, state: TuningState) -> tuple[Run, ...]:
         StoreError: when it cannot be read.
     """
     known = standing_of(store, state.study).known
-    return (*known, *_soups(store, state)) if state.stage == "combine" else known
+    soups = _soups(store, state.study.name, state.finals) if state.stage == "combine" else ()
+    return (*known, *soups)
 
 
 def advance(
@@ -312,7 +330,7 @@ def _combine(
 ) -> Submission | None:
     tags, is_queued = (state.study.name,), cluster is None
     with only_launch(store.home):
-        soups = _soups(store, state)
+        soups = _soups(store, state.study.name, state.finals)
         known = [run.combination.method for run in soups if run.combination is not None]
         ended = [run.run_id for run in soups if run.status in BROKEN_OFF and not run.has_job]
         made = []

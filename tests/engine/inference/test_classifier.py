@@ -100,7 +100,18 @@ def test_an_ensemble_averages_the_logits_of_its_runs(make_run: MakeRun, tmp_path
 
 def test_what_a_run_does_not_have_is_told(make_run: MakeRun) -> None:
     run_dir = make_run(keep_checkpoints="none")
-    with pytest.raises(InputError, match="has no checkpoints"):
+    with pytest.raises(InputError, match="it has not saved a network yet"):
+        load_classifier(run_dir)
+    run_here(run_dir)
+    with pytest.raises(InputError, match="it did not keep them"):
+        load_classifier(run_dir)
+    run_dir = make_run("pruned")
+    run_here(run_dir)
+    shutil.rmtree(run_dir.checkpoints)
+    with pytest.raises(InputError, match="they were deleted to free disk space"):
+        load_classifier(run_dir)
+    run_dir.synced.touch()
+    with pytest.raises(InputError, match="a copy of a run on another machine"):
         load_classifier(run_dir)
     run_dir = make_run("damaged")
     run_here(run_dir)

@@ -13,9 +13,11 @@ import pytest
 
 from benchmarks.filled_study import fill_study
 from tests.vld_tui.cli.conftest import Vld, WorkedOn
+from tests.vld_tui.cli.test_notified_runs import KEEP, await_end, sent
 from tests.vld_tui.launch.queue_stand_in import start_stand_in
 from tests.vld_tui.launch.slurm_programs import Programs
 from tests.vld_tui.study.known_datasets import ask_once
+from tests.waiting import wait_until
 from vld_tui.cli.errors import CommandError
 from vld_tui.control import queue
 from vld_tui.home import Home, open_home
@@ -114,9 +116,16 @@ def test_finals_and_soups_follow_and_the_same_command_runs_nothing_twice(
     vld: Vld, worked_on: WorkedOn
 ) -> None:
     fill(vld)
+    for name, value in (("command", KEEP), ("on", "study")):
+        assert vld("config", "set", f"notify.{name}", value).exit_code == 0
     worked_on(start_stand_in)
     done = vld(*TUNE)
     assert done.exit_code == 0, done.stderr
+    wait_until(lambda: sent(Home(vld.home)))
+    await_end(Home(vld.home))
+    assert [each["text"] for each in sent(Home(vld.home))] == [
+        "study tune-emoji is done: 39 runs, 39 finished"
+    ]
     runs = vld.json("ls", "--where", "tag:tune-emoji target:none", "--limit", "0")
     assert sorted(run["arm"] for run in runs) == ["dropout"] * 3 + ["greedy_soup", "soup"]
     assert {run["ood_accuracy"] for run in runs} == {None}

@@ -11,6 +11,7 @@ from typing import Any, Final
 import typer
 
 from engine.protocol import NO_TARGET
+from engine.protocol.export import why_run_is_not_timm
 from vld_tui.cli.dry_run import planned_lines
 from vld_tui.cli.errors import FAILED_EXIT, USAGE_EXIT, CommandError, is_interactive
 from vld_tui.cli.follow import listening
@@ -313,12 +314,13 @@ class Session:
         say("")
         say_wrapped(selection_sentence(state))
         say("")
-        run = state.networks[0].run.run_id
+        selected = state.networks[0].run
+        run, form = selected.run_id, "onnx" if why_run_is_not_timm(selected.spec) else "timm"
         suggest(
             [
                 (f"vld predict {run} FOLDER", "classify new images"),
                 (f"vld evaluate {run} FOLDER", "test it on labelled images"),
-                (f"vld export {run} --to timm DIR", "hand over the network"),
+                (f"vld export {run} --to {form} DIR", "hand over the network"),
                 (f"vld report {self.tuning.name}", "tables and figures of the comparison"),
             ]
         )
