@@ -53,6 +53,14 @@ def test_a_setting_that_is_better_than_all_others_is_chosen() -> None:
     assert list(other.interval) == pytest.approx([-0.1210, -0.0923], abs=1e-4)
 
 
+def test_a_setting_that_is_worse_by_the_same_on_every_seed_is_not_chosen() -> None:
+    tuned = tuned_setting(results({0.0: [1.0] * 3, 0.9: [0.5] * 3}))
+    assert (tuned.values, tuned.reason) == ({"dropout_rate": 0.0}, "best")
+    assert tuned.scores[1].interval is None
+    tuned = tuned_setting(results({0.0: [1.0] * 3, 0.9: [1.0] * 3}))
+    assert tuned.values == {"dropout_rate": 0.9}
+
+
 def test_seeds_are_paired_whatever_they_share() -> None:
     """The seeds differ by much more than the settings do."""
     seeds = [0.2, 0.5, 0.8]

@@ -13,9 +13,9 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from engine.protocol.selection import CRITERIA
-from vld_tui.runs.statistics import Estimate
+from vld_tui.runs.statistics import FEWEST, Estimate
 from vld_tui.study.define.tuning import PAPER_RATE
-from vld_tui.study.results.inference import Bounds, compare_pair
+from vld_tui.study.results.inference import NO_SPREAD, Bounds, Comparison, compare_pair
 from vld_tui.study.results.outcomes import (
     ID,
     OOD,
@@ -130,12 +130,20 @@ def _mean(quantity: Quantity, alike: Sequence[Outcome]) -> Estimate:
     return found
 
 
+def _is_worse(compared: Comparison) -> bool:
+    """Return whether a setting is worse: its interval is below 0, or every seed shows the same."""
+    if compared.seeds_interval is not None:
+        return compared.seeds_interval[1] < 0
+    has_enough = compared.has_equal_seeds and compared.shared_seeds >= FEWEST
+    return has_enough and compared.difference < -NO_SPREAD
+
+
 def _score(best: Sequence[Outcome], alike: Sequence[Outcome]) -> SettingScore:
     compared = None if alike is best else compare_pair(best, alike)
     verdict: Verdict = "tied"
     if alike is best:
         verdict = "best"
-    elif compared is not None and compared.seeds_interval and compared.seeds_interval[1] < 0:
+    elif compared is not None and _is_worse(compared):
         verdict = "worse"
     of_domain = {
         domain: statistics.fmean(each.ood_accuracy or 0.0 for each in found)
