@@ -13,12 +13,11 @@ from typing import Final
 
 from engine.protocol import UserError
 from engine.rundir import describe_disk
+from vld_tui.control.new_files import give_new_name
 from vld_tui.words.numbers import plural
 
 UNSURE_FOLDER: Final = "_unsure"
 """Folder of images whose class is left out because of its low probability."""
-_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-"""Errors of file systems without hard links."""
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -99,7 +98,7 @@ class ClassFolders:
             shutil.copyfile(source, temporary)
             with contextlib.suppress(OSError):
                 shutil.copystat(source, temporary)
-            return _rename_to_new(temporary, target)
+            return give_new_name(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -118,21 +117,6 @@ class ClassFolders:
             f"{plural(self.made, 'image')} {what} before that. Fix this, then run the command "
             "again: it skips them."
         )
-
-
-def _rename_to_new(temporary: Path, target: Path) -> bool:
-    """Give a file its name; return False if the name is taken."""
-    try:
-        os.link(temporary, target)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        if os.path.lexists(target):
-            return False
-        temporary.rename(target)
-    return True
 
 
 def _folder_name(class_name: str) -> str:

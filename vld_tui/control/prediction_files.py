@@ -17,6 +17,7 @@ import msgspec
 
 from engine.protocol import UserError
 from engine.protocol.extras import install_command
+from vld_tui.control.new_files import give_new_name
 from vld_tui.control.predict import ImagePrediction
 from vld_tui.control.records import quoting_of
 
@@ -42,7 +43,11 @@ class PredictionWriter(Protocol):
         """
 
     def close(self) -> None:
-        """Finish the file; it keeps what was written."""
+        """Finish the file; it keeps what was written.
+
+        Raises:
+            PredictionFileError: when it cannot be finished, or not under its name.
+        """
 
 
 def csv_encoder(top: int, separator: str = ",") -> Encoder:
@@ -195,14 +200,25 @@ class ParquetWriter:
             return
         try:
             self._file.close()
+        except BaseException as error:  # without its end, a parquet file cannot be read
+            self._temporary.unlink(missing_ok=True)
+            if not isinstance(error, OSError):
+                raise
+            raise _failure(f"Cannot write to {self._path}: {error.strerror or error}.") from None
+        reason = "it exists by now"
+        try:
             if self._replaces:
                 self._temporary.replace(self._path)
-            else:
-                os.link(self._temporary, self._path)  # fails if it exists by now
+                return
+            if give_new_name(self._temporary, self._path):
+                self._temporary.unlink(missing_ok=True)
+                return
         except OSError as error:
-            raise _cannot_write(self._path, error) from None
-        finally:
-            self._temporary.unlink(missing_ok=True)
+            reason = error.strerror or str(error)
+        raise _failure(
+            f"Cannot write to {self._path}: {reason}. "
+            f"The rows written so far are in {self._temporary}."
+        )
 
     def _flush(self) -> None:
         if not self._rows:
@@ -241,8 +257,11 @@ def _schema() -> Any:
 
 
 def _cannot_write(path: Path, error: OSError) -> PredictionFileError:
-    failure = PredictionFileError(
-        f"Cannot write to {path}: {error.strerror or error}. The rows written so far are kept."
-    )
+    reason = error.strerror or error
+    return _failure(f"Cannot write to {path}: {reason}. The rows written so far are kept.")
+
+
+def _failure(message: str) -> PredictionFileError:
+    failure = PredictionFileError(message)
     failure.exit_code = 1
     return failure

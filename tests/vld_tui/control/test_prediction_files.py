@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import resource
 from pathlib import Path
 
@@ -100,3 +102,52 @@ def test_whole_rows_are_kept_when_no_more_can_be_written(tmp_path: Path) -> None
     lines = path.read_text()
     assert lines.endswith("\n")
     assert len([json.loads(line) for line in lines.splitlines()]) > 2
+
+
+def _refuse_links(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def link(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", link)
+
+
+def test_parquet_needs_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _refuse_links(monkeypatch, errno.EPERM)
+    writer = prediction_writer(tmp_path / "out.parquet", top=1)
+    writer.write(_predictions(1))
+    writer.close()
+    assert pyarrow.parquet.read_table(tmp_path / "out.parquet").num_rows == 3
+    assert [each.name for each in tmp_path.iterdir()] == ["out.parquet"]
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+def test_a_parquet_file_that_cannot_get_its_name_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_taken: bool
+) -> None:
+    path = tmp_path / "out.parquet"
+    writer = prediction_writer(path, top=1)
+    writer.write(_predictions(1))
+    if is_taken:
+        path.write_text("the user's own")
+    else:
+        _refuse_links(monkeypatch, errno.EIO)
+    with pytest.raises(PredictionFileError) as raised:
+        writer.close()
+    [kept] = tmp_path.glob(".out.parquet.*")
+    assert f"The rows written so far are in {kept}." in str(raised.value)
+    assert raised.value.exit_code == 1
+    assert pyarrow.parquet.read_table(kept).num_rows == 3
+    assert not is_taken or path.read_text() == "the user's own"
+
+
+def test_an_unfinished_parquet_file_is_removed(tmp_path: Path) -> None:
+    writer = prediction_writer(tmp_path / "out.parquet", top=1)
+    writer.write(_predictions(1))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(PredictionFileError, match=r"Cannot write to .*out\.parquet: "):
+            writer.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
