@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -122,15 +124,53 @@ def test_an_ensemble_has_one_temperature(make_run: MakeRun) -> None:
     parents = [make_run(f"run{seed}", seed=seed, trial_seed=0, steps=8) for seed in range(2)]
     for each in parents:
         run_here(each)
-    combination = Combination(
-        method="ensemble",
-        parents=tuple(Parent(each.run_id, str(each.best_checkpoint)) for each in parents),
-    )
-    ensemble = RunDir(parents[0].path.parent / "both")
-    ensemble.create(CombinationSpec.of(parents[0].read_spec(), combination), UserData())
+    ensemble = _combined("ensemble", parents)
     classifier = load_classifier(ensemble)
     made = calibrate(ensemble, classifier)
     assert load_classifier(ensemble).calibration == made
     assert set(ensemble.read_calibrations()) == {"ensemble/best"}
     parents[1].best_checkpoint.write_bytes(parents[0].best_checkpoint.read_bytes())
     assert load_classifier(ensemble).calibration is None, "one of its networks is another"
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"validation_fraction": 0.3}])
+def test_runs_that_held_out_different_images_are_not_calibrated(
+    make_run: MakeRun, change: dict[str, Any]
+) -> None:
+    parents = [make_run("run0", steps=8), make_run("run1", steps=8, **change)]
+    for each in parents:
+        run_here(each)
+    methods: tuple[Literal["soup", "ensemble"], ...] = ("soup", "ensemble")
+    for method in methods:
+        combined = _combined(method, parents)
+        run_here(combined)
+        with pytest.raises(InputError, match="held out different images"):
+            calibrate(combined, load_classifier(combined))
+        assert combined.read_calibrations() == {}
+
+
+def test_a_combination_of_a_run_that_is_gone_is_not_calibrated(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    parents = [make_run(f"run{seed}", seed=seed, trial_seed=0, steps=8) for seed in range(2)]
+    for each in parents:
+        run_here(each)
+    soup = _combined("soup", parents)
+    run_here(soup)
+    moved = RunDir(tmp_path / "elsewhere" / "runs" / soup.run_id)
+    shutil.move(tmp_path / "home", tmp_path / "elsewhere")
+    calibrate(moved, load_classifier(moved))
+    shutil.rmtree(moved.path.parent / "run1")
+    with pytest.raises(InputError, match="Run run1, which was combined, was deleted or moved"):
+        calibrate(moved, load_classifier(moved))
+
+
+def _combined(method: Literal["soup", "ensemble"], parents: Sequence[RunDir]) -> RunDir:
+    """Return a run that combines the selected networks of others."""
+    combination = Combination(
+        method=method,
+        parents=tuple(Parent(each.run_id, str(each.best_checkpoint)) for each in parents),
+    )
+    combined = RunDir(parents[0].path.parent / method)
+    combined.create(CombinationSpec.of(parents[0].read_spec(), combination), UserData())
+    return combined
