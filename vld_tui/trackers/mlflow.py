@@ -1,12 +1,14 @@
 """MLflow: a tracking server, or a local database.
 
-A run is found by the tag :data:`RUN_TAG`; :data:`SEQ_TAG` is the last event that it has. Values are
-logged with the times of their events, so that MLflow drops those that it already has.
+A run is found by the tag :data:`RUN_TAG`; :data:`SEQ_TAG` is the last event that it has, and
+:data:`SELECTED_TAG` a digest of its selected results. Values are logged with the times of their
+events, so that a database drops those that it already has; a folder would keep them twice.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
 import re
@@ -22,6 +24,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.utils.uri import is_local_uri
 
 from engine.protocol.extras import install_command
 from vld_tui.trackers.tracker import (
@@ -35,6 +38,7 @@ from vld_tui.trackers.tracker import (
 
 RUN_TAG: Final = "vld.run"
 SEQ_TAG: Final = "vld.seq"
+SELECTED_TAG: Final = "vld.selected"
 _ENDS: Final = {
     "finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED", "crashed": "FAILED",
 }  # fmt: skip
@@ -102,6 +106,8 @@ class MLflowRun:
         self._id = kept.info.run_id
         self._params = set(kept.data.params)
         self._known = Known(seq=int(kept.data.tags.get(SEQ_TAG, -1)))
+        self._selected = kept.data.tags.get(SELECTED_TAG)
+        self._is_folder = is_local_uri(client.tracking_uri)  # type: ignore[no-untyped-call]
 
     @property
     def known(self) -> Known:
@@ -121,7 +127,7 @@ class MLflowRun:
             is_last = start + _MOST_METRICS >= len(metrics)
             tags = [RunTag(SEQ_TAG, str(rows[-1].seq))] if is_last else []
             with _reported(self._place):
-                self._client.log_batch(self._id, metrics=part, tags=tags)
+                self._client.log_batch(self._id, metrics=self._missing(part), tags=tags)
 
     def describe(self, run: TrackedRun) -> None:
         """Set the parameters that are missing, the tags, the results and the status."""
@@ -143,8 +149,9 @@ class MLflowRun:
             for start in range(0, len(params), _MOST_PARAMS):
                 self._client.log_batch(self._id, params=params[start : start + _MOST_PARAMS])
             self._params.update(settings)
-            chosen = [] if run.selected is None else _metrics([run.selected])
-            self._client.log_batch(self._id, metrics=chosen, tags=labels)
+            self._client.log_batch(self._id, tags=labels)
+            if run.selected is not None:
+                self._select(_metrics([run.selected]))
             if run.ended_at is None:
                 self._client.update_run(self._id, status="RUNNING")
             else:
@@ -154,6 +161,24 @@ class MLflowRun:
     def close(self) -> None:
         """Do nothing: every call has written."""
 
+    def _select(self, metrics: list[Metric]) -> None:
+        """Log the selected results, unless the run has them."""
+        digest = hashlib.sha256(repr([(each.key, _point(each)) for each in metrics]).encode())
+        tag = RunTag(SELECTED_TAG, digest.hexdigest()[:16])
+        if tag.value != self._selected:
+            self._client.log_batch(self._id, metrics=self._missing(metrics), tags=[tag])
+            self._selected = tag.value
+
+    def _missing(self, metrics: list[Metric]) -> list[Metric]:
+        """Return those to log: of a folder, which keeps all it is given, those it does not have."""
+        if not self._is_folder:
+            return metrics
+        kept = {
+            name: {_point(each) for each in self._client.get_metric_history(self._id, name)}
+            for name in {each.key for each in metrics}
+        }
+        return [each for each in metrics if _point(each) not in kept[each.key]]
+
 
 def _metrics(rows: Sequence[Row]) -> list[Metric]:
     return [
@@ -161,6 +186,10 @@ def _metrics(rows: Sequence[Row]) -> list[Metric]:
         for row in rows
         for name, value in row.values.items()
     ]
+
+
+def _point(metric: Metric) -> tuple[int, int, str]:
+    return metric.timestamp, metric.step, str(float(metric.value))  # NaN is not equal to itself
 
 
 def _name(name: str) -> str:

@@ -317,6 +317,43 @@ class TestMlflow:
         assert [step for step, value in points["out/noto/loss"] if math.isnan(value)] == [10, 20]
         assert (kept.info.status, kept.info.run_name) == ("FAILED", "mine")
 
+    @pytest.mark.parametrize("scheme", ["", "file:"])
+    def test_a_folder_has_everything_once(
+        self,
+        vld: Vld,
+        run: Run,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        scheme: str,
+    ) -> None:
+        from mlflow import MlflowClient
+
+        monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+        uri = f"{scheme}{tmp_path}/mlruns"
+        push = ("push", run.run_id, "--to", "mlflow", "--uri", uri)
+        client = MlflowClient(tracking_uri=uri)
+
+        def points() -> dict[str, list[int]]:
+            experiment = client.get_experiment_by_name("vld")
+            assert experiment is not None
+            (kept,) = client.search_runs([experiment.experiment_id])
+            key = kept.info.run_id
+            return {
+                name: [each.step for each in client.get_metric_history(key, name)]
+                for name in kept.data.metrics
+            }
+
+        vld.json(*push)
+        first = points()
+        assert (first["id/accuracy"], first["selected/id/accuracy"]) == ([10, 20], [10])
+        vld.json(*push)
+        assert points() == first
+        (folder,) = tmp_path.glob("mlruns/*/*/tags")
+        for tag in ("vld.seq", "vld.selected"):  # as if it had been killed before
+            (folder / tag).unlink()
+        vld.json(*push)
+        assert points() == first
+
     def test_a_server_that_does_not_answer_is_reported(
         self, vld: Vld, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
