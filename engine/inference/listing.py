@@ -41,11 +41,13 @@ class FoundImages:
         path_column: str = "path",
         skipped_folder: str | None = None,
     ) -> None:
-        """``path_column``: of tables; ``skipped_folder``: left out of folders that contain it."""
+        """``path_column``: of tables; ``skipped_folder``: left out of folders that contain it
+        and of matches of globs; files that are named stay."""
         self.left_out: list[str] = []
         self._path_column = path_column
         self._skipped = skipped_folder and os.path.join(os.path.realpath(skipped_folder), "")
         self._seen: set[str] = set()
+        self._real: dict[str, str] = {}
         self.files = [file for path in paths for file in self._found(path)] + list(listed)
         if not self.files:
             where = f"in {listed_names(paths)}" if paths else "on standard input"
@@ -63,7 +65,8 @@ class FoundImages:
             if not matches:
                 raise InputError(f"No file matches {path!r}.")
             for match in matches:
-                yield from self._found(match)
+                if not self._is_skipped(match):
+                    yield from self._found(match)
         else:
             raise InputError(f"No file or folder {path}.")
 
@@ -84,11 +87,17 @@ class FoundImages:
         if text := left_out_text(tree.omissions.all()):
             self.left_out.append(f"{folder}: {text}")
         found = sorted(each.path for each in tree.files)
-        if self._skipped is not None:
-            real = os.path.realpath(folder)
-            skipped = self._skipped
-            found = [file for file in found if not os.path.join(real, file).startswith(skipped)]
-        return [os.path.join(folder, file) for file in found]
+        files = (os.path.join(folder, each) for each in found)
+        return [file for file in files if not self._is_skipped(file)]
+
+    def _is_skipped(self, path: str) -> bool:
+        """Return whether a path is in the skipped folder, wherever it leads if it is a link."""
+        if self._skipped is None:
+            return False
+        folder, name = os.path.split(path)
+        if folder not in self._real:
+            self._real[folder] = os.path.realpath(folder)
+        return os.path.join(self._real[folder], name, "").startswith(self._skipped)
 
     def _in_table(self, table: Path) -> Iterator[str]:
         """Yield a table's paths, which are relative to its folder, or absolute."""

@@ -77,7 +77,7 @@ class PredictImages(UseOfRun, frozen=True, kw_only=True, tag="predict"):
         top: number of classes in a row; at most all.
         ood: score of each image; None: no score.
         path_column: of tables.
-        skipped_folder: images in it are not found in folders that contain it.
+        skipped_folder: images in it are not found in folders that contain it, or by globs.
     """
 
     paths: tuple[str, ...] = ()

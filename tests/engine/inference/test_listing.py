@@ -74,6 +74,22 @@ def test_a_folder_in_it_can_be_skipped(photos: Path) -> None:
     assert found.files == [f"photos/{name}" for name in EVERY[:3]] + ["photos/in/c.webp"]
 
 
+def test_globs_leave_out_the_skipped_folder_and_named_files_stay(photos: Path) -> None:
+    os.symlink(photos / "a.jpg", photos / "in" / "deep" / "link.jpg")
+    os.symlink(photos / "in", photos / "also")
+    kept = [f"photos/{name}" for name in EVERY[:3]]
+    for pattern in ("photos/**/*.*", "photos/**", "photos/*", "photos/*.*"):
+        found = FoundImages([pattern], skipped_folder="photos/in").files
+        assert [file for file in found if Path(file).suffix in (".png", ".jpg", ".webp")] == kept
+    copies = ["photos/in/c.webp", "photos/in/deep/link.jpg"]
+    (photos / "list.csv").write_text("path\nin/c.webp\n")
+    named = [copies[1], "photos/list.csv"]
+    found = FoundImages(named, copies, skipped_folder="photos/in").files
+    assert found == [copies[1], copies[0], *copies]
+    with pytest.raises(InputError, match="No images found in photos/in/"):
+        FoundImages(["photos/in/*.webp"], skipped_folder="photos/in")
+
+
 def test_listed_files_are_kept_as_they_are(photos: Path) -> None:
     assert FoundImages([], ["x.png", "photos/a.jpg", "x.png"]).files == [
         "x.png", "photos/a.jpg", "x.png",
