@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import shutil
 import sys
@@ -195,11 +196,12 @@ class PredictionOutput:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._options.sort == "doubt" and self.kept:
-            self.kept.sort(key=lambda each: each.doubt, reverse=True)
-            self._write(self.kept)
-        for writer in self._writers:
-            writer.close()
+        with contextlib.ExitStack() as stack:  # closes each, whatever fails
+            for writer in reversed(self._writers):
+                stack.callback(writer.close)
+            if self._options.sort == "doubt" and self.kept:
+                self.kept.sort(key=lambda each: each.doubt, reverse=True)
+                self._write(self.kept)
         if kind is KeyboardInterrupt and self.counts.images:
             done = plural(self.counts.images, "image")
             say(f"interrupted after {done}; the results so far are kept", to_stderr=True)
