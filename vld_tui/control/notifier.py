@@ -237,7 +237,8 @@ def _is_ours(store: Store, due: DueNotification) -> bool:
     home = store.home
     if home.database.parent == home.path:
         return True
-    what = "-".join(due.subject.split()[1:3])
+    parts = due.subject.split()
+    what = "-".join(parts[1:3] + parts[4:])  # each database has its own time of a launch
     folder = home.studies if due.run_id is None else home.run_dir(due.run_id).path
     claim = folder / f".notified-{what}"
     owner = f"{socket.gethostname()} {home.database}"

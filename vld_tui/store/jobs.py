@@ -153,7 +153,8 @@ class Jobs:
                 ],
             )  # fmt: skip
             if status != row[0]:
-                note_end(connection, known.key)
+                launch = job.job_id if row[0] == QUEUED else None
+                note_end(connection, known.key, launch=launch)
 
 
 def read_job(connection: sqlite3.Connection, key: int, run_dir: RunDir) -> None:

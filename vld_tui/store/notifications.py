@@ -180,15 +180,24 @@ def save_news(connection: sqlite3.Connection, key: int, state: RunState) -> None
         note_end(connection, key, happened_at=ended_at)
 
 
-def note_end(connection: sqlite3.Connection, key: int, *, happened_at: float | None = None) -> None:
-    """Record, inside the open transaction, that a run has ended, if its status says so."""
+def note_end(
+    connection: sqlite3.Connection,
+    key: int,
+    *,
+    happened_at: float | None = None,
+    launch: str | None = None,
+) -> None:
+    """Record, inside the open transaction, that a run has ended, if its status says so.
+
+    ``launch`` identifies the launch of a queued run that failed before a process was started.
+    """
     row = connection.execute(
         "SELECT run_id, status, attempts, launched_at FROM runs WHERE key = ?", [key]
     ).fetchone()
     if row is None or row[1] not in ENDINGS or not _is_on(connection):
         return
     run_id, status, attempts, launched_at = row
-    subject = f"{run_id} {attempts} {status} {launched_at}"
+    subject = f"{run_id} {attempts} {status} {launched_at}" + (f" {launch}" if launch else "")
     _add(connection, subject, status, happened_at or time.time(), run_id=run_id)
 
 

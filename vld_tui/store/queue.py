@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterator
 from typing import Final
 
@@ -122,7 +123,7 @@ class Queue:
                 [why, found.key],
             )
             if changed.rowcount:
-                note_end(connection, found.key)
+                note_end(connection, found.key, launch=str(time.time()))
 
     @contextlib.contextmanager
     def _changing(self, run_id: str) -> Iterator[tuple[sqlite3.Connection, int, float]]:

@@ -20,6 +20,7 @@ from vld_tui.control.records import run_records
 from vld_tui.home import DATABASES_VARIABLE, Home, open_home
 from vld_tui.launch.notify.process import call_notifier, has_work
 from vld_tui.runs.run import Run
+from vld_tui.store import ingest
 from vld_tui.store.store import Store
 
 KEEP = "cat >> sent.jsonl; echo >> sent.jsonl"
@@ -165,6 +166,28 @@ def test_two_machines_that_share_a_home_send_once(
         monkeypatch.setenv(DATABASES_VARIABLE, str(tmp_path / "first"))
         Notifier(first, {}).take_turn()
     assert texts(home) == ["shared failed at step 0 of 20: no"]
+
+
+def test_two_machines_that_cannot_start_a_run_both_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "LAUNCH_GRACE_S", 0.0)
+    home = open_home(tmp_path / "shared")
+    for name in ("first", "second"):
+        monkeypatch.setenv(DATABASES_VARIABLE, str(tmp_path / name))
+        with Store.open(home) as store:
+            turn_on(store, on=["failed"])
+            if name == "first":
+                run = store.runs.create(resolve_spec({"steps": 20}), name="waits", is_queued=True)
+            else:
+                store.live.refresh()
+                store.queue.add(run.run_id)
+            store.queue.mark_unlaunched(run.run_id, f"no GPU in the {name}")
+            Notifier(store, {}).take_turn()
+    assert [text.split(": ")[1] for text in texts(home)] == [
+        "no GPU in the first",
+        "no GPU in the second",
+    ]
 
 
 def test_of_two_notifiers_one_sends(

@@ -95,14 +95,18 @@ def test_a_queued_run_that_cannot_be_started(told: Store, run: Run) -> None:
     queued = told.runs.create(resolve_spec({"steps": 20}), name="waits", is_queued=True)
     told.queue.mark_unlaunched(queued.run_id, "no GPU")
     assert [due.run_id for due in claimed(told)] == [queued.run_id]
+    told.queue.add(queued.run_id)
+    told.queue.mark_unlaunched(queued.run_id, "no GPU")
+    assert [due.run_id for due in claimed(told)] == [queued.run_id]
 
 
 def test_a_job_that_ends_before_its_run(told: Store) -> None:
     run = told.runs.create(resolve_spec({"steps": 20}), name="given")
-    told.jobs.mark_submitted({run.run_id: JobInfo("7", run.created_at, "job.log", {})})
-    (known,) = told.jobs.open()
-    told.jobs.note(known, Job("7", "NODE_FAIL"))
-    assert [due.event for due in claimed(told)] == ["crashed"]
+    for job in "78":
+        told.jobs.mark_submitted({run.run_id: JobInfo(job, run.created_at, "job.log", {})})
+        (known,) = told.jobs.open()
+        told.jobs.note(known, Job(job, "NODE_FAIL"))
+        assert [due.event for due in claimed(told)] == ["crashed"]
 
 
 def test_a_collapse_is_recorded_once_per_attempt(told: Store, run: Run, teller: Teller) -> None:
