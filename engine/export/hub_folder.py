@@ -18,6 +18,8 @@ from engine.text import without_secrets
 README: Final = "README.md"
 NO_REPOSITORY: Final = "OWNER/NAME"
 """Stands for the repository in a model card that is not uploaded yet."""
+_FILES: Final = (timm_folder.CONFIG, timm_folder.WEIGHTS, pt2_file.FILE)
+"""The files of every form: those that an export does not have are of one that it replaces."""
 _LOGIN: Final = "Log in with: hf auth login (or set HF_TOKEN)."
 
 
@@ -110,6 +112,8 @@ def check_access(repository: str) -> None:
 def push(folder: Path, repository: str) -> str:
     """Upload an exported folder and return its address; a new repository is private.
 
+    Files of another form, pushed there before, are deleted; other files are kept.
+
     Raises:
         InputError: if it cannot be uploaded; the folder remains.
     """
@@ -122,6 +126,7 @@ def push(folder: Path, repository: str) -> str:
             repo_id=repository,
             folder_path=folder,
             ignore_patterns=[MANIFEST],
+            delete_patterns=[name for name in _FILES if not (folder / name).exists()],
             commit_message="Export with vld-tui",
         )
     except Exception as error:  # noqa: BLE001 - any error of the client: always reported

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub import ModelCard
+from huggingface_hub import HfApi, ModelCard
 
+from engine.export import hub_folder
 from engine.protocol import resolve_spec
 from engine.rundir import RunDir, UserData
 from tests.small_runs import SMALL_RUN, run_here
@@ -119,6 +120,13 @@ class _HubRequest(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/api/whoami-v2":
             self._answer(200, {"name": "me", "type": "user"})
+        elif "/tree/main" in self.path:
+            files = self.server.files.items()
+            listed = [
+                {"type": "file", "path": path, "size": len(content), "oid": "0" * 40}
+                for path, content in files
+            ]
+            self._answer(200, listed)
         else:
             self._answer(404, {"error": "Repository not found"})
 
@@ -143,6 +151,8 @@ class _HubRequest(BaseHTTPRequestHandler):
                 if line["key"] == "file":
                     content = base64.b64decode(line["value"]["content"])
                     self.server.files[line["value"]["path"]] = content
+                elif line["key"] == "deletedFile":
+                    del self.server.files[line["value"]["path"]]
             address = f"http://{self.headers['Host']}/someone/photos/commit/{'0' * 40}"
             self._answer(200, {"commitUrl": address, "commitOid": "0" * 40})
         else:
@@ -151,11 +161,12 @@ class _HubRequest(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Print nothing."""
 
-    def _answer(self, status: int, content: dict[str, Any]) -> None:
+    def _answer(self, status: int, content: Any) -> None:
+        reason = content.get("error", "") if isinstance(content, dict) else ""
         body = json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("X-Error-Message", content.get("error", ""))
+        self.send_header("X-Error-Message", reason)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -185,6 +196,25 @@ def test_a_hub_folder_is_uploaded_and_remains(
         assert done.exit_code == 2
         assert f"{out} was written, but not uploaded: 403 Forbidden: You have no" in done.stderr
         assert f"hf upload someone/photos {out}" in done.stderr
+
+
+@pytest.mark.parametrize("new", [("config.json", "model.safetensors"), ("model.pt2",)])
+def test_a_push_replaces_the_files_of_another_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: tuple[str, ...]
+) -> None:
+    for name in ("README.md", "export.json", *new):
+        (tmp_path / name).write_text("new")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    with _Hub(accepts=True) as hub:
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        api = HfApi(f"http://127.0.0.1:{hub.server_port}", token="hf_thisisnotreal")
+        monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
+        forms = ("config.json", "model.safetensors", "model.pt2")
+        hub.files = dict.fromkeys(("README.md", "photo.jpg", "old/model.pt2", *forms), b"old")
+        hub_folder.push(tmp_path, "someone/photos")
+        hub.shutdown()
+    kept = dict.fromkeys(("photo.jpg", "old/model.pt2"), b"old")
+    assert hub.files == kept | dict.fromkeys(("README.md", *new), b"new")
 
 
 def test_ctrl_c_leaves_nothing(trained: Vld, tmp_path: Path) -> None:
