@@ -12,7 +12,7 @@ from vld_tui.cli.command import Command, JsonOption, RunArgument, proposes
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.network import ArmOption, AtOption, NoCalibrationOption, checkpoint_named
 from vld_tui.cli.output import print_json, say, suggest
-from vld_tui.cli.session import open_store
+from vld_tui.cli.session import open_for_runs
 from vld_tui.cli.work import showing_work
 from vld_tui.control.export import export_network
 from vld_tui.views.exported import exported_lines
@@ -66,7 +66,7 @@ def export(
     The exported files are loaded and compared with the network before they are put in place.
     """
     target = _target(to)
-    with open_store(ctx) as store, showing_work() as show:
+    with open_for_runs(ctx, [run], with_jobs=False) as store, showing_work() as show:
         exported = export_network(
             store, run, target, destination, arm=arm, at=checkpoint_named(at),
             calibrates=not no_calibration, replaces=force, push_to=push, on_report=show,

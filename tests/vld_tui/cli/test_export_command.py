@@ -20,6 +20,7 @@ from huggingface_hub import HfApi, ModelCard
 from engine.export import hub_folder
 from engine.protocol import resolve_spec
 from engine.rundir import RunDir, UserData
+from tests.faults.disks import small_disk
 from tests.small_runs import SMALL_RUN, run_here
 from tests.vld_tui.cli.conftest import Vld
 from tests.waiting import wait_until
@@ -82,6 +83,26 @@ def test_wrong_options_are_refused(
     assert refused.exit_code == 2
     assert said in refused.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_home_that_does_not_exist_is_not_made(vld: Vld, tmp_path: Path) -> None:
+    mistyped = tmp_path / "mistyped"
+    words = ("--to", "timm", str(tmp_path / "out"), "--home", str(mistyped))
+    refused = vld("export", "@last", *words)
+    assert refused.exit_code == 2
+    assert f"The home {mistyped} does not exist yet" in refused.stderr
+    assert not mistyped.exists()
+
+
+def test_a_network_in_a_home_that_is_only_read_is_exported(
+    trained_template: Path, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk", 64) as disk:
+        shutil.copytree(trained_template, disk / "home")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        done = Vld(disk / "home")("export", "photos", "--to", "timm", str(tmp_path / "out"))
+    assert done.exit_code == 0, done.stderr
+    assert (tmp_path / "out" / "model.safetensors").exists()
 
 
 def test_a_run_in_the_trash_is_refused(trained: Vld, tmp_path: Path) -> None:
