@@ -109,20 +109,31 @@ class Notifier:
     def _settle(self, config: NotifyConfig, due: DueNotification) -> None:
         """Send one notification, if it is wanted, and record the result."""
         store = self._store
-        run = self._run_of(due)
-        if run is not None and due.event in ENDINGS:
-            for name, state in self._studies.done_with(run):
-                store.notifications.note_study(name, state)
-        message = self._message(due, run) if due.event in config.on else None
+        try:
+            message = self._prepare(config, due)
+        except DatabaseLocked:  # says nothing about this one
+            raise
+        except Exception:  # or it would hold up all others for ever
+            store.notifications.count_try(due)
+            raise
         if message is None or not _is_ours(store, due):
             store.notifications.settle(due, "dropped")
             return
+        store.notifications.count_try(due)
         pauses_s = () if self._has_failed else self._pauses_s  # many may be due
         sent = send(config, message, store.home, self._environment, pauses_s)
         problems = "; ".join(f"{name}: {each.problem}" for name, each in sent if each.problem)
         _say(f"{due.event} {due.run_id or due.study}: {problems or 'sent'}")
         self._has_failed = bool(problems)
         self._record(due, problems)
+
+    def _prepare(self, config: NotifyConfig, due: DueNotification) -> Message | None:
+        """Return the message, if it is wanted, and note the studies that its run completes."""
+        run = self._run_of(due)
+        if run is not None and due.event in ENDINGS:
+            for name, state in self._studies.done_with(run):
+                self._store.notifications.note_study(name, state)
+        return self._message(due, run) if due.event in config.on else None
 
     def _record(self, due: DueNotification, problems: str) -> None:
         """Record a result, patiently: without it, the notification would be sent again."""

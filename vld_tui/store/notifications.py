@@ -80,7 +80,8 @@ class Notifications:
     def claim(self) -> DueNotification | None:
         """Return the oldest one that nothing else is sending, to be sent by the caller.
 
-        One that was not settled is returned again; at the end of its tries, it has failed.
+        One that was not settled is returned again; at the end of its tries, it has failed. See
+        :meth:`count_try`.
         """
         if not self.are_due():
             return None
@@ -98,10 +99,16 @@ class Notifications:
             if row is None:
                 return None
             connection.execute(
-                "UPDATE notifications SET sender = ?, tries = tries + 1 WHERE notification = ?",
-                [self._name, row[0]],
+                "UPDATE notifications SET sender = ? WHERE notification = ?", [self._name, row[0]]
             )
         return DueNotification(*row)
+
+    def count_try(self, due: DueNotification) -> None:
+        """Record that sending one starts now."""
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE notifications SET tries = tries + 1 WHERE notification = ?", [due.number]
+            )
 
     def settle(self, due: DueNotification, status: str, problem: str | None = None) -> None:
         """Record that one was ``sent``, ``failed`` or ``dropped``; delete those of long ago."""

@@ -15,12 +15,15 @@ from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.launch.webhook_service import serving
 from tests.vld_tui.store.told_runs import Teller, collapsed, failed
 from vld_tui.config import NotifyConfig
-from vld_tui.control.notifier import Notifier, main
+from vld_tui.control.notifier import Notifier, main, run_message
 from vld_tui.control.records import run_records
 from vld_tui.home import DATABASES_VARIABLE, Home, open_home
+from vld_tui.launch.notify.message import Message
 from vld_tui.launch.notify.process import call_notifier, has_work
 from vld_tui.runs.run import Run
 from vld_tui.store import ingest
+from vld_tui.store.errors import DatabaseLocked, StoreError
+from vld_tui.store.notifications import DueNotification
 from vld_tui.store.store import Store
 
 KEEP = "cat >> sent.jsonl; echo >> sent.jsonl"
@@ -130,6 +133,49 @@ def test_a_failure_is_reported_once(store: Store, home: Home) -> None:
     assert "notification" not in vld("ls").stderr
     assert said in vld("show", run.run_id).stdout
     assert vld.json("show", run.run_id)["unsent_notifications"][0]["event"] == "finished"
+
+
+def test_a_history_that_was_locked_before_sending_is_no_try(
+    store: Store, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn_on(store)
+    Teller(store.runs.run_dir(make(store, "good").run_id)).finishes()
+    store.live.refresh()
+
+    def locked(*_: object) -> None:
+        raise DatabaseLocked("locked")
+
+    notifier = Notifier(store, {})
+    with monkeypatch.context() as patched:
+        patched.setattr("vld_tui.control.notifier.run_message", locked)
+        for _ in range(3):
+            with pytest.raises(DatabaseLocked):
+                notifier.take_turn()
+    notifier.take_turn()
+    assert texts(home) == ["good finished: ID 80.0%, OOD 50.0%"]
+
+
+def test_a_message_that_cannot_be_made_does_not_hold_up_the_others(
+    store: Store, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn_on(store, on=["failed", "finished"])
+    tell(store, make(store, "bad")).says(failed("no"))
+    store.live.refresh()
+    Teller(store.runs.run_dir(make(store, "good").run_id)).finishes()
+    make_message = run_message
+
+    def broken(store: Store, due: DueNotification, run: Run) -> Message:
+        if due.event == "failed":
+            raise StoreError("damaged")
+        return make_message(store, due, run)
+
+    monkeypatch.setattr("vld_tui.control.notifier.run_message", broken)
+    notifier = Notifier(store, {})
+    for _ in range(2):
+        with pytest.raises(StoreError, match="damaged"):
+            notifier.take_turn()
+    notifier.take_turn()
+    assert texts(home) == ["good finished: ID 80.0%, OOD 50.0%"]
 
 
 def test_without_the_variable_of_the_address_they_wait(store: Store, home: Home) -> None:

@@ -171,9 +171,12 @@ def test_a_sender_that_died_is_replaced_once(
     told.live.refresh()
     with Store.open(home) as other:
         first = other.notifications.claim()
+        assert first is not None
+        other.notifications.count_try(first)
     assert told.notifications.claim() is None
     told.notifications.release()
     assert told.notifications.claim() == first
+    told.notifications.count_try(first)
     assert told.notifications.claim() is None
     (failure,) = told.notifications.take_failures()
     assert failure.problem == "sending it was interrupted twice"
