@@ -99,7 +99,7 @@ def _load(request: ExportNetwork, report: Reporter) -> Classifier:
 def _write(folder: Path, request: ExportNetwork, run_dir: RunDir, classifier: Classifier) -> None:
     FORMS[request.to].write(folder, classifier)
     if request.to == "hub":
-        facts = read_facts(run_dir, request.arm, request.at)
+        facts = read_facts(run_dir, classifier, request.at)
         hub_folder.write_card(folder, facts, classifier, request.push_to)
 
 

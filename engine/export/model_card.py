@@ -68,21 +68,20 @@ class Facts(NamedTuple):
     licenses: dict[str, str]
 
 
-def read_facts(run_dir: RunDir, arm: str | None, at: At) -> Facts:
-    """Return the facts about a network of a run, from its folder.
-
-    ``arm``: None: the run's own network. ``at``: its step, ``best`` or ``last``.
-    """
+def read_facts(run_dir: RunDir, classifier: Classifier, at: At) -> Facts:
+    """Return the facts about a network of a run, loaded at ``at``, from the run's folder."""
     task = run_dir.read_task()
     events = list(_events(run_dir))
     own = own_arm(task)
     data = [each for each in events if isinstance(each, DataPrepared)]
     return Facts(
         task=task,
-        arm=arm or own,
+        arm=classifier.arm,
         at=at,
         data=data[-1] if data else None,
-        evaluation=_evaluation(events, None if arm in (None, own) else arm, at),
+        evaluation=_evaluation(
+            events, None if classifier.arm == own else classifier.arm, at, classifier.step
+        ),
         cautions=tuple(
             dict.fromkeys(each.message for each in events if isinstance(each, Cautioned))
         ),
@@ -96,14 +95,18 @@ def _events(run_dir: RunDir) -> Iterator[AnyEvent]:
             yield decode_event(line)
 
 
-def _evaluation(events: Sequence[AnyEvent], arm: str | None, at: At) -> Judged | None:
-    """Return the evaluation of a network: at the selected step, or at that of a checkpoint."""
+def _evaluation(
+    events: Sequence[AnyEvent], arm: str | None, at: At, step: int | None
+) -> Judged | None:
+    """Return the evaluation of a network: at its step, which events show if it is not given."""
     kind = Evaluated if arm is None else ArmEvaluated
     by_step: dict[int, Judged] = {  # a resumed run repeats steps
         event.step: event
         for event in events
         if isinstance(event, kind) and arm in (None, getattr(event, "arm", None))
     }
+    if step is not None:
+        return by_step.get(step)
     if at == "best":
         return best_of(by_step[step] for step in sorted(by_step))
     saved = [each for each in events if isinstance(each, CheckpointSaved) and each.kind == at]

@@ -24,7 +24,6 @@ from engine.errors import InputError
 from engine.inference.classifier import (
     Classifier,
     calibration_key,
-    checkpoint_digest,
     checkpoint_files,
 )
 from engine.model.tensor_file import read_header
@@ -99,7 +98,7 @@ def calibrate(
     taken = _taken(data)
     logits, labels = _predict(classifier, data, taken)
     calibration = fit_calibration(
-        logits, labels, checkpoint_digest(files), {name: len(rows) for name, rows in taken.items()}
+        logits, labels, classifier.checkpoint, {name: len(rows) for name, rows in taken.items()}
     )
     classifier.calibration = calibration
     with suppress(OSError):  # in a folder that cannot be written, it is computed each time

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import timm
@@ -32,6 +33,7 @@ from engine.protocol import (
     EventDecodeError,
     RunFinished,
     RunSpec,
+    RunTask,
     decode_event,
     own_arm,
     spec_of,
@@ -39,6 +41,9 @@ from engine.protocol import (
 from engine.protocol.inference import At, Calibration
 from engine.rundir import RunDir
 from engine.train.checkpoint import card_of, decode_state, network_prefix
+
+LOADS: Final = 2
+"""Times to load a network at most, if a run that is training replaces its checkpoint meanwhile."""
 
 
 class Classifier(nn.Module):
@@ -50,6 +55,8 @@ class Classifier(nn.Module):
         networks: the networks; their modules are this module's ``members``.
         arm: name of the arm, as in the run.
         calibration: from ID validation images; None: probabilities are not calibrated.
+        checkpoint: digest of the checkpoints that it was loaded from; empty: of none.
+        step: number of updates of the network; None: several networks were combined.
     """
 
     def __init__(
@@ -58,6 +65,8 @@ class Classifier(nn.Module):
         card: NetworkCard,
         arm: str,
         calibration: Calibration | None = None,
+        checkpoint: str = "",
+        step: int | None = None,
     ) -> None:
         super().__init__()
         self.networks = tuple(networks)
@@ -65,6 +74,8 @@ class Classifier(nn.Module):
         self.card = card
         self.arm = arm
         self.calibration = calibration
+        self.checkpoint = checkpoint
+        self.step = step
         self.eval()
 
     @property
@@ -151,14 +162,14 @@ def load_classifier(
     """
     files = checkpoint_files(run_dir, arm, at)
     task = run_dir.read_task()
-    loaded = [_load(file, spec_of(task), run_dir) for file in files]
+    loaded, checkpoint, step = _load_unchanged(files, task, run_dir)
     (_, card), *_ = loaded
     arm = arm or own_arm(task)
     stored = run_dir.read_calibrations().get(calibration_key(arm, at)) if calibrate else None
-    if stored is not None and stored.checkpoint != checkpoint_digest(files):
+    if stored is not None and stored.checkpoint != checkpoint:
         stored = None
-    classifier = Classifier([network for network, _ in loaded], card, arm, stored)
-    return classifier.to(device)
+    networks = [network for network, _ in loaded]
+    return Classifier(networks, card, arm, stored, checkpoint, step).to(device)
 
 
 def classes_of(run_dir: RunDir, arm: str | None, at: At) -> tuple[str, ...]:
@@ -173,12 +184,10 @@ def classes_of(run_dir: RunDir, arm: str | None, at: At) -> tuple[str, ...]:
     return card.classes if card else _classes_in_log(run_dir)
 
 
-def step_of(files: Sequence[Path]) -> int | None:
-    """Return the number of updates of the network in a checkpoint; None for several networks."""
-    if len(files) > 1:
-        return None
-    with _refusing_damage(files[0]):
-        return decode_state(read_header(files[0])[0]).step
+def _step_of(path: Path) -> int:
+    """Return the number of updates of the network in a checkpoint."""
+    with _refusing_damage(path):
+        return decode_state(read_header(path)[0]).step
 
 
 def calibration_key(arm: str, at: At) -> str:
@@ -186,9 +195,13 @@ def calibration_key(arm: str, at: At) -> str:
     return f"{arm}/{at}"
 
 
-def checkpoint_digest(files: Sequence[Path]) -> str:
+def _digest_of(files: Sequence[Path]) -> str:
     """Return a text that changes with any of these checkpoints."""
-    return "-".join(map(digest_of, files))
+    digests = []
+    for file in files:
+        with _refusing_damage(file):
+            digests.append(digest_of(file))
+    return "-".join(digests)
 
 
 def checkpoint_files(run_dir: RunDir, arm: str | None, at: At) -> tuple[Path, ...]:
@@ -264,6 +277,26 @@ def _has_finished(run_dir: RunDir) -> bool:
     with suppress(EventDecodeError, IndexError):
         return isinstance(decode_event(lines[-1]), RunFinished)
     return False
+
+
+def _load_unchanged(
+    files: Sequence[Path], task: RunTask, run_dir: RunDir
+) -> tuple[list[tuple[FineTunedNetwork, NetworkCard]], str, int | None]:
+    """Return networks with cards, and the digest and step of exactly the files they come from.
+
+    Raises:
+        InputError: if one is damaged, or a run that is training replaced one each time.
+    """
+    for _ in range(LOADS):
+        digest = _digest_of(files)
+        loaded = [_load(file, spec_of(task), run_dir) for file in files]
+        step = None if isinstance(task, CombinationSpec) else _step_of(files[0])
+        if _digest_of(files) == digest:
+            return loaded, digest, step
+    raise InputError(
+        f"The checkpoint of run {run_dir.run_id} was replaced each time it was read. Try again "
+        "when the run has finished."
+    )
 
 
 def _load(path: Path, spec: RunSpec, run_dir: RunDir) -> tuple[FineTunedNetwork, NetworkCard]:

@@ -21,11 +21,11 @@ from engine.evaluate.measures import DomainResult, Tally
 from engine.evaluate.predictions import confusions_in
 from engine.evaluate.resampling import JudgedImages, ValueKey, Values, measure_images
 from engine.inference.class_names import ClassesOfData, match_classes
-from engine.inference.classifier import checkpoint_digest, checkpoint_files, classes_of, step_of
+from engine.inference.classifier import classes_of
 from engine.inference.own_images import PixelDigest, find_own_images, pixel_digest
 from engine.inference.session import InferenceSession
 from engine.machine.devices import device_name
-from engine.protocol import CombinationSpec, nearest, spec_from_mapping
+from engine.protocol import nearest, spec_from_mapping
 from engine.protocol.data_evaluations import (
     RESAMPLES,
     RESAMPLING_SEED,
@@ -88,7 +88,6 @@ def evaluate_run(request: EvaluateRun, report: Reporter) -> DataEvaluation:
         progress_of(report, "computing intervals", "resamples"),
         is_calibrated=session.is_calibrated,
     )
-    files = checkpoint_files(run_dir, request.arm, request.at)
     return DataEvaluation(
         dataset=images.image_set.name,
         where=str(images.image_set.location),
@@ -97,8 +96,8 @@ def evaluate_run(request: EvaluateRun, report: Reporter) -> DataEvaluation:
         evaluated_at=time.time(),
         arm=session.classifier.arm,
         at=request.at,
-        step=None if isinstance(run_dir.read_task(), CombinationSpec) else step_of(files),
-        checkpoint=checkpoint_digest(files),
+        step=session.classifier.step,
+        checkpoint=session.classifier.checkpoint,
         classes=session.classifier.classes,
         class_map=request.class_map,
         left_out=images.left_out,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -27,10 +28,17 @@ from engine.export.form import Loaded
 from engine.export.verify import find_sample, verify
 from engine.inference import Classifier, load_classifier
 from engine.model import FineTunedNetwork, build_network
-from engine.protocol import Combination, CombinationSpec, Parent, resolve_spec
+from engine.protocol import (
+    Combination,
+    CombinationSpec,
+    Evaluated,
+    Parent,
+    encode_event,
+    resolve_spec,
+)
 from engine.protocol.export import TARGETS, ExportedNetwork, ExportNetwork, Target
 from engine.rundir import RunDir, UserData
-from tests.small_runs import SMALL_RUN, MakeRun, run_here
+from tests.small_runs import SMALL_RUN, MakeRun, read_events, run_here
 
 IMAGES: Final = 200
 DOCS: Final = Path(__file__).parents[3] / "docs" / "export.md"
@@ -344,3 +352,18 @@ def test_missing_packages_are_named(
     with pytest.raises(InputError, match="needs onnxscript and onnxruntime. Install with: pip"):
         _export(run_dir, "onnx", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_card_describes_the_network_that_was_loaded(
+    run_dir: RunDir, tmp_path: Path
+) -> None:
+    _export(run_dir, "hub", tmp_path / "before")
+    copy = RunDir(tmp_path / "runs" / "run")
+    shutil.copytree(run_dir.path, copy.path)
+    best = [each for each in read_events(copy) if isinstance(each, Evaluated) and each.is_best][-1]
+    better = msgspec.structs.replace(best, step=1, id_accuracy=1.0, selection_score=None)
+    with copy.events.open("ab") as log:
+        log.write(encode_event(better))
+    _export(copy, "hub", tmp_path / "after")
+    card, expected = ((tmp_path / name / "README.md").read_text() for name in ("after", "before"))
+    assert card == expected

@@ -104,6 +104,19 @@ def test_another_network_has_another_calibration(make_run: MakeRun) -> None:
     assert load_classifier(run_dir).calibration is None
 
 
+def test_a_calibration_is_of_the_network_that_was_loaded(make_run: MakeRun) -> None:
+    run_dir, other = make_run(), make_run("other", seed=1)
+    for each in (run_dir, other):
+        run_here(each)
+    loaded = load_classifier(run_dir)
+    own = run_dir.best_checkpoint.read_bytes()
+    shutil.copy(other.best_checkpoint, run_dir.best_checkpoint)
+    made = calibrate(run_dir, loaded)
+    assert load_classifier(run_dir).calibration is None
+    run_dir.best_checkpoint.write_bytes(own)
+    assert load_classifier(run_dir).calibration == made
+
+
 def test_changed_or_missing_images_are_refused(
     make_run: MakeRun, small_emoji: Path, tmp_path: Path
 ) -> None:

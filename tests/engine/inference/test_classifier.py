@@ -14,6 +14,7 @@ from PIL import Image
 from engine.data import load_data
 from engine.errors import InputError
 from engine.inference import Classifier, load_classifier
+from engine.model import FineTunedNetwork, build_network
 from engine.model.tensor_file import read_header, read_tensors, write_tensors
 from engine.protocol import Combination, CombinationSpec, Evaluated, Parent, spec_of
 from engine.rundir import RunDir, UserData
@@ -158,3 +159,29 @@ def test_a_trained_network_is_not_checked_again(
     classifier = load_classifier(run_dir)
     [network] = classifier.networks
     assert network.pairs, "BatchNorm is folded"
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_network_replaced_while_it_is_loaded_is_loaded_again(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    run_dir, other = make_run(), make_run("other", seed=1, steps=8)
+    for each in (run_dir, other):
+        run_here(each)
+    contents = [each.best_checkpoint.read_bytes() for each in (other, run_dir)][:times]
+    expected = load_classifier(other)
+
+    def replacing(*args: Any, **options: Any) -> FineTunedNetwork:
+        if contents:
+            run_dir.best_checkpoint.write_bytes(contents.pop(0))
+        return build_network(*args, **options)
+
+    monkeypatch.setattr("engine.inference.classifier.build_network", replacing)
+    if times == 2:
+        with pytest.raises(InputError, match="was replaced each time it was read"):
+            load_classifier(run_dir)
+        return
+    found = load_classifier(run_dir)
+    assert (found.checkpoint, found.step) == (expected.checkpoint, expected.step)
+    for name, tensor in expected.state_dict().items():
+        assert torch.equal(found.state_dict()[name], tensor)

@@ -13,6 +13,7 @@ from PIL import Image
 from engine.errors import DataError, InputError
 from engine.evaluate.measures import MEASURED
 from engine.inference.evaluation import evaluate_run
+from engine.model.tensor_file import digest_of
 from engine.protocol import Evaluated, resolve_spec
 from engine.protocol.data_evaluations import (
     DataEvaluation,
@@ -211,3 +212,22 @@ def test_what_is_not_there_is_named(run_dir: RunDir, small_emoji: Path) -> None:
         _evaluate(run_dir, small_emoji, domains=("Noto",))
     with pytest.raises(InputError, match="has no arm averaged; it has dropout"):
         _evaluate(run_dir, small_emoji, arm="averaged")
+
+
+def test_an_evaluation_names_the_network_that_was_loaded(
+    run_dir: RunDir, small_emoji: Path, tmp_path: Path
+) -> None:
+    expected = _evaluate(run_dir, small_emoji, domains=(TARGET,))
+    copy = RunDir(tmp_path / "runs" / "run")
+    shutil.copytree(run_dir.path, copy.path)
+
+    def replace(_report: WorkReport) -> None:
+        shutil.copy(copy.last_checkpoint, copy.best_checkpoint)
+
+    request = EvaluateRun(
+        run_dir=str(copy.path), dataset="photos", data_dir=str(small_emoji), device="cpu",
+        domains=(TARGET,),
+    )  # fmt: skip
+    found = evaluate_run(request, replace)
+    assert digest_of(copy.best_checkpoint) != expected.checkpoint
+    assert (found.checkpoint, found.step) == (expected.checkpoint, expected.step)
