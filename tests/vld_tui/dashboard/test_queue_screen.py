@@ -119,7 +119,9 @@ def test_the_form_queues_and_a_run_that_is_over_waits_again() -> None:
     actions = FakeActions()
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        await pilot.press("c", "ctrl+l")
+        await pilot.press("c")
+        await settle(pilot)  # the form is there
+        await pilot.press("ctrl+l")
         await settle(pilot)
         await pilot.press("Q")
         await settle(pilot)
