@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from textual.pilot import Pilot
 
+from engine.protocol import resolve_spec
 from tests.vld_tui.dashboard.fake_history import (
     FakeActions,
     FakeSource,
@@ -126,7 +127,7 @@ def test_the_form_queues_and_a_run_that_is_over_waits_again() -> None:
         await pilot.press("Q")
         await settle(pilot)
 
-    run = make_run(0, status="stopped")
+    run = make_run(0, status="stopped", spec=resolve_spec({"dataset": "objects-drawn"}))
     play(FakeSource([run]), scenario, actions=actions)
     assert actions.done == [("queue", run.spec), ("queue again", run.run_id)]
 
