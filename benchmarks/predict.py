@@ -52,7 +52,7 @@ from engine.model.tensor_file import write_tensors
 from engine.protocol import resolve_spec
 from engine.protocol.inference import PredictImages
 from engine.rundir import RunDir, UserData
-from engine.train.checkpoint import card_of
+from engine.train.checkpoint import TrainingState, card_of
 
 SIDE, SMALL_SIDE, WORKERS, CLASSES = 512, 64, 2, 18
 FIRST: Final = """
@@ -99,7 +99,11 @@ def make_run(home: Path, model: str, image_size: int) -> RunDir:
     network = build_network(model, classes=CLASSES, weights="none", image_size=image_size, seed=0)
     card = card_of(network, spec, classes, run_dir.run_id)
     state = network.module.state_dict()
-    write_tensors(run_dir.best_checkpoint, state, b"{}", card.as_header())
+    trained = TrainingState(
+        feature_rms=1.0, data_digest="", precision="fp32", memory_format="contiguous"
+    )
+    encoded = msgspec.json.encode(trained)
+    write_tensors(run_dir.best_checkpoint, state, encoded, card.as_header())
     return run_dir
 
 
