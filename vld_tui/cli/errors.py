@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Annotated, Final
+from collections.abc import Iterable
+from typing import Annotated, Final, TypeVar
 
 import typer
 
@@ -13,6 +14,8 @@ from engine.protocol import UserError, nearest
 from vld_tui.cli.command import MOST
 from vld_tui.cli.output import with_home
 from vld_tui.words.text import plain_text
+
+Choice = TypeVar("Choice", bound=str)
 
 FAILED_EXIT: Final = 1
 USAGE_EXIT: Final = 2
@@ -38,6 +41,21 @@ def check_range(option: str, value: int | None, least: int, most: int = MOST) ->
     if value is not None and not least <= value <= most:
         bounds = f"at least {least}" if most == MOST else f"from {least:,} to {most:,}"
         raise CommandError(f"{option} is {value}, but must be {bounds}.")
+
+
+def check_choice(option: str, value: str, choices: Iterable[Choice]) -> Choice:
+    """Return the choice that an option names.
+
+    Raises:
+        CommandError: naming the option and the choices.
+    """
+    known = tuple(choices)
+    for choice in known:
+        if choice == value:
+            return choice
+    *others, last = known
+    words = f"{', '.join(others)} or {last}"
+    raise CommandError(f"{option} is {value!r}, but must be {words}.{nearest(value, known)}")
 
 
 def complain(message: str) -> None:

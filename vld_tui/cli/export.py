@@ -7,9 +7,9 @@ from typing import Annotated
 import msgspec
 import typer
 
-from engine.protocol.export import TARGETS, Target
+from engine.protocol.export import TARGETS
 from vld_tui.cli.command import Command, JsonOption, RunArgument, proposes
-from vld_tui.cli.errors import CommandError
+from vld_tui.cli.errors import check_choice
 from vld_tui.cli.network import ArmOption, AtOption, NoCalibrationOption, checkpoint_named
 from vld_tui.cli.output import print_json, say, suggest
 from vld_tui.cli.session import open_for_runs
@@ -65,7 +65,7 @@ def export(
 
     The exported files are loaded and compared with the network before they are put in place.
     """
-    target = _target(to)
+    target = check_choice("--to", to, TARGETS)
     with open_for_runs(ctx, [run], with_jobs=False) as store, showing_work() as show:
         exported = export_network(
             store, run, target, destination, arm=arm, at=checkpoint_named(at),
@@ -78,10 +78,3 @@ def export(
         say(line)
     if exported.url is None and exported.to == "hub":
         suggest([(f"hf upload OWNER/NAME {exported.folder}", "upload it")])
-
-
-def _target(to: str) -> Target:
-    for target in TARGETS:
-        if target == to:
-            return target
-    raise CommandError(f"--to is {to!r}, but must be {', '.join(TARGETS)}.")

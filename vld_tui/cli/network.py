@@ -13,7 +13,7 @@ from engine.protocol import NETWORK_ARMS
 from engine.protocol.inference import At
 from engine.rundir import RunDir
 from vld_tui.cli.command import proposes
-from vld_tui.cli.errors import CommandError, check_range
+from vld_tui.cli.errors import check_choice, check_range
 from vld_tui.cli.options import with_options
 from vld_tui.cli.session import open_for_runs
 from vld_tui.control.combine import CHECKPOINTS
@@ -113,10 +113,7 @@ def checkpoint_named(at: str) -> At:
     Raises:
         CommandError: for another word.
     """
-    for known in CHECKPOINTS:
-        if at == known:
-            return known
-    raise CommandError(f"--at is {at!r}, but must be {' or '.join(CHECKPOINTS)}.")
+    return check_choice("--at", at, CHECKPOINTS)
 
 
 def with_network_options(function: Callable[..., None]) -> Callable[..., None]:

@@ -11,7 +11,7 @@ import typer
 
 from engine.protocol.inference import OOD_SCORES, PredictImages, PredictionsMade
 from vld_tui.cli.command import Command, RunArgument, proposes
-from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_range
+from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_choice, check_range
 from vld_tui.cli.network import NetworkOptions, find_run, with_network_options
 from vld_tui.cli.output import print_json
 from vld_tui.cli.prediction_output import OutputOptions, PredictionOutput, with_output_options
@@ -78,8 +78,7 @@ def predict(
     options = OutputOptions.taken_from(given)
     options.check()
     check_range("--top", top, 1)
-    if ood is not None and ood not in OOD_SCORES:
-        raise CommandError(f"--ood is {ood!r}, but must be {' or '.join(OOD_SCORES)}.")
+    score = None if ood is None else check_choice("--ood", ood, OOD_SCORES)
     least = _share(min_probability)
     known, run_dir = find_run(ctx, run)
     request = PredictImages(
@@ -87,7 +86,7 @@ def predict(
         paths=_utf8([path for path in paths if path != STDIN]),
         listed=_from_stdin() if STDIN in paths else (),
         top=top,
-        ood=ood,  # type: ignore[arg-type]
+        ood=score,
         path_column=path_column,
         skipped_folder=None if options.into is None else str(options.into),
     )

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from vld_tui.cli.command import JsonOption, proposes
-from vld_tui.cli.errors import CommandError, check_range
+from vld_tui.cli.errors import CommandError, check_choice, check_range
 from vld_tui.cli.options import with_options
 from vld_tui.cli.output import plain_console, print_text, say
 from vld_tui.control.class_folders import ClassFolders
@@ -139,8 +139,7 @@ class OutputOptions:
             raise CommandError("Pass only one of --json, --csv, --jsonl and --pictures.")
         if self.pictures and not sys.stdout.isatty():
             raise CommandError("--pictures needs a terminal.")
-        if self.sort not in ORDERS:
-            raise CommandError(f"--sort is {self.sort!r}, but must be {' or '.join(ORDERS)}.")
+        check_choice("--sort", self.sort, ORDERS)
         if self.link and self.into is None:
             raise CommandError("--link needs --into DIR.")
         if self.force and self.output is None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from vld_tui.cli.command import Command, JsonOption, RunsOrNone, proposes
-from vld_tui.cli.errors import CommandError, YesOption, ask
+from vld_tui.cli.errors import CommandError, YesOption, ask, check_choice
 from vld_tui.cli.options import WhereOption
 from vld_tui.cli.output import print_json, say, with_home
 from vld_tui.cli.session import open_store
@@ -19,6 +19,8 @@ from vld_tui.store.store import Store
 from vld_tui.study.define.files import find_study
 from vld_tui.study.standing import standing_of
 from vld_tui.words.numbers import plural, size
+
+KEPT: Final[tuple[Keep, ...]] = ("best", "none")
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -34,7 +36,7 @@ StudyOption = Annotated[
 KeepOption = Annotated[
     str,
     typer.Option(
-        "--keep", metavar="best|none", autocompletion=proposes(("best", "none")),
+        "--keep", metavar="|".join(KEPT), autocompletion=proposes(KEPT),
         help="Checkpoint to keep: the selected step's (best), or none. [default: best]",
         show_default=False,
     ),
@@ -55,7 +57,7 @@ def prune(
     as_json: JsonOption = False,
 ) -> None:
     """Delete checkpoints of the given finished runs, or of all finished runs."""
-    kept = _keep(keep)
+    kept = check_choice("--keep", keep, KEPT)
     if sum(each is not None for each in (runs or None, where, study)) > 1:
         raise CommandError("Pass only one of: runs, --where, --study.")
     with open_store(ctx, to_look=dry_run) as store:
@@ -109,14 +111,6 @@ def _tell(found: dict[str, Prunable], *, as_json: bool, dry_run: bool) -> None:
             f"kept {size(kept_bytes)} of {plural(len(needed), 'finished run')}: queued or running "
             "combinations need them (vld queue ls)"
         )
-
-
-def _keep(word: str) -> Keep:
-    if word == "best":
-        return "best"
-    if word == "none":
-        return "none"
-    raise CommandError(f"--keep is {word!r}, but must be best or none.")
 
 
 def _chosen(

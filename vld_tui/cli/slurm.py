@@ -11,7 +11,7 @@ import typer
 
 from engine.protocol import FieldInfo, RunSpec
 from vld_tui.cli.command import proposes
-from vld_tui.cli.errors import FAILED_EXIT, CommandError
+from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_choice
 from vld_tui.cli.options import option_of, with_options
 from vld_tui.cli.output import print_json, say, suggest, with_home
 from vld_tui.control.records import run_records
@@ -89,8 +89,8 @@ class Asked:
         """
         named = {name: given.pop(_keyword(name), None) for name in SETTINGS}
         named = {name: value for name, value in named.items() if value not in (None, (), [])}
-        if place not in (None, *PLACES):
-            raise CommandError(f"--on is {place!r}, but must be {' or '.join(PLACES)}.")
+        if place is not None:
+            check_choice("--on", place, PLACES)
         return cls(place, profile, named)
 
     def settings(self, home: Home, last: SlurmSettings | None = None) -> SlurmSettings | None:

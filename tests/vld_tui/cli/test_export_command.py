@@ -70,7 +70,7 @@ def test_files_verification_and_code_are_printed(trained: Vld, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--to", "tf"), "--to is 'tf', but must be timm, onnx, pt2, hub."),
+        (("--to", "tf"), "--to is 'tf', but must be timm, onnx, pt2 or hub."),
         (("--to", "timm", "--at", "first"), "--at is 'first', but must be best or last."),
         (("--to", "timm", "--push", "me/x"), "--push needs --to hub, not --to timm."),
         (("--to", "timm", "--arm", "averaged"), "has no arm averaged; it has dropout."),

@@ -9,7 +9,7 @@ import typer
 
 from vld_tui.cli.command import JsonOption, StudyArgument
 from vld_tui.cli.dry_run import planned_lines
-from vld_tui.cli.errors import USAGE_EXIT, CommandError, YesOption, ask
+from vld_tui.cli.errors import USAGE_EXIT, CommandError, YesOption, ask, check_choice
 from vld_tui.cli.output import print_json, print_text, say, suggest
 from vld_tui.cli.queue import GpusOption
 from vld_tui.cli.session import open_store, refresh, this_home
@@ -195,8 +195,8 @@ def _text(
     *,
     prefers_preset: bool,
 ) -> StudyText:
-    if scale not in (None, "full", "small"):
-        raise CommandError(f"--scale is {scale!r}, but must be small or full.")
+    if scale is not None:
+        check_choice("--scale", scale, ("small", "full"))
     presets = study_preset_names()
     if scale == "small" and reference + SMALL in presets:
         reference += SMALL
