@@ -263,11 +263,12 @@ def cautions(each: DataEvaluation) -> Iterator[str]:
 
 def remarks(each: DataEvaluation) -> Iterator[str]:
     """Yield what the numbers mean."""
-    drawn = "groups of images" if each.pooled.groups is not None else "images"
-    other = "all" if each.pooled.groups is not None else "other than of accuracy"
+    has_groups = each.pooled.groups is not None
+    drawn = "groups of images" if has_groups else "images"
+    resampled = "All" if has_groups else "All but those of accuracy"
     yield (
-        f"The 95% intervals cover the sampling of {drawn}, not seeds or training ({other}: "
-        f"{each.resamples:,} bootstrap resamples, seed {each.seed})."
+        f"The 95% intervals cover the sampling of {drawn}, not seeds or training. {resampled} are "
+        f"from {each.resamples:,} bootstrap resamples (seed {each.seed})."
     )
     if each.reading:
         yield f"Folders: {plain_text(each.reading)}."
@@ -281,8 +282,8 @@ def remarks(each: DataEvaluation) -> Iterator[str]:
     for role, words in (("target", "its target"), ("held-out source", "its held-out source")):
         if role in each.known:
             yield (
-                f"{plural(each.known[role], 'image')} of the run's own data, from {words}: not "
-                "trained on."
+                f"{plural(each.known[role], 'image')} of the run's own data, from {words}, which "
+                "it was not trained on."
             )
     if each.known_problem:
         yield (

@@ -67,7 +67,9 @@ def test_a_result_on_own_images_is_no_test() -> None:
     first, second = cautions(mixed)
     assert "Not a test: among the 200 images are 3 that the run was trained on and 1" in first
     assert second == "! 1 image cannot be read and is not evaluated."
-    assert "2 images of the run's own data, from its target: not trained on." in [*remarks(mixed)]
+    assert "2 images of the run's own data, from its target, which it was not trained on." in [
+        *remarks(mixed)
+    ]
     assert "not a test" in evaluation_list(StoredEvaluations((mixed,)), 120).plain
     assert not [*cautions(made)]
 
