@@ -31,6 +31,7 @@ from vld_tui.launch.local import (
     EngineProcess,
     LaunchError,
     engine_environment,
+    start_process,
     wait_and_record,
 )
 from vld_tui.launch.notify.process import call_notifier
@@ -283,14 +284,9 @@ def start_supervisor(home: Home, slots: int | None = None) -> None:
         return
     try:
         with open(home.supervisor_log, "ab", opener=plain_file) as log:
-            process = subprocess.Popen(
-                [*SUPERVISOR_COMMAND, str(home.path.absolute()), *([str(slots)] if slots else [])],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env=engine_environment(),
-            )
+            words = [*SUPERVISOR_COMMAND, str(home.path.absolute())]
+            words += [str(slots)] if slots else []
+            process = start_process(words, engine_environment(), log)
     except OSError as error:
         raise LaunchError(f"Cannot start the queue's worker: {error}.") from None
     _refuse_failure(home, process)

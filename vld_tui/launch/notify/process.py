@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Mapping
@@ -82,18 +81,13 @@ def is_notifying(home: Home) -> bool:
 
 def _start(home: Home) -> str | None:
     """Start the notifier; return why it cannot be started."""
-    from vld_tui.launch.local import engine_environment  # rarely needed by those who only look
+    # Rarely needed by those who only look.
+    from vld_tui.launch.local import engine_environment, start_process
 
     try:
         with open(home.notifier_log, "ab", opener=plain_file) as log:
-            process = subprocess.Popen(
-                [*NOTIFIER_COMMAND, str(home.path.absolute())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env=engine_environment(),
-            )
+            words = [*NOTIFIER_COMMAND, str(home.path.absolute())]
+            process = start_process(words, engine_environment(), log)
     except OSError as error:
         return f"notifications are on hold: cannot start the notifier: {error}"
     threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
