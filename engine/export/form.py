@@ -78,6 +78,21 @@ def prepare_with_numpy(image: Image.Image, card: Mapping[str, Any]) -> np.ndarra
     return ((pixels / 255 - mean) / std).transpose(2, 0, 1)
 
 
+def preparing_with_numpy(card: Mapping[str, Any]) -> Callable[[Image.Image], Tensor]:
+    """Return :func:`prepare_with_numpy` for a card, as a tensor."""
+    return lambda image: torch.from_numpy(prepare_with_numpy(image, card))
+
+
+def logits_of(module: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return a loaded module as it is used, without gradients."""
+
+    @torch.inference_mode()
+    def logits(images: Tensor) -> Tensor:
+        return module(images)
+
+    return logits
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, without a full stop."""
     lines = str(error).strip().splitlines()

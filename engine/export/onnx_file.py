@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from engine.errors import InputError
@@ -23,7 +22,7 @@ from engine.export.form import (
     card_of,
     first_line,
     network_of,
-    prepare_with_numpy,
+    preparing_with_numpy,
 )
 from engine.export.pt2_file import program_of
 from engine.inference import Classifier
@@ -129,10 +128,7 @@ def load(folder: Path) -> Loaded:
         (result,) = session.run(OUTPUTS[:1], {INPUT: images.contiguous().numpy()})
         return torch.from_numpy(result)
 
-    def prepare(image: Image.Image) -> Tensor:
-        return torch.from_numpy(prepare_with_numpy(image, card))
-
-    return Loaded(logits, prepare)
+    return Loaded(logits, preparing_with_numpy(card))
 
 
 def code(where: str) -> tuple[str, ...]:

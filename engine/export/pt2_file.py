@@ -10,8 +10,7 @@ from typing import Any, Final
 
 import msgspec
 import torch
-from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from engine.errors import InputError
@@ -20,8 +19,9 @@ from engine.export.form import (
     Loaded,
     card_of,
     first_line,
+    logits_of,
     network_of,
-    prepare_with_numpy,
+    preparing_with_numpy,
     sample_input,
 )
 from engine.inference import Classifier
@@ -74,15 +74,7 @@ def load(folder: Path) -> Loaded:
     module = torch.export.load(folder / FILE, extra_files=files).module()
     card = json.loads(files[CARD])
 
-    @torch.inference_mode()
-    def logits(images: Tensor) -> Tensor:
-        result: Tensor = module(images)
-        return result
-
-    def prepare(image: Image.Image) -> Tensor:
-        return torch.from_numpy(prepare_with_numpy(image, card))
-
-    return Loaded(logits, prepare)
+    return Loaded(logits_of(module), preparing_with_numpy(card))
 
 
 def code(where: str) -> tuple[str, ...]:

@@ -12,11 +12,10 @@ from typing import Any, Final
 import msgspec
 import timm
 import timm.data
-import torch
 from torch import nn
 
 from engine.errors import InputError
-from engine.export.form import Form, Loaded
+from engine.export.form import Form, Loaded, logits_of
 from engine.inference import Classifier
 from engine.model import creation_options
 from engine.model.linear import PenultimateNetwork
@@ -115,12 +114,7 @@ def load(folder: Path) -> Loaded:
     data: Any = timm.data
     transform = data.create_transform(**data.resolve_model_data_config(model))
 
-    @torch.inference_mode()
-    def logits(images: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = model(images)
-        return result
-
-    return Loaded(logits, transform)
+    return Loaded(logits_of(model), transform)
 
 
 def code(where: str, source: str = "local-dir") -> tuple[str, ...]:

@@ -16,7 +16,7 @@ At = Literal["best", "last"]
 """The network at the selected step, or at the last one."""
 OodScoreName = Literal["msp", "energy"]
 
-OOD_SCORES: Final[dict[str, str]] = {
+OOD_SCORES: Final[dict[OodScoreName, str]] = {
     "msp": "1 minus the highest uncalibrated probability (Hendrycks and Gimpel, ICLR 2017)",
     "energy": "minus the log of the summed exponentials of the logits (Liu et al., NeurIPS 2020)",
 }
