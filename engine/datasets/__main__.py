@@ -17,9 +17,9 @@ from engine.datasets.cache import cached_images
 from engine.datasets.card import read_card
 from engine.datasets.catalog import describe, find_image_set, list_datasets
 from engine.datasets.check import check_images
-from engine.datasets.contact_sheet import draw_contact_sheet, draw_tiles
+from engine.datasets.contact_sheet import draw_contact_sheet, draw_tiles, refuse_unwritable
 from engine.datasets.fetch import fetch_dataset
-from engine.datasets.folders import ImageSet
+from engine.datasets.folders import ImageSet, Use
 from engine.datasets.named_sets import remove_dataset, rename_dataset
 from engine.datasets.register import add_dataset
 from engine.datasets.shift import shift_dataset, split_dataset
@@ -84,7 +84,9 @@ def _described(entry: Entry) -> CacheEntry:
 
 
 def _check(request: CheckDataset, report: Reporter) -> object:
-    image_set = _image_set(request)
+    image_set = _image_set(request, use="check")
+    if request.sheet is not None:
+        refuse_unwritable(Path(request.sheet))  # before minutes of reading
     progress = progress_of(report, "reading", "images")
     card = read_card(Path(request.location)) if request.location else None
     found = check_images(
@@ -105,11 +107,13 @@ def _rename(request: RenameDataset, _report: Reporter) -> object:
     return rename_dataset(request)
 
 
-def _image_set(request: CacheDataset | CheckDataset | DescribeDataset) -> ImageSet:
+def _image_set(
+    request: CacheDataset | CheckDataset | DescribeDataset, *, use: Use = "run"
+) -> ImageSet:
     given = {
         "dataset": request.name, "data_dir": request.location or None, "layout": request.layout,
     }  # fmt: skip
-    return find_image_set(spec_from_mapping(given))
+    return find_image_set(spec_from_mapping(given), use=use)
 
 
 WORK: Final[Mapping[type, Callable[[Any, Reporter], object]]] = {

@@ -72,14 +72,18 @@ class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     origin: str | None = None
     licenses: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
-    def source(self, folder: Path) -> ImageSource:
+    def source(self, folder: Path, *, keeps_problems: bool = False) -> ImageSource:
         """Return the source of the image files; ``folder`` is the card's folder.
+
+        ``keeps_problems``: see :class:`TableSource`.
 
         Raises:
             DataError: if it is a table that cannot be read.
         """
         if self.table is not None:
-            return TableSource(folder / self.root, self.table.names, self.domains)
+            return TableSource(
+                folder / self.root, self.table.names, self.domains, keeps_problems=keeps_problems
+            )
         layout = "domain/split/class" if self._has_inner_splits else self.layout
         reading = Reading(layout, self.wrapper, self.below_domain)
         return FolderSource(folder / self.root, reading, self.domains, self.excluded)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.datasets.card import DatasetCard, read_card
-from engine.datasets.folders import ImageSet, open_image_set
+from engine.datasets.folders import ImageSet, Use, open_image_set
 from engine.datasets.objects import ARCHIVE as OBJECTS_ARCHIVE
 from engine.datasets.sources import ImageFile
 from engine.datasets.study_sets import STUDY_SETS, StudySet, how_to_get, ways_to_get
@@ -39,22 +39,22 @@ LICENSES: Final[Mapping[str, dict[str, str]]] = {
 """Licence of each domain of the embedded data sets."""
 
 
-def find_image_set(spec: RunSpec, *, is_test: bool = False) -> ImageSet:
+def find_image_set(spec: RunSpec, *, use: Use = "run") -> ImageSet:
     """Return a run's images, by ``data_dir`` or by the data set's name.
 
-    ``is_test``: the images are not trained on, see :class:`ImageSet`.
+    ``use``: what the images are for.
 
     Raises:
         DataError: if the name is unknown or the folder cannot be used.
     """
     if spec.data_dir is not None:
         location = Path(os.path.expanduser(spec.data_dir))
-        return open_image_set(spec.dataset, location, spec.layout, is_test=is_test)
+        return open_image_set(spec.dataset, location, spec.layout, use=use)
     if spec.dataset in STUDY_SETS:
         raise DataError(f"{spec.dataset} is not on this machine. {how_to_get(spec.dataset)}")
     if spec.dataset not in CATALOG:
         raise DataError(unknown_dataset(spec.dataset, CATALOG))
-    return open_image_set(spec.dataset, CATALOG[spec.dataset], is_test=is_test)
+    return open_image_set(spec.dataset, CATALOG[spec.dataset], use=use)
 
 
 def find_target(image_set: ImageSet, target: str | None) -> str | None:

@@ -121,6 +121,7 @@ def _findings(
 ) -> Iterator[Finding]:
     counts = _count(image_set)
     published = is_published(image_set)
+    yield from (Finding(True, problem) for problem in image_set.problems)
     missing = sum(each.is_missing for each in inspected)
     if name_problem := misnamed(image_set):
         yield Finding(True, name_problem)

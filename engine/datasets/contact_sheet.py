@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 from typing import Final
@@ -64,6 +65,20 @@ def draw_contact_sheet(image_set: ImageSet, path: Path, seed: int = 0) -> None:
                 thumbnail = _thumbnail(image_set, index)
                 sheet.paste(thumbnail, (left + place * (THUMBNAIL + 2), top))
     _save(sheet, path)
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Check that a file can be written, before the images are read.
+
+    Raises:
+        DataError: if its folder does not exist or cannot be written, or it is a folder.
+    """
+    if not path.parent.is_dir():
+        raise DataError(f"{path} cannot be written: {path.parent} is not a folder.")
+    if path.is_dir():
+        raise DataError(f"{path} cannot be written: it is a folder.")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise DataError(f"{path} cannot be written: permission denied.")
 
 
 def _by_cell(image_set: ImageSet) -> dict[tuple[str, str], list[int]]:

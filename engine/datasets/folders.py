@@ -7,13 +7,15 @@ Domains and classes are sorted by name, and files in the order of torchvision's 
 from __future__ import annotations
 
 import io
+import re
+import shlex
 import struct
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -31,7 +33,6 @@ from engine.datasets.reading import (
 from engine.datasets.sources import (
     ABOVE_CLASSES,
     FolderSource,
-    ImageFile,
     ImageSource,
     ZipSource,
 )
@@ -47,6 +48,10 @@ DAMAGE: Final = (
 )  # fmt: skip
 """Exceptions that PIL raises for damaged files, in addition to OSError."""
 
+Use = Literal["run", "test", "check"]
+"""What images are for: training, where domains need the same classes; a test, where they may lack
+classes and one is enough; or a check, which collects problems instead of raising the first."""
+
 DATA_WORDS: Final = (
     "--data a folder of domain/class/image, a CSV table of path, label and domain, or a zip or tar "
     "archive"
@@ -57,6 +62,8 @@ PACKED_SUFFIXES: Final = (".parquet", ".arrow")
 GROUP_COLUMN: Final = "group"
 TEST_DEFAULTS: Final = {TableColumns().domain: ONE_DOMAIN, GROUP_COLUMN: ""}
 """Columns that a table of test images may lack, with the value of every row."""
+
+_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 WIDE_MODES: Final = ("I", "F")
 """PIL's 32-bit modes."""
@@ -69,8 +76,11 @@ SHOWN_BINARY: Final = 8
 class ImageSet:
     """The domains, classes and image files of a data set, not decoded.
 
+    Attributes:
+        problems: what keeps runs from using them; empty, except for a check.
+
     Raises:
-        DataError: if the layout cannot be used; states the problem.
+        DataError: if there are no images, or the layout cannot be used; states the problem.
     """
 
     def __init__(
@@ -79,7 +89,8 @@ class ImageSet:
         source: ImageSource,
         classes: tuple[str, ...] | None = None,
         *,
-        is_test: bool = False,
+        use: Use = "run",
+        added_from: str | None = None,
     ) -> None:
         """List and check the files.
 
@@ -87,12 +98,31 @@ class ImageSet:
             name: of the data set.
             source: source of its files.
             classes: label space if domains may lack classes; None: every domain has all classes.
-            is_test: the images are not trained on: domains may lack classes, and one is enough.
+            use: what the images are for.
+            added_from: path that they were added from; None: they were not added.
         """
         self.name = name
         self.source = source
-        self.files = tuple(source.files())
-        self.domains, self.classes = _check_layout(source, self.files, classes, is_test=is_test)
+        self.files = tuple(file for file in source.files() if _is_text(file.path))
+        unnamed = _misnamed_files(source)
+        folders = source.class_folders()
+        if not self.files:
+            raise DataError(unnamed or _no_images(self, folders))
+        self.domains = tuple(sorted({file.domain for file in self.files}))
+        used = {domain: folders[domain] for domain in self.domains}
+        self.classes = self._label_space(used, classes, use)
+        problems = _layout_problems(self, folders, used, classes, use, added_from)
+        self.problems = tuple(filter(None, (unnamed, *source.problems, *problems)))
+        if self.problems and use != "check":
+            raise DataError(self.problems[0])
+
+    def _label_space(
+        self, used: Mapping[str, Collection[str]], known: tuple[str, ...] | None, use: Use
+    ) -> tuple[str, ...]:
+        """Return the classes, in the order of the labels."""
+        if use == "test":
+            return tuple(sorted({file.class_name for file in self.files}))
+        return tuple(sorted({*(known or ()), *(name for of in used.values() for name in of)}))
 
     @property
     def location(self) -> Path:
@@ -223,7 +253,7 @@ def _high_bytes(image: Image.Image) -> Image.Image:
 
 
 def open_image_set(
-    name: str, location: Path, layout: Layout = "auto", *, is_test: bool = False
+    name: str, location: Path, layout: Layout = "auto", *, use: Use = "run"
 ) -> ImageSet:
     """Open a folder, an archive or a table of images.
 
@@ -231,32 +261,43 @@ def open_image_set(
         name: of the data set, if it has no card.
         location: folder, archive, table or folder of a card.
         layout: folder layout; ``auto`` detects it.
-        is_test: see :class:`ImageSet`; a table then needs no domains and may have groups.
+        use: see :class:`ImageSet`; a table of test images needs no domains and may have groups.
 
     Raises:
         DataError: if it is missing or cannot be used.
     """
     card = read_card(location)
     if card is not None and layout != "auto":
+        command = add_command(location.name, card.origin or card.root, "--layout", layout)
         raise DataError(
             f"--layout is only for folders and archives; {card.name} has the layout it was added "
-            f"with. Add it again: vld data add NAME {card.origin or card.root} --layout {layout}"
+            f"with. Add it again: {command} --replace"
         )
     if card is not None and not (location / card.root).exists():
         again = None if Path(card.root).is_absolute() else card.origin
         raise DataError(
             f"The images of {card.name} are missing: {location / card.root}. Restore them, or add "
-            f"their new location: vld data add {location.name} {again or 'PATH'} --replace"
+            f"their new location: {add_command(location.name, again or 'PATH')} --replace"
         )
     try:
         if card is not None:
-            return ImageSet(card.name, card.source(location), card.classes, is_test=is_test)
-        return ImageSet(name, _source(location, layout, is_test=is_test), is_test=is_test)
+            source = card.source(location, keeps_problems=use == "check")
+            origin = card.origin or card.root
+            return ImageSet(card.name, source, card.classes, use=use, added_from=origin)
+        return ImageSet(name, _source(name, location, layout, use), use=use)
     except OSError as error:
         raise DataError(f"{location} cannot be read: {error}.") from None
 
 
-def _source(location: Path, layout: Layout, *, is_test: bool) -> ImageSource:
+def add_command(name: str, path: str | Path, *options: str) -> str:
+    """Return the command that adds images under a name, or one like it that is allowed."""
+    if name == Path(path).name:
+        name = name.partition(".")[0]
+    allowed = _NOT_IN_NAMES.sub("-", name).strip("-._")
+    return shlex.join(["vld", "data", "add", allowed or "NAME", str(path), *options])
+
+
+def _source(name: str, location: Path, layout: Layout, use: Use) -> ImageSource:
     """Return the image source of a folder or a file.
 
     Raises:
@@ -273,58 +314,73 @@ def _source(location: Path, layout: Layout, *, is_test: bool) -> ImageSource:
             raise DataError(
                 f"--layout is only for folders and archives, but {location} is a table."
             )
-        if is_test:
+        if use == "test":
             columns = TableColumns(group=GROUP_COLUMN)
             return TableSource(location, columns.names, defaults=TEST_DEFAULTS)
-        return TableSource(location, TableColumns().names)
+        return TableSource(location, TableColumns().names, keeps_problems=use == "check")
     if location.suffix.lower() == ".zip" or zipfile.is_zipfile(location):
         return ZipSource(location, layout)
     if is_archive(location):
         return TarSource(location, layout)
     if location.suffix.lower() in PACKED_SUFFIXES:
+        command = add_command(name, location)
         raise DataError(
-            f"{location} must be imported first: vld data add NAME {location}; then use "
-            "--dataset NAME."
+            f"{location} must be imported first: {command}; then use --dataset "
+            f"{command.split()[3]}."
         )
     raise DataError(f"{location} is not a folder of images. Give {DATA_WORDS}.")
 
 
-def _check_layout(
-    source: ImageSource,
-    files: tuple[ImageFile, ...],
-    known_classes: tuple[str, ...] | None,
-    *,
-    is_test: bool,
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the sorted domains and classes, or raise DataError."""
-    folders = source.class_folders()
-    _check_names(source, files)
-    where, layout = source.location, "The layout is domain/class/image."
-    if not files:
-        raise DataError(_no_images(source, folders))
-    if bare := sorted(set(folders).difference(file.domain for file in files)):
-        raise DataError(
+def _layout_problems(
+    images: ImageSet,
+    folders: Mapping[str, set[str]],
+    used: Mapping[str, set[str]],
+    known: tuple[str, ...] | None,
+    use: Use,
+    added_from: str | None,
+) -> Iterator[str]:
+    """Yield what is wrong with the domains and classes.
+
+    Args:
+        images: their domains with images, classes and files are known.
+        folders: class folders by domain.
+        used: the same, of domains with images.
+        known: label space if domains may lack classes.
+        use: what the images are for.
+        added_from: see :class:`ImageSet`.
+    """
+    where = images.location
+
+    def add(*options: str) -> str:
+        again = () if added_from is None else ("--replace",)
+        return add_command(images.name, added_from or where, *options, *again)
+
+    if bare := sorted(folders.keys() - used.keys()):
+        yield (
             f"In {where}, these domain folders have no class folders with images: "
             f"{listed(map(quoted, bare))}. Remove them, or select the domains: "
-            "vld data add NAME DIR --domains A,B"
+            f"{add('--domains', ','.join(images.domains))}"
         )
-    _check_case(where, folders)
-    if is_test:
-        return tuple(sorted(folders)), tuple(sorted({file.class_name for file in files}))
-    if known_classes is None:
-        classes = _check_classes(source, folders, files)
-    else:
-        classes = _check_known_classes(where, folders, known_classes)
-    if len(classes) == 1:
-        raise DataError(
-            f"{where} has only one class, {quoted(classes[0])}; at least two are needed. {layout}"
-            f"{_detected_layout(source, folders, classes)}"
+    yield from _case_problems(where, used)
+    if use == "test":
+        return
+    if known is None:
+        yield from _class_problems(images, used, add("--keep-missing-classes"))
+    elif unknown := sorted(set(images.classes).difference(known)):
+        yield (
+            f"{where} has classes that it did not have when it was added: {listed(unknown)}. "
+            "Remove them, or add the data set under another name."
         )
-    return tuple(sorted(folders)), classes
+    if len(images.classes) == 1:
+        yield (
+            f"{where} has only one class, {quoted(images.classes[0])}; at least two are needed. "
+            f"The layout is domain/class/image.{_detected_layout(images)}"
+        )
 
 
-def _no_images(source: ImageSource, folders: Mapping[str, Collection[str]]) -> str:
+def _no_images(images: ImageSet, folders: Mapping[str, Collection[str]]) -> str:
     """Return an error message for a source without images, by what it contains instead."""
+    source = images.source
     where, reading = source.location, source.reading
     counts = {each.kind: each.count for each in source.left_out}
     if reading is None:
@@ -343,98 +399,82 @@ def _no_images(source: ImageSource, folders: Mapping[str, Collection[str]]) -> s
     if not folders and not counts:
         return f"{where} is empty. The layout is domain/class/image."
     if find_tables(where):
-        return f"{where} contains parquet or arrow files. Import them: vld data add NAME {where}"
+        command = add_command(images.name, where)
+        return f"{where} contains parquet or arrow files. Import them: {command}"
     also = f" It contains other files ({left_out_text(source.left_out)})." if counts else ""
     known = ", ".join(IMAGE_EXTENSIONS)
     return f"{where} has no images ({known}, …).{also} The layout is domain/class/image."
 
 
-def _detected_layout(
-    source: ImageSource, folders: Mapping[str, Collection[str]], classes: Collection[str]
-) -> str:
+def _detected_layout(images: ImageSet) -> str:
     """Return a sentence on the layout to append to an error, or an empty string."""
-    text = describe_reading(source.reading, folders, classes) if source.reading else ""
+    reading = images.source.reading
+    text = describe_reading(reading, images.domains, images.classes) if reading else ""
     return f" Detected layout: {text}" if text else ""
 
 
-def _check_classes(
-    source: ImageSource, folders: dict[str, set[str]], files: tuple[ImageFile, ...]
-) -> tuple[str, ...]:
-    """Return the sorted classes; raise DataError if a domain lacks one of them."""
-    where = source.location
-    classes = sorted(set().union(*folders.values()))
+def _class_problems(
+    images: ImageSet, folders: Mapping[str, set[str]], keeping: str
+) -> Iterator[str]:
+    """Yield that domains lack classes; ``keeping`` is the command that adds such images."""
+    where = images.location
     lacking = [
         f"{quoted(domain)} lacks {listed(map(quoted, missing))}"
-        for domain in sorted(folders)
-        if (missing := [name for name in classes if name not in folders[domain]])
+        for domain in images.domains
+        if (missing := [name for name in images.classes if name not in folders[domain]])
     ]
-    if lacking:
-        if _looks_like_sub_classes(source, files):
-            tops = join_names(sorted(folders), 4)
-            raise DataError(
-                f"{where} looks like class/sub-class/image: {tops} share hardly any folders, so "
-                "they are not domains with the same classes. Use --layout class to read them as "
-                "classes of one domain, or rearrange the images as domain/class/image."
-            )
-        layout = _detected_layout(source, folders, classes)
-        raise DataError(
-            f"The domains of {where} have different classes: {'; '.join(lacking)}. Give every "
-            "domain the same class folders, or: vld data add NAME DIR --keep-missing-classes"
-            f"{layout and '.' + layout}"
+    if lacking and _looks_like_sub_classes(images):
+        tops = join_names(images.domains, 4)
+        yield (
+            f"{where} looks like class/sub-class/image: {tops} share hardly any folders, so "
+            "they are not domains with the same classes. Use --layout class to read them as "
+            "classes of one domain, or rearrange the images as domain/class/image."
         )
-    filled = {(file.domain, file.class_name) for file in files}
-    empty = [f"{d}/{c}" for d in sorted(folders) for c in classes if (d, c) not in filled]
-    if empty:
-        raise DataError(
+        return
+    if lacking:
+        layout = _detected_layout(images)
+        yield (
+            f"The domains of {where} have different classes: {'; '.join(lacking)}. Give every "
+            f"domain the same class folders, or: {keeping}{layout and '.' + layout}"
+        )
+    filled = {(file.domain, file.class_name) for file in images.files}
+    cells = [(domain, name) for domain in images.domains for name in sorted(folders[domain])]
+    if empty := [f"{domain}/{name}" for domain, name in cells if (domain, name) not in filled]:
+        yield (
             f"{where} has classes without images: {listed(empty)}. Add images, or remove the class "
             "from every domain."
         )
-    return tuple(classes)
 
 
-def _looks_like_sub_classes(source: ImageSource, files: tuple[ImageFile, ...]) -> bool:
+def _looks_like_sub_classes(images: ImageSet) -> bool:
     """Return whether the detected domains are more likely classes with subfolders."""
-    reading = source.reading
+    reading = images.source.reading
     if reading is None or reading.is_given or reading.layout != "plain":
         return False
-    cells = {(file.domain, file.class_name) for file in files}
+    cells = {(file.domain, file.class_name) for file in images.files}
     return len({domain for domain, _ in cells}) > 1 and not has_shared_classes(cells)
 
 
-def _check_known_classes(
-    where: Path, folders: dict[str, set[str]], known: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Return the label space; raise DataError for a class outside it."""
-    unknown = sorted(set().union(*folders.values()) - set(known))
-    if unknown:
-        raise DataError(
-            f"{where} has classes that it did not have when it was added: {listed(unknown)}. "
-            "Remove them, or add the data set under another name."
-        )
-    return known
-
-
-def _check_case(where: Path, folders: dict[str, set[str]]) -> None:
-    """Raise DataError for names that differ only in case or Unicode normalisation."""
+def _case_problems(where: Path, folders: Mapping[str, set[str]]) -> Iterator[str]:
+    """Yield names that differ only in case or Unicode normalisation."""
     for kind, names in (("domains", set(folders)), ("classes", set().union(*folders.values()))):
         spellings: dict[str, list[str]] = {}
         for name in sorted(names):
             spellings.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
         alike = [" and ".join(same) for same in spellings.values() if len(same) > 1]
         if alike:
-            raise DataError(
+            yield (
                 f"{where} has {kind} whose names differ only in case or in the encoding of "
                 f"accents: {listed(alike)}. Rename or merge them."
             )
 
 
-def _check_names(source: ImageSource, files: tuple[ImageFile, ...]) -> None:
-    """Raise DataError for names that are not valid UTF-8, which events cannot contain."""
-    bad = [repr(file.path) for file in files if not _is_text(file.path)]
-    if bad:
-        raise DataError(
-            f"{source.location} has file names that are not UTF-8: {listed(bad)}. Rename them."
-        )
+def _misnamed_files(source: ImageSource) -> str:
+    """Return that names are not valid UTF-8, which events cannot contain; empty: all are."""
+    bad = [repr(file.path) for file in source.files() if not _is_text(file.path)]
+    if not bad:
+        return ""
+    return f"{source.location} has file names that are not UTF-8: {listed(bad)}. Rename them."
 
 
 def _is_text(name: str) -> bool:

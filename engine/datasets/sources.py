@@ -60,6 +60,10 @@ class ImageSource(Protocol):
     def location(self) -> Path:
         """Return the folder or the archive."""
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Return what keeps runs from using the images; empty, except for a check."""
+
     def class_folders(self) -> dict[str, set[str]]:
         """Return each domain's class folders, including empty ones."""
 
@@ -108,6 +112,11 @@ class TreeSource(ABC):
     def location(self) -> Path:
         """Return the folder or the archive."""
         return self._location
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Return nothing: the names of folders say all there is."""
+        return ()
 
     @property
     def reading(self) -> Reading:

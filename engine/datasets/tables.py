@@ -19,6 +19,10 @@ TABLE_SUFFIXES: Final = (".csv", ".tsv")
 """Suffixes of tables."""
 
 
+class IncompleteRowsError(DataError):
+    """Rows of a table without a value; the others have been read."""
+
+
 class TableSource:
     """The images of a table; paths are relative to the table's folder, or absolute.
 
@@ -33,6 +37,8 @@ class TableSource:
         columns: tuple[str, ...],
         domains: Sequence[str] | None = None,
         defaults: Mapping[str, str] | None = None,
+        *,
+        keeps_problems: bool = False,
     ) -> None:
         """Read the table.
 
@@ -41,12 +47,18 @@ class TableSource:
             columns: names of the path, label and domain columns, and optionally the group column.
             domains: domains to use; None: all.
             defaults: values of the columns that the table may lack.
+            keeps_problems: leave out incomplete rows, which ``problems`` reports.
         """
         self._table = table
-        listed = [
-            (domain, label, path, *group)
-            for path, label, domain, *group in read_columns(table, columns, None, defaults)
-        ]
+        self.problems: tuple[str, ...] = ()
+        listed: list[tuple[str, ...]] = []
+        try:
+            for path, label, domain, *group in read_columns(table, columns, None, defaults):
+                listed.append((domain, label, path, *group))
+        except IncompleteRowsError as error:
+            if not (keeps_problems and listed):
+                raise
+            self.problems = (str(error),)
         wanted = None if domains is None else set(domains)
         used = [row for row in listed if wanted is None or row[0] in wanted]
         rows = sorted({self._canonical(row): row for row in sorted(used, reverse=True)}.values())
@@ -186,7 +198,7 @@ def read_columns(
     except csv.Error as error:
         raise DataError(f"{table} cannot be read as CSV: {error}.") from None
     if incomplete:
-        raise DataError(_incomplete(table, incomplete))
+        raise IncompleteRowsError(_incomplete(table, incomplete))
 
 
 def _heading(file: TextIO) -> str:
@@ -262,7 +274,7 @@ def _places(
     missing = [each.name for each in places if each.at is None and each.default is None]
     if missing:
         advice = advice or (
-            f"Give their names: vld data add NAME {table.name} with {_options(columns)}."
+            f"Give their names: vld data add {table.stem} {table} with {_options(columns)}."
         )
         raise DataError(
             f"{table} has no column {', '.join(missing)}; its columns are {', '.join(known)}. "

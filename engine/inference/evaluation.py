@@ -118,7 +118,7 @@ def find_images(request: EvaluateRun, run_dir: RunDir) -> LabelledImages:
         InputError: if there are none, or their classes do not match the run's.
     """
     given = {"dataset": request.dataset, "data_dir": request.data_dir, "layout": request.layout}
-    image_set = find_image_set(spec_from_mapping(given), is_test=True)
+    image_set = find_image_set(spec_from_mapping(given), use="test")
     refuse_contradiction(image_set)
     wanted = _wanted_domains(image_set, request.domains)
     files = [(row, file) for row, file in enumerate(image_set.files) if file.domain in wanted]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,7 +29,8 @@ def images(make_folder: MakeFolder) -> Path:
 
 
 def check(folder: Path, near: int = 4, name: str = "pets") -> CheckReport:
-    return check_images(open_image_set(name, folder), near, lambda _done, _total: None)
+    images = open_image_set(name, folder, use="check")
+    return check_images(images, near, lambda _done, _total: None)
 
 
 def spoiling(report: CheckReport) -> list[str]:
@@ -102,6 +104,48 @@ def test_files_that_do_not_exist_spoil_a_run(images: Path) -> None:
     assert text.startswith("1 file does not exist; runs will refuse")
     rows = [*rows_of(images), ("gone/a.png", "cat", "photo")]
     assert any("2 files do not exist" in t for t in spoiling(check(write_table(images, rows))))
+
+
+def test_a_missing_class_is_one_problem_of_several(images: Path) -> None:
+    shutil.rmtree(images / "sketch" / "dog")
+    (images / "photo" / "cat" / "0.png").write_bytes(b"")
+    report = check(images)
+    assert report.counts == {"photo": {"cat": 12, "dog": 12}, "sketch": {"cat": 12}}
+    lacking, unreadable = spoiling(report)
+    assert "sketch lacks dog" in lacking
+    assert f"vld data add pets {images} --keep-missing-classes" in lacking
+    assert unreadable.startswith("1 image cannot be read")
+
+
+def test_every_problem_of_the_layout_is_reported(images: Path) -> None:
+    for name in ("notes", "photo/Cat", "sketch/Cat", "photo/fox", "sketch/fox"):
+        (images / name).mkdir()
+    shutil.copy(images / "photo/cat/0.png", os.fsdecode(bytes(images / "photo/cat") + b"/\xff.png"))
+    texts = spoiling(check(images))
+    for part in (
+        "names that are not UTF-8",
+        f"class folders with images: notes. Remove them, or select the domains: vld data add pets "
+        f"{images} --domains photo,sketch",
+        "differ only in case or in the encoding of accents: Cat and cat",
+        "classes without images: photo/Cat, photo/fox, sketch/Cat, sketch/fox",
+    ):
+        assert sum(part in text for text in texts) == 1, part
+    assert len(texts) == 4
+
+
+def test_a_single_class_is_a_problem_of_the_report(images: Path) -> None:
+    for domain in ("photo", "sketch"):
+        shutil.rmtree(images / domain / "dog")
+    report = check(images)
+    assert report.counts["photo"] == {"cat": 12}
+    assert any("has only one class, cat" in text for text in spoiling(report))
+
+
+def test_incomplete_rows_of_a_table_are_a_problem_of_the_report(images: Path) -> None:
+    table = write_table(images, [*rows_of(images), ("photo/cat/0.png", "", "photo")])
+    report = check(table)
+    assert len(report.counts) == 2
+    assert any("has no label. Fill or remove it" in text for text in spoiling(report))
 
 
 def test_copies_across_domains_spoil_a_run_and_one_copy_within_a_domain_does_not(

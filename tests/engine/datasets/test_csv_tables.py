@@ -117,7 +117,7 @@ def test_rows_that_repeat_another_are_counted(tmp_path: Path, spelled: str) -> N
 
 
 def test_what_must_be_imported_first_is_told_so(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=f"vld data add NAME {tmp_path / 'x.parquet'}"):
+    with pytest.raises(DataError, match=f"vld data add mine {tmp_path / 'x.parquet'}"):
         opened(tmp_path, b"anything", "x.parquet")
 
 

@@ -163,7 +163,26 @@ def test_a_layout_that_no_run_can_use_fails_the_check(vld: Vld, tmp_path: Path) 
     folder = fill_folder(tmp_path / "one", {"photo": ("cat",), "art": ("cat",)}, 1)
     checked = vld("data", "check", str(folder))
     assert checked.exit_code == 1
-    assert "has only one class, cat" in checked.stderr
+    assert "✗ " in checked.stdout
+    assert "has only one class, cat" in checked.stdout
+
+
+def test_a_class_that_a_domain_lacks_is_one_problem_of_the_report(vld: Vld, tmp_path: Path) -> None:
+    folder = fill_folder(tmp_path / "pets", {"photo": ("cat", "dog"), "art": ("cat",)}, 3)
+    checked = vld("data", "check", str(folder))
+    assert checked.exit_code == 1
+    assert "shorter side" in checked.stdout
+    assert "art lacks dog" in checked.stdout
+    assert f"vld data add pets {folder} --keep-missing-classes" in checked.stdout
+
+
+def test_a_contact_sheet_that_cannot_be_written_is_refused_before_reading(
+    vld: Vld, images: Path, tmp_path: Path
+) -> None:
+    checked = vld("data", "check", str(images), "--sheet", str(tmp_path / "nowhere" / "a.png"))
+    assert checked.exit_code == 1
+    assert f"{tmp_path / 'nowhere'} is not a folder" in checked.stderr
+    assert not checked.stdout
 
 
 def test_a_run_on_an_unknown_name_is_answered_with_the_nearest(vld: Vld, images: Path) -> None:
