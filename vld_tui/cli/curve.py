@@ -208,7 +208,7 @@ def _split_key(run: Run, domain: str) -> MetricKey:
 
 def _coloured(series: Sequence[PlotSeries]) -> tuple[PlotSeries, ...]:
     """Return curves in colours of their own, those of ID and OOD accuracy as everywhere."""
-    others = itertools.cycle(SERIES_STYLES[2:])
+    others = itertools.cycle(SERIES_STYLES)
     fixed = {"ID": ID_STYLE, "training": ID_STYLE, "OOD": OOD_STYLE}
     return tuple(replace(each, style=fixed.get(each.name) or next(others)) for each in series)
 

@@ -19,6 +19,7 @@ from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.events import Key
+from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.theme import Theme
 from textual.widgets import Input
@@ -43,6 +44,7 @@ from vld_tui.dashboard.messages import (
 from vld_tui.dashboard.notices import notice_for, terminal_name
 from vld_tui.dashboard.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.dashboard.screens.home import HomeScreen
+from vld_tui.dashboard.shades import ON_DARK, ON_LIGHT
 from vld_tui.home import Home
 from vld_tui.runs.machine import MachineLoad
 from vld_tui.runs.run import Run
@@ -105,6 +107,11 @@ class Dashboard(Guarded, App[None]):
     def get_default_screen(self) -> HomeScreen:
         """Return the home screen, the bottom of the stack."""
         return self.home
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Return what changes drawn lines: the palette is drawn in the shades of the theme."""
+        shades = ON_DARK if self.current_theme.dark else ON_LIGHT
+        return [shades, *super().get_line_filters()]
 
     def on_mount(self) -> None:
         """Apply the preferences and start to read history."""

@@ -14,6 +14,7 @@ import pytest
 from textual._compositor import Compositor
 from textual._context import visible_screen_stack
 from textual.pilot import Pilot
+from textual.strip import Strip
 
 from engine.protocol import MetricKey, RunSpec, resolve_spec
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
@@ -306,9 +307,14 @@ async def settle_until(pilot: Pilot[None], condition: Callable[[], object]) -> N
         await pilot.pause(0.03)
 
 
-def screen_lines(app: Dashboard) -> list[str]:
-    """Return the text on the screen, line by line."""
+def screen_strips(app: Dashboard) -> list[Strip]:
+    """Return the lines on the screen with their styles."""
     width, height = app.size
     visible_screen_stack.set(app._background_screens)
     strips = app.screen._compositor.render_strips(app.size)
-    return [strip.crop(0, width).text for strip in strips[:height]]
+    return [strip.crop(0, width) for strip in strips[:height]]
+
+
+def screen_lines(app: Dashboard) -> list[str]:
+    """Return the text on the screen, line by line."""
+    return [strip.text for strip in screen_strips(app)]

@@ -7,17 +7,21 @@ from collections.abc import Sequence
 import pytest
 from textual.pilot import Pilot
 
+from engine.protocol import resolve_spec
 from tests.vld_tui.dashboard.fake_history import (
     FakeActions,
     FakeSource,
     make_run,
     play,
     screen_lines,
+    screen_strips,
     settle,
 )
 from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.screens.compare import CompareScreen
 from vld_tui.dashboard.widgets.chart import Chart
 from vld_tui.dashboard.widgets.run_table import RunTable
+from vld_tui.words.palette import DARK_SHADES, ID_STYLE, LIGHT_SHADES, OOD_STYLE, series_look
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
 
@@ -37,6 +41,49 @@ def test_runs_are_listed_with_the_curves_of_the_first(size: tuple[int, int]) -> 
         assert titles(app) == ["accuracy", "domains", "loss"]
 
     play(FakeSource([make_run(i) for i in range(3)]), scenario, size=size)
+
+
+def test_a_run_keeps_its_colour_in_list_and_charts_while_it_is_marked() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        def colours() -> dict[str, str]:
+            return {
+                each.name: each.style for each in app.screen.query_one("#first", Chart).plot.series
+            }
+
+        await pilot.press("space", "space", "space")
+        await settle(pilot)
+        before = colours()
+        await pilot.press("g", "space")  # the first one is unmarked, the others keep their colours
+        await settle(pilot)
+        assert colours() == {name: before[name] for name in ("run 1", "run 2")}
+        places = app.screen.query_one(RunTable).places
+        assert [series_look(place).colour for place in places.values()] == [*colours().values()]
+        await pilot.press("d")
+        await settle(pilot)
+        assert isinstance(app.screen, CompareScreen)
+        compared = app.screen.query_one("#first", Chart).plot.series
+        assert {each.style for each in compared if not each.is_bound} <= {*colours().values()}
+
+    rates = (0.0, 0.5, 0.9)
+    runs = [
+        make_run(at, spec=resolve_spec({"dropout_rate": rate})) for at, rate in enumerate(rates)
+    ]
+    play(FakeSource(runs), scenario)
+
+
+@pytest.mark.parametrize(
+    ("theme", "shades"), [("textual-dark", DARK_SHADES), ("textual-light", LIGHT_SHADES)]
+)
+def test_curves_have_the_shades_of_the_theme(theme: str, shades: dict[str, str]) -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        app.theme = theme
+        await settle(pilot)
+        styles = [each.style for strip in screen_strips(app) for each in strip]
+        drawn = {style.color.name.upper() for style in styles if style and style.color}
+        for colour in (ID_STYLE, OOD_STYLE):
+            assert shades.get(colour, colour) in drawn
+
+    play(FakeSource([make_run(0)]), scenario)
 
 
 def test_the_curves_follow_the_cursor() -> None:
@@ -63,6 +110,7 @@ def test_marked_runs_are_drawn_over_one_another_until_escape() -> None:
         assert titles(app) == ["OOD", "ID", "loss"]
         assert [each.name for each in first.plot.series] == ["run 0", "run 1"]
         assert len({each.style for each in first.plot.series}) == 2
+        assert [line[0] for line in screen_lines(app)[3:6]] == ["●", "▲", " "]
         await pilot.press("escape")
         await settle(pilot)
         assert app.screen.query_one(RunTable).marked == ()

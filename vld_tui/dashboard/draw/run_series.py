@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,11 +16,11 @@ from engine.protocol.selection import selection_key
 from vld_tui.dashboard.feed import RunCurves
 from vld_tui.study.results.groups import RunGroup, distinctions, group_by_seed, group_labels
 from vld_tui.views.plot import PlotSeries
-from vld_tui.words.palette import ID_STYLE, OOD_STYLE, SERIES_STYLES
+from vld_tui.words.palette import ID_STYLE, OOD_STYLE, SERIES_STYLES, Look, series_look
 
 KeyOfArm = Callable[[str], MetricKey]
-DOMAIN_STYLES: Final = SERIES_STYLES[2:]
-"""Colours that stand for neither ID nor OOD."""
+LookOfRuns = Callable[[Sequence[str]], Look]
+NO_PLACES: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 class ChartContent(NamedTuple):
@@ -29,14 +31,19 @@ class ChartContent(NamedTuple):
 
 
 def chart_contents(
-    watched: Sequence[RunCurves], *, over_seeds: bool = False
+    watched: Sequence[RunCurves],
+    *,
+    over_seeds: bool = False,
+    places: Mapping[str, int] = NO_PLACES,
 ) -> tuple[ChartContent, ChartContent, ChartContent]:
     """Return three charts: of one run its accuracies, its domains and its loss; of several
     runs their OOD accuracies, ID accuracies and losses.
 
     ``over_seeds``: runs that differ only in their seeds become one curve, their mean, between two
-    dim ones a standard deviation away.
+    dim ones a standard deviation away. ``places`` determine the appearance of runs that are marked
+    in the list, so that it is the same there.
     """
+    look_of = partial(_look_of, [each.run.run_id for each in watched], places)
     if len(watched) == 1:
         (run,) = watched
         own = run.run.arm
@@ -55,17 +62,28 @@ def chart_contents(
     if over_seeds and len(groups) < len(watched):
         curves = {each.run.run_id: each for each in watched}
         first, second, third = (
-            ChartContent(f"{title} ± sd over seeds", tuple(_of_groups(groups, curves, key)))
+            ChartContent(
+                f"{title} ± sd over seeds", tuple(_of_groups(groups, curves, key, look_of))
+            )
             for title, key in charts
         )
     else:
         first, second, third = (
-            ChartContent(title, _of_runs(watched, key)) for title, key in charts
+            ChartContent(title, _of_runs(watched, key, look_of)) for title, key in charts
         )
     return first, second, third
 
 
-def _of_runs(watched: Sequence[RunCurves], key_of: KeyOfArm) -> tuple[PlotSeries, ...]:
+def _look_of(watched: Sequence[str], places: Mapping[str, int], run_ids: Sequence[str]) -> Look:
+    """Return the appearance of one run, or of a group: by its place in the list if it is marked,
+    otherwise among the watched ones."""
+    found = [places[each] for each in run_ids if each in places]
+    return series_look(min(found) if found else min(watched.index(each) for each in run_ids))
+
+
+def _of_runs(
+    watched: Sequence[RunCurves], key_of: KeyOfArm, look_of: LookOfRuns
+) -> tuple[PlotSeries, ...]:
     runs = [each.run for each in watched]
     told = distinctions([run.name for run in runs], [run.spec for run in runs])
     return _known(
@@ -74,7 +92,7 @@ def _of_runs(watched: Sequence[RunCurves], key_of: KeyOfArm) -> tuple[PlotSeries
                 each,
                 key_of(each.run.arm),
                 each.run.name + told[at],
-                SERIES_STYLES[at % len(SERIES_STYLES)],
+                look_of([each.run.run_id]).colour,
             )
             for at, each in enumerate(watched)
         ]
@@ -85,10 +103,11 @@ def _of_groups(
     groups: Sequence[RunGroup],
     curves: Mapping[str, RunCurves],
     key_of: KeyOfArm,
+    look_of: LookOfRuns,
 ) -> Iterator[PlotSeries]:
     """Yield each group's mean and spread at the steps that all of its runs have."""
-    for index, (group, label) in enumerate(zip(groups, group_labels(groups), strict=True)):
-        style = SERIES_STYLES[index % len(SERIES_STYLES)]
+    for group, label in zip(groups, group_labels(groups), strict=True):
+        style = look_of([run.run_id for run in group.runs]).colour
         found = [curves[run.run_id] for run in group.runs if run.run_id in curves]
         known = [each.curves[key] for each in found if (key := key_of(each.run.arm)) in each.curves]
         if not known:
@@ -107,7 +126,7 @@ def _arms(run: RunCurves) -> Iterator[PlotSeries]:
     """Yield ID and OOD accuracy of additional arms, each in its own colour."""
     arms = sorted({key.arm for key in run.curves if key == MetricKey.id(key.arm)} - {run.run.arm})
     for index, arm in enumerate(arms):
-        style = DOMAIN_STYLES[index % len(DOMAIN_STYLES)]
+        style = SERIES_STYLES[index % len(SERIES_STYLES)]
         score = selection_key(run.run.spec, arm)
         steps, values = run.curves.get(score, run.curves[MetricKey.id(arm)])
         selected = int(steps[values.argmax()])
@@ -128,7 +147,7 @@ def _domains(run: RunCurves) -> tuple[PlotSeries, ...]:
         }
     )
     others = [domain for domain in domains if domain != run.run.target]
-    styles = dict(zip(others, DOMAIN_STYLES * len(others), strict=False))
+    styles = dict(zip(others, SERIES_STYLES * len(others), strict=False))
     return _known(
         [
             _series(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from rich.text import Text
@@ -29,9 +30,9 @@ class CompareScreen(Guarded, Screen[None]):
         bind("back", "escape,d", "app.pop_screen", "back", key_display="esc", show=True),
     ]
 
-    def __init__(self, watched: tuple[RunCurves, ...]) -> None:
+    def __init__(self, watched: tuple[RunCurves, ...], places: Mapping[str, int]) -> None:
         super().__init__()
-        self._watched = watched
+        self._watched, self._places = watched, places
 
     def compose(self) -> ComposeResult:
         """Lay out the table above the curves."""
@@ -42,14 +43,14 @@ class CompareScreen(Guarded, Screen[None]):
 
     def on_mount(self) -> None:
         """Show the known runs."""
-        self.query_one(CurveCharts).show(self._watched, over_seeds=True)
+        self.query_one(CurveCharts).show(self._watched, over_seeds=True, places=self._places)
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Show the present state of the runs."""
         watched = message.snapshot.watched
         if [*map(id, watched)] != [*map(id, self._watched)]:
             self._watched = watched
-            self.query_one(CurveCharts).show(watched, over_seeds=True)
+            self.query_one(CurveCharts).show(watched, over_seeds=True, places=self._places)
             self._show_table()
 
     def on_resize(self) -> None:

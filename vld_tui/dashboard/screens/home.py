@@ -312,7 +312,8 @@ class HomeScreen(RunKeys):
         else:
             from vld_tui.dashboard.screens.compare import CompareScreen
 
-            self.app.push_screen(CompareScreen(self._snapshot.watched))
+            places = dict(self.query_one(RunTable).places)
+            self.app.push_screen(CompareScreen(self._snapshot.watched, places))
 
     def action_trash(self) -> None:
         """Move the marked runs, or the one under the cursor, to the trash."""
@@ -380,7 +381,11 @@ class HomeScreen(RunKeys):
         if watched == self._drawn:
             return
         self._drawn = watched
-        self.query_one(CurveCharts).show(watched, over_seeds=self._interest.grouping is not None)
+        self.query_one(CurveCharts).show(
+            watched,
+            over_seeds=self._interest.grouping is not None,
+            places=self.query_one(RunTable).places,
+        )
         self._show_trail(watched)
         self._show_log(watched[0] if len(watched) == 1 else None)
 

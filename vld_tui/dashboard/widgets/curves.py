@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from textual.containers import Vertical
 
@@ -14,11 +14,17 @@ class CurveCharts(Vertical):
 
     def __init__(self) -> None:
         super().__init__()
-        self._shown: tuple[tuple[RunCurves, ...], bool] | None = None
+        self._shown: object = None
 
-    def show(self, watched: Sequence[RunCurves], *, over_seeds: bool = False) -> None:
-        """Draw other runs, or the means over their seeds."""
-        seen = (tuple(watched), over_seeds)
+    def show(
+        self,
+        watched: Sequence[RunCurves],
+        *,
+        over_seeds: bool = False,
+        places: Mapping[str, int] | None = None,
+    ) -> None:
+        """Draw other runs, or the means over their seeds; ``places`` are those of marked runs."""
+        seen = (tuple(watched), over_seeds, dict(places or {}))
         if self._shown == seen or not (watched or self.children):
             return
         self._shown = seen
@@ -29,6 +35,6 @@ class CurveCharts(Vertical):
         if not self.children:
             percents = [Chart(id=name, is_percent=True) for name in ("first", "second")]
             self.mount(*percents, Chart(id="third"))
-        contents = chart_contents(watched, over_seeds=over_seeds)
+        contents = chart_contents(watched, over_seeds=over_seeds, places=places or {})
         for chart, content in zip(self.query(Chart), contents, strict=True):
             chart.set_series(content.title, content.series)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from rich.segment import Segment
@@ -27,12 +28,11 @@ from vld_tui.dashboard.messages import (
 from vld_tui.runs.run import GroupRow, Run, RunRow, TableRow
 from vld_tui.views.run_columns import RUN_COLUMNS, USUAL_COLUMNS, RunColumn
 from vld_tui.words.columns import GAP, Layout, align, lay_out
-from vld_tui.words.palette import status_style
+from vld_tui.words.palette import MANY_MARKS, Look, series_look, status_style
 
 PAGE: Final = 100
 """Number of rows requested at a time, around the visible ones."""
 HEADING_ROWS: Final = 1
-MARK: Final = "▐"
 GROUP_NAME_CELLS: Final = 48
 """Width reserved for a group's name before columns are dropped."""
 _NAME: Final = RUN_COLUMNS["name"].column
@@ -70,7 +70,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         self._cursor = 0
         self._sought: tuple[str, ...] = ()
         self._asked: tuple[int, int] | None = None
-        self._marked: dict[str, None] = {}
+        self._marked: dict[str, int] = {}
         self._highlighted: TableRow | None = None
         self._style = self._cursor_style = Style.null()
         self.set_columns(())
@@ -89,6 +89,15 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
     def marked(self) -> tuple[str, ...]:
         """Return the marked runs in the order they were marked."""
         return tuple(self._marked)
+
+    @property
+    def places(self) -> Mapping[str, int]:
+        """Return the place of each marked run, which determines its appearance.
+
+        It stays the same while the run is marked. The lowest place of a group's runs is the
+        group's.
+        """
+        return self._marked
 
     def set_columns(self, names: Sequence[str]) -> None:
         """Show these columns of ``RUN_COLUMNS``, in order; the default ones if empty."""
@@ -147,11 +156,13 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         """Mark or unmark the row under the cursor, and move to the next."""
         if self.current is None:
             return
-        run_ids = dict.fromkeys(self.current.run_ids)
-        if run_ids.keys() <= self._marked.keys():
-            self._marked = {each: None for each in self._marked if each not in run_ids}
+        run_ids = self.current.run_ids
+        if {*run_ids} <= self._marked.keys():
+            self._marked = {
+                each: place for each, place in self._marked.items() if each not in run_ids
+            }
         else:
-            self._marked |= run_ids
+            self._marked = self._marked | _free_places(run_ids, {*self._marked.values()})
         self._refresh_row(self._cursor)
         self.post_message(MarksChanged(self.marked))
         self._go(self._cursor + 1)
@@ -217,14 +228,18 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         elif (row := self._rows.get(index)) is None:
             line = [Segment(" …", Style(dim=True))]
         else:
-            is_marked = bool(self._marked) and all(each in self._marked for each in row.run_ids)
             run = row.run if isinstance(row, RunRow) else None
-            line = _row_line(self._columns, layout, self._texts[index], run, is_marked=is_marked)
+            line = _row_line(self._columns, layout, self._texts[index], run, self._look_of(row))
             if index == self._cursor:
                 base = self._cursor_style
                 if self.app.no_color:  # the greys of statuses are unreadable on the cursor's
                     over = Style(color=base.color)
         return Strip(Segment.apply_style(line, base, over)).adjust_cell_length(cells, base)
+
+    def _look_of(self, row: TableRow) -> Look | None:
+        """Return the appearance of a marked row; None: not marked."""
+        is_marked = bool(self._marked) and all(each in self._marked for each in row.run_ids)
+        return series_look(min(self._marked[each] for each in row.run_ids)) if is_marked else None
 
     def _lay_out(self, cells: int) -> Layout:
         """Choose columns and widths for the visible rows, once for all of their lines."""
@@ -316,6 +331,14 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
             self.post_message(RowHighlighted(self.current))
 
 
+def _free_places(run_ids: Sequence[str], taken: set[int]) -> dict[str, int]:
+    """Return the lowest free place for the first run of a row, and late ones for the others, so
+    that rows are distinguishable."""
+    first = next(place for place in itertools.count() if place not in taken)
+    late = (place for place in itertools.count(len(MANY_MARKS)) if place not in {*taken, first})
+    return dict(zip(run_ids, itertools.chain([first], late), strict=False))
+
+
 def _status(row: TableRow) -> str:
     return row.run.status if isinstance(row, RunRow) else ""
 
@@ -332,11 +355,10 @@ def _row_line(
     layout: Layout,
     cells: Sequence[str],
     run: Run | None,
-    *,
-    is_marked: bool,
+    look: Look | None,
 ) -> list[Segment]:
-    """Return the line of one run, or of a group (None)."""
-    line = [Segment(MARK if is_marked else " ", _HEADING)]
+    """Return the line of one run, or of a group (None); ``look`` is that of a marked one."""
+    line = [Segment(look.mark, Style(color=look.colour, bold=True)) if look else Segment(" ")]
     texts = align([column.column for column in columns], layout, cells)
     for index, text in zip(layout.shown, texts, strict=True):
         style = columns[index].column.style
