@@ -37,10 +37,11 @@ TERMINAL_LIMIT: Final = 50
 """Runs listed on a terminal; a pipe gets all of them."""
 
 LANGUAGE: Final = (
-    "Filters compare a field with a value: = != < <= > >=, ':' (contains), '~' (regular "
-    "expression). Combine them with and, or, not and parentheses. Values: 1..5 is a range, 1,2 "
-    "means either, re* matches a prefix. A word without a field searches id, name, tags, note, "
-    "data set and target. Example: --where 'dropout >= 0.9 and not (status:failed or tag:old)'. "
+    "Filters compare a field with a value: = (equal) != < <= > >=, ':' (contains), '~' (regular "
+    "expression); case is ignored. Combine them with and (a space), or (|), not (!) and "
+    "parentheses. Values: 1..5 is a range, 1,2 or 1|2 means either, re* matches a prefix. A word "
+    "without a field, or /expression/, searches id, name, tags, note, data set and target. "
+    "Example: --where 'dropout >= 0.9 and not (status:failed or tag:old)'. "
     "Fields: vld ls --fields."
 )
 _COLUMNS: Final = (

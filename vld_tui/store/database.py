@@ -18,8 +18,10 @@ from vld_tui.store.errors import (
     DatabaseLocked,
     DatabaseTooLarge,
     DatabaseUnwritable,
+    QueryError,
     StoreError,
 )
+from vld_tui.store.patterns import TOO_SLOW, Matcher
 
 MIGRATIONS: Final = (
     "m001_runs", "m002_kept_runs", "m003_queue", "m004_series", "m005_best_first", "m006_arms",
@@ -77,8 +79,9 @@ class Database:
     def _use(self, connection: sqlite3.Connection) -> None:
         """Prepare a connection for queries."""
         self._connection = connection
-        connection.create_function("matches", 2, _matches, deterministic=True)
-        connection.create_function("matches_word", 2, _matches_word, deterministic=True)
+        self._matcher = matcher = Matcher()
+        connection.create_function("matches", 2, matcher.matches, deterministic=True)
+        connection.create_function("matches_word", 2, matcher.matches_word, deterministic=True)
         self._unreadable: set[int] = set()
         self._noted_at = (0, 0)
         with _readable_errors(self.path):
@@ -226,7 +229,7 @@ class Database:
         Raises:
             StoreError: when the database cannot be read.
         """
-        with _readable_errors(self.path):
+        with self._reading():
             yield from self._connection.execute(sql, parameters)
 
     def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
@@ -249,7 +252,7 @@ class Database:
 
     def _ask(self, query: Callable[[], Answer]) -> Answer:
         """Return what a query finds; bytes that are not text are replaced."""
-        with _readable_errors(self.path):
+        with self._reading():
             try:
                 return query()
             except sqlite3.OperationalError as error:
@@ -260,6 +263,18 @@ class Database:
                 return query()
             finally:
                 self._connection.text_factory = str
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Keep the errors of the block's query readable."""
+        self._matcher.begin()
+        with _readable_errors(self.path):
+            try:
+                yield
+            except sqlite3.OperationalError:
+                if self._matcher.is_out_of_time:
+                    raise QueryError(TOO_SLOW) from None
+                raise
 
     def note_unreadable(self, keys: Collection[int]) -> bool:
         """Record runs with invalid rows; return whether any of them is new."""
@@ -304,16 +319,6 @@ class Database:
         """
         with _readable_errors(self.path), _transaction(self._connection):
             yield self._connection
-
-
-def _matches(pattern: str, text: str | None) -> bool:
-    """Return whether a regular expression is found in text, for queries."""
-    return text is not None and re.search(pattern, text) is not None
-
-
-def _matches_word(pattern: str, words: str | None) -> bool:
-    """Return whether a regular expression is found in one of the words, for queries."""
-    return any(re.search(pattern, word) for word in (words or "").split())
 
 
 def in_parts(values: Sequence[_Value]) -> Iterator[tuple[str, Sequence[_Value]]]:

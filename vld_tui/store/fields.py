@@ -70,10 +70,17 @@ _OF_RUN: Final = (
     QueryField("step", "number", "step", about="Latest step."),
     QueryField("selected_step", "number", "selected_step",
                about="Best step on ID validation, see select_on."),
+    QueryField("progress", "number", f"(1.0 * step / nullif({spec_value('steps')}, 0))",
+               is_share=True, about="Steps done (fraction or percentage)."),
     QueryField("id_accuracy", "number", "id_accuracy", is_share=True,
                about="ID accuracy at the selected step (fraction or percentage)."),
     QueryField("ood_accuracy", "number", "ood_accuracy", is_share=True,
                about="OOD accuracy at the selected step (fraction or percentage)."),
+    QueryField("gap", "number", "(ood_accuracy - id_accuracy)", is_share=True,
+               about="OOD minus ID accuracy (fraction or percentage)."),
+    QueryField("worst", "number",
+               "(SELECT min(value) FROM json_each(iif(json_valid(domains), domains, '{}')))",
+               is_share=True, about="Accuracy on the worst domain (fraction or percentage)."),
     QueryField("loss", "number", "loss", about="Latest training loss."),
     QueryField("wall_s", "duration", "wall_s", about="Time spent running."),
     QueryField("steps_per_s", "number", "steps_per_s", about="Steps per second."),
@@ -82,6 +89,7 @@ _OF_RUN: Final = (
     QueryField("error", "text", "coalesce(damage, error, '')",
                about="Why the run failed, crashed or cannot be read."),
     QueryField("host", "text", "coalesce(host, '')", about="Host name of the machine."),
+    QueryField("gpu", "text", "coalesce(gpu, '')", about="GPU that the queue assigned."),
     QueryField("data_digest", "text", "data_digest", about="Digest of the images."),
     QueryField("evaluation_precision", "text", "coalesce(evaluation_precision, precision, '')",
                about="Precision of the evaluations."),
@@ -115,13 +123,24 @@ ALIASES: Final[dict[str, str]] = {
         for info in FIELDS.values()
         if info.spelled_as_flag != info.name
     },
+    **{
+        f"{which}_{measure.label.lower().replace(' ', '_')}": f"{which}_{measure.name}"
+        for measure in MEASURES.values()
+        for which in ("id", "ood")
+        if measure.label.lower().replace(" ", "_") != measure.name
+    },
     "data": "dataset",
     "id": "id_accuracy",
     "id_acc": "id_accuracy",
+    "images/s": "images_per_s",
+    "lambda": "dropout_rate",
     "ood": "ood_accuracy",
     "ood_acc": "ood_accuracy",
+    "ood_id": "gap",
     "run_id": "run",
     "selected": "selected_step",
+    "speed": "images_per_s",
+    "state": "status",
     "tags": "tag",
     "time": "wall_s",
     "wall": "wall_s",
@@ -134,7 +153,7 @@ accuracy; a run's id is ``run``."""
 
 def known_name(name: str) -> str:
     """Return the normalised name of a field, such as for ``DROPOUT-RATE``."""
-    plain = name.lower().replace("-", "_")
+    plain = name.lower().replace("-", "_").replace("−", "_")
     return ALIASES.get(plain, plain)
 
 

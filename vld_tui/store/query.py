@@ -1,22 +1,21 @@
 """The filter language for runs: ``dropout>=0.9 and (target=re* or not tag:best)``.
 
-Adjacent terms are combined with ``and``; ``or``, ``not`` (or a leading ``-``) and parentheses work
-too. ``field=value`` and ``field!=value`` compare; ``<``, ``<=``, ``>`` and ``>=`` apply to numbers,
-durations and dates; ``:`` searches inside text and is ``=`` otherwise; ``~`` is a regular
-expression. ``1..5`` is a range, ``1,2,5`` a choice, ``re*`` a prefix. A flag alone means true. Any
-other word alone is searched in id, name, tags, note, data set and target, and must occur in some
-run unless it is quoted. Values with spaces need quotes (single or double); quoted text is taken
-literally. Accuracies are fractions or percentages: ``ood>0.5``, ``ood>50%``. ``none`` is a missing
-value; ``tag=`` finds runs without tags.
+Adjacent terms are combined with ``and``; ``or`` (``|``), ``not`` (``!`` or a leading ``-``) and
+parentheses work too. ``field=value`` and ``field!=value`` compare whole values, ``:`` finds text
+inside them, both ignoring case; ``<``, ``<=``, ``>`` and ``>=`` apply to numbers, durations and
+dates; ``~`` is a regular expression. ``1..5`` is a range, ``1,2,5`` or ``1|2|5`` a choice, ``re*``
+a prefix. A flag alone means true. Any other word or ``/expression/`` alone is searched in id, name,
+tags, note, data set and target, and a word must occur in some run unless it is quoted. Values with
+spaces need quotes (single or double); quoted text is taken literally. Accuracies are fractions or
+percentages: ``ood>0.5``, ``ood>50%``. ``none`` is a missing value; ``tag=`` finds runs without
+tags.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import math
 import re
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Self
@@ -28,6 +27,7 @@ from vld_tui.runs.run import DAMAGED, STATUSES
 from vld_tui.store.database import Database
 from vld_tui.store.errors import QueryError
 from vld_tui.store.fields import ALIASES, QUERY_FIELDS, QueryField, known_name
+from vld_tui.store.patterns import check_pattern
 from vld_tui.store.rows import find_unreadable
 from vld_tui.store.specs import spec_value
 from vld_tui.store.terms import Joined, Not, Term, Tree, check_text, parse_terms
@@ -42,14 +42,14 @@ _TEXT_COLUMNS: Final = (
     "run_id", "name", "tags", "note",
     spec_value("dataset"), f"coalesce({spec_value('target')}, '')",
 )  # fmt: skip
+_ALL_TEXT: Final = " || char(10) || ".join(f"coalesce({each}, '')" for each in _TEXT_COLUMNS)
 SEARCHED: Final = "id, name, tags, note, data set and target"
 """The fields that a word without a field searches."""
-_SECONDS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:s|min|m|h|d|w))+")
-_PART_OF_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|min|m|h|d|w)")
-_REPEATED_GROUP: Final = re.compile(r"(?<!\\)\)[*+{]")
-_REPEAT: Final = re.compile(r"(?<!\\)[*+{]")
-_MOST_REPEATS: Final = 3
+_SECONDS: Final = {
+    "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000,
+}  # fmt: skip
+_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:s|min|m|h|d|w|y))+")
+_PART_OF_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|min|m|h|d|w|y)")
 _MOST_STARS: Final = 5
 Value = str | float | None
 
@@ -82,7 +82,8 @@ class Query:
         """Return the unquoted search words, which must occur in some run."""
         return tuple(
             term for term in self.terms
-            if term.field is None and not term.is_quoted and not _is_flag(term.value)
+            if term.field is None
+            and not (term.operator or term.is_quoted or _is_flag(term.value))
         )  # fmt: skip
 
     @property
@@ -171,6 +172,8 @@ def unmatched_values(database: Database, query: Query) -> Iterator[str]:
                 f"SELECT DISTINCT {field.sql} FROM runs ORDER BY key DESC LIMIT {_CONSIDERED}"
             )
             hint = nearest(term.value, [value for (value,) in rows if value])
+            if term.value[:1] == term.value[-1:] == "/" and not term.is_quoted:
+                hint = f" For a regular expression, use {field.name}~{term.value}"
             yield f"No run has {field.name} {term.value!r}.{hint}"
 
 
@@ -263,24 +266,30 @@ def condition_of(term: Term) -> Condition:
 
 
 def _search(term: Term) -> Condition:
-    """Return the condition of a word without a field: a flag, or text to search for."""
+    """Return the condition of text without a field: a flag, or what to search for."""
+    if term.operator == "~":
+        return Condition(f"matches(?, {_ALL_TEXT})", (check_pattern(term.value, "im"),))
     field = QUERY_FIELDS.get(known_name(term.value))
     if field is not None and field.kind == "flag" and not term.is_quoted:
         return _equal_value(field, "true")
-    pattern = _containing(term.value, has_wildcards=not term.is_quoted)
-    sql = " OR ".join(rf"{column} LIKE ? ESCAPE '\'" for column in _TEXT_COLUMNS)
-    return Condition(sql, (pattern,) * len(_TEXT_COLUMNS))
+    has_wildcards = not term.is_quoted
+    found = (_holds_text(each, term.value, has_wildcards=has_wildcards) for each in _TEXT_COLUMNS)
+    return all_of(tuple(found), is_any=True)
 
 
 def _equal(field: QueryField, term: Term) -> Condition:
     """Return the condition of ``=`` and ``:``."""
     if field.kind in ("text", "words"):
         return _equal_text(field, term)
+    if term.is_quoted and field.kind == "choice":
+        return _choice(field, [term.value], is_part=False)
     if term.is_quoted:
         return _equal_value(field, term.value)
     if ".." in term.value and field.kind != "flag" and field.kind != "choice":
         return _between(field, term.value)
     parts = term.value.split(",") if "," in term.value else [term.value]
+    if field.kind == "choice":
+        return _choice(field, parts, is_part=term.operator == ":")
     return all_of(tuple(_equal_value(field, part) for part in parts), is_any=True)
 
 
@@ -290,29 +299,43 @@ def _equal_text(field: QueryField, term: Term) -> Condition:
     if field.kind == "words":
         return _has_word(field, term.value, has_wildcards=has_wildcards, is_missing=is_missing)
     if term.operator == ":":
-        pattern = _containing(term.value, has_wildcards=has_wildcards)
-        return Condition(rf"{field.sql} LIKE ? ESCAPE '\'", (pattern,))
-    if has_wildcards:
-        return Condition(f"{field.sql} GLOB ?", (_starred(term.value),))
+        return _holds_text(field.sql, term.value, has_wildcards=has_wildcards)
     if is_missing:
         return Condition(f"coalesce({field.sql}, '') IN ('', ?)", (term.value,))
-    return Condition(f"{field.sql} IS ?", (term.value,))
+    return _holds_text(field.sql, term.value, has_wildcards=has_wildcards, is_whole=True)
 
 
 def _has_word(field: QueryField, value: str, *, has_wildcards: bool, is_missing: bool) -> Condition:
     """Return the condition of a word in a list; ``is_missing``: the list is empty."""
     if has_wildcards:
-        pattern = rf"\A{fnmatch.translate(_starred(value))}"
+        pattern = rf"(?i:\A{_starred(value)}\Z)"
         return Condition(f"matches_word(?, {field.sql})", (pattern,))
     if is_missing:
         return Condition(f"{field.sql} = ?", ("",))
-    return Condition(f"instr(' ' || {field.sql} || ' ', ' ' || ? || ' ') > 0", (value,))
+    return _holds_text(f"(' ' || {field.sql} || ' ')", f" {value} ")
+
+
+def _holds_text(
+    sql: str, text: str, *, has_wildcards: bool = False, is_whole: bool = False
+) -> Condition:
+    """Return the condition that a value contains text, or is it, ignoring case.
+
+    With ``has_wildcards``, ``*`` matches any characters.
+    """
+    if not text.isascii():  # of other letters, LIKE does not ignore the case
+        pattern = _starred(text) if has_wildcards else re.escape(text)
+        return Condition(
+            f"matches(?, {sql})", (rf"(?is:\A{pattern}\Z)" if is_whole else f"(?is:{pattern})",)
+        )
+    pattern = re.sub(r"([\\%_])", r"\\\1", text)
+    if has_wildcards:
+        _check_stars(text)
+        pattern = pattern.replace("*", "%")
+    return Condition(rf"{sql} LIKE ? ESCAPE '\'", (pattern if is_whole else f"%{pattern}%",))
 
 
 def _equal_value(field: QueryField, value: str) -> Condition:
     match field.kind:
-        case "choice":
-            return _choice(field, value)
         case "flag":
             known: Value = _flag(field, value)
         case "time":
@@ -345,15 +368,19 @@ def _compare(field: QueryField, operator: str, value: str) -> Condition:
     return Condition(f"({field.sql}) {operator} ?", (_number(field, value),))
 
 
-def _choice(field: QueryField, value: str) -> Condition:
-    meant = [choice for choice in field.choices if fnmatch.fnmatchcase(choice, _starred(value))]
-    if not meant:
-        known = ", ".join(field.choices)
-        hint = nearest(value, field.choices)
-        raise QueryError(f"{field.name} is {value!r}, but must be one of {known}.{hint}")
-    if len(meant) == 1:
-        return Condition(f"({field.sql}) IS ?", (meant[0],))
-    return all_of(tuple(Condition(f"({field.sql}) IS ?", (each,)) for each in meant), is_any=True)
+def _choice(field: QueryField, values: Sequence[str], *, is_part: bool) -> Condition:
+    """Return the condition of one of the choices, or of those that contain a text."""
+    found: list[str] = []
+    for value in values:
+        pattern = _starred(value) if is_part else rf"\A{_starred(value)}\Z"
+        meant = [each for each in field.choices if re.search(pattern, each, re.IGNORECASE)]
+        if not meant:
+            known = ", ".join(field.choices)
+            hint = nearest(value, field.choices)
+            raise QueryError(f"{field.name} is {value!r}, but must be one of {known}.{hint}")
+        found += meant
+    is_one = (Condition(f"({field.sql}) IS ?", (each,)) for each in dict.fromkeys(found))
+    return all_of(tuple(is_one), is_any=True)
 
 
 def _flag(field: QueryField, value: str) -> int:
@@ -377,9 +404,11 @@ def _number(field: QueryField, value: str) -> float:
         number = math.nan
     if not math.isfinite(number) or (field.name == "age" and number):
         raise QueryError(_number_wanted(field, value))
-    if field.is_share and number > 1:
+    if field.is_share and abs(number) > 1:
+        least = "-1" if field.name == "gap" else "0"
         raise QueryError(
-            f"{field.name} is a fraction from 0 to 1 or a percentage: write {value}%, not {value}."
+            f"{field.name} is a fraction from {least} to 1 or a percentage: write {value}%, not "
+            f"{value}."
         )
     return number
 
@@ -388,6 +417,8 @@ def _number_wanted(field: QueryField, value: str) -> str:
     if field.kind == "duration":
         return f"{field.name} is {value!r}, but must be a duration such as 90s, 30m, 2h, 7d or 2w."
     message = f"{field.name} is {value!r}, but must be a number."
+    if field.name == "progress":
+        return f"{message} To filter by status, use status={value}"
     if field.name == "id_accuracy":
         return f"{message} To search by run id, use run={value}"
     return message
@@ -417,34 +448,14 @@ def _matching(field: QueryField, pattern: str) -> Condition:
     """Return the condition of a regular expression found in text, case ignored."""
     if field.kind not in ("text", "words", "choice"):
         raise QueryError(f"{field.name} is not text: use = != < <= > or >=, not ~.")
-    whole = f"(?i:{pattern})"
-    try:
-        with warnings.catch_warnings(action="error"):  # about syntax that Python may change
-            re.compile(whole)
-    except (re.error, RecursionError, OverflowError, Warning) as error:
-        raise QueryError(f"{pattern!r} is not a regular expression: {error}.") from None
-    repeats = len(_REPEAT.findall(pattern))
-    if _REPEATED_GROUP.search(pattern) or repeats > _MOST_REPEATS:
-        raise QueryError(
-            f"The expression {pattern!r} is too expensive: it may have at most {_MOST_REPEATS} of "
-            "* + {}, none of them after a parenthesis."
-        )
     function = "matches_word" if field.kind == "words" else "matches"
-    return Condition(f"{function}(?, {field.sql})", (whole,))
+    return Condition(f"{function}(?, {field.sql})", (check_pattern(pattern),))
 
 
 def _starred(text: str) -> str:
-    """Return the pattern for ``GLOB`` and ``fnmatch`` in which only ``*`` is a wildcard."""
+    """Return the regular expression of text in which ``*`` matches any characters."""
     _check_stars(text)
-    return re.sub(r"([?\[])", r"[\1]", text)
-
-
-def _containing(text: str, *, has_wildcards: bool) -> str:
-    r"""Return the LIKE pattern (escaped with ``\``) that matches text containing ``text``."""
-    if has_wildcards:
-        _check_stars(text)
-    escaped = re.sub(r"([\\%_])", r"\\\1", text)
-    return f"%{escaped.replace('*', '%') if has_wildcards else escaped}%"
+    return ".*".join(re.escape(part) for part in text.split("*"))
 
 
 def _check_stars(text: str) -> None:

@@ -1,4 +1,4 @@
-"""The syntax of a filter: ``dropout>=0.9 and not (status:failed or name~^try)`` as a tree.
+"""The syntax of a filter: ``dropout>=0.9 and not (status:failed | name~^try)`` as a tree.
 
 :mod:`vld_tui.store.query` translates the leaves.
 """
@@ -14,14 +14,20 @@ from vld_tui.store.errors import QueryError
 from vld_tui.store.fields import is_field
 from vld_tui.store.lookup import is_text
 
+_FIELD: Final = r"images/s|[^\W\d][\w−-]*"
 _COMPARISON: Final = re.compile(
-    r"(?P<field>[A-Za-z_λ][\w-]*)\s*(?P<operator>!=|==|<=|>=|=~|!~|[=:<>~])(?P<space>\s*)"
+    rf"(?P<field>{_FIELD})\s*(?P<operator>!=|==|<=|>=|=~|!~|[=:<>~≤≥≠])(?P<space>\s*)"
 )
 _QUOTED: Final = re.compile(r"\"([^\"]*)\"|'([^']*)'")
-_BARE: Final = re.compile(r"[^\s\"()]*")
+_BARE: Final = re.compile(r"[^\s\"()|]*")
+_SLASHED: Final = re.compile(r"/((?:[^/\\]|\\.|/(?![\s)|]|$))+)/(?=[\s)|]|$)", re.DOTALL)
+"""A regular expression between slashes; a slash inside it that could end it is written ``\\/``."""
 _KEYWORD: Final = re.compile(r"(?P<word>and|or|not)(?=[\s()]|$)", re.IGNORECASE)
-_SAME: Final = {"==": "=", "=~": "~"}
-_MISTAKEN: Final = {"&&": "and", "&": "and", "||": "or", "|": "or", "!": "not"}
+_SIGN: Final = re.compile(r"(?P<and>&&?(?=[\s()]|$))|(?P<or>\|\|?)|(?P<not>!(?![=~])|-(?=\S))")
+_SAME: Final = {"==": "=", "=~": "~", "≤": "<=", "≥": ">=", "≠": "!="}
+_LISTED: Final = {"=": "or", ":": "or", "!=": "and"}
+"""Operators that take several values, ``target=a|b``, and how these are joined."""
+_OPERATOR_INSIDE: Final = re.compile(r"[=<>~≤≥≠]")
 _MOST_TERMS: Final = 50
 _DEEPEST: Final = 20
 _LONGEST: Final = 1000
@@ -29,9 +35,10 @@ _LONGEST: Final = 1000
 
 @dataclass(frozen=True)
 class Term:
-    """A comparison of a field with a value, or text to search for, without field and operator.
+    """A comparison of a field with a value, or text to search for, without a field.
 
-    ``text`` is the original text. A quoted value has no wildcards, ranges or lists.
+    The operator of text is ``~`` for a regular expression, otherwise empty. ``text`` is the
+    original text. A quoted value has no wildcards, ranges or lists.
     """
 
     text: str
@@ -90,44 +97,76 @@ def check_text(text: str) -> None:
 def _tokens(text: str) -> Iterator[Token]:
     position = 0
     while position < len(text):
-        character = text[position]
-        if character.isspace():
+        if text[position].isspace():
             position += 1
-        elif character in "()":
-            yield character
+        elif text[position] in "()":
+            yield text[position]
             position += 1
-        elif character == "-" and text[position + 1 : position + 2].strip():
-            yield "not"
-            position += 1
+        elif sign := _SIGN.match(text, position):
+            yield str(sign.lastgroup)
+            position = sign.end()
         elif keyword := _KEYWORD.match(text, position):
             yield keyword["word"].lower()
             position = keyword.end()
         else:
             term, position = _read_term(text, position)
-            yield term
+            yield from (term,) if isinstance(term, Term) else term
 
 
-def _read_term(text: str, start: int) -> tuple[Term, int]:
-    """Return the comparison or the text at ``start``, and its end."""
+def _read_term(text: str, start: int) -> tuple[Term | list[Token], int]:
+    """Return the comparison or the text at ``start``, and its end; comparisons with several
+    values in parentheses."""
     head = _COMPARISON.match(text, start)
     if head is None:
-        value, end, is_quoted = _read_value(text, start)
-        if not is_quoted:
-            _refuse_operator(value)
-        return Term(text[start:end], value, is_quoted=is_quoted), end
+        return _read_text(text, start)
     operator = _SAME.get(head["operator"], head["operator"])
     if head["space"] and _starts_another(text, head.end()):
-        value, end, is_quoted = "", head.end() - len(head["space"]), False
-    else:
-        value, end, is_quoted = _read_value(text, head.end(), is_pattern=operator.endswith("~"))
-    return Term(text[start:end], value, head["field"], operator, is_quoted), end
+        end = head.end() - len(head["space"])
+        return Term(text[start:end], "", head["field"], operator), end
+    if operator in "~!~:" and (pattern := _SLASHED.match(text, head.end())):
+        operator, end = "~" if operator == ":" else operator, pattern.end()
+        return Term(text[start:end], pattern[1], head["field"], operator), end
+    value, end, is_quoted = _read_value(text, head.end(), is_pattern=operator.endswith("~"))
+    first = Term(text[start:end], value, head["field"], operator, is_quoted)
+    others: list[Token] = []
+    while operator in _LISTED and value and _lists_another(text, end):
+        begin = end + 1
+        value, end, is_quoted = _read_value(text, begin)
+        term = Term(text[begin:end], value, head["field"], operator, is_quoted)
+        others += [_LISTED[operator], term]
+    return (["(", first, *others, ")"] if others else first), end
+
+
+def _lists_another(text: str, position: int) -> bool:
+    """Return whether another value of the same field follows, as in ``target=a|b``."""
+    follows = text[position + 1 : position + 2]
+    return (
+        text[position : position + 1] == "|"
+        and bool(follows)
+        and not follows.isspace()
+        and follows not in "|()!-/"
+        and _COMPARISON.match(text, position + 1) is None
+    )
+
+
+def _read_text(text: str, start: int) -> tuple[Term, int]:
+    """Return text to search for, and its end."""
+    if pattern := _SLASHED.match(text, start):
+        return Term(pattern[0], pattern[1], operator="~"), pattern.end()
+    value, end, is_quoted = _read_value(text, start)
+    if not is_quoted:
+        _refuse_operator(value)
+    return Term(text[start:end], value, is_quoted=is_quoted), end
 
 
 def _starts_another(text: str, position: int) -> bool:
     """Return whether a new term begins here, so that the one before has no value (``tag=``)."""
     following = _COMPARISON.match(text, position)
-    return bool(_KEYWORD.match(text, position)) or (
-        following is not None and is_field(following["field"])
+    sign = _SIGN.match(text, position)
+    return (
+        _KEYWORD.match(text, position) is not None
+        or (sign is not None and sign.lastgroup != "not")
+        or (following is not None and is_field(following["field"]))
     )
 
 
@@ -143,16 +182,20 @@ def _read_value(text: str, start: int, *, is_pattern: bool = False) -> tuple[str
         bare = _BARE.match(text, start)
         value, end = (bare[0], bare.end()) if bare else ("", start)
     follows = text[end : end + 1]
-    if (quoted is None and value[:1] in ("'", '"')) or follows in ("'", '"'):
+    is_open = quoted is None and value[:1] in ("'", '"')
+    if is_open or follows in ("'", '"') or (quoted and follows and not _is_end(follows)):
         raise QueryError(f"{text[start:]!r} has an unclosed quote, or text right after a quote.")
     if follows == "(" and end > start:
         raise QueryError(
             f"{text[start : end + 1]!r} has a parenthesis inside a word. Quote the word, or "
             "put a space before the parenthesis."
         )
-    if quoted is not None and follows and not (follows.isspace() or follows == ")"):
-        raise QueryError(f"{text[start:]!r} has an unclosed quote, or text right after a quote.")
     return value, end, quoted is not None
+
+
+def _is_end(character: str) -> bool:
+    """Return whether a term ends before this character."""
+    return character.isspace() or character in "()|"
 
 
 def _pattern_end(text: str, start: int) -> int:
@@ -166,11 +209,19 @@ def _pattern_end(text: str, start: int) -> int:
 
 
 def _refuse_operator(word: str) -> None:
-    """Refuse a comparison without a field, and the operators of other languages."""
-    if word in _MISTAKEN:
-        raise QueryError(f"{word!r} is not supported: use {_MISTAKEN[word]!r}.")
-    if word[:1] and word[0] in "=<>:!~":
+    """Refuse a comparison without a field, and text that looks like a comparison."""
+    if word.startswith("/"):
+        raise QueryError(
+            f"{word!r} begins like a regular expression, /…/, but does not end with a slash. To "
+            "search for the text, quote it."
+        )
+    if word[:1] and word[0] in "=<>:!~≤≥≠":
         raise QueryError(f"{word!r} has no field: write field{word[0]}value, or quote the text.")
+    if found := _OPERATOR_INSIDE.search(word):
+        raise QueryError(
+            f"No field {word[: found.start()]!r} to filter by. List fields with: vld ls --fields\n"
+            f"To search for the text, quote it: '{word}'"
+        )
 
 
 class _Parser:

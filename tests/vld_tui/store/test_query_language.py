@@ -2,21 +2,23 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from engine.protocol import FIELDS, resolve_spec
 from tests.vld_tui.store.told_runs import Teller
 from vld_tui.home import open_home
 from vld_tui.store.errors import QueryError
-from vld_tui.store.fields import ALIASES, QUERY_FIELDS
+from vld_tui.store.fields import ALIASES, QUERY_FIELDS, is_field
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
+from vld_tui.store.terms import Joined, Not, Term, Tree, parse_terms
+from vld_tui.views.run_columns import RUN_COLUMNS
 
 RUNS: tuple[tuple[str, tuple[str, ...], dict[str, object]], ...] = (
     ("alpha", ("best", "a%b"), {"dropout_rate": 0.9, "seed": 1, "lr": 0.01}),
@@ -123,6 +125,50 @@ def _names(store: Store, text: str, sort: str | None = "name") -> list[str]:
         ("name =~ ^a", ["alpha"]),
         ("tag~^best$", ["alpha", "finished"]),
         ("status~^fin", ["finished"]),
+        # signs for or, and, not; several values of one field
+        ("seed=1 | seed=2", ["alpha", "beta"]),
+        ("seed=1|seed=2", ["alpha", "beta"]),
+        ("seed=1 || seed=2 && masks=1", ["alpha", "beta"]),
+        ("seed=1|2", ["alpha", "beta"]),
+        ("optimizer=adamw|sgd seed=3|4", ["finished", "gamma ray"]),
+        ("name!=alpha|beta", ["finished", "gamma ray"]),
+        ("name='gamma ray'|beta seed=3", ["gamma ray"]),
+        ("(seed=1|2) & !beta", ["alpha"]),
+        ("alpha|beta", ["alpha", "beta"]),
+        ("!alpha", ["beta", "finished", "gamma ray"]),
+        ("!seed=1 !(seed=2|seed=3)", ["finished"]),
+        ("! alpha", ["beta", "finished", "gamma ray"]),
+        ("tag= | seed=1", ["alpha", "gamma ray"]),
+        # regular expressions between slashes
+        ("/^gam+a r/", ["gamma ray"]),
+        ("!/^(alpha|beta)$/", ["finished", "gamma ray"]),
+        ("(/^alpha$/|/^beta$/)", ["alpha", "beta"]),
+        ("/alles: 1.0%/", ["finished"]),
+        ("name:/^A/", ["alpha"]),
+        ("name~/a r|ph/", ["alpha", "gamma ray"]),
+        ("name!~/a r|ph/", ["beta", "finished"]),
+        ("name~(?-i:^A)", []),
+        ("name=/^a/", []),
+        ("name~(a|b)*c", []),
+        # case is ignored by = and : alike
+        ("dataset=EMOJI target!=NOTO", ["alpha", "beta"]),
+        ("name=ALPHA|Gam*", ["alpha", "gamma ray"]),
+        ("tag=BEST", ["alpha", "finished"]),
+        ("tag=BEST*", ["alpha", "beta", "finished"]),
+        ("status=Finished", ["finished"]),
+        ("status:fin", ["finished"]),
+        ("optimizer:ADAM seed=3", ["gamma ray"]),
+        ("note='ÜBER ALLES: 100% of it'", ["finished"]),
+        ("note:über", ["finished"]),
+        ("ÜBER", ["finished"]),
+        # other signs of operators, headings of columns
+        ("λ≥0.9 seed ≠ 1", ["gamma ray"]),
+        ("lambda>=0.9", ["alpha", "gamma ray"]),
+        ("Λ>=90%", ["alpha", "gamma ray"]),
+        ("OOD−ID<0 | gap>=0", ["finished"]),
+        ("progress>0", ["finished"]),
+        ("worst>=0", ["finished"]),
+        ("age<1y", ["alpha", "beta", "finished", "gamma ray"]),
         # wildcards, ranges, lists
         ("target=no*", ["gamma ray"]),
         ("name=*a", ["alpha", "beta"]),
@@ -208,9 +254,10 @@ def test_runs_are_sorted_and_the_unknown_comes_last(
         ("masks=..", "a range needs a number"),
         ("seed=1,x", "seed is 'x', but must be a number"),
         ("name~(", "is not a regular expression"),
-        ("name~[[a]", "is not a regular expression: Possible nested set"),
-        ("name~(a|b)*c", "is too expensive"),
-        ("name~a*b*c*d*", "is too expensive"),
+        ('name~"a)(b"', "is not a regular expression"),
+        ("/(/", "'\\(' is not a regular expression"),
+        ("name:/(/", "is not a regular expression"),
+        ("/open", "begins like a regular expression, /…/, but does not end with a slash"),
         ("seed~1", "seed is not text"),
         ("seed=1 or", "Missing term after 'or'"),
         ("or seed=1", "Missing term before 'or'"),
@@ -221,8 +268,18 @@ def test_runs_are_sorted_and_the_unknown_comes_last(
         ("seed=1)", "Unmatched '\\)'"),
         ("(" * 21 + "seed=1" + ")" * 21, "parentheses more than 20 deep"),
         ("note:a(b", "has a parenthesis inside a word. Quote the word"),
-        ("seed=1 && seed=2", "use 'and'"),
-        ("seed=1 || seed=2", "use 'or'"),
+        ("seed=1 &&", "Missing term after 'and'"),
+        ("| seed=1", "Missing term before 'or'"),
+        ("seed=1 |", "Missing term after 'or'"),
+        ("seed=1 !", "Missing term after 'not'"),
+        ("!=1", "'!=1' has no field"),
+        ("2λ>=0.9", "No field '2λ' to filter by.*\nTo search for the text, quote it: '2λ>=0.9'"),
+        ("τ>=0.9", "No field 'τ' to filter by"),
+        ("λλ >= 0.9", "No field 'λλ' to filter by"),
+        ("lamda>=0.9", "No field 'lamda' to filter by. Did you mean lambda"),
+        ("status:zzz", "must be one of queued"),
+        ("gap<-3", "from -1 to 1 or a percentage: write -3%, not -3"),
+        ("progress=finished", "To filter by status, use status=finished"),
         ("name='open", "unclosed quote"),
         ("created>yesterday", "must be a date such as"),
         ("> 0.9", "'>' has no field"),
@@ -284,12 +341,101 @@ def test_every_field_sorts(store: Store, name: str) -> None:
     assert sorted(_names(store, "", name)) == sorted(name for name, _, _ in RUNS)
 
 
+def test_every_heading_of_a_column_is_a_field() -> None:
+    without = {"data → target", "OOD trail", ""}
+    headings = {column.column.heading for column in RUN_COLUMNS.values()} - without
+    assert [each for each in headings if not is_field(each.replace(" ", "_"))] == []
+    assert [each for each in RUN_COLUMNS if each != "trail" and not is_field(each)] == []
+
+
+def test_an_expression_that_takes_too_long_is_refused(tmp_path: Path) -> None:
+    with Store.open(open_home(tmp_path)) as store:
+        store.runs.create(resolve_spec({"seed": 1}), name="a" * 60)
+        started = time.perf_counter()
+        for text in ("name~^(a|aa)+$c", "/^(a|aa)+b/"):
+            with pytest.raises(QueryError, match="takes too long"):
+                store.runs.find(Query.parse(text))
+        assert time.perf_counter() - started < 15
+        assert len(store.runs.find(Query.parse("name~^a+$"))) == 1
+
+
+def test_an_expression_written_as_a_value_is_named(store: Store) -> None:
+    why = store.runs.why_nothing_matches(Query.parse("name=/^a/"))
+    assert why == "No run has name '/^a/'. For a regular expression, use name~/^a/"
+
+
+_WORDS = st.text(st.characters(codec="utf-8", exclude_characters='"')).map(
+    lambda text: Term(f'"{text}"', text, is_quoted=True)
+)
+_COMPARISONS = st.builds(
+    lambda field, operator, word: Term(
+        f"{field}{operator}{word.text}", word.value, field, operator, is_quoted=True
+    ),
+    st.sampled_from(sorted(QUERY_FIELDS)),
+    st.sampled_from(["=", "!=", ":", "<", "<=", ">", ">=", "~", "!~"]),
+    _WORDS,
+)
+_TREES: st.SearchStrategy[Tree] = st.recursive(
+    _WORDS | _COMPARISONS,
+    lambda parts: (
+        st.builds(Not, parts)
+        | st.builds(
+            Joined, st.lists(parts, min_size=2, max_size=3).map(tuple), is_any=st.booleans()
+        )
+    ),
+    max_leaves=8,
+)
+
+
+def _written(tree: Tree, signs: Mapping[str, str]) -> str:
+    match tree:
+        case Term():
+            return tree.text
+        case Not(part):
+            return f"{signs['not']}({_written(part, signs)})"
+        case Joined(parts, is_any):
+            sign = signs["or" if is_any else "and"]
+            return sign.join(f"({_written(part, signs)})" for part in parts)
+
+
+def _plain(tree: Tree) -> Tree:
+    """Return a tree in which a list has several parts."""
+    match tree:
+        case Joined((part,)):
+            return _plain(part)
+        case Joined(parts, is_any):
+            return Joined(tuple(map(_plain, parts)), is_any)
+        case Not(part):
+            return Not(_plain(part))
+        case _:
+            return tree
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    tree=_TREES,
+    signs=st.fixed_dictionaries(
+        {
+            "not": st.sampled_from(["not ", "!", "-", "NOT", "! "]),
+            "or": st.sampled_from([" or ", "|", " | ", "||"]),
+            "and": st.sampled_from([" and ", " ", " & ", " && "]),
+        }
+    ),
+)
+def test_what_is_written_is_read_as_it_was_meant(tree: Tree, signs: dict[str, str]) -> None:
+    text = _written(tree, signs)
+    assume(len(text) <= 1000)
+    assert _plain(parse_terms(text)) == tree
+
+
 _PIECES = st.one_of(
     st.text(alphabet=st.characters(exclude_categories=()), max_size=20),
     st.sampled_from(
         [*QUERY_FIELDS, *ALIASES, "=", "!=", "~", "!~", "(", " or ", " and ", "not ", "-", "*",
          "..", ",", "2d", ":", "<", "<=", ">", ">=", " ", '"', "'", "--", ";",
-         "%", "_", "\\", "none", "0.9", "true", "running", "2025-01-01", "\x00", ")", "OR 1=1",
+         "%", "_", "\\", "none",
+         "|", "||", "!", "&&", "/", "/a", "≥", "λ", "(?", "{2}", "[", "?",
+         "0.9", "true", "running", "2025-01-01", "\x00", ")", "OR 1=1",
          "'; DROP TABLE runs; --", '")', "json_extract"]
     ),
 )  # fmt: skip
@@ -322,7 +468,8 @@ def test_a_value_never_becomes_sql(store: Store, name: str, operator: str, value
     except QueryError:
         return
     (condition,) = query.conditions
-    known = Query.parse(f'{name}{operator}"{_harmless(name)}"').conditions[0]
+    harmless = _harmless(name) if value.isascii() or QUERY_FIELDS[name].choices else "ü"
+    known = Query.parse(f'{name}{operator}"{harmless}"').conditions[0]
     assert condition.sql == known.sql
     store.runs.find(query)
 
