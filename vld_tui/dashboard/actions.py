@@ -82,13 +82,6 @@ class Actions:
             (queued,) = queue_again(store, [run_id])
         return f"{queued.run.name} is queued"
 
-    def take_out(self, run_id: str) -> str:
-        """Remove a run from the queue."""
-        from vld_tui.control.stop import dequeue
-
-        with Store.open(self._home) as store:
-            return _stop_text(dequeue(store, run_id))
-
     def interrupt(self, run_id: str) -> str:
         """Save and stop a run, or remove it from the queue."""
         from vld_tui.control.stop import stop

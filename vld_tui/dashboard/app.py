@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import msgspec
 from textual import work
 from textual.app import App, SystemCommand
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.events import Key
 from textual.filter import LineFilter
 from textual.screen import Screen
@@ -29,7 +29,7 @@ from engine.protocol import UserError
 from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.feed import HistorySource, Interest, Snapshot, Source
 from vld_tui.dashboard.guard import ErrorLog, Guarded
-from vld_tui.dashboard.keys import KeyTable, bind
+from vld_tui.dashboard.keys import KeyTable, bind, key_name
 from vld_tui.dashboard.messages import (
     ActionAsked,
     InterestChanged,
@@ -203,6 +203,10 @@ class Dashboard(Guarded, App[None]):
                 f"“{about}” keeps its default key; change it in the settings (,)."
             )
             self.notify(said, severity="warning", timeout=10, markup=False)
+
+    def get_key_display(self, binding: Binding) -> str:
+        """Return a key as it is shown in the footer, the help and the settings."""
+        return key_name(binding.key)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Yield every action of this screen, with its key."""

@@ -8,8 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from textual.binding import Binding, BindingType
+from textual.keys import format_key
+
+from vld_tui.words.text import plain_text
 
 FORMER_IDS: Final[Mapping[str, str]] = {
+    "dequeue": "stop",
     "domain": "next-domain",
     "domain-before": "previous-domain",
     "every-step": "all-steps",
@@ -26,7 +30,7 @@ FORMER_IDS: Final[Mapping[str, str]] = {
     "slot-more": "more-slots",
     "study-before": "previous-study",
     "take": "accept",
-    "take-out": "dequeue",
+    "take-out": "stop",
     "the-usual-ones": "default-columns",
     "view-before": "previous-view",
     "wait-for-a-slot": "queue-again",
@@ -63,6 +67,21 @@ def bind(
         priority=priority,
         id=binding_id,
     )
+
+
+def key_name(key: str) -> str:
+    """Return a key as it is shown everywhere: ``?``, ``ctrl+r``, ``shift+↑``, ``enter``.
+
+    Control characters are never returned.
+    """
+    *modifiers, last = key.split("+") if len(key) > 1 else [key]
+    name = last if last == "enter" else format_key(last)
+    return "+".join([*modifiers, plain_text(name)])
+
+
+def key_names(keys: str) -> str:
+    """Return keys separated by commas as they are shown, separated by spaces."""
+    return " ".join(key_name(key.strip()) for key in keys.split(","))
 
 
 def under_present_ids(keys: Mapping[str, str]) -> dict[str, str]:

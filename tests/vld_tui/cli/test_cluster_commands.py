@@ -188,7 +188,7 @@ def test_the_dashboard_submits_a_run_again_that_it_took_out_a_moment_ago(
 ) -> None:
     programs.says("squeue", "7_0|PENDING|Priority|\n")
     actions = Actions(store.home)
-    taken_out = actions.take_out(submitted.run_id)
+    taken_out = actions.interrupt(submitted.run_id)
     assert taken_out == "first was removed from the queue; press r to start it"
     programs.says("squeue", "7_0|CANCELLED|None|\n")
     assert actions.resume(submitted.run_id) == "first was submitted again"

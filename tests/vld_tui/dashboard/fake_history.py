@@ -192,9 +192,6 @@ class FakeActions(Actions):
     def queue_again(self, run_id: str) -> str:
         return self._do("queue again", run_id)
 
-    def take_out(self, run_id: str) -> str:
-        return self._do("take out", run_id)
-
     def hold(self, run_id: str, *, is_held: bool) -> str:
         return self._do("hold" if is_held else "release", run_id)
 

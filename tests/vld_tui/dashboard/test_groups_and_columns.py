@@ -200,7 +200,7 @@ def test_a_point_of_the_plane_chooses_its_run(by_mouse: bool) -> None:
         assert plane.plot.current == source.runs[2].run_id
         assert plane.plot.trail is not None
         plane.focus()
-        await pilot.press("v")
+        await pilot.press("P")
         await settle(pilot)
         assert plane.plot.colouring == "arm"
         await pilot.press("enter")

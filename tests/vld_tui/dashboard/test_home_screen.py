@@ -271,7 +271,7 @@ def test_killing_asks_first() -> None:
         assert actions.done == []
         await pilot.press("K", "y")
         await settle(pilot)
-        await pilot.press("I")
+        await pilot.press("S")
         await settle(pilot)
 
     play(FakeSource([make_run(0, status="running")]), scenario, actions=actions)
@@ -364,11 +364,11 @@ def test_leaving_lets_go_of_history() -> None:
     assert source.closed
 
 
-def test_the_log_of_a_run_is_a_key_away_and_pausing_is_stopping() -> None:
+def test_the_log_of_a_run_is_a_key_away() -> None:
     source, actions = FakeSource([make_run(0, status="running")]), FakeActions()
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        await pilot.press("p", "l")
+        await pilot.press("S", "L")
         await settle(pilot)
         assert source.asked[-1].opened == source.runs[0].run_id
         assert any(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +13,7 @@ from textual.binding import Binding
 
 from vld_tui.dashboard.app import Dashboard, make_dashboard
 from vld_tui.dashboard.chains import chains
-from vld_tui.dashboard.keys import FORMER_IDS, KeyTable
+from vld_tui.dashboard.keys import FORMER_IDS, KeyTable, key_name
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.home import Home
 from vld_tui.store.store import Store
@@ -49,8 +51,8 @@ def test_the_usual_keys_do_not_clash() -> None:
         ({"sort": "b", "group": "o"}, []),  # changed places
         ({"sort": "w", "group": "o"}, ["sort", "group"]),  # the usual key of sort is taken too
         ({"quit": "x", "help": "x"}, ["help", "quit"]),  # a chart has x
-        ({"first": "/"}, []),  # of the table; slash is a key of charts and logs
-        ({"filter": "/"}, ["filter"]),
+        ({"first": "i"}, []),  # of the table; i is a key of charts
+        ({"smooth": "/"}, ["smooth"]),
         ({"sort": "", "not-known": "q"}, []),
     ],
 )
@@ -86,3 +88,58 @@ def test_an_id_has_one_label_on_every_screen() -> None:
                 labels.setdefault(binding.id, set()).add(binding.description)
     assert not {each: names for each, names in labels.items() if len(names) > 1}
     assert not FORMER_IDS.keys() & labels.keys()
+
+
+MOVES: Final = set("hjklgG12345678")
+"""Keys that move within the focused part, or choose a numbered part of a screen."""
+RESERVED: Final = {
+    "A": "all runs",
+    "E": "edit",
+    "M": "mistakes",
+    "T": "trash",
+    "V": "saved filters",
+}
+"""Letters without an action yet, and the only label that one may have."""
+
+
+def labels_of_keys() -> dict[str, list[str]]:
+    """Return the labels of each visible key, over all screens."""
+    found: dict[str, dict[str, None]] = {}
+    for binding in itertools.chain.from_iterable(itertools.chain(*chains(Dashboard.BINDINGS))):
+        assert isinstance(binding, Binding)
+        for key in binding.key.split(","):
+            character = key_name(key)
+            if len(character) == 1 and character not in "=↑↓←→":
+                found.setdefault(character, {})[binding.description] = None
+    return {key: list(labels) for key, labels in found.items()}
+
+
+def documented_keys() -> Iterator[tuple[str, list[str]]]:
+    """Yield the rows of the table of keys: a key, and the labels of its actions."""
+    text = Path(__file__).parents[3].joinpath("docs/dashboard.md").read_text(encoding="utf-8")
+    _before, section = text.split("\n## Keys\n")
+    for key, labels in re.findall(r"^\| `(\S)` \| ([^|]+) \|", section, re.MULTILINE):
+        yield key, labels.split(", ")
+
+
+def test_the_documentation_has_one_row_for_each_key_with_every_action_of_it() -> None:
+    rows = list(documented_keys())
+    assert [key for key, _ in rows] == list(dict.fromkeys(key for key, _ in rows))
+    documented = {key: sorted(labels) for key, labels in rows}
+    bound = {key: sorted(each) for key, each in labels_of_keys().items() if key not in MOVES}
+    assert documented == bound
+
+
+def test_a_reserved_letter_gets_no_other_meaning() -> None:
+    bound = labels_of_keys()
+    assert {
+        key: bound[key] for key in RESERVED if key in bound and bound[key] != [RESERVED[key]]
+    } == {}
+
+
+def test_keys_that_move_do_nothing_else() -> None:
+    moves = re.compile(
+        r"(up|down|left|right|first|last|next|previous|lower|higher)\b|\w+ (up|down|left|right)$"
+    )
+    bound = labels_of_keys()
+    assert not [label for key in "hjklgG" for label in bound[key] if not moves.match(label)]

@@ -51,25 +51,25 @@ def test_what_goes_on_and_what_waits_is_shown_in_order(size: tuple[int, int]) ->
     play(full(), scenario, size=size)
 
 
-def test_keys_move_hold_and_take_out_the_run_under_the_cursor() -> None:
+def test_keys_move_hold_and_stop_the_run_under_the_cursor() -> None:
     actions = FakeActions()
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await pilot.press("3")
         await settle(pilot)
-        await pilot.press("u")  # it is already running: nothing to move
+        await pilot.press("<")  # it is already running: nothing to move
         await settle(pilot)
         assert actions.done == []
-        await pilot.press("down", "down", "u")
+        await pilot.press("down", "down", "<")
         await settle(pilot)
-        await pilot.press("d", "p", "down", "p", "x", "+", "-")
+        await pilot.press(">", "p", "down", "p", "S", "+", "-")
         await settle(pilot)
 
     play(full(), scenario, actions=actions)
     second, third = WAITING[1].run_id, WAITING[2].run_id
     assert sorted(actions.done, key=str) == sorted(
         [("move", second, -1), ("move", second, 1), ("release", second), ("hold", third),
-         ("take out", third), ("slots", 3), ("slots", 1)], key=str,
+         ("interrupt", third), ("slots", 3), ("slots", 1)], key=str,
     )  # fmt: skip
 
 
@@ -83,11 +83,11 @@ def test_the_cursor_stays_on_its_run_when_the_order_changes() -> None:
         source.queue = QueueState((GOING_ON,), (WAITING[2], WAITING[1], WAITING[0]), ("0",))
         await pilot.pause(1.2)
         await settle(pilot)
-        await pilot.press("x")
+        await pilot.press("S")
         await settle(pilot)
 
     play(source, scenario, actions=actions)
-    assert actions.done == [("take out", WAITING[0].run_id)]
+    assert actions.done == [("interrupt", WAITING[0].run_id)]
 
 
 def test_an_empty_queue_says_how_to_fill_it() -> None:
@@ -95,7 +95,7 @@ def test_an_empty_queue_says_how_to_fill_it() -> None:
         await pilot.press("3")
         await settle(pilot)
         assert any("No running or queued runs" in line for line in screen_lines(app))
-        await pilot.press("x", "u", "p", "enter", "3")
+        await pilot.press("S", "<", "p", "enter", "3")
         await settle(pilot)
         assert any("sorted by" in line for line in screen_lines(app))
 

@@ -105,7 +105,7 @@ def test_classes_and_confusions(size: tuple[int, int]) -> None:
         await pilot.press("v")
         await settle(pilot)
         assert any("3 food    75  · 25" in line for line in screen_lines(app))
-        await pilot.press("M")
+        await pilot.press("[")
         await settle(pilot)
         assert "confusions of noto (out)" in on_screen(app)
         assert any("3 food     ·  ·  ●" in line for line in screen_lines(app))
@@ -117,7 +117,7 @@ def test_in_a_narrow_terminal_the_confusions_come_with_the_first_domain() -> Non
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await open_tab(pilot, "2")
         for said in ("(target in)", "(target out)", "art (out)", "noto (out)", "(target in)"):
-            await pilot.press("m")
+            await pilot.press("]")
             await settle(pilot)
             assert said in on_screen(app)
 
@@ -154,7 +154,7 @@ def test_many_classes_scroll_and_their_confusions_are_a_list(
 def test_without_predictions_it_is_said_why(contents: FolderContents, said: str) -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await open_tab(pilot, "2")
-        await pilot.press("v", "m", "o")
+        await pilot.press("v", "]", "o")
         await settle(pilot)
         assert said in on_screen(app)
         await pilot.press("4", "right")
@@ -224,22 +224,22 @@ def test_the_log_is_followed_until_one_scrolls_up() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await open_tab(pilot, "5")
         assert "line 199 of the log" in on_screen(app)
-        assert "· following (f)" in on_screen(app)
+        assert "· following (F)" in on_screen(app)
         pane = app.screen.query_one(LogPane)
         pane.show(logs[1], is_cut=False)
         await settle(pilot)
         assert "one more" in on_screen(app)
         await pilot.press("up", "up")
         await settle(pilot)
-        assert "not following (f)" in on_screen(app)
+        assert "not following (F)" in on_screen(app)
         pane.show(logs[2], is_cut=True)
         await settle(pilot)
         assert "and more" not in on_screen(app)
         assert "earlier lines are only in the file" in on_screen(app)
-        await pilot.press("f")
+        await pilot.press("F")
         await settle(pilot)
         assert "and more" in on_screen(app)
-        await pilot.press("f")
+        await pilot.press("F")
         await settle(pilot)
         assert not app.screen.query_one(LogLines).is_followed
 
@@ -277,7 +277,7 @@ def test_the_log_is_what_the_run_told_and_what_its_process_wrote() -> None:
     contents = replace(FULL, log=("[b]a warning\x1b",))
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        await open_tab(pilot, "l")
+        await open_tab(pilot, "L")
         lines = [line.strip() for line in screen_lines(app)]
         first = lines.index("step 150/200  loss 1.480")
         assert lines[first + 2 : first + 5] == [
@@ -293,7 +293,7 @@ def test_the_log_is_what_the_run_told_and_what_its_process_wrote() -> None:
 
 def test_the_log_of_a_run_that_wrote_nothing_is_what_it_told() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        await open_tab(pilot, "l")
+        await open_tab(pilot, "L")
         assert "3 lines" in on_screen(app)
         assert "finished in 3m 20s" in on_screen(app)
 
@@ -354,7 +354,7 @@ def test_a_crashed_run_says_why_and_is_resumed_and_the_like() -> None:
         await settle(pilot)
         line = screen_lines(app)[1]
         assert "crashed at step 200  r resumes from step 160  [b]out of memory" in line
-        await pilot.press("r", "I", "K", "n", "K", "y", "Q")
+        await pilot.press("r", "S", "K", "n", "K", "y", "Q")
         await settle(pilot)
         await pilot.press("t", *"a b", "enter")
         await settle(pilot)
@@ -448,8 +448,8 @@ def test_keys_right_after_another_tab_act_on_it() -> None:
         await pilot.press("enter")
         await press_at_once(app, pilot, "2oo")
         assert "classes by name" in on_screen(app)
-        await press_at_once(app, pilot, "5f")
-        assert "not following (f)" in on_screen(app)
+        await press_at_once(app, pilot, "5F")
+        assert "not following (F)" in on_screen(app)
         await press_at_once(app, pilot, "1s")
         assert "smooth 0.9" in on_screen(app)
 

@@ -85,8 +85,10 @@ def test_keys_are_shown_without_control_characters() -> None:
         await settle(pilot)
         table = app.screen.query_one("#keys", DataTable)
         shown = {key.value: str(table.get_row_at(at)[1]) for at, key in enumerate(table.rows)}
-        assert shown["clear"] == "escape"
-        assert shown["dequeue"] == "x delete"
+        assert shown["clear"] == "esc"
+        assert shown["stop"] == "S"
+        assert shown["earlier"] == "< shift+↑"
+        assert shown["more-slots"] == "+ ="
         assert shown["help"] == "?"
         assert all(keys.isprintable() for keys in shown.values())
 
@@ -173,7 +175,7 @@ def test_every_action_is_in_the_palette_with_its_key() -> None:
         commands = {each.title: each for each in app.get_system_commands(app.screen)}
         for title in ("New", "Filter", "Compare", "Trash", "Settings", "Columns", "Plane"):
             assert title in commands
-        assert commands["Trash"].help == "key ^d"
+        assert commands["Trash"].help == "key ctrl+d"
         await commands["New"].callback()
         await settle(pilot)
         assert type(app.screen).__name__ == "NewRun"

@@ -37,7 +37,7 @@ from vld_tui.study.standing import LaunchPlan, Standing
 SIZES = ((80, 24), (120, 40))
 VIEWS = {
     "map": (),
-    "gap": ("right", "down", "v", "v"),
+    "gap": ("right", "down", "m", "m"),
     "plane": ("tab",),
     "table": ("tab", "tab"),
     "averaged": ("a",),
@@ -195,10 +195,10 @@ def test_a_click_chooses_a_cell_and_two_open_it() -> None:
 
 def test_a_point_of_the_plane_opens_its_runs() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        await open_study(pilot, "tab", "up", "m")
+        await open_study(pilot, "tab", "up", "v")
         plane = app.screen.query_one(StudyPlane)
         assert [point.target for point in plane.plot.points] == [None, None]
-        await pilot.press("m")
+        await pilot.press("v")
         await settle(pilot)
         assert {point.target for point in plane.plot.points} == {"fluent", "noto"}
         await pilot.press("up", "enter")
@@ -210,7 +210,7 @@ def test_a_point_of_the_plane_opens_its_runs() -> None:
 
 def test_means_over_other_targets_are_not_drawn() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        await open_study(pilot, "tab", "m")
+        await open_study(pilot, "tab", "v")
         assert all(point.target for point in app.screen.query_one(StudyPlane).plot.points)
         assert ["No setting has" in each.message for each in app._notifications] == [True]
 
@@ -353,7 +353,7 @@ def test_the_cursor_follows_a_preset_that_is_launched() -> None:
 
 def test_a_study_that_cannot_be_read_says_why() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        await open_study(pilot, "v", "a", "x", "y", "r", "tab", "m", "enter", "tab")
+        await open_study(pilot, "m", "a", "x", "y", "r", "tab", "v", "enter", "tab")
         assert any("it makes no sense" in line for line in screen_lines(app))
 
     play(source_of(StudyState("rates", problem="it makes no sense")), scenario)

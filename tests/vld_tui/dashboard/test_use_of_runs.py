@@ -234,7 +234,7 @@ def test_predictions_are_pictures_doubtful_first(size: tuple[int, int], tmp_path
         await pilot.press("G")
         await settle(pilot)
         assert "000.png" in text_of(app)
-        await pilot.press("y")
+        await pilot.press("Y")
         assert app.clipboard == str(tmp_path / "000.png")
         await pilot.press("v")
         await settle(pilot)
@@ -354,7 +354,7 @@ def test_an_evaluation_on_a_known_data_set_is_shown() -> None:
         app.screen.query_one("#class_map", Input).value = "kitten=cat, other="
         await pilot.press("ctrl+r")
         await settle_until(pilot, lambda: "75.0%" in text_of(app))
-        await pilot.press("y", "G")
+        await pilot.press("Y", "G")
         await settle(pilot)
         assert app.clipboard == "/runs/photos.json"
         assert "one image is unreadable" in text_of(app)

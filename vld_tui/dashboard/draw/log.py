@@ -56,7 +56,7 @@ def log_state(
     text.append("; earlier lines are only in the file" if is_cut else "", QUIET_STYLE)
     text.append(" · ", QUIET_STYLE)
     text.append(*("following", ID_STYLE) if is_followed else ("not following", QUIET_STYLE))
-    text.append(" (f)", QUIET_STYLE)
+    text.append(" (F)", QUIET_STYLE)
     if searched:
         text.append(f" · “{plain_text(searched)}” ")
         if hits:

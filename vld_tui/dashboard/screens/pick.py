@@ -234,7 +234,7 @@ class ChooseColumns(Guarded, ModalScreen[tuple[str, ...] | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape", "dismiss(None)", "back", show=True),
         bind("accept", "enter", "take", "accept", show=True, priority=True),
-        bind("default-columns", "u", "usual", "default columns", show=True),
+        bind("default-columns", "0", "usual", "default columns", show=True),
     ]
 
     def __init__(self, chosen: Sequence[str]) -> None:

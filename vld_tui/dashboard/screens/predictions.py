@@ -79,12 +79,12 @@ class PredictionsScreen(Guarded, Screen[None]):
         bind("line-up", "up,k", "move(0, -1)", "line up"),
         bind("line-down", "down,j", "move(0, 1)", "line down"),
         bind("next-page", "pagedown,space", "page(1)", "next page", key_display="space", show=True),
-        bind("previous-page", "pageup,b", "page(-1)", "previous page"),
+        bind("previous-page", "pageup", "page(-1)", "previous page"),
         bind("first-page", "home,g", "page(-1000000000)", "first page"),
         bind("last-page", "end,G", "page(1000000000)", "last page"),
         bind("order", "o", "order", "order", show=True),
-        bind("filter", "f", "filter", "filter", show=True),
-        bind("copy-path", "y", "copy_path", "copy path", show=True),
+        bind("filter", "slash,f", "filter", "filter", key_display="/", show=True),
+        bind("copy-path", "Y", "copy_path", "copy path", show=True),
         bind("view", "v", "other_view", "view"),
         bind("export", "w", "export", "export"),
     ]
@@ -307,7 +307,7 @@ class LargePicture(Guarded, ModalScreen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape,enter", "dismiss(None)", "back", key_display="esc", show=True),
-        bind("copy-path", "y", "copy_path", "copy path", show=True),
+        bind("copy-path", "Y", "copy_path", "copy path", show=True),
     ]
 
     def __init__(self, prediction: ImagePrediction) -> None:

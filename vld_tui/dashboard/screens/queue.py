@@ -35,10 +35,14 @@ class QueueScreen(Guarded, Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape,3", "app.close_queue", "back", key_display="esc", show=True),
-        bind("earlier", "u,shift+up", "move(-1)", "earlier", key_display="u", show=True),
-        bind("later", "d,shift+down", "move(1)", "later", key_display="d", show=True),
+        bind(
+            "earlier", "less_than_sign,shift+up", "move(-1)", "earlier", key_display="<", show=True
+        ),
+        bind(
+            "later", "greater_than_sign,shift+down", "move(1)", "later", key_display=">", show=True
+        ),
         bind("hold-release", "p", "hold", "hold/release", show=True),
-        bind("dequeue", "x,delete", "take_out", "dequeue", key_display="x", show=True),
+        bind("stop", "S,delete", "interrupt", "stop", key_display="S", show=True),
         bind(
             "more-slots", "plus,equals_sign", "slots(1)", "more slots", key_display="+", show=True
         ),
@@ -108,10 +112,10 @@ class QueueScreen(Guarded, Screen[None]):
         if (run := self._waiting_run()) is not None:
             self._do(partial(self._actions.hold, run.run_id, is_held=not run.is_held))
 
-    def action_take_out(self) -> None:
-        """Remove the run from the queue."""
-        if (run := self._waiting_run()) is not None:
-            self._do(partial(self._actions.take_out, run.run_id))
+    def action_interrupt(self) -> None:
+        """Save and stop the run, or remove it from the queue."""
+        if (run := self.run) is not None:
+            self._do(partial(self._actions.interrupt, run.run_id))
 
     def action_slots(self, change: int) -> None:
         """Allow more or fewer concurrent runs."""

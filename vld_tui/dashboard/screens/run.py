@@ -57,13 +57,13 @@ class RunScreen(RunKeys):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape", "app.close_run", "back", show=True),
         *(
-            bind(pane, f"{place},l" if pane == "log" else f"{place}", f"pane('{pane}')", pane)
+            bind(pane, f"{place},L" if pane == "log" else f"{place}", f"pane('{pane}')", pane)
             for place, pane in enumerate(PANES, start=1)
         ),
         bind("differences", "d", "differences", "differences", show=True),
         bind("resume", "r", "resume", "resume", show=True),
-        bind("stop", "I,p", "interrupt", "stop", key_display="I", show=True),
-        bind("kill", "T,K", "kill", "kill"),
+        bind("stop", "S", "interrupt", "stop", show=True),
+        bind("kill", "K", "kill", "kill"),
         bind("queue-again", "Q", "queue_again", "queue run"),
         bind("clone", "c", "app.clone", "clone"),
         bind("use", "u", "use", "use", show=True),

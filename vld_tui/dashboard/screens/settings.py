@@ -10,13 +10,12 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.keys import key_to_character
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Input, Label, Select, Static
 
 from vld_tui.config import FASTEST_REFRESH_S, SLOWEST_REFRESH_S
 from vld_tui.dashboard.guard import Guarded
-from vld_tui.dashboard.keys import KeyTable, bind
+from vld_tui.dashboard.keys import KeyTable, bind, key_names
 from vld_tui.dashboard.messages import PreferencesChanged
 from vld_tui.dashboard.notices import NOTICES
 from vld_tui.dashboard.preferences import Preferences
@@ -24,7 +23,7 @@ from vld_tui.dashboard.widgets.ask import AskLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
 
-KEYS: Final = re.compile(r"[a-zA-Z0-9_+?!.,;:/*<>=-]+( [a-zA-Z0-9_+?!.,;:/*<>=-]+)*")
+KEYS: Final = re.compile(r"[]a-zA-Z0-9_+?!.,;:/*<>=[-]+( []a-zA-Z0-9_+?!.,;:/*<>=[-]+)*")
 NOTICE_WORDS: Final = {
     "off": "no notification",
     "bell": "terminal bell",
@@ -171,11 +170,5 @@ class SettingsScreen(Guarded, ModalScreen[None]):
             remark = Text("changed" if keys else "", QUIET_STYLE)
             if clash is not None:
                 remark = Text(f"ignored: {clash.key} is used for “{clash.about}”", ALARM_STYLE)
-            table.add_row(Text(about), Text(_as_typed(keys or usual)), remark, key=action)
+            table.add_row(Text(about), Text(key_names(keys or usual)), remark, key=action)
         table.move_cursor(row=row)
-
-
-def _as_typed(keys: str) -> str:
-    """Return keys as visible characters instead of names: ``?`` for ``question_mark``."""
-    named = ((key, (key_to_character(key) or "").strip()) for key in keys.split(","))
-    return " ".join(sign if sign and sign.isprintable() else key for key, sign in named)

@@ -76,7 +76,7 @@ class StudyScreen(Guarded, Screen[None]):
         bind("heat-map", "1", "view('map')", "heat map"),
         bind("plane", "2", "view('plane')", "plane"),
         bind("table", "3", "view('table')", "table"),
-        bind("measure", "v", "measure", "measure", show=True),
+        bind("measure", "m", "measure", "measure", show=True),
         bind("columns-by", "x", "axis('across')", "columns by"),
         bind("rows-by", "y", "axis('down')", "rows by"),
         bind("arm", "a", "arm", "arm", show=True),

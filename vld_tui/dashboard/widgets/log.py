@@ -147,7 +147,7 @@ class LogPane(Guarded, Vertical):
     LogPane.-searching > SearchInput { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("follow", "f", "follow", "follow", show=True),
+        bind("follow", "F", "follow", "follow", show=True),
         bind("search", "slash", "search", "search", key_display="/", show=True),
         bind("next-match", "n", "next_hit(1)", "next match"),
         bind("previous-match", "N", "next_hit(-1)", "previous match"),

@@ -26,8 +26,8 @@ class Plane(Drawing, can_focus=True):
         bind("higher-id", "right,l", "neighbour(False, 1)", "higher ID"),
         bind("lower-ood", "down,j", "neighbour(True, -1)", "lower OOD"),
         bind("higher-ood", "up,k", "neighbour(True, 1)", "higher OOD"),
-        bind("colour-by", "v", "colour", "colour by", show=True),
-        bind("plotted-measure", "M", "measure", "by measure"),
+        bind("colour-by", "P", "colour", "colours", show=True),
+        bind("plotted-measure", "m", "measure", "measure"),
         bind("open", "enter", "open", "open", show=True),
     ]
 
@@ -103,7 +103,7 @@ class StudyPlane(Plane):
     """A point for each setting and target, or for its mean over targets."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("means-targets", "m", "screen.means", "means/targets", show=True),
+        bind("means-targets", "v", "screen.means", "means/targets", show=True),
     ]
 
     def __init__(self, **settings: Any) -> None:

@@ -51,8 +51,21 @@ class DomainsPane(Guarded, Vertical):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("order", "o", "order", "order", show=True),
-        bind("next-domain", "m", "domain(1)", "domain", show=True),
-        bind("previous-domain", "M", "domain(-1)", "previous domain"),
+        bind(
+            "next-domain",
+            "right_square_bracket",
+            "domain(1)",
+            "next domain",
+            key_display="]",
+            show=True,
+        ),
+        bind(
+            "previous-domain",
+            "left_square_bracket",
+            "domain(-1)",
+            "previous domain",
+            key_display="[",
+        ),
         bind("view", "v", "other_view", "view", show=True),
     ]
 
@@ -167,7 +180,7 @@ class DomainsPane(Guarded, Vertical):
             if shows_both or not on_confusions:
                 parts.append(f"classes {self._class_order(contents.predictions)} (o)")
             if (shows_both or on_confusions) and (domain := self._shown_domain()) is not None:
-                parts.append(f"confusions of {domain_title(domain)} (m)")
+                parts.append(f"confusions of {domain_title(domain)} ([ ])")
             text.append("\n" + " · ".join(parts), QUIET_STYLE)
         self.query_one("#predictions-line", Static).update(text)
 
@@ -238,7 +251,7 @@ class FilesPane(ScrolledText):
     """The run's folder, its checkpoints and other files."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("copy-path", "y", "copy_path", "copy path", show=True)
+        bind("copy-path", "Y", "copy_path", "copy path", show=True)
     ]
 
     def __init__(self, **settings: Any) -> None:
@@ -265,7 +278,7 @@ class FilesPane(ScrolledText):
             return
         text = Text(overflow="fold")
         text.append(f"{plain_text(detail.folder)}\n")
-        text.append("y: copy this path\n\n", QUIET_STYLE)
+        text.append("Y: copy this path\n\n", QUIET_STYLE)
         self.show(text.append_text(
             run_files(detail.contents.files, detail.checkpoints, self.text_cells)
         ))  # fmt: skip

@@ -24,7 +24,7 @@ class ResultScreen(Guarded, Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape", "app.pop_screen", "back", show=True),
-        bind("copy-path", "y", "copy_path", "copy path", show=True),
+        bind("copy-path", "Y", "copy_path", "copy path", show=True),
     ]
 
     def __init__(self, title: str, draw: Callable[[int], Text], path: str) -> None:
