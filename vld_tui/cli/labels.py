@@ -1,4 +1,4 @@
-"""``vld tag`` and ``vld note``: the tags and the note of a run."""
+"""``vld tag``, ``vld note`` and ``vld rename``: the labels of a run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from vld_tui.cli.errors import CommandError
 from vld_tui.cli.options import MatchingOption
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_store
+from vld_tui.control.edits import rename as edit_name
+from vld_tui.control.edits import set_note
 from vld_tui.runs.run import Run
 from vld_tui.store.labels import tag_change
 from vld_tui.store.store import Store
@@ -85,10 +87,30 @@ def _absent(tags: Sequence[str], words: Sequence[str]) -> list[str]:
 def note(
     ctx: typer.Context,
     run: RunArgument,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="New note; '' removes it.")],
+    text: Annotated[
+        str | None,
+        typer.Argument(metavar="[TEXT]", help="New note; '' removes it; without it: print it."),
+    ] = None,
 ) -> None:
-    """Replace a run's note."""
+    """Replace a run's note, or print it."""
     with open_store(ctx) as store:
         known = store.runs.get(run)
-        store.labels.set_note(known.run_id, text)
-    say(f"{known.run_id}  note {'set' if text else 'removed'}")
+        if text is None:
+            for line in known.note.splitlines() or [f"{known.run_id}  has no note"]:
+                say(line, to_stderr=not known.note)
+            return
+        set_note(store, known.run_id, text)
+    say(f"{known.run_id}  note {'set' if text.strip() else 'removed'}")
+
+
+@app.command(cls=Command)
+def rename(
+    ctx: typer.Context,
+    run: RunArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="New name.")],
+) -> None:
+    """Rename a run."""
+    with open_store(ctx) as store:
+        known = store.runs.get(run)
+        for change in edit_name(store, known.run_id, name).changes:
+            say(f"{known.run_id}  {known.label} renamed to {change.after.label}")

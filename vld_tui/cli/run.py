@@ -35,7 +35,7 @@ from vld_tui.runs.fields import (
     spec_values,
     with_absolute_paths,
 )
-from vld_tui.store.labels import check_name, check_tags
+from vld_tui.store.labels import check_name, check_tags, split_at_commas
 
 _COMPARED_DROPOUT: Final = 0.9
 _DROPOUT_SCHEDULE: Final = tuple(
@@ -87,6 +87,7 @@ def run(
     **given: Any,
 ) -> None:
     """Start a run in its own process and follow it, or submit it to a cluster."""
+    tags = split_at_commas(tag or ())
     asked = Asked.take(on, profile, given)
     settings = asked.settings(find_home(home_option(ctx)))
     if settings is not None and (queue or detach):
@@ -103,7 +104,7 @@ def run(
     if dry_run:
         from vld_tui.cli.dry_run import print_plan
 
-        check_tags(tag or ())
+        check_tags(tags)
         if name is not None:
             check_name(name)
         plan = None if settings is None else plan_jobs(settings, [spec])
@@ -112,7 +113,7 @@ def run(
     spec = located(home, spec)
     cluster = None if settings is None else Cluster(settings, tell_slow)
     with open_store(ctx) as store:
-        created = store.runs.create(spec, name=name, tags=tag or (), is_queued=queue)
+        created = store.runs.create(spec, name=name, tags=tags, is_queued=queue)
         if cluster is not None:
             tell_submitted(store, submit(store, created, cluster), as_json=as_json)
             return

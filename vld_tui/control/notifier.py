@@ -194,7 +194,7 @@ def run_message(store: Store, due: DueNotification, run: Run) -> Message:
     results = [f"ID {percent(run.id_accuracy)}"] if run.id_accuracy is not None else []
     if run.ood_accuracy is not None:
         results.append(f"OOD {percent(run.ood_accuracy)}")
-    text = f"{run.name} {due.event}"
+    text = f"{run.label} {due.event}"
     if due.event == "finished":
         text += " (collapsed)" if run.collapsed else ""
         text += f": {', '.join(results)}" if results else ""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -14,12 +16,13 @@ from vld_tui.control.records import RecordsError, export_runs
 from vld_tui.dashboard.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.home import Home, absolute_path
 from vld_tui.launch.local import LaunchError, record_end
-from vld_tui.store.labels import edited_tags
+from vld_tui.store.labels import typed_tags
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
 
 if TYPE_CHECKING:
+    from vld_tui.control.edits import EditHistory, Labelled
     from vld_tui.control.predict import ImagePrediction
     from vld_tui.control.stop import Stopped
     from vld_tui.dashboard.use.orders import UseOrder
@@ -28,6 +31,13 @@ if TYPE_CHECKING:
     from vld_tui.study.results.state import StudyState
 
 # The control modules are imported by the actions: not needed for the first frame.
+
+
+class UndoneRuns(NamedTuple):
+    """What was undone, as text, and of which runs."""
+
+    said: str
+    run_ids: tuple[str, ...]
 
 
 class Actions:
@@ -39,6 +49,7 @@ class Actions:
 
     def __init__(self, home: Home) -> None:
         self._home = home
+        self._lock = threading.Lock()
 
     def start(self, *specs: RunSpec) -> str:
         """Create runs and start the first; the others are queued."""
@@ -48,7 +59,7 @@ class Actions:
         with Store.open(self._home) as store:
             run = store.runs.create(located(self._home, first))
             record_end(begin(store, run), store.runs.run_dir(run.run_id))
-        said = f"{run.name} is starting"
+        said = f"{run.label} is starting"
         return f"{said}; {self.queue(*others)}" if others else said
 
     def queue(self, *specs: RunSpec) -> str:
@@ -60,7 +71,7 @@ class Actions:
             placed = [located(self._home, spec) for spec in specs]
             runs = [store.runs.create(spec, is_queued=True) for spec in placed]
             start_queued(store, [run.run_id for run in runs])
-        return f"{runs[0].name} is queued" if len(runs) == 1 else f"{len(runs):,} runs are queued"
+        return f"{runs[0].label} is queued" if len(runs) == 1 else f"{len(runs):,} runs are queued"
 
     def resume(self, run_id: str) -> str:
         """Resume an ended run, on this machine or on its cluster."""
@@ -70,9 +81,9 @@ class Actions:
             run = store.runs.get(run_id)
             if run.job is not None:
                 submit_again(store, [run_id])
-                return f"{run.name} was submitted again"
+                return f"{run.label} was submitted again"
             record_end(resume_here(store, run_id), store.runs.run_dir(run_id))
-        return f"{run.name} is resuming"
+        return f"{run.label} is resuming"
 
     def queue_again(self, run_id: str) -> str:
         """Queue an ended run, to resume it."""
@@ -80,7 +91,7 @@ class Actions:
 
         with Store.open(self._home) as store:
             (queued,) = queue_again(store, [run_id])
-        return f"{queued.run.name} is queued"
+        return f"{queued.run.label} is queued"
 
     def interrupt(self, run_id: str) -> str:
         """Save and stop a run, or remove it from the queue."""
@@ -102,7 +113,7 @@ class Actions:
 
         with Store.open(self._home) as store:
             run = hold(store, run_id, is_held=is_held)
-        return f"{run.name} was {'held' if is_held else 'released'}"
+        return f"{run.label} was {'held' if is_held else 'released'}"
 
     def move(self, run_id: str, places: int) -> str:
         """Swap a run with the next (1) or previous (−1) queued one."""
@@ -185,29 +196,65 @@ class Actions:
 
     def trash(self, run_ids: Sequence[str]) -> str:
         """Move runs to the trash."""
-        with Store.open(self._home) as store:
-            for run_id in run_ids:
-                store.trash.move(run_id)
-        return f"{_runs(run_ids)} in the trash; press z to undo"
+        from vld_tui.control.edits import trash
+        from vld_tui.dashboard.edit_text import trashed_text
 
-    def restore(self, run_ids: Sequence[str]) -> str:
-        """Take runs out of the trash."""
-        with Store.open(self._home) as store:
-            for run_id in run_ids:
-                store.trash.restore(run_id)
-        return f"{_runs(run_ids)} restored"
+        with self._editing() as (store, edits):
+            edits.add(done := trash(store, run_ids))
+        return trashed_text(done)
 
-    def change_tags(self, run_id: str, before: Sequence[str], after: Sequence[str]) -> str:
-        """Add and remove the tags in which ``after`` differs from ``before``."""
+    def change_tags(self, run_ids: Sequence[str], before: Sequence[str], text: str) -> str:
+        """Change tags as typed in a list that showed ``before``."""
+        from vld_tui.control.edits import change_tags
+
+        change = typed_tags(text, before)
+        with self._editing() as (store, edits):
+            return self._labelled(edits, change_tags(store, run_ids, change))
+
+    def known_tags(self) -> list[str]:
+        """Return the tags in use, the most frequent first."""
         with Store.open(self._home) as store:
-            store.labels.change_tags(run_id, edited_tags(before, after))
-        return "tags saved"
+            return store.labels.known_tags()
 
     def set_note(self, run_id: str, note: str) -> str:
         """Replace a run's note."""
-        with Store.open(self._home) as store:
-            store.labels.set_note(run_id, note)
-        return "note saved"
+        from vld_tui.control.edits import set_note
+
+        with self._editing() as (store, edits):
+            return self._labelled(edits, set_note(store, run_id, note))
+
+    def rename(self, run_id: str, name: str) -> str:
+        """Rename a run."""
+        from vld_tui.control.edits import rename
+
+        with self._editing() as (store, edits):
+            return self._labelled(edits, rename(store, run_id, name))
+
+    def undo(self) -> UndoneRuns:
+        """Undo the last change of trash, tags, note or name."""
+        from vld_tui.dashboard.edit_text import undone_text
+
+        with self._editing() as (store, edits):
+            undone = edits.undo(store)
+        return UndoneRuns(undone_text(undone), undone.edit.run_ids if undone else ())
+
+    def _labelled(self, edits: EditHistory, edit: Labelled) -> str:
+        from vld_tui.dashboard.edit_text import edit_text
+
+        edits.add(edit)
+        return f"saved: {edit_text(edit)}" if edit.run_ids else "nothing changed"
+
+    @contextlib.contextmanager
+    def _editing(self) -> Iterator[tuple[Store, EditHistory]]:
+        """Open the history for one edit at a time, so that edits are in the order of the keys."""
+        with self._lock, Store.open(self._home) as store:
+            yield store, self._edits
+
+    @cached_property
+    def _edits(self) -> EditHistory:
+        from vld_tui.control.edits import EditHistory
+
+        return EditHistory()
 
     def change_preferences(self, changes: Mapping[str, object]) -> str:
         """Store changed preferences."""
@@ -225,7 +272,7 @@ def _stop_text(done: Stopped) -> str:
     """
     from vld_tui.views.queue import stopped_text
 
-    said = f"{done.run.name} {stopped_text(done)}"
+    said = f"{done.run.label} {stopped_text(done)}"
     if done.how == "gone":
         raise LaunchError(f"{said}.")
     is_startable = done.how == "dequeued" and not done.leaves_job
@@ -244,7 +291,3 @@ def _place(path: str, *endings: str, about: str) -> Path:
             f"{place.name} must end in {' or '.join(endings)} for {about}, or .svg for the screen."
         )
     return place
-
-
-def _runs(run_ids: Sequence[str]) -> str:
-    return "1 run is" if len(run_ids) == 1 else f"{len(run_ids):,} runs are"

@@ -370,7 +370,7 @@ class Dashboard(Guarded, App[None]):
         """Ring the terminal or show a notification for runs that ended."""
         terminal = terminal_name()
         told = dict.fromkeys(  # one bell for all of them
-            notice_for(run.name, run.status, self.preferences.notice, terminal=terminal)
+            notice_for(run.label, run.status, self.preferences.notice, terminal=terminal)
             for run in ended
         )
         if any(told) and self._driver is not None:  # Textual's public API has only the bell

@@ -18,6 +18,7 @@ from vld_tui.dashboard.screens.studies import StudiesScreen
 from vld_tui.dashboard.screens.study import StudyScreen
 from vld_tui.dashboard.screens.use.screen import UseForm
 from vld_tui.dashboard.screens.use.text import ResultScreen
+from vld_tui.dashboard.widgets.ask_labels import AskNote
 from vld_tui.dashboard.widgets.chart import Chart
 from vld_tui.dashboard.widgets.heat_map import HeatMapView
 from vld_tui.dashboard.widgets.log import LogLines, LogPane
@@ -59,4 +60,5 @@ def chains(everywhere: Sequence[BindingType]) -> tuple[Chain, ...]:
         (UseForm.BINDINGS,),
         (Pick.BINDINGS,),
         (ChooseColumns.BINDINGS,),
+        (AskNote.BINDINGS,),
     )

@@ -424,7 +424,7 @@ def group_names(groups: Sequence[RunSummary], grouping: Grouping) -> list[str]:
     """Return a name for each group that distinguishes it from the others."""
     if grouping.is_by_configuration:
         names = [group.newest.name_without_seed for group in groups]
-        told = distinctions(names, [group.newest.spec for group in groups])
+        told = distinctions(names, [group.newest for group in groups])
         return [f"{name}{each}" for name, each in zip(names, told, strict=True)]
     return [f"{grouping.name} {_key_text(group.key)}" for group in groups]
 

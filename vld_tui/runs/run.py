@@ -33,6 +33,8 @@ UNKNOWN_SPEC: Final = RunSpec(dataset="", model="")
 CONFIGURATION: Final = "configuration"
 """The grouping of runs that differ only in their seeds."""
 MOST_MEMBERS: Final = 200
+MOST_NUMBERED: Final = 100
+"""Runs of one name that are numbered; later ones show the end of their ids."""
 GroupKey = str | float | None
 FORGOTTEN: Final = "FORGOTTEN"
 """State of an ended job that Slurm no longer knows."""
@@ -71,7 +73,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     predictions; ``combination`` is set for combining runs. ``identity`` is shared by runs that
     must give the same result. ``data_digest`` changes with the images; empty: unknown. In
     ``mixed_fields`` the parents of a combining run differ; ``spec`` has the first parent's value.
-    A damaged run without a readable specification has no field values.
+    A damaged run without a readable specification has no field values. ``number`` counts the runs
+    of the same name from the oldest one, up to :data:`MOST_NUMBERED`.
     """
 
     run_id: str
@@ -119,6 +122,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     recovered_step: int | None = None
     evaluation_precision: str | None = None
     measures: Summary = {}
+    number: int = 1
     mixed_fields: tuple[str, ...] = ()
 
     @property
@@ -167,6 +171,18 @@ class Run(msgspec.Struct, frozen=True, gc=False):
         return self.spec.seed
 
     @property
+    def label(self) -> str:
+        """Return its name, with a suffix if an older run has the same name."""
+        return f"{self.name}{self.suffix}"
+
+    @property
+    def suffix(self) -> str:
+        """Return what distinguishes it from older runs of its name; empty for the oldest."""
+        if self.number >= MOST_NUMBERED:
+            return f" {self.run_id[-4:]}"
+        return f" #{self.number}" if self.number > 1 else ""
+
+    @property
     def name_without_seed(self) -> str:
         """Return the run's name without the seed at its end."""
         return self.name.removesuffix(f"-s{self.seed}")
@@ -196,6 +212,12 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     def is_live(self) -> bool:
         """Return whether it should have a process."""
         return self.status in LIVE
+
+    @property
+    def has_ended(self) -> bool:
+        """Return whether it surely has neither a process nor a place in a queue."""
+        may_live = self.is_live or self.status in (QUEUED, DAMAGED) or self.has_job
+        return not (may_live or (self.status == "crashed" and self.exit_code is None))
 
     @property
     def reason(self) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final, Literal
@@ -95,6 +96,16 @@ class Labels:
         except OSError as error:
             raise StoreError(f"Cannot write the tag {tag}: {error}.") from None
 
+    def known_tags(self) -> list[str]:
+        """Return the tags of runs that are not in the trash, the most frequent first."""
+        rows = self._database.rows(
+            "SELECT tags, count(*) FROM runs WHERE tags <> '' AND trashed_at IS NULL GROUP BY tags"
+        )
+        counts: Counter[str] = Counter()
+        for tags, runs in rows:
+            counts.update(dict.fromkeys(str(tags).split(), runs))
+        return [tag for tag, _ in counts.most_common()]
+
     def _set(self, run_id: str, column: Literal["name", "note"], value: str) -> None:
         try:
             with self._database.write() as connection:
@@ -183,8 +194,19 @@ def check_tags(tags: Sequence[str]) -> tuple[str, ...]:
         if tag[0] in "+-":
             raise StoreError(f"The tag {tag!r} must not start with '+' or '-'.")
         if "," in tag:
-            raise StoreError(f"The tag {tag!r} must not contain a comma: pass tags separately.")
+            raise StoreError(f"The tag {tag!r} must not contain a comma.")
     return tuple(dict.fromkeys(tags))
+
+
+def split_at_commas(words: Sequence[str]) -> list[str]:
+    """Return words that may be separated by commas too: ``a,b`` is a and b, ``+a,b`` +a and +b."""
+    found: list[str] = []
+    for word in words:
+        parts = [part.strip() for part in word.split(",")]
+        sign = word[:1] if word[:1] in ("+", "-") else ""
+        kept = [part if part[0] in "+-" else sign + part for part in parts if part]
+        found += kept if kept and "," in word else [word]
+    return found
 
 
 def new_run_id(now: float) -> str:
@@ -224,17 +246,34 @@ def _check_text(what: str, value: str) -> None:
 
 def tag_change(words: Sequence[str]) -> TagChange:
     """Return the change that ``words`` make to tags: all plain words replace them, ``+a`` adds one
-    and ``-b`` removes one.
+    and ``-b`` removes one. Words may be separated by commas too.
 
     Raises:
         UserError: when plain and signed words are mixed.
     """
+    words = split_at_commas(words)
     signed = [word.startswith(("+", "-")) for word in words]
     if any(signed) and not all(signed):
         raise UserError("Pass either tags to set (a b) or changes (+a -b), not both.")
-    if lone := [word for word in words if word in ("+", "-", "")]:
+    if lone := [word for word in words if not word.strip("+-, ")]:
         raise UserError(f"{lone[0]!r} is not a tag.")
     return partial(_changed, words, is_signed=any(signed))
+
+
+def typed_tags(text: str, before: Sequence[str]) -> TagChange:
+    """Return the change that a typed list of all tags makes, from those it showed before; a list
+    of signed words is a change itself. Tags are separated by commas or spaces.
+
+    Raises:
+        UserError: for an unusable tag.
+    """
+    words = text.replace(",", " ").split()
+    if words and all(word[0] in "+-" for word in words):
+        change = tag_change(words)
+        check_tags(change(()))
+        return change
+    check_tags(words)
+    return edited_tags(before, words)
 
 
 def edited_tags(before: Sequence[str], after: Sequence[str]) -> TagChange:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from vld_tui.store.errors import AmbiguousRun, RunNotFound, StoreError
 from vld_tui.store.fields import QUERY_FIELDS
 
 LAST: Final = "@last"
+_NUMBERED: Final = re.compile(r"(.+) #([1-9]\d{0,8})", re.DOTALL)
 _SHOWN: Final = 10
 _CONSIDERED: Final = 1000
 """How many of the newest runs are searched for similar names."""
@@ -53,7 +55,8 @@ def find_by_id(database: Database, run_id: str) -> Found:
 
 
 def find(database: Database, reference: str, *, in_trash: bool = False) -> Found:
-    """Return the run with this id, name, or start of an id; ``@last`` is the newest.
+    """Return the run with this id, name, or start of an id; ``@last`` is the newest,
+    ``NAME #2`` the second of that name.
 
     Runs that are not in the trash are preferred; with ``in_trash``, those in the trash, and
     ``@last`` is the last trashed one.
@@ -73,12 +76,26 @@ def find(database: Database, reference: str, *, in_trash: bool = False) -> Found
             return kept[0]
         if kept:
             raise AmbiguousRun(_ambiguous(reference, kept))
+    if (numbered := _find_numbered(database, reference)) is not None:
+        return numbered
     known = database.rows(
         "SELECT run_id, name FROM runs ORDER BY created_at DESC LIMIT ?", [_CONSIDERED]
     )
     names = dict.fromkeys(word for words in known for word in words if isinstance(word, str))
     hint = nearest(reference, names) or (" List runs: vld ls" if known else " No runs yet.")
     raise RunNotFound(f"No run {reference!r}.{hint}")
+
+
+def _find_numbered(database: Database, reference: str) -> Found | None:
+    """Return the run that is shown as ``NAME #2``, the second one of its name."""
+    if (found := _NUMBERED.fullmatch(reference)) is None:
+        return None
+    row = database.row(
+        "SELECT key, run_id, trashed_at IS NOT NULL FROM runs WHERE name = ? ORDER BY key "
+        "LIMIT 1 OFFSET ?",
+        [found[1], int(found[2]) - 1],
+    )
+    return Found(row[0], row[1], is_trashed=bool(row[2])) if row else None
 
 
 def _find(database: Database, condition: str, value: str) -> list[Found]:

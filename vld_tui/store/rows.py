@@ -22,7 +22,7 @@ from engine.protocol import (
     Summary,
     decode_combination,
 )
-from vld_tui.runs.run import DAMAGED, STATUSES, UNKNOWN_SPEC, Run
+from vld_tui.runs.run import DAMAGED, MOST_NUMBERED, STATUSES, UNKNOWN_SPEC, Run
 from vld_tui.store.columns import NOTHING, TEXT, WHOLE, Kinds, RowKinds, is_time, kinds_of
 from vld_tui.store.database import UNREADABLE, Database, Parameters, in_parts
 from vld_tui.store.errors import RunNotFound
@@ -49,6 +49,10 @@ _EXPRESSIONS: Final = {
     "collapsed": COLLAPSED_SQL,
     "is_held": "queue_held",
     "has_job": "job_open",
+    "number": (
+        "(SELECT count(*) FROM (SELECT 1 FROM runs AS older WHERE older.name = runs.name "
+        f"AND older.key <= runs.key LIMIT {MOST_NUMBERED}))"
+    ),
 }
 """The expressions of fields that are not columns of the same name."""
 decode_measures: Final = msgspec.json.Decoder(Summary).decode

@@ -233,8 +233,8 @@ def configuration_difference(run: Run, other: Run, cells: int) -> Text:
     text.append("\n\n")
     columns = [
         Column("", rank=1000),
-        Column(plain_text(run.name), rank=999, shrinks=True, style=ID_STYLE),
-        Column(plain_text(other.name), rank=998, shrinks=True, style=OOD_STYLE),
+        Column(plain_text(run.label), rank=999, shrinks=True, style=ID_STYLE),
+        Column(plain_text(other.label), rank=998, shrinks=True, style=OOD_STYLE),
     ]
     rows = [[FIELDS[name].label, *_values(run, other, name)] for name in names]
     return text.append_text(styled_table(columns, rows, cells))

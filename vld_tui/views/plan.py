@@ -364,4 +364,4 @@ def _with_disk(text: Text, forecast: Forecast, each: str, *, basis: Run | None =
 
 
 def _basis(run: Run) -> str:
-    return f"  from {plain_text(run.name)} on this machine, same network and image size"
+    return f"  from {plain_text(run.label)} on this machine, same network and image size"

@@ -150,10 +150,10 @@ def queue_rows(live: Sequence[Run], waiting: Sequence[Run]) -> Iterator[list[str
     for run in live:
         left = f"{duration(run.seconds_left)} left" if run.seconds_left is not None else ""
         done = f"{run.step:,}/{run.steps:,} {left}".rstrip() if run.has_spec else run.status
-        name, gpu = plain_text(run.name), run.gpu or UNKNOWN
+        name, gpu = plain_text(run.label), run.gpu or UNKNOWN
         yield [STATUS_SIGNS[run.status], "", name, run.run_id, done, gpu]
     for position, run in enumerate(waiting, start=1):
-        state, name = _waiting_state(run), plain_text(run.name)
+        state, name = _waiting_state(run), plain_text(run.label)
         yield [STATUS_SIGNS[run.status], str(position), name, run.run_id, state, ""]
 
 
@@ -175,7 +175,7 @@ def job_rows(runs: Sequence[Run], stopping: Collection[str] = ()) -> Iterator[li
         yield [
             STATUS_SIGNS[run.status],
             "",
-            plain_text(run.name),
+            plain_text(run.label),
             run.run_id,
             plain_text(how),
             node,

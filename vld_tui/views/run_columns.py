@@ -193,7 +193,7 @@ _USUAL: Final = {
     "name": RunColumn(
         "Name.",
         Column("name", rank=99, shrinks=True, narrowest=24),
-        lambda run, _, __: plain_text(run.name),
+        lambda run, _, __: plain_text(run.label),
         lambda group, _: plain_text(group.name),
         "name",
     ),

@@ -45,12 +45,12 @@ def run_heading(run: Run, cells: int, progress: Progress | None = None) -> Text:
     name are left out. The intervals come from ``progress``.
     """
     if progress is not None:
-        whole = Text(f" {plain_text(run.name)}  {run.run_id}", "bold")
+        whole = Text(f" {plain_text(run.label)}  {run.run_id}", "bold")
         whole = Text.assemble(whole, _standing(run, _certainty(run, progress)), _tags(run))
         if whole.cell_len <= cells:
             return whole
     standing, tags = _standing(run), _tags(run)
-    name, run_id = f" {plain_text(run.name)}", f"  {run.run_id}"
+    name, run_id = f" {plain_text(run.label)}", f"  {run.run_id}"
     room = cells - standing.cell_len
     if width(name + run_id) > room:
         run_id = ""

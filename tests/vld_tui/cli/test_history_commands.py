@@ -237,6 +237,20 @@ class TestLabels:
         assert history("tag", "first").stdout.split()[1:] == ["tags:", "b", "c"]
         assert "tags: none" in history("tag", "first", "-b", "-c").stdout
 
+    def test_tags_may_be_separated_by_commas(self, history: Vld) -> None:
+        assert history("tag", "first", "a,b,", "c").exit_code == 0
+        assert history.json("show", "first")["tags"] == ["a", "b", "c"]
+        history("tag", "first", "-a,c")
+        assert history.json("show", "first")["tags"] == ["b"]
+
+    def test_a_run_is_renamed(self, history: Vld) -> None:
+        known = history.json("show", "first")["run"]
+        assert history("rename", "first", "best one").stdout == (
+            f"{known}  first renamed to best one\n"
+        )
+        assert history.json("show", "best one")["run"] == known
+        assert "must not contain '/'" in history("rename", "best one", "a/b").stderr
+
     def test_all_runs_that_match_are_tagged(self, history: Vld) -> None:
         tagged = history("tag", "--where", "not status:failed", "+kept")
         assert tagged.stderr == "2 runs matched\n"
@@ -263,8 +277,8 @@ class TestLabels:
             ([""], "is not a tag"),
             (["-"], "is not a tag"),
             (["++a"], "must not start with"),
-            (["a,b"], "must not contain a comma"),
-            (["+a,b"], "must not contain a comma"),
+            ([","], "is not a tag"),
+            (["a,+b"], "not both"),
             (["--hepl"], "No such option: --hepl. Did you mean --help"),
             (["--all"], "No such option: --all"),
         ],
@@ -288,6 +302,7 @@ class TestLabels:
         history("note", "first", "[red]try \x1b[2J again[/red]\nlater")
         text = history("show", "first").stdout
         assert "note      [red]try ␛[2J again[/red]\n            later" in text
+        assert history("note", "first").stdout == "[red]try ␛[2J again[/red]\nlater\n"
         history("note", "first", "")
         assert history.json("show", "first")["note"] == ""
 

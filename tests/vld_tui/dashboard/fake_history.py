@@ -18,7 +18,7 @@ from textual.strip import Strip
 
 from engine.protocol import MetricKey, RunSpec, resolve_spec
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
-from vld_tui.dashboard.actions import Actions
+from vld_tui.dashboard.actions import Actions, UndoneRuns
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.feed import (
     Interest,
@@ -37,6 +37,7 @@ from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Grouping, GroupRow, Run, RunPoint, RunRow, RunSummary, TableRow
 from vld_tui.runs.statistics import estimate
 from vld_tui.store.errors import StoreError
+from vld_tui.store.labels import typed_tags
 from vld_tui.store.query import Query
 from vld_tui.study.results.state import StudyProgress, StudyState
 
@@ -226,11 +227,25 @@ class FakeActions(Actions):
     def trash(self, run_ids: Sequence[str]) -> str:
         return self._do("trash", *run_ids)
 
+    def undo(self) -> UndoneRuns:
+        trashed = [what[1:] for what in self.done if what[0] == "trash"]
+        restored = sum(what[0] == "restore" for what in self.done)
+        if restored >= len(trashed):
+            return UndoneRuns("Nothing to undo.", ())
+        run_ids = tuple(str(each) for each in trashed[-1 - restored])
+        return UndoneRuns(self.restore(run_ids), run_ids)
+
     def restore(self, run_ids: Sequence[str]) -> str:
         return self._do("restore", *run_ids)
 
-    def change_tags(self, run_id: str, before: Sequence[str], after: Sequence[str]) -> str:
-        return self._do("tags", run_id, *after)
+    def change_tags(self, run_ids: Sequence[str], before: Sequence[str], text: str) -> str:
+        return self._do("tags", *run_ids, *typed_tags(text, before)(tuple(before)))
+
+    def known_tags(self) -> list[str]:
+        return ["best", "later", "paper"]
+
+    def rename(self, run_id: str, name: str) -> str:
+        return self._do("name", run_id, name)
 
     def set_note(self, run_id: str, note: str) -> str:
         return self._do("note", run_id, note)

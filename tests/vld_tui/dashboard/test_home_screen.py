@@ -218,7 +218,10 @@ def test_trash_and_undo() -> None:
     actions = FakeActions()
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        await pilot.press("space", "space", "ctrl+d")
+        await pilot.press("space", "space", "ctrl+d", "n")
+        await settle(pilot)
+        assert actions.done == [], "several runs: asks first"
+        await pilot.press("ctrl+d", "y")
         await settle(pilot)
         await pilot.press("z")
         await settle(pilot)
@@ -248,7 +251,7 @@ def test_after_undo_the_cursor_is_on_the_run_that_is_back(marked: int) -> None:
     actions = Trash()
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        await pilot.press("j", *["space"] * marked, "ctrl+d")
+        await pilot.press("j", *["space"] * marked, "ctrl+d", *"y" * (marked > 1))
         await settle(pilot)
         assert len(source.runs) == 5 - max(1, marked)
         await pilot.press("z")
@@ -278,6 +281,54 @@ def test_killing_asks_first() -> None:
     assert actions.done == [("kill", "250101-000000-aaaa"), ("interrupt", "250101-000000-aaaa")]
 
 
+def test_a_run_that_has_ended_is_not_asked_about_before_it_is_refused() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("K")
+        await settle(pilot)
+        assert app.screen is app.home
+        (said,) = app._notifications
+        assert said.message == "run 0 has no process to kill: it is finished."
+
+    play(FakeSource([make_run(0)]), scenario, actions=actions)
+    assert actions.done == []
+
+
+def test_labels_that_are_unusable_stay_in_the_dialog_and_a_changed_note_is_not_lost() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("t", *"-x y", "enter")
+        await settle(pilot)
+        assert "The tag '-x' must not start with '+' or '-'." in "\n".join(screen_lines(app))
+        await pilot.press("escape", "t", *"la")
+        await settle(pilot)
+        assert "tags in use: best, later, paper" in "\n".join(screen_lines(app))
+        await pilot.press("tab", "enter")
+        await settle(pilot)
+        await pilot.press("f2", *"/y", "enter")
+        await settle(pilot)
+        assert "must not contain '/'" in "\n".join(screen_lines(app))
+        await pilot.press("escape", "e", "a", "escape", "n", "b", "escape", "y")
+        await settle(pilot)
+        assert app.screen is app.home
+
+    play(FakeSource([make_run(0)]), scenario, actions=actions)
+    assert actions.done == [("tags", "250101-000000-aaaa", "later")]
+
+
+def test_tags_are_added_to_all_marked_runs() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("space", "space", "t", *"good", "enter")
+        await settle(pilot)
+
+    play(FakeSource([make_run(i) for i in range(3)]), scenario, actions=actions)
+    assert actions.done == [("tags", "250101-000000-aaaa", "250101-000001-aaaa", "good")]
+
+
 def test_what_cannot_be_done_is_said() -> None:
     actions = FakeActions()
     actions.refusal = "Run [b]1[/b] still runs."
@@ -295,16 +346,21 @@ def test_tags_and_note_are_asked_for() -> None:
     actions = FakeActions()
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        await pilot.press("t", *" best try", "enter")
+        await pilot.press("t", *"best, try", "enter")
         await settle(pilot)
-        await pilot.press("e", *"why", "enter")
+        await pilot.press("e", *"why", "enter", *"so", "ctrl+s")
         await settle(pilot)
         await pilot.press("e", "escape")
+        await pilot.press("f2", *"!", "enter")
         await settle(pilot)
 
     play(FakeSource([make_run(0, tags=("old",))]), scenario, actions=actions)
     run_id = "250101-000000-aaaa"
-    assert actions.done == [("tags", run_id, "old", "best", "try"), ("note", run_id, "why")]
+    assert actions.done == [
+        ("tags", run_id, "old", "best", "try"),
+        ("note", run_id, "why\nso"),
+        ("name", run_id, "run 0!"),
+    ]
 
 
 def test_an_empty_history_says_how_to_begin() -> None:

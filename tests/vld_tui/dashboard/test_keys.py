@@ -36,7 +36,7 @@ SAVED_IDS: Final = """
 """Every id that the first versions with settings saved keys under."""
 LATER = {
     "plotted-measure", "evaluations", "report", "use", "large-picture", "image-left", "image-right",
-    "last-page",
+    "last-page", "rename", "save-note",
 }  # fmt: skip
 """Ids of actions that came after."""
 

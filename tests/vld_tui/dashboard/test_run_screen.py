@@ -358,7 +358,7 @@ def test_a_crashed_run_says_why_and_is_resumed_and_the_like() -> None:
         await settle(pilot)
         await pilot.press("t", *"a b", "enter")
         await settle(pilot)
-        await pilot.press("e", *"why", "enter")
+        await pilot.press("e", *"why", "ctrl+s")
         await settle(pilot)
         await pilot.press("c")
         await settle(pilot)

@@ -85,7 +85,7 @@ def _of_runs(
     watched: Sequence[RunCurves], key_of: KeyOfArm, look_of: LookOfRuns
 ) -> tuple[PlotSeries, ...]:
     runs = [each.run for each in watched]
-    told = distinctions([run.name for run in runs], [run.spec for run in runs])
+    told = distinctions([run.name for run in runs], runs)
     return _known(
         [
             _series(

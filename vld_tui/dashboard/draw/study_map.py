@@ -204,7 +204,7 @@ def _told_runs(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
         return
     for run in runs:
         how = f" {run.step / run.steps:.0%}" if run.is_live and run.steps else ""
-        yield run.status, f"{plain_text(run.name)}{how}"
+        yield run.status, f"{plain_text(run.label)}{how}"
 
 
 class _Shares:

@@ -40,6 +40,7 @@ from vld_tui.store.errors import QueryError
 from vld_tui.store.fields import QUERY_FIELDS
 from vld_tui.store.query import EXAMPLE
 from vld_tui.views.status_line import status_text
+from vld_tui.words.numbers import plural
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
@@ -86,6 +87,7 @@ class HomeScreen(RunKeys):
         bind("log", "L", "log", "log"),
         bind("tags", "t", "tags", "tags"),
         bind("note", "e", "note", "note"),
+        bind("rename", "f2", "rename", "rename"),
         bind("compare", "d", "compare", "compare"),
         bind("curves", "1", "plane(False)", "curves"),
         bind("plane", "2", "plane(True)", "plane", show=True),
@@ -112,7 +114,7 @@ class HomeScreen(RunKeys):
         self._plane: Plane | None = None
         self._snapshot = Snapshot()
         self._load: MachineLoad | None = None
-        self._trashed: tuple[tuple[str, ...], int] | None = None
+        self._rows_of_trashed: dict[str, int] = {}
         self._drawn: tuple[RunCurves, ...] | None = None
 
     def compose(self) -> ComposeResult:
@@ -319,17 +321,38 @@ class HomeScreen(RunKeys):
         """Move the marked runs, or the one under the cursor, to the trash."""
         table = self.query_one(RunTable)
         run = None if table.marked else self.run_for_keys()
-        if chosen := table.marked or ((run.run_id,) if run else ()):
-            self._trashed = chosen, table.cursor
+        chosen = table.marked or ((run.run_id,) if run else ())
+
+        def move() -> None:
+            self._rows_of_trashed |= dict.fromkeys(chosen, table.cursor)
             table.clear_marks()
             self._do(lambda: self._actions.trash(chosen))
 
+        if len(chosen) > 1:
+            from vld_tui.dashboard.widgets.ask import confirm
+
+            confirm(self.app, f"Move {len(chosen):,} marked runs to the trash?", move)
+        elif chosen:
+            move()
+
     def action_undo(self) -> None:
-        """Restore the last trashed runs, and move the cursor to them."""
-        if self._trashed is not None:
-            (chosen, row), self._trashed = self._trashed, None
-            self.query_one(RunTable).seek(chosen, row)
-            self._do(lambda: self._actions.restore(chosen))
+        """Undo the last change, and move the cursor to runs that are restored."""
+        self._do(self._undo)
+
+    def _undo(self) -> str:
+        undone = self._actions.undo()
+        if undone.run_ids and undone.run_ids[0] in self._rows_of_trashed:
+            row = self._rows_of_trashed.pop(undone.run_ids[0])
+            self.app.call_from_thread(self.query_one(RunTable).seek, undone.run_ids, row)
+        return undone.said
+
+    def action_tags(self) -> None:
+        """Ask for the tags of the marked runs, or of the run under the cursor."""
+        if marked := self.query_one(RunTable).marked:
+            count = plural(len(marked), "marked run")
+            self.ask_tags(f"Tags to add to {count} (-tag removes):", marked, ())
+        else:
+            super().action_tags()
 
     def run_for_keys(self) -> Run | None:
         """Return the run under the cursor; notify the user if it is a group."""

@@ -136,7 +136,7 @@ class QueueScreen(Guarded, Screen[None]):
         """Return the run under the cursor if it is queued; otherwise notify the user."""
         run = self.run
         if run is not None and run.is_live:
-            self.notify(f"{run.name} is already running.", severity="warning", markup=False)
+            self.notify(f"{run.label} is already running.", severity="warning", markup=False)
             return None
         return run
 

@@ -69,6 +69,8 @@ class RunScreen(RunKeys):
         bind("use", "u", "use", "use", show=True),
         bind("tags", "t", "tags", "tags"),
         bind("note", "e", "note", "note"),
+        bind("rename", "f2", "rename", "rename"),
+        bind("undo", "z", "undo", "undo"),
     ]
 
     def __init__(self, actions: Actions, run_id: str, *, pane: str = "curves") -> None:

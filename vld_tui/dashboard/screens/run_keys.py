@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -48,11 +48,16 @@ class RunKeys(Guarded, Screen[None]):
             self._do(lambda: self._actions.interrupt(run.run_id))
 
     def action_kill(self) -> None:
-        """Kill the run after confirmation."""
+        """Kill the run after confirmation, unless it has ended."""
         from vld_tui.dashboard.widgets.ask import confirm  # not needed for the first frame
 
-        if run := self.run_for_keys():
-            question = f"Kill {run.name}? Steps after its last checkpoint are lost."
+        if (run := self.run_for_keys()) is None:
+            return
+        if run.has_ended:
+            said = f"{run.label} has no process to kill: it is {run.status}."
+            self.notify(said, severity="warning", markup=False)
+        else:
+            question = f"Kill {run.label}? Steps after its last checkpoint are lost."
             kill = partial(self._actions.kill, run.run_id)
             confirm(self.app, question, partial(self._do, kill))
 
@@ -60,26 +65,28 @@ class RunKeys(Guarded, Screen[None]):
         """Ask what to do with the trained run."""
         if run := self.run_for_keys():
             if run.selected_step is None and run.combination is None:
-                self.notify(f"{run.name} has no trained network yet.", markup=False)
+                self.notify(f"{run.label} has no trained network yet.", markup=False)
             else:
                 self.post_message(UseAsked(run))
 
     def action_tags(self) -> None:
         """Ask for the run's tags."""
-        from vld_tui.dashboard.widgets.ask import AskLine
-
         if run := self.run_for_keys():
+            self.ask_tags(f"Tags of {run.label}:", (run.run_id,), run.tags)
 
-            def answered(text: str | None) -> None:
-                if text is not None:
-                    after = text.split()
-                    self._do(lambda: self._actions.change_tags(run.run_id, run.tags, after))
+    def ask_tags(self, question: str, run_ids: Sequence[str], before: Sequence[str]) -> None:
+        """Ask for tags in a list that shows ``before``."""
+        from vld_tui.dashboard.widgets.ask_labels import AskTags
 
-            self.app.push_screen(AskLine("Tags:", answer=" ".join(run.tags)), answered)
+        def answered(text: str | None) -> None:
+            if text is not None:
+                self._do(lambda: self._actions.change_tags(run_ids, before, text))
+
+        self.app.push_screen(AskTags(question, before, self._actions.known_tags), answered)
 
     def action_note(self) -> None:
         """Ask for the run's note."""
-        from vld_tui.dashboard.widgets.ask import AskLine
+        from vld_tui.dashboard.widgets.ask_labels import AskNote
 
         if run := self.run_for_keys():
 
@@ -87,7 +94,23 @@ class RunKeys(Guarded, Screen[None]):
                 if text is not None:
                     self._do(lambda: self._actions.set_note(run.run_id, text))
 
-            self.app.push_screen(AskLine("Note:", answer=run.note), answered)
+            self.app.push_screen(AskNote(f"Note of {run.label}:", run.note), answered)
+
+    def action_rename(self) -> None:
+        """Ask for the run's name."""
+        from vld_tui.dashboard.widgets.ask_labels import AskName
+
+        if run := self.run_for_keys():
+
+            def answered(name: str | None) -> None:
+                if name is not None:
+                    self._do(lambda: self._actions.rename(run.run_id, name))
+
+            self.app.push_screen(AskName(f"Rename {run.label} to:", run.name), answered)
+
+    def action_undo(self) -> None:
+        """Undo the last change of trash, tags, note or name."""
+        self._do(lambda: self._actions.undo().said)
 
     def _do(self, action: Callable[[], str]) -> None:
         """Request an action, which a worker performs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -79,27 +80,34 @@ def differing_fields(groups: Sequence[RunGroup]) -> list[str]:
 def group_labels(groups: Sequence[RunGroup]) -> list[str]:
     """Return the labels of groups, with their numbers of runs."""
     firsts = [group.runs[0] for group in groups]
-    told = distinctions([run.name_without_seed for run in firsts], [run.spec for run in firsts])
+    told = distinctions([run.name_without_seed for run in firsts], firsts)
     return [
         f"{group.name}{each}" + (f" ×{len(group.runs)}" if len(group.runs) > 1 else "")
         for group, each in zip(groups, told, strict=True)
     ]
 
 
-def distinctions(names: Sequence[str], specs: Sequence[RunSpec]) -> list[str]:
+def distinctions(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
     """Return suffixes that distinguish equal names, such as `` steps 50``; empty for unique ones.
 
-    A field is added if the fields before it leave some names equal; seeds come last.
+    A field is added if the fields before it leave some names equal; seeds come last. Runs with
+    equal settings get their number, such as `` #2``.
     """
     alike: dict[str, list[RunSpec]] = {}
-    for name, spec in zip(names, specs, strict=True):
-        alike.setdefault(name, []).append(spec)
+    for name, run in zip(names, runs, strict=True):
+        alike.setdefault(name, []).append(run.spec)
     fields = {name: _telling_fields(members) for name, members in alike.items()}
-    return [
+    told = [
         "".join(
-            f" {FIELDS[field].label} {shown_value(getattr(spec, field))}" for field in fields[name]
+            f" {FIELDS[field].label} {shown_value(getattr(run.spec, field))}"
+            for field in fields[name]
         )
-        for name, spec in zip(names, specs, strict=True)
+        for name, run in zip(names, runs, strict=True)
+    ]
+    seen = Counter(zip(names, told, strict=True))
+    return [
+        each + run.suffix if seen[name, each] > 1 else each
+        for name, each, run in zip(names, told, runs, strict=True)
     ]
 
 

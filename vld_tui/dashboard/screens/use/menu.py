@@ -40,7 +40,7 @@ def ask_use(app: App[Any], run: Run, uses: Uses, actions: Actions, planner: Plan
         *(PickOption(kind, (kind, about)) for kind, about in USES.items()),
         *(PickOption(name, ("result", each.title)) for name, each in results.items()),
     ]
-    app.push_screen(Pick(f"Use {plain_text(run.name)}:", options, current="predict"), answered)
+    app.push_screen(Pick(f"Use {plain_text(run.label)}:", options, current="predict"), answered)
 
 
 def show_result(app: App[Any], result: UseResult, actions: Actions) -> None:

@@ -127,7 +127,7 @@ class UseForm(Guarded, ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Lay out the fields above the help, the progress and the command."""
         title = Text(f"  {self._kind}", HEADING_STYLE, no_wrap=True)
-        title.append(f"  {USES[self._kind]} · {plain_text(self._run.name)}", QUIET_STYLE)
+        title.append(f"  {USES[self._kind]} · {plain_text(self._run.label)}", QUIET_STYLE)
         with Vertical(id="form"):
             yield Static(title, id="title")
             with FormLines():

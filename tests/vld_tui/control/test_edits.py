@@ -1,0 +1,132 @@
+"""Changes of name, note, tags and trash, and undoing them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.protocol import resolve_spec
+from vld_tui.control.edits import EditHistory, change_tags, rename, set_note, trash
+from vld_tui.dashboard.actions import Actions
+from vld_tui.home import open_home
+from vld_tui.runs.run import Run
+from vld_tui.store.errors import AmbiguousRun, StoreError
+from vld_tui.store.labels import typed_tags
+from vld_tui.store.store import Store
+from vld_tui.study.results.groups import distinctions
+
+
+def ended_run(store: Store, name: str, **fields: object) -> Run:
+    """Return a run that was dequeued."""
+    run = store.runs.create(resolve_spec(fields), name=name, is_queued=True)
+    store.queue.remove(run.run_id)
+    return store.runs.get(run.run_id)
+
+
+def labels(store: Store, run: Run) -> tuple[str, str, tuple[str, ...]]:
+    now = store.runs.get(run.run_id)
+    return now.name, now.note, now.tags
+
+
+def test_edits_are_undone_one_after_another(store: Store) -> None:
+    run, other, edits = ended_run(store, "first"), ended_run(store, "other"), EditHistory()
+    edits.add(change_tags(store, [run.run_id, other.run_id], typed_tags("best, later", ())))
+    assert labels(store, other)[2] == ("best", "later")
+    edits.add(set_note(store, run.run_id, "one\ntwo"))
+    edits.add(set_note(store, run.run_id, "  "))
+    edits.add(rename(store, run.run_id, "second"))
+    edits.add(rename(store, run.run_id, "second"))
+    edits.add(trash(store, [run.run_id, other.run_id]))
+    assert store.runs.find() == []
+    assert edits.undo(store) is not None
+    assert len(store.runs.find()) == 2, "marked runs are one edit"
+    assert labels(store, run) == ("second", "", ("best", "later"))
+    edits.undo(store)
+    assert labels(store, run)[:2] == ("first", ""), "a rename to the same name is no edit"
+    edits.undo(store)
+    assert labels(store, run)[1] == "one\ntwo"
+    edits.undo(store)
+    edits.undo(store)
+    assert [labels(store, each) for each in (run, other)] == [("first", "", ()), ("other", "", ())]
+    assert edits.undo(store) is None
+
+
+def test_what_was_changed_since_is_not_undone(store: Store) -> None:
+    run, edits = ended_run(store, "first"), EditHistory()
+    edits.add(change_tags(store, [run.run_id], typed_tags("best", ())))
+    edits.add(set_note(store, run.run_id, "mine"))
+    store.labels.set_note(run.run_id, "theirs")
+    store.labels.change_tags(run.run_id, lambda tags: [*tags, "theirs"])
+    with pytest.raises(StoreError, match="the note of first has been changed since"):
+        edits.undo(store)
+    edits.undo(store)
+    assert labels(store, run) == ("first", "theirs", ("theirs",))
+
+
+def test_runs_that_cannot_be_trashed_stay_and_it_is_said_why(store: Store) -> None:
+    run, live = ended_run(store, "first"), store.runs.create(resolve_spec({}), name="live")
+    done = trash(store, [run.run_id, live.run_id])
+    assert done.run_ids == (run.run_id,)
+    assert "Stop it first" in done.refusals[0]
+    with pytest.raises(StoreError, match="Stop it first"):
+        trash(store, [live.run_id])
+
+
+def test_the_dashboard_says_what_it_undoes(tmp_path: Path) -> None:
+    home = open_home(tmp_path / "home")
+    with Store.open(home) as store:
+        run, other = ended_run(store, "X"), ended_run(store, "Y")
+    actions = Actions(home)
+    assert actions.change_tags([run.run_id], (), "extra") == "saved: tag extra on X"
+    actions.change_tags([run.run_id], ("extra",), "")
+    actions.set_note(run.run_id, "why")
+    actions.rename(run.run_id, "Z")
+    said = actions.trash([run.run_id, other.run_id])
+    assert said == "Moved 2 runs to the trash (z to undo)."
+    undone = [actions.undo() for _ in range(6)]
+    assert undone[0].run_ids == (run.run_id, other.run_id)
+    assert [each.said for each in undone] == [
+        "undo: trash of 2 runs",
+        "undo: name Z (was X)",
+        "undo: note on X",
+        "undo: removed extra on X",
+        "undo: tag extra on X",
+        "Nothing to undo.",
+    ]
+
+
+def test_runs_of_one_name_are_told_apart(store: Store) -> None:
+    first = ended_run(store, "same", steps=30)
+    second = ended_run(store, "same", steps=3)
+    third = ended_run(store, "same", steps=3)
+    store.trash.move(first.run_id)
+    assert [run.label for run in (first, second, third)] == ["same", "same #2", "same #3"]
+    assert store.runs.get("same #2") == second
+    with pytest.raises(AmbiguousRun):
+        store.runs.get("same")
+    told = distinctions(["same"] * 3, [first, second, third])
+    assert told == [" steps 30", " steps 3 #2", " steps 3 #3"]
+    rename(store, second.run_id, "other")
+    assert store.runs.get(third.run_id).label == "same #2"
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "after"),
+    [
+        ("best, later", (), ("best", "later")),
+        ("best,,later,", ("old",), ("best", "later")),
+        ("", ("old",), ()),
+        ("-old +new", ("old", "kept"), ("kept", "new")),
+    ],
+)
+def test_tags_are_typed_with_spaces_or_commas(
+    text: str, before: tuple[str, ...], after: tuple[str, ...]
+) -> None:
+    assert tuple(typed_tags(text, before)(before)) == after
+
+
+@pytest.mark.parametrize("text", ["-old new", "x" * 65, "new -"])
+def test_unusable_tags_are_refused(text: str) -> None:
+    with pytest.raises(StoreError, match="tag"):
+        typed_tags(text, ())
