@@ -36,6 +36,9 @@ from vld_tui.words.numbers import plural
 
 POLL_S: Final = 0.5
 LINE_INTERVAL_S: Final = 10.0
+"""Shortest time between two lines of progress."""
+SAME_LINE_INTERVAL_S: Final = 600.0
+"""Time after which an unchanged line is printed again."""
 MOST_RUNS_AT_ONCE: Final = 8
 _DAY_S: Final = 86_400.0
 
@@ -155,7 +158,7 @@ class RunsBar:
         self._total, self._doing = total, doing
         self._watched: tuple[str, EventFollower, RunProgress] | None = None
         self._stopping = ""
-        self._told_at = 0.0
+        self._told, self._told_at = "", 0.0
 
     def __enter__(self) -> RunsBar:
         self._bars.start()
@@ -173,14 +176,26 @@ class RunsBar:
         finished = sum(run.status == "finished" for run in runs)
         what = self._stopping or self._activity(store, runs, finished)
         self._bars.update(self._task, completed=finished, description=what)
-        if not self._is_live and time.monotonic() - self._told_at >= LINE_INTERVAL_S:
-            self._told_at = time.monotonic()
-            say(f"{what}: {finished} of {plural(self._total, 'run')} finished", to_stderr=True)
+        if not self._is_live:
+            self._say(f"{what}: {finished} of {plural(self._total, 'run')} finished")
+
+    def _say(self, line: str) -> None:
+        """Print a line of progress, unless it was printed a short time ago."""
+        passed_s = time.monotonic() - self._told_at
+        least_s = SAME_LINE_INTERVAL_S if line == self._told else LINE_INTERVAL_S
+        if not self._told or passed_s >= least_s:
+            self._told, self._told_at = line, time.monotonic()
+            say(line, to_stderr=True)
 
     def _activity(self, store: Store, runs: Sequence[Run], finished: int) -> str:
         live = [run.run_id for run in runs if run.is_live]
         if not live:
-            return "queued behind other runs" if store.live.runs() else "starting"
+            own = {run.run_id for run in runs}
+            others = any(
+                each.run_id not in own and not store.runs.run_dir(each.run_id).is_copy
+                for each in store.live.runs()
+            )
+            return "queued behind other runs" if others else "starting"
         first = live[0]
         if self._watched is None or self._watched[0] != first:
             self._watched = first, EventFollower(store.runs.run_dir(first)), RunProgress()

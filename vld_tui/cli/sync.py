@@ -58,7 +58,7 @@ def sync(
             {
                 "source": source,
                 "runs": list(fetched.run_ids),
-                "studies": len(studies.brought) + len(studies.overwritten),
+                "studies": studies.count,
                 "studies_overwritten": studies.overwritten,
                 "studies_kept": studies.kept,
             }
@@ -76,7 +76,7 @@ def _advice(fetched: Fetched) -> str:
 
 def _report(runs: int, studies: FetchedStudies, folder: Path) -> None:
     """Print what was copied, and which studies differ from the source."""
-    brought = len(studies.brought) + len(studies.overwritten)
+    brought = studies.count
     if runs or brought:
         counted = f" · studies: {brought}" if brought else ""
         say(f"updated {plural(runs, 'run')}{counted}")

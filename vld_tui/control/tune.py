@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -182,9 +182,37 @@ def settle(home: Home, tuning: Tuning, full: TuneGrid, grid: TuneGrid | None = N
 
 def planned(store: Store, tuning: Tuning, grid: TuneGrid, datasets: HomeDatasets) -> Standing:
     """Return the standing of all runs, with those on every domain at a setting of the same cost as
-    the one to be chosen."""
+    the one to be chosen, and the soups of them."""
     study = tuning.text(grid, grid.usual).read(store.home, datasets)
-    return standing_of(store, study)
+    return _with_soups(standing_of(store, study), grid)
+
+
+def _with_soups(standing: Standing, grid: TuneGrid) -> Standing:
+    """Return a standing that counts the cost of soups, as that of runs with as many evaluations.
+
+    A soup evaluates every network, the mean of the best and each other one, and the result; a
+    greedy one also each mean that it tries.
+    """
+    if grid.seeds == 1:
+        return standing
+    final = next(spec for spec in standing.study.specs if spec.target == NO_TARGET)
+    evaluations = {"soup": 2 * grid.seeds, "greedy_soup": 3 * grid.seeds - 1}
+    soups = tuple(
+        msgspec.structs.replace(
+            final, steps=evaluations[method], eval_every=1, eval_from=None, head_steps=0, arms=(),
+            keep_checkpoints="best",
+        )
+        for method in SOUPS
+    )  # fmt: skip
+    return replace(standing, further=soups)
+
+
+def left_to_do(store: Store, state: TuningState, datasets: HomeDatasets) -> Standing:
+    """Return the standing of all runs and of the soups to come; before the choice, as
+    :func:`planned`."""
+    if state.tuned is None:
+        return planned(store, state.tuning, state.grid, datasets)
+    return state.standing if state.stage == "done" else _with_soups(state.standing, state.grid)
 
 
 def has_known_time(store: Store, spec: RunSpec, datasets: HomeDatasets) -> bool:
@@ -216,7 +244,7 @@ def fit_budget(
         standing = planned(store, tuning, grid, datasets)
         cost = cost_to_launch(store, standing, datasets, features)
         if grid is full:
-            specs = [spec for spec, _ in standing.to_launch]
+            specs = [spec for spec, _ in standing.costs]
             features = LocalPlanner(store.home).features(
                 specs, datasets.known_counts, times_steps=cost.unknown > 0
             )

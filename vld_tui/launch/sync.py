@@ -22,7 +22,9 @@ from vld_tui.home import Home, expanded
 
 THEIRS: Final = ".theirs"
 """Suffix of the other version of a study that differs from the local one."""
-_PATTERNS: Final = ("+ /*.toml", "*")
+_STUDY_SUFFIXES: Final = (".toml", ".tune.json")
+"""Suffixes of a study's file, and of what ``vld tune`` keeps of one."""
+_PATTERNS: Final = (*(f"+ /*{suffix}" for suffix in _STUDY_SUFFIXES), "*")
 _BASES: Final = ".synced.json"
 """File of each study's SHA-256 when copied; a study that still has it was not changed here."""
 _NEVER: Final = (
@@ -56,6 +58,18 @@ class FetchedStudies:
     brought: tuple[str, ...] = ()
     overwritten: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Return the number of studies that were copied or overwritten."""
+        return len({_study_of(name) for name in (*self.brought, *self.overwritten)})
+
+
+def _study_of(name: str) -> str:
+    """Return the name of the study that a file belongs to."""
+    for suffix in _STUDY_SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
 
 
 def check_source(source: str) -> str:
@@ -91,7 +105,9 @@ def fetch_studies(home: Home, source: str, *, overwrite: bool) -> tuple[FetchedS
         problem = None
         with contextlib.suppress(NoSuchFolder):  # the source may have none
             problem = _bring(f"{source}/studies/", Path(folder), _PATTERNS, lambda _name: None)
-        theirs = sorted(Path(folder).glob("*.toml"))
+        theirs = sorted(
+            path for suffix in _STUDY_SUFFIXES for path in Path(folder).glob(f"*{suffix}")
+        )
         if not theirs:
             return FetchedStudies(), problem
         home.studies.mkdir(exist_ok=True)

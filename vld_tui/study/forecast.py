@@ -334,7 +334,7 @@ def cost_of(
         unknown=len(left) - len(known),
         wall_from=_basis(alike, forecasts),
         disk_bytes=_disk_of_all(alike, forecasts),
-        largest=_largest(spec for spec, _ in left),
+        largest=largest_field(spec for spec, _ in left),
         features=features,
         measured=measured,
     )
@@ -387,7 +387,8 @@ def value_counts(specs: Iterable[RunSpec]) -> dict[str, int]:
     return {**counts, "target": max(map(len, targets.values()), default=0)}
 
 
-def _largest(specs: Iterable[RunSpec]) -> FieldCost | None:
+def largest_field(specs: Iterable[RunSpec]) -> FieldCost | None:
+    """Return the field with the most values; None: none has several."""
     counts = value_counts(specs)
     name = max(_COUNTED, key=lambda each: counts[each])
     return FieldCost(name, counts[name]) if counts[name] > 1 else None

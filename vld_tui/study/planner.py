@@ -182,7 +182,7 @@ class LocalPlanner:
         """
         from vld_tui.study.standing import cost_to_launch  # not for the first picture
 
-        specs = [spec for spec, _ in standing.to_launch]
+        specs = [spec for spec, _ in standing.costs]
         cost = cost_to_launch(store, standing, datasets)
         features = self.features(specs, datasets.known_counts, times_steps=cost.unknown > 0)
         if features is not None:

@@ -5,7 +5,7 @@ and runs of an earlier recipe.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -25,7 +25,7 @@ from vld_tui.study.define.definition import Study
 from vld_tui.study.define.files import find_text
 from vld_tui.study.define.grid import StudyError
 from vld_tui.study.features import FeaturesCost
-from vld_tui.study.forecast import StudyCost, cost_of
+from vld_tui.study.forecast import StudyCost, cost_of, largest_field
 
 _RANKS: Final = {"finished": 3, "running": 2, "starting": 2, QUEUED: 1}
 """Order in which one of several identical runs is chosen: the most advanced counts."""
@@ -39,10 +39,14 @@ MOST_UNASKED: Final = 100
 
 @dataclass(frozen=True)
 class Standing:
-    """A study's specs, and the run that counts for each (None: missing)."""
+    """A study's specs, and the run that counts for each (None: missing).
+
+    ``further``: runs of the same cost as what is made of these, which counts for time and disk.
+    """
 
     study: Study
     runs: tuple[Run | None, ...]
+    further: tuple[RunSpec, ...] = ()
 
     @property
     def known(self) -> tuple[Run, ...]:
@@ -59,6 +63,11 @@ class Standing:
     def to_launch(self) -> tuple[tuple[RunSpec, float], ...]:
         """Return the specs that a launch would queue, each with the share of it left to do."""
         return (*((spec, 1.0) for spec in self.missing), *map(_left, self.broken_off))
+
+    @property
+    def costs(self) -> tuple[tuple[RunSpec, float], ...]:
+        """Return the specs that a launch costs, each with the share of it left to do."""
+        return (*self.to_launch, *((spec, 1.0) for spec in self.further))
 
     @property
     def left(self) -> tuple[tuple[RunSpec, float], ...]:
@@ -257,9 +266,10 @@ def plan_launch(
 def cost_to_launch(
     store: Store, standing: Standing, datasets: HomeDatasets, features: FeaturesCost | None = None
 ) -> StudyCost:
-    """Return the cost on this machine of the runs that a launch would queue, and of their
-    ``features``."""
-    return cost_of(store, standing.to_launch, datasets.known_counts, features)
+    """Return the cost on this machine of the runs that a launch would queue, of their
+    ``features``, and of what is made of them."""
+    cost = cost_of(store, standing.costs, datasets.known_counts, features)
+    return replace(cost, largest=largest_field(spec for spec, _ in standing.to_launch))
 
 
 def devices_of(store: Store) -> int:

@@ -74,10 +74,12 @@ def test_a_dry_run_shows_runs_time_and_disk_and_does_nothing(vld: Vld) -> None:
     )
     assert lines[2].endswith("3 runs on every domain with the chosen setting, and 2 soups of them")
     assert "0 finished · 0 running · 0 queued · 39 missing" in lines[3]
-    assert "about 3.0 MiB of checkpoints (keep = best, none)" in lines[5]
+    assert "about 5.0 MiB of checkpoints (keep = best, none)" in lines[5]  # 3 networks, 2 soups
     record = vld.json(*TUNE, "--dry-run")
     assert (record["stage"], record["runs"], record["chosen"]) == ("compare", 39, None)
-    assert (record["seconds"], record["disk_bytes"]) == (None, 3 * 2**20)
+    assert (record["seconds"], record["disk_bytes"]) == (None, 5 * 2**20)
+    alone = vld.json(*TUNE, "--seeds", "1", "--dry-run")
+    assert alone["disk_bytes"] == 2**20  # a single network makes no soup
     assert vld.json("ls") == []
     assert not (vld.home / "studies").exists()
 

@@ -19,6 +19,7 @@ from vld_tui.home import Home, open_home
 from vld_tui.launch.sync import SyncError, fetch_runs
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
+from vld_tui.study.define.tuning import read_tuning
 
 pytestmark = pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
 
@@ -361,6 +362,20 @@ def test_a_study_that_was_brought_follows_theirs_until_it_is_changed_here(
     theirs.write_text('name = "mine"\nseeds = 5\n')
     assert vld.json("sync", source_of(there))["studies_kept"] == ["mine.toml"]
     assert mine.read_text() == 'name = "mine"\nseeds = 4\n'
+
+
+def test_a_tuning_study_arrives_with_what_was_settled(there: Home, vld: Vld) -> None:
+    (there.studies / "tune-pets.toml").write_text('name = "tune-pets"\n')
+    settled = there.studies / "tune-pets.tune.json"
+    settled.write_text('{"name":"tune-pets","request":{"data":"pets"}}')
+    (there.studies / "tune-pets.slurm.json").write_text("{}")
+    assert "studies: 2" in vld("sync", source_of(there)).stdout
+    tuning = read_tuning(Home(vld.home), "tune-pets")
+    assert tuning is not None
+    assert tuning.request.data == "pets"
+    assert not (vld.home / "studies" / "tune-pets.slurm.json").exists()  # where it ran there
+    settled.write_text('{"name":"tune-pets","request":{"data":"pets","seeds":5}}')
+    assert "studies: 1" in vld("sync", source_of(there)).stdout
 
 
 def test_a_note_of_ones_own_outlives_a_later_one_there(there: Home, vld: Vld) -> None:

@@ -14,18 +14,22 @@ import pytest
 from engine.protocol import RunSpec, resolve_spec, run_identity
 from tests.vld_tui.dashboard.fake_history import make_run
 from tests.vld_tui.store.told_runs import Teller, evaluated, failed, finished, started, steps_taken
-from tests.vld_tui.study.known_datasets import read
+from tests.vld_tui.study.known_datasets import ask_once, read
 from tests.vld_tui.study.test_forecast import tell_run
 from vld_tui.control.study import launch_missing
+from vld_tui.control.tune import planned
 from vld_tui.runs.run import Run
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
+from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.grid import StudyError
+from vld_tui.study.define.tuning import TuneRequest, Tuning
 from vld_tui.study.forecast import StudyCost, cost_of, value_counts, with_disk
 from vld_tui.study.results.cells import grid_so_far
 from vld_tui.study.results.outcomes import ID, OOD
 from vld_tui.study.standing import (
     Standing,
+    cost_to_launch,
     left_behind,
     refuse_misfits,
     standing_of,
@@ -257,6 +261,26 @@ def test_time_and_disk_are_as_of_earlier_runs(store: Store) -> None:
     assert found.disk_bytes == 1000 * len(told), "the last checkpoint is not kept"
     assert found.largest is not None
     assert (found.largest.name, found.largest.values) == ("dropout_rate", 2)
+
+
+def test_soups_of_a_tuning_study_count_for_time_and_disk(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A soup takes as many evaluations as it makes, and keeps a network."""
+    monkeypatch.setattr("vld_tui.study.define.datasets.work_on_datasets", ask_once)
+    datasets = HomeDatasets(store.home)
+    fields = {"steps": 20, "eval_every": 10, "head_steps": 0}
+    request = TuneRequest(data="emoji", fields=fields, rates=(0.9,))
+    tuning, grid = Tuning(name="tune", request=request), request.grid(3e-4, 1e-4)
+    standing = planned(store, tuning, grid, datasets)
+    tell_run(store, msgspec.structs.replace(standing.study.specs[0], seed=9))
+    with_soups = cost_to_launch(store, standing, datasets)
+    without = cost_to_launch(store, dataclasses.replace(standing, further=()), datasets)
+    assert (with_soups.runs, without.runs) == (15 + 2, 15)
+    assert with_soups.disk_bytes == (without.disk_bytes or 0) + 2 * 1000
+    # 4 s of preparing each, 6 and 8 evaluations of 1 s, and hardly any steps
+    assert without.wall_s + 2 * 4 + 6 + 8 < with_soups.wall_s < without.wall_s + 2 * 4 + 14 + 20
+    assert with_soups.largest == without.largest
 
 
 def test_targets_are_counted_within_a_data_set() -> None:

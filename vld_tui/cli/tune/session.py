@@ -34,6 +34,7 @@ from vld_tui.control.tune import (
     advance,
     fit_budget,
     has_known_time,
+    left_to_do,
     look,
     planned,
     runs_now,
@@ -104,13 +105,13 @@ class Session:
             say("time unknown: one run is started first to measure it", to_stderr=True)
         grid = grid or self.full
         self.tuning = _as_settled(self.tuning, self.full, grid)
-        standing = planned(self.store, self.tuning, grid, self.datasets)
+        state = look(self.store, self.tuning, grid, self.datasets)
+        standing = left_to_do(self.store, state, self.datasets)
         refuse_misfits(standing)
         cost = LocalPlanner(self.store.home).cost(self.store, standing, self.datasets)
         settings, specs = self.place.settings, [spec for spec, _ in standing.to_launch]
         jobs = plan_jobs(settings, specs) if settings is not None and specs else None
         if self.as_json:
-            state = look(self.store, self.tuning, grid, self.datasets)
             costs = {
                 "runs": len(standing.study.specs),
                 "seconds": None if cost.unknown else cost.seconds(devices_of(self.store)),
