@@ -61,7 +61,7 @@ COMMANDS: Final = {
     "rename": CommandInfo("History", "Rename a run.", "labels"),
     "rm": CommandInfo("History", "Move runs to the trash, or empty the trash.", "history"),
     "prune": CommandInfo("History", "Delete checkpoints of finished runs to free disk space."),
-    "restore": CommandInfo("History", "Restore runs from the trash.", "history"),
+    "restore": CommandInfo("History", "List the trash, or restore runs from it.", "history"),
     "rebuild": CommandInfo("History", "Rebuild the database from the run folders.", "history"),
     "sync": CommandInfo("History", "Copy runs from another home (without checkpoints)."),
     "models": CommandInfo("Environment", "List networks and where their weights come from."),

@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Final
 
 import typer
 
-from vld_tui.cli.command import Command, RunsOrNone, run_argument
+from vld_tui.cli.command import Command, JsonOption, RunsOrNone, run_argument
 from vld_tui.cli.errors import FAILED_EXIT, CommandError, YesOption, ask
 from vld_tui.cli.options import MatchingOption
-from vld_tui.cli.output import say, suggest, with_home
+from vld_tui.cli.output import print_json, say, suggest, with_home
 from vld_tui.cli.session import open_store, refresh, this_home
 from vld_tui.control.pull import find_run
+from vld_tui.control.trash import (
+    TrashedRun,
+    find_trashed,
+    measured,
+    total_bytes,
+    trashed_runs,
+)
 from vld_tui.runs.imported import ImportedRun, delete_imported
 from vld_tui.runs.run import QUEUED, Run
+from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
-from vld_tui.words.numbers import plural
+from vld_tui.words.columns import Column, table_lines
+from vld_tui.words.numbers import UNKNOWN, moment, plural, size
+from vld_tui.words.text import plain_text
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 TrashedRuns = Annotated[
-    list[str],
-    run_argument("RUN...", "Run ids, unique id prefixes, names or @last.", "trashed runs"),
+    list[str] | None,
+    run_argument(
+        "[RUN...]",
+        "Run ids, unique id prefixes, names or @last; without them, list the trash.",
+        "trashed runs",
+    ),
 ]
+_TRASH_COLUMNS: Final = (
+    Column("name", rank=98),
+    Column("status", rank=97),
+    Column("trashed", rank=99),
+    Column("size", right=True, rank=99),
+    Column("run", rank=100),
+)
 
 
 @app.command(cls=Command)
@@ -29,7 +51,11 @@ def rm(
     ctx: typer.Context,
     runs: RunsOrNone = None,
     empty_trash: Annotated[
-        bool, typer.Option("--empty-trash", help="Permanently delete the runs in the trash.")
+        bool,
+        typer.Option(
+            "--empty-trash",
+            help="Permanently delete the given runs of the trash, or everything in it.",
+        ),
     ] = False,
     where: MatchingOption = None,
     dry_run: Annotated[
@@ -38,11 +64,11 @@ def rm(
     yes: YesOption = False,
 ) -> None:
     """Move runs to the trash."""
-    if sum((bool(runs), where is not None, empty_trash)) != 1:
+    if sum((bool(runs) or empty_trash, where is not None)) != 1:
         raise CommandError("Pass exactly one of: runs, --where, --empty-trash.")
     with open_store(ctx) as store:
         if empty_trash:
-            _empty(store, asks=not yes)
+            _empty(store, runs or (), asks=not yes, dry_run=dry_run)
             return
         refresh(store)
         found = [find_run(store, reference) for reference in runs or ()]
@@ -80,23 +106,83 @@ def _matching(store: Store, where: str) -> list[Run]:
     return over
 
 
-def _empty(store: Store, *, asks: bool) -> None:
-    trashed = store.runs.find(trashed=True)
+def _empty(store: Store, references: Sequence[str], *, asks: bool, dry_run: bool) -> None:
+    """Permanently delete runs of the trash, or everything in it."""
+    try:
+        trashed = find_trashed(store, references) if references else _all_trashed(store)
+    except StoreError as error:
+        raise CommandError(str(error)) from None
     if not trashed:
         say("The trash is empty.")
         return
-    if asks and not typer.confirm(f"Permanently delete {plural(len(trashed), 'run')}?"):
+    if dry_run:
+        for line in _trash_lines(trashed):
+            say(f"would delete permanently: {line}")
+        return
+    what = f"{plural(len(trashed), 'run')} ({size(total_bytes(trashed))})"
+    if asks and not typer.confirm(f"Permanently delete {what}?"):
         raise CommandError("Nothing was deleted.", exit_code=FAILED_EXIT)
-    say(f"deleted {plural(store.trash.empty(), 'run')}")
+    if references:
+        store.trash.delete([each.run.run_id for each in trashed])
+        say(f"deleted {what}")
+    else:
+        say(f"deleted {plural(store.trash.empty(), 'run')} ({size(total_bytes(trashed))})")
+
+
+def _all_trashed(store: Store) -> list[TrashedRun]:
+    return [measured(store, each) for each in trashed_runs(store)]
 
 
 @app.command(cls=Command)
-def restore(ctx: typer.Context, runs: TrashedRuns) -> None:
-    """Restore runs from the trash."""
+def restore(ctx: typer.Context, runs: TrashedRuns = None, as_json: JsonOption = False) -> None:
+    """Restore runs from the trash, or list the runs in it."""
     with open_store(ctx) as store:
+        if not runs:
+            _print_trash(_all_trashed(store), as_json=as_json)
+            return
+        if as_json:
+            raise CommandError("--json is for the list of the trash: pass no runs.")
         for run in [store.runs.get(reference, in_trash=True) for reference in runs]:
             store.trash.restore(run.run_id)
             say(f"restored {run.run_id}  {run.name}")
+
+
+def _print_trash(trashed: Sequence[TrashedRun], *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            [
+                {
+                    "run": run.run_id,
+                    "name": run.name,
+                    "status": run.status,
+                    "trashed_at": run.trashed_at,
+                    "bytes": found,
+                }
+                for run, found in trashed
+            ]
+        )
+        return
+    if not trashed:
+        say("The trash is empty.")
+        return
+    for line in _trash_lines(trashed, heading=True):
+        say(line)
+    suggest([("vld restore RUN", "restore"), ("vld rm --empty-trash", "delete permanently")])
+
+
+def _trash_lines(trashed: Sequence[TrashedRun], *, heading: bool = False) -> list[str]:
+    """Return a line for each run in the trash."""
+    rows = [
+        (
+            plain_text(run.label),
+            run.status,
+            UNKNOWN if run.trashed_at is None else moment(run.trashed_at),
+            size(found),
+            run.run_id,
+        )
+        for run, found in trashed
+    ]
+    return list(table_lines(_TRASH_COLUMNS, rows))[0 if heading else 1 :]
 
 
 @app.command(cls=Command)

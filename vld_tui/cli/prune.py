@@ -122,7 +122,8 @@ def _chosen(
         for run in named:
             if run.trashed_at is not None:
                 raise CommandError(
-                    f"Run {run.run_id} is in the trash; delete it with: vld rm --empty-trash"
+                    f"Run {run.run_id} is in the trash.\n"
+                    f"Delete it with: vld rm --empty-trash {run.run_id}"
                 )
             if run.status != "finished":
                 raise CommandError(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vld_tui.control.edits import EditHistory, Labelled
     from vld_tui.control.predict import ImagePrediction
     from vld_tui.control.stop import Stopped
+    from vld_tui.control.trash import TrashedRun
     from vld_tui.dashboard.use.orders import UseOrder
     from vld_tui.dashboard.use.results import UseResult
     from vld_tui.dashboard.use.work import Work
@@ -202,6 +203,35 @@ class Actions:
         with self._editing() as (store, edits):
             edits.add(done := trash(store, run_ids))
         return trashed_text(done)
+
+    def trash_contents(self) -> list[TrashedRun]:
+        """Return the runs in the trash, the last trashed one first, not measured."""
+        from vld_tui.control.trash import trashed_runs
+
+        with Store.open(self._home) as store:
+            return trashed_runs(store)
+
+    def measured_trash(self, trashed: Sequence[TrashedRun]) -> list[TrashedRun]:
+        """Return runs of the trash with the sizes of their folders."""
+        from vld_tui.control.trash import measured
+
+        with Store.open(self._home) as store:
+            return [measured(store, each) for each in trashed]
+
+    def restore(self, run_ids: Sequence[str]) -> str:
+        """Take runs out of the trash."""
+        with self._editing() as (store, edits):
+            for run_id in run_ids:
+                store.trash.restore(run_id)
+            edits.drop(run_ids)
+        return f"{plural(len(run_ids), 'run')} restored"
+
+    def delete(self, run_ids: Sequence[str]) -> str:
+        """Permanently delete runs of the trash."""
+        with self._editing() as (store, edits):
+            store.trash.delete(run_ids)
+            edits.drop(run_ids)
+        return f"{plural(len(run_ids), 'run')} permanently deleted"
 
     def change_tags(self, run_ids: Sequence[str], before: Sequence[str], text: str) -> str:
         """Change tags as typed in a list that showed ``before``."""

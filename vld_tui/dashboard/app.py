@@ -315,6 +315,13 @@ class Dashboard(Guarded, App[None]):
         self._look(replace(self._interest, queue=False))
         self.pop_screen()
 
+    def action_open_trash(self) -> None:
+        """Open the trash."""
+        from vld_tui.dashboard.screens.trash import TrashScreen
+
+        if not isinstance(self.screen, TrashScreen):
+            self.push_screen(TrashScreen(self._actions))
+
     def action_open_studies(self) -> None:
         """Open the list of studies and presets."""
         from vld_tui.dashboard.screens.studies import StudiesScreen

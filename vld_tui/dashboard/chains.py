@@ -16,6 +16,7 @@ from vld_tui.dashboard.screens.queue import QueueScreen
 from vld_tui.dashboard.screens.run import RunScreen
 from vld_tui.dashboard.screens.studies import StudiesScreen
 from vld_tui.dashboard.screens.study import StudyScreen
+from vld_tui.dashboard.screens.trash import TrashScreen
 from vld_tui.dashboard.screens.use.screen import UseForm
 from vld_tui.dashboard.screens.use.text import ResultScreen
 from vld_tui.dashboard.widgets.ask_labels import AskNote
@@ -50,6 +51,7 @@ def chains(everywhere: Sequence[BindingType]) -> tuple[Chain, ...]:
         (everywhere, CompareScreen.BINDINGS, Chart.BINDINGS),
         (everywhere, QueueScreen.BINDINGS),
         (everywhere, StudiesScreen.BINDINGS),
+        (everywhere, TrashScreen.BINDINGS),
         (*of_study, HeatMapView.BINDINGS),
         (*of_study, Plane.BINDINGS, StudyPlane.BINDINGS),
         (*of_study, of_text),

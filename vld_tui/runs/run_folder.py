@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,16 @@ class EventBatch:
     restarted: bool
     following: Event | None = None
     is_last: bool = True
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the total size of the files in a folder; unreadable ones are skipped."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(parent, name)).st_size
+    return total
 
 
 def read_events(path: Path, offset: int, *, most_bytes: int | None = None) -> EventBatch:

@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from engine.rundir import RunDir
@@ -73,6 +73,22 @@ class Trash:
                 self._home.trashed_run_dir(run_id),
                 self._home.run_dir(run_id),
             )
+
+    def delete(self, run_ids: Sequence[str]) -> None:
+        """Permanently delete runs that are in the trash.
+
+        Raises:
+            StoreError: when one is not in the trash, or its folder cannot be deleted; what was
+                deleted stays deleted.
+        """
+        for run_id in run_ids:
+            with self._database.write() as connection:
+                deleted = connection.execute(
+                    "DELETE FROM runs WHERE run_id = ? AND trashed_at IS NOT NULL", [run_id]
+                )
+                if not deleted.rowcount:
+                    raise StoreError(f"Run {run_id} is not in the trash.")
+                _delete(self._home.trashed_run_dir(run_id).path)
 
     def empty(self) -> int:
         """Permanently delete every run in the trash, and all other files in it; return how many.

@@ -334,11 +334,30 @@ class TestTrash:
         assert "deleted 2 runs" in history("rm", "--empty-trash", typed="y\n").stdout
         assert history.json("ls", "--trashed") == []
         assert "empty" in history("rm", "--empty-trash").stdout
+        assert history("restore").stdout == "The trash is empty.\n"
 
     def test_emptying_can_go_without_asking(self, history: Vld) -> None:
         history("rm", "first")
         assert history("rm", "--empty-trash", "--yes").exit_code == 0
         assert history.json("ls", "--trashed") == []
+
+    def test_the_trash_is_listed_and_one_run_of_it_deleted(self, history: Vld) -> None:
+        whole = run_id(history, "first")
+        history("rm", whole, "@last")
+        heading, last, other, _, _ = history("restore").stdout.splitlines()
+        assert heading.split() == ["name", "status", "trashed", "size", "run"]
+        assert "first" in other
+        assert whole in other
+        assert "KiB" in other
+        assert whole not in last
+        listed = history.json("restore")
+        assert [each["run"] for each in listed][1] == whole
+        assert all(each["bytes"] > 0 and each["trashed_at"] for each in listed)
+        planned = history("rm", "--empty-trash", "first", "--dry-run").stdout
+        assert planned.startswith("would delete permanently: first")
+        assert len(history.json("restore")) == 2
+        assert "deleted 1 run (" in history("rm", "--empty-trash", "first", "--yes").stdout
+        assert [each["run"] for each in history.json("restore")] == [listed[0]["run"]]
 
     def test_what_to_remove_must_be_said(self, history: Vld) -> None:
         assert history("rm").exit_code == 2

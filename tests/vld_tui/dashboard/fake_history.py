@@ -18,6 +18,7 @@ from textual.strip import Strip
 
 from engine.protocol import MetricKey, RunSpec, resolve_spec
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
+from vld_tui.control.trash import TrashedRun
 from vld_tui.dashboard.actions import Actions, UndoneRuns
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.feed import (
@@ -176,6 +177,7 @@ class FakeActions(Actions):
     def __init__(self) -> None:
         self.done: list[tuple[object, ...]] = []
         self.refusal: str | None = None
+        self.trashed: list[TrashedRun] = []
         self.preferences: Preferences | None = None
 
     def _do(self, *what: object) -> str:
@@ -237,6 +239,16 @@ class FakeActions(Actions):
 
     def restore(self, run_ids: Sequence[str]) -> str:
         return self._do("restore", *run_ids)
+
+    def trash_contents(self) -> list[TrashedRun]:
+        return list(self.trashed)
+
+    def measured_trash(self, trashed: Sequence[TrashedRun]) -> list[TrashedRun]:
+        return [TrashedRun(each.run, 3 * 2**20) for each in trashed]
+
+    def delete(self, run_ids: Sequence[str]) -> str:
+        self.trashed = [each for each in self.trashed if each.run.run_id not in run_ids]
+        return self._do("delete", *run_ids)
 
     def change_tags(self, run_ids: Sequence[str], before: Sequence[str], text: str) -> str:
         return self._do("tags", *run_ids, *typed_tags(text, before)(tuple(before)))

@@ -84,6 +84,7 @@ class HomeScreen(RunKeys):
         bind("kill", "K", "kill", "kill"),
         bind("trash", "ctrl+d", "trash", "trash"),
         bind("undo", "z", "undo", "undo"),
+        bind("open-trash", "Z", "app.open_trash", "list trash"),
         bind("log", "L", "log", "log"),
         bind("tags", "t", "tags", "tags"),
         bind("note", "e", "note", "note"),
