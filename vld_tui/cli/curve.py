@@ -27,7 +27,14 @@ from vld_tui.store.store import Store
 from vld_tui.views.combined import networks, position_label, step_label
 from vld_tui.views.plot import Plot, PlotSeries, View
 from vld_tui.views.raster import PlotAxis
-from vld_tui.words.palette import ID_STYLE, OOD_STYLE, SERIES_STYLES, status_label
+from vld_tui.words.palette import (
+    ID_STYLE,
+    OOD_STYLE,
+    SERIES_DASHES,
+    SOLID,
+    series_look,
+    status_label,
+)
 
 WIDTHS: Final = (40, 1_000)
 HEIGHTS: Final = (10, 500)
@@ -83,7 +90,7 @@ def curve(
     with opened as store:
         known = store.runs.get(run)
         panels = _panels(store, known, metric or _usual_metrics(known))
-    if not any(len(each.x) for panel in panels for each in panel.series):
+    if not panels:
         if known.id_accuracy is not None and not known.has_ood:
             raise CommandError(
                 f"Run {known.run_id} has no OOD accuracy: it trained on every domain."
@@ -126,17 +133,23 @@ def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Plot]:
                 f"Its metrics: {', '.join(known)}."
             )
         charts[name if name in charts else ACCURACY] += known[name]
-    drawn = {title: each for title, each in charts.items() if each}
-    lasts = [float(each.x[-1]) for each in itertools.chain(*drawn.values()) if len(each.x)]
-    view = View(across=PlotAxis(0, max([1.0, *lasts])), cursor=run.selected_step)
+    drawn = {
+        title: _coloured([replace(series, marked_x=run.selected_step) for series in each])
+        for title, each in charts.items()
+        if any(len(series.x) for series in each)
+    }
+    every = tuple(itertools.chain(*drawn.values()))
     return [
         Plot(
             title.replace("_", " "),
-            _coloured(each),
-            view,
+            each,
+            View(cursor=run.selected_step),
+            beside=every,
+            length=run.steps,
             step_name=partial(step_label, task=run.task),
             is_percent=title != "loss",
             has_marks=title != "loss",
+            is_colourless=_is_colourless(),
         )
         for title, each in drawn.items()
     ]
@@ -168,12 +181,13 @@ def _imported_panels(run: ImportedRun, names: Sequence[str]) -> list[Plot]:
         steps = np.array(run.curves[curve].steps, dtype=np.float64)
         values = np.array(run.curves[curve].values, dtype=np.float64)  # None becomes NaN
         if name in judged:
-            together.append(PlotSeries(title, steps, values / run.scale, ""))
+            style = ID_STYLE if name == "id" else OOD_STYLE
+            together.append(PlotSeries(title, steps, values / run.scale, style))
         else:
             charts.append(Plot(title, _coloured([PlotSeries(title, steps, values, "")]), view))
     if together:
-        charts.insert(0, Plot(ACCURACY, _coloured(together), view, is_percent=True, has_marks=True))
-    return charts
+        charts.insert(0, Plot(ACCURACY, tuple(together), view, is_percent=True, has_marks=True))
+    return [replace(chart, is_colourless=_is_colourless()) for chart in charts]
 
 
 def _known(run: Run, curves: Mapping[MetricKey, Points]) -> dict[str, list[PlotSeries]]:
@@ -189,7 +203,7 @@ def _known(run: Run, curves: Mapping[MetricKey, Points]) -> dict[str, list[PlotS
     fixed = {
         "id": both[:1],
         "ood": both[1:],
-        "loss": [_curve(curves, "training", MetricKey.loss(own))],
+        "loss": [_curve(curves, "training", MetricKey.loss(own), ID_STYLE)],
         "domains": [series for each in domains.values() for series in each],
         **{
             name: _judged(curves, own, measure=name)
@@ -197,7 +211,8 @@ def _known(run: Run, curves: Mapping[MetricKey, Points]) -> dict[str, list[PlotS
             if any(key.name == name for key in curves)
         },
     }
-    of_arms = {arm: _judged(curves, arm, f"{arm} ") for arm in arms}
+    dashes = itertools.cycle(SERIES_DASHES[1:])
+    of_arms = {arm: _judged(curves, arm, f"{arm} ", dash=next(dashes)) for arm in arms}
     return {**fixed, **domains, **of_arms, **fixed}  # no domain's name hides a fixed one
 
 
@@ -207,30 +222,42 @@ def _split_key(run: Run, domain: str) -> MetricKey:
 
 
 def _coloured(series: Sequence[PlotSeries]) -> tuple[PlotSeries, ...]:
-    """Return curves in colours of their own, those of ID and OOD accuracy as everywhere."""
-    others = itertools.cycle(SERIES_STYLES)
-    fixed = {"ID": ID_STYLE, "training": ID_STYLE, "OOD": OOD_STYLE}
-    return tuple(replace(each, style=fixed.get(each.name) or next(others)) for each in series)
+    """Return curves with an appearance of their own unless they have one."""
+    looks = map(series_look, itertools.count())
+    return tuple(
+        each if each.style else replace(each, style=(look := next(looks)).colour, dash=look.dash)
+        for each in series
+    )
+
+
+def _is_colourless() -> bool:
+    console = plain_console()
+    return console.no_color or console.color_system is None
 
 
 def _judged(
-    curves: Mapping[MetricKey, Points], arm: str, prefix: str = "", measure: str = ACCURACY
+    curves: Mapping[MetricKey, Points],
+    arm: str,
+    prefix: str = "",
+    measure: str = ACCURACY,
+    dash: tuple[int, ...] = SOLID,
 ) -> list[PlotSeries]:
     """Return the curves of an arm's ID and OOD values."""
-    return [
-        _curve(curves, f"{prefix}ID", MetricKey.id(arm, measure)),
-        _curve(curves, f"{prefix}OOD", MetricKey.ood(arm, measure)),
-    ]
+    id_curve = _curve(curves, f"{prefix}ID", MetricKey.id(arm, measure), ID_STYLE)
+    ood_curve = _curve(curves, f"{prefix}OOD", MetricKey.ood(arm, measure), OOD_STYLE)
+    return [replace(each, dash=dash) for each in (id_curve, ood_curve)]
 
 
-def _curve(curves: Mapping[MetricKey, Points], title: str, key: MetricKey) -> PlotSeries:
+def _curve(
+    curves: Mapping[MetricKey, Points], title: str, key: MetricKey, style: str = ""
+) -> PlotSeries:
     """Return a curve, empty where there is none."""
     points = curves.get(key, Points.none())
     return PlotSeries(
         title,
         np.array(points.steps, dtype=np.float64),
         np.array(points.values, dtype=np.float64),
-        "",
+        style,
     )
 
 

@@ -16,7 +16,8 @@ from engine.protocol import MEASURES, measures_in
 from engine.protocol.measures import BALANCED
 from vld_tui.runs.curves import Values
 from vld_tui.runs.run import RunPoint
-from vld_tui.views.plot import LABEL_CELLS, LOWEST, NARROWEST, Line, StyledCell, join_cells
+from vld_tui.views.legend import Line
+from vld_tui.views.plot import LABEL_CELLS, LOWEST, NARROWEST, StyledCell, join_cells
 from vld_tui.views.raster import BLANK, PlotAxis, draw_curve
 from vld_tui.words.numbers import balanced_words, percent, plural
 from vld_tui.words.palette import MANY_MARKS, SERIES_STYLES

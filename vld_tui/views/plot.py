@@ -14,11 +14,20 @@ from rich.segment import Segment
 from rich.style import Style
 
 from vld_tui.runs.curves import Values
+from vld_tui.views.legend import Entry, Line, legend_lines
 from vld_tui.views.raster import BLANK, DOTS_ACROSS, DOTS_DOWN, PlotAxis, draw_curve, smoothed
+from vld_tui.views.ticks import Tick, step_ticks, value_ticks
 from vld_tui.words.columns import GAP
 from vld_tui.words.numbers import UNKNOWN
-from vld_tui.words.palette import SERIES_MARKS
-from vld_tui.words.text import plain_text, shorten, width
+from vld_tui.words.palette import (
+    DASH_SIGNS,
+    MANY_MARKS,
+    SELECTED_STYLE,
+    SERIES_DASHES,
+    SERIES_STYLES,
+    SOLID,
+)
+from vld_tui.words.text import plain_text, shorten
 
 LABEL_CELLS: Final = 7
 NARROWEST, LOWEST = 20, 4
@@ -29,22 +38,23 @@ RULE: Final = "┊"
 """Marks a step, such as the selected one."""
 LAST: Final = "last"
 """Indicates that the values shown are those of the last step, not of the marked one."""
-TALL: Final = 9
-"""Height from which the legend may take a second line."""
+EMPTY: Final = "nothing recorded yet"
+STEP_NAME: Final = "step {:,}".format
 _QUIET: Final = Style(dim=True)
 _STRONG: Final = Style(bold=True)
-_SHORTEST_LEGEND: Final = 6
 _MARK_CELLS: Final = 8
 """Cells between two marks of a dense curve."""
+_FEWEST_ROWS: Final = 5
+"""Rows of curves below which the legend has one line."""
 
-Line = list[Segment]
 StyledCell = tuple[str, Style]
 
 
 @dataclass(frozen=True)
 class PlotSeries:
-    """One curve: (n,) steps, ascending, and (n,) values; ``style`` is its colour.
+    """One curve: (n,) steps, ascending, and (n,) values.
 
+    ``style`` is its colour, ``dash`` its line pattern, ``mark`` its sign in the legend, if any.
     ``marked_x`` is a step to mark, such as the selected one. One that ``is_bound`` of another has
     no legend.
     """
@@ -55,14 +65,14 @@ class PlotSeries:
     style: str
     marked_x: float | None = None
     is_bound: bool = False
+    dash: tuple[int, ...] = SOLID
+    mark: str = ""
 
-    def value_at(self, x: float | None) -> float | None:
-        """Return the value of the step nearest to ``x``, or of the last; None: not finite."""
-        if len(self.x) == 0:
+    def index_at(self, x: float | None) -> int | None:
+        """Return the index of the value nearest to ``x``, or of the last; None outside."""
+        if len(self.x) == 0 or (x is not None and not self.x[0] <= x <= self.x[-1]):
             return None
-        nearest = len(self.x) - 1 if x is None else int(np.abs(self.x - x).argmin())
-        value = float(self.y[nearest])
-        return value if np.isfinite(value) else None
+        return len(self.x) - 1 if x is None else int(np.abs(self.x - x).argmin())
 
 
 @dataclass(frozen=True)
@@ -80,8 +90,12 @@ class View:
 class Plot:
     """Curves that share their axes.
 
-    ``is_percent``: the values are shares from 0 to 1. ``has_marks``: each curve has a mark in
-    addition to its colour. ``step_name`` names the step of the cursor.
+    ``beside`` are the curves of other charts with the same horizontal axis, and ``length`` the
+    number of steps that it shows even if they are not recorded. ``empty_note`` is shown if there is
+    no value. ``is_percent``: the values are
+    shares from 0 to 1. ``has_marks``: each curve has a mark in addition to its colour;
+    ``is_colourless``: and a line pattern. ``step_name`` names the step of the cursor.
+    ``shows_spread``: the lowest, mean and highest value are shown at the cursor.
     """
 
     title: str
@@ -89,14 +103,27 @@ class Plot:
     view: View = View()
     is_percent: bool = False
     has_marks: bool = False
-    step_name: Callable[[int], str] = "step {:,}".format
+    is_colourless: bool = False
+    step_name: Callable[[int], str] = STEP_NAME
+    beside: tuple[PlotSeries, ...] = ()
+    length: float | None = None
+    empty_note: str = EMPTY
+    shows_spread: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether there is no value to draw."""
+        return not any(len(each.x) for each in self.series)
 
     @functools.cached_property
     def whole(self) -> PlotAxis:
         """Return the axis of every step, including marked ones."""
         is_log = self.view.x_is_log
-        known = [each.x if is_log else each.x[[0, -1]] for each in self.series if len(each.x)]
-        known += [np.array([x]) for each in self.series if (x := each.marked_x) is not None]
+        series = (*self.series, *self.beside)
+        known = [each.x if is_log else each.x[[0, -1]] for each in series if len(each.x)]
+        known += [np.array([x]) for each in series if (x := each.marked_x) is not None]
+        if self.length is not None:
+            known.append(np.array([0.0, max(1.0, self.length)]))
         return PlotAxis.around(known, is_log=is_log)  # steps ascend, but 0 has no logarithm
 
     @property
@@ -104,124 +131,268 @@ class Plot:
         """Return the axis of the visible steps."""
         return self.view.across or self.whole
 
+    def nearest_step(self, x: float) -> float:
+        """Return the visible step nearest to ``x`` at which a curve has a value, if any."""
+        found = [float(each.x[at]) for each in self.series for at in self._around(each, x)]
+        return min(found, key=lambda step: abs(step - x), default=x)
+
+    def next_step(self, x: float, direction: int, cells: int) -> float:
+        """Return the next step with a value, in another column of a picture of ``cells``."""
+        columns = cells - LABEL_CELLS - 1
+        here = round(_position(self.across, x) * columns)
+        found = []
+        for each in self.series:
+            steps = self._visible(each)
+            columns_of = np.round(self.across.positions(steps) * columns)
+            found += steps[(columns_of - here) * direction > 0].tolist()
+        return min(found, key=lambda step: abs(step - x), default=x)
+
     def lines(self, cells: int, rows: int) -> Iterator[Line]:
         """Yield the picture: the legend, the curves, the steps."""
         if cells < NARROWEST or rows < LOWEST:
             yield [Segment(shorten(plain_text(self.title), cells), _STRONG)]
             return
+        if self.is_empty:
+            head = [
+                Segment(plain_text(self.title), _STRONG),
+                Segment(GAP + self.empty_note, _QUIET),
+            ]
+            yield from legend_lines(head, (), [], cells, 1)
+            return
         weight = self.view.smoothing
-        shown = [replace(each, y=smoothed(each.y, weight)) for each in self.series]
-        legend = list(self._legend(shown, cells, 2 if rows >= TALL else 1))
-        across, width, height = self.across, cells - LABEL_CELLS, rows - 1 - len(legend)
-        up = self._up(shown, across)
-        dots = np.zeros((height, width), dtype=np.int32)
-        owner = np.zeros((height, width), dtype=np.int16)
-        for index, each in enumerate(shown, start=1):
-            drawn = draw_curve(each.x, each.y, across, up, width, height)
-            dots |= drawn
-            owner[drawn != 0] = index
-        characters = np.where(dots != 0, BLANK + dots, ord(" "))
-        for index, (each, mark) in enumerate(zip(shown, self._marks(shown), strict=True), start=1):
-            if mark:
-                marked = _marked_cells(each, across, up, width, height)
-                characters[marked], owner[marked] = ord(mark[0]), index
-        is_free = owner == 0
-        styles = [Style.null(), *(Style.parse(each.style) for each in shown)]
-        labels, rules = self._labels(up, height), self._rules(shown, across, width)
+        shown = [replace(each, y=smoothed(each.y, weight)) for each in self._apart()]
+        legend = self._legend(shown, cells, max(1, (rows - 1 - _FEWEST_ROWS) // 2))
         yield from legend
-        for column, (character, style) in rules.items():
-            characters[is_free[:, column], column] = ord(character)
-            owner[is_free[:, column], column] = len(styles)
-            styles.append(style)
-        for column, (character, style) in _gaps(shown, across, width).items():
-            if is_free[-1, column]:
-                characters[-1, column] = ord(character)
-                owner[-1, column] = len(styles)
-                styles.append(style)
-        for row, owners in enumerate(owner):
-            text = characters[row].astype("<u4").tobytes().decode("utf-32-le")
-            tick = f"{labels[row]}┤" if row in labels else "│"
-            yield [Segment(tick.rjust(LABEL_CELLS), _QUIET), *_row(text, owners, styles)]
-        yield [Segment(" " * LABEL_CELLS), Segment(_steps(across, width), _QUIET)]
+        yield from self._picture(shown, cells - LABEL_CELLS, rows - 1 - len(legend))
+        ticks = step_ticks(self.across, cells - LABEL_CELLS)
+        steps = _tick_line(self.across, ticks, cells - LABEL_CELLS)
+        yield [Segment(" " * LABEL_CELLS), Segment(steps, _QUIET)]
 
-    def number(self, value: float | None, digits: int = 1) -> str:
-        """Format a value as on its axis."""
-        if value is None:
+    def number(self, value: float | None) -> str:
+        """Format a value."""
+        if value is None or not np.isfinite(value):
             return UNKNOWN
-        return f"{100 * value:.{digits}f}%" if self.is_percent else f"{value:.3g}"
+        return f"{100 * value:.1f}%" if self.is_percent else f"{value:.3g}"
 
-    def _up(self, shown: Sequence[PlotSeries], across: PlotAxis) -> PlotAxis:
+    def _apart(self) -> list[PlotSeries]:
+        """Return the curves with marks and line patterns if they need them."""
+        named = sum(not each.is_bound for each in self.series)
+        if not (self.has_marks or (self.is_colourless and named > 1)):
+            return list(self.series)
+        marks, dashes = itertools.cycle(MANY_MARKS), itertools.cycle(SERIES_DASHES)
+        apart = []
+        for each in self.series:
+            if not each.is_bound:
+                dash = next(dashes)
+                each = replace(  # noqa: PLW2901
+                    each,
+                    mark=each.mark or next(marks),
+                    dash=dash if self.is_colourless else each.dash,
+                )
+            apart.append(each)
+        return apart
+
+    def _visible(self, series: PlotSeries) -> Values:
+        start, stop = np.searchsorted(series.x, [self.across.low, self.across.high])
+        stop += int(stop < len(series.x) and series.x[stop] == self.across.high)
+        return series.x[start:stop]
+
+    def _around(self, series: PlotSeries, x: float) -> list[int]:
+        """Return the indices of the visible values on both sides of ``x``."""
+        steps = self._visible(series)
+        if len(steps) == 0:
+            return []
+        first = int(np.searchsorted(series.x, steps[0]))
+        at = int(np.searchsorted(steps, x))
+        return [first + each for each in {max(0, at - 1), min(len(steps) - 1, at)}]
+
+    def _picture(self, shown: Sequence[PlotSeries], width: int, height: int) -> Iterator[Line]:
+        """Yield the curves and the labels of their values."""
+        across, up = self.across, self._up(shown)
+        canvas = _Canvas(across, up, width, height)
+        if self.view.smoothing:
+            for each in self.series:
+                canvas.draw(replace(each, style=f"dim {each.style}", dash=SOLID), is_behind=True)
+        for each in shown:
+            canvas.draw(each)
+        if self.has_marks or self.is_colourless or len(shown) > len(SERIES_STYLES):
+            for each in shown:
+                canvas.put_marks(each)
+        for column, cell in self._rules(shown, width).items():
+            canvas.put_free(slice(None), column, cell)
+        for column, cell in _gaps(shown, across, width).items():
+            canvas.put_free(slice(-1, None), column, cell)
+        labels = self._labels(up, height) if canvas.has_curves else {}
+        for row, cells in enumerate(canvas.lines()):
+            tick = f"{labels[row]}┤" if row in labels else "│"
+            yield [Segment(tick.rjust(LABEL_CELLS), _QUIET), *cells]
+
+    def _up(self, shown: Sequence[PlotSeries]) -> PlotAxis:
         """Return the axis of the visible values."""
         in_sight = []
-        for each in shown:
-            start, stop = np.searchsorted(each.x, [across.low, across.high])
+        for each in (*shown, *(self.series if self.view.smoothing else ())):
+            start, stop = np.searchsorted(each.x, [self.across.low, self.across.high])
             in_sight.append(each.y[max(0, start - 1) : stop + 1])
-        return PlotAxis.around(in_sight, is_log=self.view.y_is_log)
+        up = PlotAxis.around(in_sight, is_log=self.view.y_is_log)
+        is_flat = all(np.nanmin(y) == np.nanmax(y) for y in in_sight if np.isfinite(y).any())
+        return replace(up, high=min(up.high, 1.0)) if self.is_percent and is_flat else up
 
-    def _legend(self, shown: Sequence[PlotSeries], cells: int, most_lines: int) -> Iterator[Line]:
-        """Yield the title, the state of the view, the curves' names with their values, and the
-        marked step if it fits."""
-        view = self.view
-        remarks = (
-            [LAST if view.cursor is None else self.step_name(round(view.cursor))] if shown else []
-        )
+    def _legend(self, shown: Sequence[PlotSeries], cells: int, most_lines: int) -> list[Line]:
+        """Return the title, the state of the view, names and values of curves, the marked step."""
+        view, cursor = self.view, self.view.cursor
+        remarks = [LAST if cursor is None else self._cursor_words(shown, cursor)]
         remarks += ["log x"] if view.x_is_log else []
         remarks += ["log y"] if view.y_is_log else []
         remarks += [f"smooth {view.smoothing:g}"] if view.smoothing else []
-        line = [Segment(plain_text(self.title), _STRONG)]
-        if remarks:
-            line.append(Segment(f"  {' · '.join(remarks)}", _QUIET))
-        entries = []
-        for each, mark in zip(shown, self._marks(shown), strict=True):
-            if not each.is_bound:
-                value = self.number(each.value_at(view.cursor))
-                entries.append((f"{mark}{value} {plain_text(each.name)}", each.style))
-        taken = _width(line)
-        needed = sum(width(text) + len(GAP) for text, _ in entries)
-        room = max(_SHORTEST_LEGEND, (cells * most_lines - taken) // max(1, len(entries)) - 2)
-        for text, style in entries:
-            entry = text if taken + needed <= cells else shorten(text, room)
-            if most_lines > 1 and _width(line) + len(GAP) + width(entry) > cells:
-                yield line
-                line, most_lines = [Segment(" ")], most_lines - 1
-            line.append(Segment(GAP + entry, Style.parse(style)))
-        if (mark := self._mark(shown)) and _width(line) + len(mark) <= cells:
-            line.append(Segment(mark, _QUIET))
-        yield line
+        head = [
+            Segment(plain_text(self.title), _STRONG),
+            Segment(f"{GAP}{' · '.join(remarks)}", _QUIET),
+        ]
+        has_dashes = len({each.dash for each in shown if not each.is_bound}) > 1
+        entries = [
+            Entry(
+                (DASH_SIGNS[each.dash] if has_dashes else "") + each.mark,
+                self._value_words(each, of),
+                plain_text(each.name),
+                Style.parse(each.style),
+                self._spread_words(of, cells),
+            )
+            for each, of in zip(shown, self.series, strict=True)
+            if not each.is_bound
+        ]
+        return legend_lines(head, entries, self._selected(shown), cells, most_lines)
 
-    def _marks(self, shown: Sequence[PlotSeries]) -> Iterator[str]:
-        """Yield the mark of each curve and a space; empty for none."""
-        marks = itertools.cycle(SERIES_MARKS)
-        for each in shown:
-            yield f"{next(marks)} " if self.has_marks and not each.is_bound else ""
+    def _steps_at(self, shown: Sequence[PlotSeries], cursor: float) -> set[float]:
+        """Return the steps of the values that are shown at the cursor."""
+        found = ((each, each.index_at(cursor)) for each in shown if not each.is_bound)
+        return {float(each.x[at]) for each, at in found if at is not None}
 
-    def _mark(self, shown: Sequence[PlotSeries]) -> str:
-        """Return the marked step, if it is the only one and visible."""
+    def _cursor_words(self, shown: Sequence[PlotSeries], cursor: float) -> str:
+        """Return the name of the cursor's step, and the step of all values if it is another."""
+        name, steps = self.step_name(round(cursor)), self._steps_at(shown, cursor)
+        if len(steps) != 1 or steps == {cursor}:
+            return name
+        return f"{name}, values of {self.step_name(round(steps.pop()))}"
+
+    def _value_words(self, shown: PlotSeries, recorded: PlotSeries) -> str:
+        """Return the value at the cursor; the recorded one too if it is smoothed; its step if
+        that is neither the cursor's nor that of all curves."""
+        cursor = self.view.cursor
+        if (at := shown.index_at(cursor)) is None:
+            return UNKNOWN
+        words = self.number(float(shown.y[at]))
+        if cursor is None:
+            return words
+        if self.view.smoothing and np.isfinite(recorded.y[at]):
+            words += f" ({self.number(float(recorded.y[at]))})"
+        is_other = shown.x[at] != cursor and len(self._steps_at(self.series, cursor)) > 1
+        return f"{words} at {shown.x[at]:,.0f}" if is_other else words
+
+    def _spread_words(self, series: PlotSeries, cells: int) -> str:
+        """Return lowest, mean and highest value of the cursor's column if it has several values,
+        otherwise of the visible range; empty without a cursor."""
+        if (cursor := self.view.cursor) is None or not self.shows_spread:
+            return ""
+        columns = cells - LABEL_CELLS - 1
+        places = np.round(self.across.positions(series.x) * columns)
+        here = (places == round(_position(self.across, cursor) * columns)) & np.isfinite(series.y)
+        where = f"{int(here.sum())} values here"
+        if here.sum() < 2:
+            where, here = "in view", (places >= 0) & (places <= columns) & np.isfinite(series.y)
+        if here.sum() < 2:
+            return ""
+        values = series.y[here]
+        low, mean, high = (self.number(float(each)) for each in _spread(values))
+        return f"({where}: min {low} mean {mean} max {high})"
+
+    def _selected(self, shown: Sequence[PlotSeries]) -> Line:
+        """Return the words for the marked step, if it is the only one and visible."""
         marked = {each.marked_x for each in shown if each.marked_x is not None}
         if len(marked) != 1:
-            return ""
+            return []
         (step,) = marked
         is_in_sight = 0 <= _position(self.across, step) <= 1
-        return f"{GAP}{RULE} {step:,.0f}" if is_in_sight else ""
+        words = f"{RULE} {self.step_name(round(step))} selected"
+        return [Segment(words, Style.parse(SELECTED_STYLE))] if is_in_sight else []
 
     def _labels(self, up: PlotAxis, rows: int) -> dict[int, str]:
         """Return the labels of the rows."""
         labels: dict[int, str] = {}
-        for tick in up.ticks(max(3, rows // 3)):
-            labels.setdefault(round((1 - _position(up, tick)) * (rows - 1)), self.number(tick, 0))
+        most, cells = max(3, rows // 3), LABEL_CELLS - 1
+        for tick, label in value_ticks(up, most, cells, is_percent=self.is_percent):
+            labels.setdefault(round((1 - _position(up, tick)) * (rows - 1)), label)
         return labels
 
-    def _rules(
-        self, shown: Sequence[PlotSeries], across: PlotAxis, cells: int
-    ) -> dict[int, StyledCell]:
+    def _rules(self, shown: Sequence[PlotSeries], cells: int) -> dict[int, StyledCell]:
         """Return the columns of vertical lines: marked steps and the cursor."""
-        places = [(each.marked_x, RULE, Style.parse(each.style) + _QUIET) for each in shown]
+        steps = {each.marked_x for each in shown}
+        places = [
+            (each.marked_x, RULE, Style.parse(SELECTED_STYLE if len(steps) == 1 else each.style))
+            for each in shown
+        ]
         places.append((self.view.cursor, "│", _STRONG))
         rules: dict[int, StyledCell] = {}
         for x, character, style in places:
-            if x is not None and 0 <= (position := _position(across, x)) <= 1:
+            if x is not None and 0 <= (position := _position(self.across, x)) <= 1:
                 rules[round(position * (cells - 1))] = (character, style)
         return rules
+
+
+class _Canvas:
+    """Cells that curves are drawn into, later ones over earlier ones."""
+
+    def __init__(self, across: PlotAxis, up: PlotAxis, cells: int, rows: int) -> None:
+        self._axes, self._size = (across, up), (cells, rows)
+        self._characters = np.full((rows, cells), ord(" "), dtype=np.int32)
+        self._owners = np.zeros((rows, cells), dtype=np.int16)
+        self._dots = np.zeros((rows, cells), dtype=np.int32)
+        self._behind: set[int] = set()
+        self._styles = [Style.null()]
+
+    @property
+    def has_curves(self) -> bool:
+        """Return whether a dot is drawn."""
+        return bool(self._dots.any())
+
+    def draw(self, series: PlotSeries, *, is_behind: bool = False) -> None:
+        """Draw a curve; where others cross one that ``is_behind``, it is left out."""
+        drawn = draw_curve(series.x, series.y, *self._axes, *self._size, series.dash)
+        owner = self._add(series.style)
+        if is_behind:
+            self._behind.add(owner)
+        else:
+            is_covered = (drawn != 0) & np.isin(self._owners, list(self._behind))
+            self._dots[is_covered] = 0
+        self._dots |= drawn
+        self._owners[drawn != 0] = owner
+        self._characters = np.where(self._dots != 0, BLANK + self._dots, ord(" "))
+
+    def put_marks(self, series: PlotSeries) -> None:
+        """Put a curve's mark at its values, or at some of them if there are many."""
+        if series.mark and not series.is_bound:
+            cells = _marked_cells(series, *self._axes, *self._size)
+            self._characters[cells], self._owners[cells] = ord(series.mark), self._add(series.style)
+
+    def put_free(self, rows: slice, column: int, cell: StyledCell) -> None:
+        """Put a character into the cells of a column that no curve takes."""
+        character, style = cell
+        is_free = self._dots[rows, column] == 0
+        self._characters[rows, column][is_free] = ord(character)
+        self._owners[rows, column][is_free] = self._add(style)
+
+    def lines(self) -> Iterator[Line]:
+        """Yield the lines of the picture."""
+        for characters, owners in zip(self._characters, self._owners, strict=True):
+            text = characters.astype("<u4").tobytes().decode("utf-32-le")
+            cuts = [0, *(np.flatnonzero(np.diff(owners)) + 1).tolist(), len(text)]
+            yield [
+                Segment(text[start:stop], self._styles[owners[start]])
+                for start, stop in itertools.pairwise(cuts)
+            ]
+
+    def _add(self, style: str | Style) -> int:
+        self._styles.append(Style.parse(style) if isinstance(style, str) else style)
+        return len(self._styles) - 1
 
 
 def _gaps(shown: Sequence[PlotSeries], across: PlotAxis, cells: int) -> dict[int, StyledCell]:
@@ -250,20 +421,12 @@ def _marked_cells(
     return rows_of, columns
 
 
-def _width(line: Line) -> int:
-    return sum(segment.cell_length for segment in line)
+def _spread(values: Values) -> tuple[float, float, float]:
+    return float(values.min()), float(values.mean()), float(values.max())
 
 
 def _position(axis: PlotAxis, value: float) -> float:
     return float(axis.positions(np.array([value]))[0])
-
-
-def _row(text: str, owners: npt.NDArray[np.int16], styles: Sequence[Style]) -> Line:
-    """Return a row of characters, each in the style of its owner."""
-    cuts = [0, *(np.flatnonzero(np.diff(owners)) + 1).tolist(), len(text)]
-    return [
-        Segment(text[start:stop], styles[owners[start]]) for start, stop in itertools.pairwise(cuts)
-    ]
 
 
 def join_cells(cells: Sequence[StyledCell]) -> Line:
@@ -274,11 +437,10 @@ def join_cells(cells: Sequence[StyledCell]) -> Line:
     ]
 
 
-def _steps(across: PlotAxis, cells: int) -> str:
-    """Return the line of steps below the curves; those that do not fit are left out."""
+def _tick_line(across: PlotAxis, ticks: Sequence[Tick], cells: int) -> str:
+    """Return the line of labels below the curves; those that do not fit are left out."""
     line = ""
-    for tick in across.ticks(max(2, cells // 12)):
-        text = f"{tick:,.0f}" if tick >= 1 or tick == 0 else f"{tick:g}"
+    for tick, text in ticks:
         middle = round(_position(across, tick) * (cells - 1))
         start = min(max(0, middle - len(text) // 2), cells - len(text))
         if start >= len(line) + bool(line):

@@ -45,9 +45,11 @@ class PlotAxis:
             return cls(1.0 if is_log else 0.0, 10.0 if is_log else 1.0, is_log)
         low, high = min(each[0] for each in ends), max(each[1] for each in ends)
         if low == high:
-            room = abs(low) * 0.5 or 0.5
+            room = abs(low) * 0.5
             return cls(
-                low / 2 if is_log else low - room, high * 2 if is_log else high + room, is_log
+                low / 2 if is_log else low - room,
+                high * 2 if is_log else high + room or 1.0,
+                is_log,
             )
         return cls(low, high, is_log)
 
@@ -56,6 +58,20 @@ class PlotAxis:
         low, high = self._ends()
         room = share * (high - low)
         return self._between(low - room, high + room)
+
+    def zoomed(self, share: float, position: float) -> Self:
+        """Return the axis with this share of its length, and the same value at a position."""
+        low, high = self._ends()
+        fixed, length = low + position * (high - low), share * (high - low)
+        return self._between(fixed - position * length, fixed + (1 - position) * length)
+
+    def within(self, whole: Self) -> Self:
+        """Return the axis moved into ``whole``, or ``whole`` if it is no longer."""
+        (low, high), (lowest, highest) = self._ends(), whole._ends()
+        if high - low >= highest - lowest:
+            return whole
+        shift = max(0.0, lowest - low) - max(0.0, high - highest)
+        return self._between(low + shift, high + shift)
 
     def moved(self, share: float) -> Self:
         """Return the axis moved towards its high end by a share of its length."""
@@ -83,19 +99,22 @@ class PlotAxis:
         values = low + positions * (high - low)
         return np.power(10.0, values) if self.is_log else values
 
-    def ticks(self, most: int) -> list[float]:
-        """Return at most ``most`` round values inside the axis."""
+    def ticks(self, most: int, *, are_whole: bool = False) -> list[float]:
+        """Return about ``most`` round values inside the axis; ``are_whole``: integers."""
         low, high = self._ends()
         if self.is_log and high - low >= 1:
             step = max(1, math.ceil((high - low) / max(1, most)))
-            return [10.0**power for power in range(math.ceil(low), math.floor(high) + 1, step)]
+            factors = (1, 2, 5) if 3 * (high - low) <= most else (1,)
+            powers = range(math.floor(low), math.ceil(high) + 1, step)
+            values = [factor * 10.0**power for power in powers for factor in factors]
+            first, last = self.low * (1 - _HAIR), self.high * (1 + _HAIR)
+            known = [value for value in values if first <= value <= last]
+            return [value for value in known if value.is_integer() or not are_whole]
         low, high = self.low, self.high
         rough = (high - low) / max(1, most)
         power = 10.0 ** math.floor(math.log10(rough)) if rough > 0 else 1.0
         step_size = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
-        first = math.ceil(low / step_size - _HAIR)
-        count = math.floor(high / step_size + _HAIR) - first + 1
-        return [round((first + index) * step_size, 12) for index in range(count)]
+        return multiples(low, high, max(1.0, step_size) if are_whole else step_size)
 
     def _ends(self) -> tuple[float, float]:
         return (
@@ -108,8 +127,21 @@ class PlotAxis:
         return replace(self, low=low, high=high) if high > low else self
 
 
+def multiples(low: float, high: float, of: float) -> list[float]:
+    """Return the multiples of a number within a range."""
+    first = math.ceil(low / of - _HAIR)
+    count = math.floor(high / of + _HAIR) - first + 1
+    return [round((first + index) * of, 12) for index in range(count)]
+
+
 def draw_curve(
-    x: Values, y: Values, across: PlotAxis, up: PlotAxis, cells: int, rows: int
+    x: Values,
+    y: Values,
+    across: PlotAxis,
+    up: PlotAxis,
+    cells: int,
+    rows: int,
+    dash: Sequence[int] = (),
 ) -> npt.NDArray[np.int32]:
     """Draw one curve.
 
@@ -120,6 +152,7 @@ def draw_curve(
         up: the axis of ``y``.
         cells: width in cells.
         rows: height in cells.
+        dash: lengths in dots, along the curve, that are drawn and left out in turn; empty: solid.
 
     Returns:
         (rows, cells): the braille dots of each cell as bits, 0 where there is none.
@@ -133,7 +166,7 @@ def draw_curve(
     dots = np.zeros((height, width), dtype=bool)
     finite = np.isfinite(column) & np.isfinite(level)
     for part in _parts(finite):
-        _fill(dots, column[part][finite[part]], level[part][finite[part]])
+        _fill(dots, column[part][finite[part]], level[part][finite[part]], dash)
     cut = dots.reshape(rows, DOTS_DOWN, cells, DOTS_ACROSS)
     bits: npt.NDArray[np.int32] = np.einsum("rdca,da->rc", cut.astype(np.int32), _BITS)
     return bits
@@ -163,7 +196,7 @@ def thinned(x: Values, y: Values, across: PlotAxis, width: int) -> tuple[Values,
     return columns.ravel(), levels.ravel()
 
 
-def _fill(dots: npt.NDArray[np.bool_], column: Values, level: Values) -> None:
+def _fill(dots: npt.NDArray[np.bool_], column: Values, level: Values, dash: Sequence[int]) -> None:
     """Fill each column of dots between the lowest and the highest level of the curve there."""
     height, width = dots.shape
     if len(column) == 0 or column[-1] < -0.5 or column[0] > width - 0.5:
@@ -191,7 +224,13 @@ def _fill(dots: npt.NDArray[np.bool_], column: Values, level: Values) -> None:
     bottom = np.floor(np.clip(highest, -1, height) + 0.5 - _HAIR).astype(int)
     bottom = np.maximum(top, bottom)
     line = np.arange(height)[:, None]
-    dots[:, first : last + 1] |= (line >= top) & (line <= bottom)
+    drawn = (line >= top) & (line <= bottom)
+    if dash:
+        lengths = bottom - top + 1
+        along = np.cumsum(lengths) - lengths + (line - top)
+        is_on = np.repeat(np.arange(len(dash)) % 2 == 0, dash)
+        drawn &= is_on[along % len(is_on)]
+    dots[:, first : last + 1] |= drawn
 
 
 def _parts(finite: npt.NDArray[np.bool_]) -> list[slice]:

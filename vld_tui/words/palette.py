@@ -13,6 +13,8 @@ YELLOW, VERMILION, BLUE, GREY = "#F0E442", "#D55E00", "#0072B2", "#999999"
 
 ID_STYLE: Final = SKY_BLUE
 OOD_STYLE: Final = ORANGE
+SELECTED_STYLE: Final = YELLOW
+"""Style of the selected step."""
 QUIET_STYLE: Final = "dim"
 HEADING_STYLE: Final = "bold"
 ALARM_STYLE: Final = f"bold {VERMILION}"
@@ -52,6 +54,10 @@ SOLID, DASHED, DOTTED, DASH_DOT, LONG_DASHED, DASH_DOT_DOT = (
 """Line patterns: numbers of dots drawn and left out, in turn."""
 SERIES_DASHES: Final = (SOLID, DASHED, DOTTED, DASH_DOT, LONG_DASHED, DASH_DOT_DOT)
 """Line patterns in order."""
+DASH_SIGNS: Final[Mapping[tuple[int, ...], str]] = {
+    SOLID: "──", DASHED: "╌╌", DOTTED: "··", DASH_DOT: "─·", LONG_DASHED: "━╴", DASH_DOT_DOT: "╴··",
+}  # fmt: skip
+"""Line patterns in a legend."""
 DARK_SHADES: Final[Mapping[str, str]] = {
     GREEN: "#26B98D",
     VERMILION: "#FF7148",
@@ -82,12 +88,12 @@ COLLAPSED_SIGN: Final = "▼"
 class Look(NamedTuple):
     """The appearance of a series everywhere: in the list, in legends and in charts.
 
-    ``dash`` is its line pattern, one of ``SERIES_DASHES``.
+    ``dash`` is its line pattern, one of ``SERIES_DASHES``; ``mark`` is empty for none.
     """
 
     colour: str
     dash: tuple[int, ...] = SOLID
-    mark: str = SERIES_MARKS[0]
+    mark: str = ""
 
 
 def series_look(index: int) -> Look:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import unicodedata
+from collections.abc import Sequence
+from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 
+_PART: Final = re.compile(r"[-_ ./]*[^-_ ./]+")
+"""A part of a name, with the separator before it."""
 _JOINERS = "\u200c\u200d"
 """Invisible but harmless characters, needed for emoji and scripts such as Persian."""
 
@@ -71,3 +77,56 @@ def shorten_middle(text: str, cells: int) -> str:
     while width(end) > end_cells:
         end = end[1:]
     return fit(text, cells - width(end)) + end
+
+
+def shorten_apart(names: Sequence[str], cells: int) -> list[str]:
+    """Cut names to at most ``cells`` terminal cells each, so that they stay distinguishable.
+
+    What all of them begin or end with is left out first. Names that are equal stay equal.
+    """
+    if all(width(name) <= cells for name in names):
+        return list(names)
+    rest = _without_common_parts(names)
+    ways = (
+        rest,
+        [shorten_middle(name, cells) for name in rest],
+        [shorten(name, cells) for name in rest],
+        [shorten_start(name, cells) for name in rest],
+    )
+    fitting = [way for way in ways if all(width(name) <= cells for name in way)]
+    return next((way for way in fitting if len({*way}) == len({*names})), fitting[0])
+
+
+def shorten_start(text: str, cells: int) -> str:
+    """Cut ``text`` to at most ``cells`` terminal cells; the cut is an ellipsis at the start."""
+    if width(text) <= cells:
+        return text
+    end = text
+    while end and width(end) >= cells:
+        end = end[1:]
+    return f"…{end}" if cells > 0 else ""
+
+
+def _without_common_parts(names: Sequence[str]) -> list[str]:
+    """Return names without the parts that all begin and end with; a cut is an ellipsis."""
+    if len({*names}) < 2:
+        return list(names)
+    parts = [_PART.findall(name) or [name] for name in names]
+    start = _count_common(parts)
+    end = _count_common([each[start:][::-1] for each in parts])
+    # Each name keeps a part, for instance if one is the beginning of another.
+    while min(len(each) for each in parts) - start - end < 1 and end:
+        end -= 1
+    while min(len(each) for each in parts) - start < 1:
+        start -= 1
+    kept = ["".join(each[start : len(each) - end]) for each in parts]
+    return [
+        f"{'…' if start else ''}{name.lstrip('-_ ./') if start else name}{'…' if end else ''}"
+        for name in kept
+    ]
+
+
+def _count_common(names: Sequence[Sequence[str]]) -> int:
+    """Return the number of parts at the beginning that all names share."""
+    places = zip(*names, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda parts: len({*parts}) == 1, places))

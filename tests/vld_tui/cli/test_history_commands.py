@@ -207,7 +207,7 @@ class TestShow:
 class TestCurve:
     def test_id_ood_and_loss_are_drawn_with_the_selected_step(self, history: Vld) -> None:
         text = history("curve", "first", "--width", "80", "--height", "24").stdout
-        assert "accuracy  step 100  ● 73.3% ID  ▲ 53.3% OOD" in text
+        assert "accuracy  step 100  ──● 73.3% ID  ╌╌▲ 53.3% OOD" in text
         assert "loss  step 100  0.484 training" in text
         assert "\x1b" not in text
         lines = text.splitlines()
@@ -216,7 +216,7 @@ class TestCurve:
 
     def test_metrics_can_be_chosen(self, history: Vld) -> None:
         text = history("curve", "first", "--metric", "noto", "--metric", "ood").stdout
-        assert "● 72.3% noto  ▲ 53.3% OOD" in text
+        assert "──● 72.3% noto  ╌╌▲ 53.3% OOD" in text
         assert "loss" not in text
         assert "▲ 53.3% fluent-mono" in history("curve", "first", "--metric", "domains").stdout
 

@@ -92,7 +92,7 @@ def test_its_curves_are_plotted(vld: Vld, board: Path) -> None:
     (run_id,) = pull(vld, board, *MAPPED)
     text = vld("curve", run_id).stdout
     assert "imported from tensorboard" in text
-    assert "step 100  ● 80.0% ID  ▲ 40.0% OOD" in text
+    assert "step 100  ──● 80.0% ID  ╌╌▲ 40.0% OOD" in text
     assert "train/loss" in vld("curve", run_id, "--metric", "train/loss").stdout
     refused = vld("curve", run_id, "--metric", "train/los")
     assert refused.exit_code == 2

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
 from textual.app import App, ComposeResult
+from textual.events import MouseScrollDown, MouseScrollUp
+from textual.pilot import Pilot
 
 from vld_tui.dashboard.widgets.chart import Chart
-from vld_tui.views.plot import PlotSeries
+from vld_tui.views.plot import LABEL_CELLS, PlotSeries
 
 
 class OneChart(App[None]):
@@ -37,6 +40,20 @@ def press(*keys: str) -> Chart:
             await pilot.pause()
             for key in keys:
                 await pilot.press(key)
+            await pilot.pause()
+
+    asyncio.run(play())
+    return app.chart
+
+
+def use(mouse: Callable[[Pilot[None], Chart], Awaitable[object]]) -> Chart:
+    """Return a chart of steps 0 to 100 after the mouse was used."""
+    app = OneChart()
+
+    async def play() -> None:
+        async with app.run_test(size=(LABEL_CELLS + 101, 20)) as pilot:
+            await pilot.pause()
+            await mouse(pilot, app.chart)
             await pilot.pause()
 
     asyncio.run(play())
@@ -95,9 +112,52 @@ def test_smoothing_grows_and_ends() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("no_color", "has_marks"), [("", False), ("1", True)])
+@pytest.mark.parametrize(("no_color", "is_colourless"), [(None, False), ("1", True)])
 def test_curves_have_marks_where_there_is_no_colour(
-    monkeypatch: pytest.MonkeyPatch, no_color: str, *, has_marks: bool
+    monkeypatch: pytest.MonkeyPatch, no_color: str | None, *, is_colourless: bool
 ) -> None:
-    monkeypatch.setenv("NO_COLOR", no_color)
-    assert press().plot.has_marks is has_marks
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if no_color is not None:
+        monkeypatch.setenv("NO_COLOR", no_color)
+    assert press().plot.is_colourless is is_colourless
+
+
+def test_a_click_reads_the_values_of_the_nearest_step() -> None:
+    chart = use(lambda pilot, chart: pilot.click(chart, offset=(LABEL_CELLS + 40, 5)))
+    assert chart.plot.view.cursor == 40
+    beside = use(lambda pilot, chart: pilot.click(chart, offset=(2, 5)))
+    assert beside.plot.view.cursor == 0
+
+
+def test_a_double_click_resets() -> None:
+    async def mouse(pilot: Pilot[None], chart: Chart) -> None:
+        await pilot.press("plus")
+        await pilot.double_click(chart, offset=(LABEL_CELLS + 40, 5))
+
+    view = use(mouse).plot.view
+    assert (view.across, view.cursor) == (None, None)
+
+
+def test_the_wheel_zooms_around_the_pointer() -> None:
+    async def mouse(pilot: Pilot[None], chart: Chart) -> None:
+        x = LABEL_CELLS + 20
+        for kind in (MouseScrollUp, MouseScrollUp, MouseScrollDown):
+            chart.post_message(kind(chart, x, 5, 0, 0, 0, False, False, False))
+        await pilot.pause()
+
+    low, high = ends(use(mouse))
+    assert high - low == pytest.approx(80)
+    assert low + 0.2 * (high - low) == pytest.approx(20)
+
+
+def test_dragging_moves_the_zoomed_steps_but_not_beyond_the_run() -> None:
+    async def drag(pilot: Pilot[None], chart: Chart, cells: int) -> None:
+        await pilot.press("plus")  # 25 to 75
+        await pilot.mouse_down(chart, offset=(LABEL_CELLS + 50, 5))
+        await pilot.hover(chart, offset=(LABEL_CELLS + 50 + cells, 5))
+        await pilot.mouse_up(chart, offset=(LABEL_CELLS + 50 + cells, 5))
+
+    chart = use(lambda pilot, chart: drag(pilot, chart, 20))
+    assert ends(chart) == pytest.approx((15, 65))
+    assert chart.plot.view.cursor is None, "dragging is no click"
+    assert ends(use(lambda pilot, chart: drag(pilot, chart, 50))) == pytest.approx((0, 50))

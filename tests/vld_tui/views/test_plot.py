@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.style import Style
 
 from vld_tui.views.plot import GAP_MARK, Plot, PlotSeries, View
 from vld_tui.views.raster import PlotAxis
+from vld_tui.words.palette import series_look
 from vld_tui.words.text import width
 
 STEPS = np.array([0.0, 50, 100, 150, 200])
@@ -24,7 +28,7 @@ def text(plot: Plot, cells: int = 60, rows: int = 12) -> list[str]:
 def test_a_plot_has_legend_labels_and_steps() -> None:
     lines = text(Plot("accuracy", (FLAT, RISING), is_percent=True))
     assert len(lines) == 12
-    assert lines[0] == "accuracy  last  60.0% ID  50.0% OOD  ┊ 150"
+    assert lines[0] == "accuracy  last  60.0% ID  50.0% OOD  ┊ step 150 selected"
     assert [line[:7] for line in lines if "%┤" in line] == [
         "   60%┤",
         "   50%┤",
@@ -46,29 +50,61 @@ def test_a_marked_step_0_stands_as_a_line_too() -> None:
     loss = replace(accuracy, x=STEPS[1:], y=RISING.y[1:])  # nothing is lost before the first step
     for series in (accuracy, loss):
         lines = text(Plot("it", (series,)))
-        assert lines[0].endswith("OOD  ┊ 0")
+        assert lines[0].endswith("OOD  ┊ step 0 selected")
         assert sum(line[7] == "┊" for line in lines[1:-1]) >= 8
         assert lines[-1].split()[0] == "0"
 
 
-@pytest.mark.parametrize(
-    "series",
-    [
-        (RISING, replace(RISING, marked_x=50)),  # not one step
-        (replace(RISING, marked_x=300, x=STEPS), replace(FLAT, name="a name that takes all room")),
-    ],
-)
-def test_a_marked_step_is_named_where_it_is_one_and_there_is_room(
-    series: tuple[PlotSeries, ...],
-) -> None:
-    assert "┊" not in text(Plot("accuracy", series, is_percent=True), cells=46)[0]
+def test_marked_steps_are_not_named_if_there_are_several() -> None:
+    several = (RISING, replace(FLAT, marked_x=50))
+    assert "selected" not in text(Plot("accuracy", several, is_percent=True))[0]
 
 
-def test_the_cursor_reads_every_curve() -> None:
-    lines = text(Plot("accuracy", (FLAT, RISING), View(cursor=52), is_percent=True))
-    assert lines[0] == "accuracy  step 52  60.0% ID  40.0% OOD  ┊ 150"
+def test_the_cursor_reads_every_curve_at_its_step() -> None:
+    at_50 = text(Plot("accuracy", (FLAT, RISING), View(cursor=50), is_percent=True))
+    assert at_50[0] == "accuracy  step 50  60.0% ID  40.0% OOD  ┊ step 150 selected"
     at_gap = text(Plot("accuracy", (FLAT, RISING), View(cursor=100), is_percent=True))
-    assert at_gap[0] == "accuracy  step 100  – ID  45.0% OOD  ┊ 150"
+    assert at_gap[0] == "accuracy  step 100  – ID  45.0% OOD  ┊ step 150 selected"
+
+
+def test_a_value_of_another_step_than_the_cursor_s_is_named_with_its_own() -> None:
+    """Two runs are evaluated at other steps; nothing is read between two evaluations."""
+    seldom = PlotSeries("B", np.array([0.0, 80, 160]), np.array([0.1, 0.2, 0.3]), "blue")
+    plot = Plot("OOD", (replace(RISING, name="A"), seldom), View(cursor=100), is_percent=True)
+    assert text(plot, 46, 8)[0] == "OOD  step 100  45.0% A  20.0% at 80 B"
+    beyond = replace(plot, view=View(cursor=200))
+    assert text(beyond, 46, 8)[0] == "OOD  step 200  50.0% A  – B"
+    both_between = replace(plot, series=(seldom,), view=View(cursor=83))
+    assert text(both_between, 120)[0].startswith("OOD  step 83, values of step 80  20.0% B")
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, unique=True), st.floats(0, 1000))
+def test_the_cursor_stands_only_on_recorded_steps(steps: list[int], x: float) -> None:
+    recorded = np.array(sorted(steps), dtype=float)
+    plot = Plot("loss", (PlotSeries("a", recorded, recorded, "red"),), length=1000)
+    nearest = plot.nearest_step(x)
+    assert nearest in recorded
+    assert abs(nearest - x) == np.abs(recorded - x).min()
+    assert plot.next_step(nearest, 1, 80) in recorded[recorded >= nearest]
+    assert plot.next_step(nearest, -1, 80) in recorded[recorded <= nearest]
+
+
+def test_lowest_mean_and_highest_value_are_shown_at_the_cursor() -> None:
+    plot = Plot("accuracy", (RISING,), View(cursor=50), is_percent=True, shows_spread=True)
+    assert "40.0% OOD (in view: min 30.0% mean 43.0% max 50.0%)" in text(plot, 100)[0]
+    steps = np.arange(5_000.0)
+    series = PlotSeries("a", steps, steps % 10, "red")
+    dense = Plot("loss", (series,), View(cursor=2500), shows_spread=True)
+    assert "values here: min 0 mean 4.5 max 9)" in text(dense, 100)[0]
+
+
+def test_a_smoothed_value_is_shown_with_the_recorded_one_and_its_curve_before_a_dim_one() -> None:
+    steps = np.arange(100.0)
+    zigzag = PlotSeries("a", steps, steps % 2, "#112233")
+    lines = list(Plot("loss", (zigzag,), View(cursor=50, smoothing=0.9)).lines(80, 12))
+    assert " 0.473 (0) a" in "".join(each.text for each in lines[0])
+    styles = {each.style for line in lines[2:-1] for each in line if each.text.strip()}
+    assert {Style.parse("#112233"), Style.parse("dim #112233")} <= styles
 
 
 def test_only_the_values_in_sight_make_the_axis() -> None:
@@ -91,9 +127,96 @@ def test_little_room_is_no_trouble(cells: int, rows: int) -> None:
     assert all(len(line) <= cells for line in lines[1:])
 
 
-def test_nothing_to_draw_is_an_empty_picture() -> None:
+def test_a_chart_without_values_is_one_line() -> None:
     for series in ((), (PlotSeries("none", np.array([]), np.array([]), "red"),)):
-        assert len(text(Plot("loss", series))) == 12
+        assert text(Plot("loss", series)) == ["loss  nothing recorded yet"]
+
+
+def test_the_steps_are_those_of_the_run_from_its_first_value_on() -> None:
+    first = PlotSeries("ID", np.array([0.0]), np.array([0.5]), "green")
+    loss = PlotSeries("training", np.array([1.0, 2.0]), np.array([2.0, 1.0]), "green")
+    for plot in (
+        Plot("accuracy", (first,), is_percent=True, length=30),
+        Plot("loss", (loss,), beside=(first,), length=30),
+    ):
+        assert text(plot)[-1].split() == ["0", "10", "20", "30"]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 30])
+def test_steps_are_whole_and_named_once(length: int) -> None:
+    series = PlotSeries("a", np.arange(1.0, length + 1), np.linspace(1, 2, length), "red")
+    for cells in (40, 80, 200):
+        ticks = text(Plot("loss", (series,), length=length), cells)[-1].split()
+        assert [int(tick) for tick in ticks] == sorted({int(tick) for tick in ticks})
+        assert (int(ticks[0]), int(ticks[-1]) <= length) == (0, True)
+
+
+def test_flat_curves_have_no_negative_axis_and_no_share_above_1() -> None:
+    for value, is_percent in ((0.0, False), (0.0, True), (1.0, True), (0.7, True)):
+        flat = PlotSeries("a", STEPS, np.full(5, value), "red")
+        lines = text(Plot("x", (flat,), is_percent=is_percent))
+        labels = [line.split("┤")[0].strip() for line in lines if "┤" in line]
+        numbers = [float(label.rstrip("%")) for label in labels]
+        assert min(numbers) >= 0
+        assert max(numbers) <= (100 if is_percent else 2)
+
+
+@given(st.floats(0.1, 0.9), st.floats(1e-6, 0.1))
+def test_labels_of_values_are_never_the_same(low: float, room: float) -> None:
+    series = PlotSeries("a", STEPS, np.linspace(low, low + room, 5), "red")
+    for is_percent in (True, False):
+        lines = text(Plot("x", (series,), is_percent=is_percent), 60, 20)
+        labels = [line.split("┤")[0] for line in lines if "┤" in line]
+        assert len({*labels}) == len(labels)
+        assert max(width(line) for line in lines) <= 60
+
+
+def test_a_chart_zoomed_to_steps_without_values_has_no_labels_of_values() -> None:
+    lines = text(Plot("x", (RISING,), View(across=PlotAxis(500, 600))))
+    assert not any("┤" in line for line in lines)
+
+
+def looked(names: list[str]) -> tuple[PlotSeries, ...]:
+    looks = [series_look(at) for at in range(len(names))]
+    return tuple(
+        PlotSeries(name, STEPS, RISING.y, look.colour, dash=look.dash, mark=look.mark)
+        for name, look in zip(names, looks, strict=True)
+    )
+
+
+@pytest.mark.parametrize(("cells", "rows"), [(60, 12), (80, 12), (120, 20), (200, 48)])
+def test_names_of_many_runs_are_distinguishable(cells: int, rows: int) -> None:
+    series = looked([f"photo-resnet18-d0.9-s{seed}" for seed in range(8)])
+    lines = text(Plot("OOD", series, is_percent=True), cells, rows)
+    legend = " ".join(line for line in lines if "┤" not in line and "│" not in line)
+    for seed, each in enumerate(series):
+        (words,) = re.findall(rf"{each.mark}\S* 50.0% (\S+)", legend)
+        assert words.endswith(f"s{seed}")
+
+
+@given(
+    st.lists(st.text("ab-_ 9é日", min_size=1, max_size=40), min_size=1, max_size=40),
+    st.integers(20, 200),
+    st.integers(4, 40),
+)
+def test_a_legend_of_any_names_fits(names: list[str], cells: int, rows: int) -> None:
+    lines = text(Plot("OOD", looked(names), is_percent=True), cells, rows)
+    assert len(lines) == rows
+    assert max(width(line) for line in lines) <= cells
+
+
+def test_curves_that_do_not_fit_into_the_legend_are_counted() -> None:
+    series = looked([f"run {at}" for at in range(32)])
+    assert re.search(r"\+\d+ more", "".join(text(Plot("OOD", series), 60, 10)))
+
+
+def test_curves_differ_without_colours() -> None:
+    series = looked([f"run {at}" for at in range(6)])
+    plot = Plot("OOD", series[:2], is_percent=True, is_colourless=True)
+    lines = text(plot)
+    assert lines[0].startswith("OOD  last  ──● 50.0% run 0  ╌╌▲ 50.0% run 1")
+    drawn = {tuple(text(Plot("OOD", (replace(each, mark=""),)))[2:]) for each in plot._apart()}
+    assert len(drawn) == 2, "the line patterns differ"
 
 
 def test_marks_tell_curves_apart_without_colour() -> None:

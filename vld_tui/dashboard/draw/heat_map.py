@@ -12,7 +12,7 @@ from rich.color_triplet import ColorTriplet
 from rich.segment import Segment
 from rich.style import Style
 
-from vld_tui.views.plot import Line
+from vld_tui.views.legend import Line
 from vld_tui.words.text import fit, shorten, width
 
 STEPS: Final = 64

@@ -16,10 +16,10 @@ from engine.protocol.selection import selection_key
 from vld_tui.dashboard.feed import RunCurves
 from vld_tui.study.results.groups import RunGroup, distinctions, group_by_seed, group_labels
 from vld_tui.views.plot import PlotSeries
-from vld_tui.words.palette import ID_STYLE, OOD_STYLE, SERIES_STYLES, Look, series_look
+from vld_tui.words.palette import ID_STYLE, OOD_STYLE, SERIES_DASHES, Look, series_look
 
 KeyOfArm = Callable[[str], MetricKey]
-LookOfRuns = Callable[[Sequence[str]], Look]
+LookOfRuns = Callable[[Sequence[str], int], Look]
 NO_PLACES: Final[Mapping[str, int]] = MappingProxyType({})
 
 
@@ -43,19 +43,20 @@ def chart_contents(
     dim ones a standard deviation away. ``places`` determine the appearance of runs that are marked
     in the list, so that it is the same there.
     """
-    look_of = partial(_look_of, [each.run.run_id for each in watched], places)
+    look_of = partial(_look_of, places)
     if len(watched) == 1:
         (run,) = watched
         own = run.run.arm
         accuracies = (
-            _series(run, MetricKey.id(own), "ID", ID_STYLE),
-            _series(run, MetricKey.ood(own), "OOD", OOD_STYLE),
+            _series(run, MetricKey.id(own), "ID", Look(ID_STYLE)),
+            _series(run, MetricKey.ood(own), "OOD", Look(OOD_STYLE)),
             *_arms(run),
         )
+        loss = _series(run, MetricKey.loss(own), "training", Look(ID_STYLE))
         return (
             ChartContent("accuracy", _known(accuracies)),
             ChartContent("domains", _domains(run)),
-            ChartContent("loss", _known([_series(run, MetricKey.loss(own), "training", ID_STYLE)])),
+            ChartContent("loss", _known([loss])),
         )
     charts = (("OOD", MetricKey.ood), ("ID", MetricKey.id), ("loss", MetricKey.loss))
     groups = group_by_seed(each.run for each in watched)
@@ -74,11 +75,10 @@ def chart_contents(
     return first, second, third
 
 
-def _look_of(watched: Sequence[str], places: Mapping[str, int], run_ids: Sequence[str]) -> Look:
-    """Return the appearance of one run, or of a group: by its place in the list if it is marked,
-    otherwise among the watched ones."""
+def _look_of(places: Mapping[str, int], run_ids: Sequence[str], at: int) -> Look:
+    """Return the appearance of runs: by their place in the list, or by ``at`` if not marked."""
     found = [places[each] for each in run_ids if each in places]
-    return series_look(min(found) if found else min(watched.index(each) for each in run_ids))
+    return series_look(min(found, default=at))
 
 
 def _of_runs(
@@ -89,10 +89,7 @@ def _of_runs(
     return _known(
         [
             _series(
-                each,
-                key_of(each.run.arm),
-                each.run.name + told[at],
-                look_of([each.run.run_id]).colour,
+                each, key_of(each.run.arm), each.run.name + told[at], look_of([each.run.run_id], at)
             )
             for at, each in enumerate(watched)
         ]
@@ -106,33 +103,35 @@ def _of_groups(
     look_of: LookOfRuns,
 ) -> Iterator[PlotSeries]:
     """Yield each group's mean and spread at the steps that all of its runs have."""
-    for group, label in zip(groups, group_labels(groups), strict=True):
-        style = look_of([run.run_id for run in group.runs]).colour
+    for at, (group, label) in enumerate(zip(groups, group_labels(groups), strict=True)):
+        look = look_of([run.run_id for run in group.runs], at)
         found = [curves[run.run_id] for run in group.runs if run.run_id in curves]
         known = [each.curves[key] for each in found if (key := key_of(each.run.arm)) in each.curves]
         if not known:
             continue
         steps = functools.reduce(np.intersect1d, [steps for steps, _ in known])
-        values = np.stack([of_run[np.isin(at, steps)] for at, of_run in known])
+        values = np.stack([of_run[np.isin(of_steps, steps)] for of_steps, of_run in known])
         mean = values.mean(axis=0)
         if len(known) > 1:
             deviation = values.std(axis=0, ddof=1)
             for bound in (mean - deviation, mean + deviation):
-                yield PlotSeries("", steps, bound, f"dim {style}", is_bound=True)
-        yield PlotSeries(label, steps, mean, style)
+                yield PlotSeries("", steps, bound, f"dim {look.colour}", is_bound=True)
+        yield PlotSeries(label, steps, mean, look.colour, dash=look.dash, mark=look.mark)
 
 
 def _arms(run: RunCurves) -> Iterator[PlotSeries]:
-    """Yield ID and OOD accuracy of additional arms, each in its own colour."""
+    """Yield ID and OOD accuracy of additional arms, each in a line pattern of its own."""
     arms = sorted({key.arm for key in run.curves if key == MetricKey.id(key.arm)} - {run.run.arm})
     for index, arm in enumerate(arms):
-        style = SERIES_STYLES[index % len(SERIES_STYLES)]
+        dash = SERIES_DASHES[(1 + index) % len(SERIES_DASHES)]
         score = selection_key(run.run.spec, arm)
         steps, values = run.curves.get(score, run.curves[MetricKey.id(arm)])
-        selected = int(steps[values.argmax()])
-        for key, title in ((MetricKey.id(arm), "ID"), (MetricKey.ood(arm), "OOD")):
+        selected = int(steps[np.nan_to_num(values, nan=-np.inf).argmax()])
+        for key, title, style in (
+            (MetricKey.id(arm), "ID", ID_STYLE), (MetricKey.ood(arm), "OOD", OOD_STYLE)
+        ):  # fmt: skip
             if key in run.curves:  # no OOD accuracy without a target
-                yield PlotSeries(f"{title} {arm}", *run.curves[key], style, selected)
+                yield PlotSeries(f"{title} {arm}", *run.curves[key], style, selected, dash=dash)
 
 
 def _domains(run: RunCurves) -> tuple[PlotSeries, ...]:
@@ -147,25 +146,27 @@ def _domains(run: RunCurves) -> tuple[PlotSeries, ...]:
         }
     )
     others = [domain for domain in domains if domain != run.run.target]
-    styles = dict(zip(others, SERIES_STYLES * len(others), strict=False))
+    looks = {domain: series_look(place) for place, domain in enumerate(others)}
     return _known(
         [
             _series(
                 run,
                 MetricKey(ACCURACY, split_of.get(domain, "out"), domain, own),
                 domain,
-                styles.get(domain, OOD_STYLE),
+                looks.get(domain, Look(OOD_STYLE)),
             )
             for domain in domains
         ]
     )
 
 
-def _series(run: RunCurves, key: MetricKey, name: str, style: str) -> PlotSeries | None:
+def _series(run: RunCurves, key: MetricKey, name: str, look: Look) -> PlotSeries | None:
     if key not in run.curves:
         return None
     steps, values = run.curves[key]
-    return PlotSeries(name, steps, values, style, run.run.selected_step)
+    return PlotSeries(
+        name, steps, values, look.colour, run.run.selected_step, dash=look.dash, mark=look.mark
+    )
 
 
 def _known(series: Sequence[PlotSeries | None]) -> tuple[PlotSeries, ...]:

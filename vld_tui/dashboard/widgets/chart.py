@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
+from textual import events
 from textual.binding import BindingType
+from textual.message import Message
 
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.text import Drawing
-from vld_tui.views.plot import LABEL_CELLS, Line, Plot, PlotSeries, View
+from vld_tui.views.legend import Line
+from vld_tui.views.plot import EMPTY, LABEL_CELLS, STEP_NAME, Plot, PlotSeries, View
+from vld_tui.views.raster import PlotAxis
+from vld_tui.words.text import plain_text
 
 SMOOTHING: Final = (0.0, 0.6, 0.9, 0.97)
 """Weights of the past that ``s`` cycles through."""
-ZOOM_IN, ZOOM_OUT = -0.25, 0.5
+ZOOM: Final = 2.0
+WHEEL_ZOOM: Final = 1.25
+"""Factors by which a key and a notch of the wheel change the visible range."""
 PAN_SHARE: Final = 0.1
 
 
 class Chart(Drawing, can_focus=True):
-    """Curves that share their axes."""
+    """Curves that share their axes.
 
-    DEFAULT_CSS = "Chart { height: 1fr; min-height: 4; }"
+    A click reads the values at a step, the wheel zooms, dragging moves, a double click resets.
+    """
+
+    DEFAULT_CSS = """
+    Chart { height: 1fr; min-height: 4; }
+    Chart.-empty { display: none; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("log-steps", "x", "toggle_log_x", "log steps"),
         bind("log-values", "y", "toggle_log_y", "log values"),
@@ -37,26 +49,63 @@ class Chart(Drawing, can_focus=True):
         bind("right", "right,l", "sideways(1)", "right"),
     ]
 
+    @dataclass
+    class ViewChanged(Message):
+        """The user looks at other steps, or moved the value cursor."""
+
+        chart: Chart
+        view: View
+
     def __init__(self, *, is_percent: bool = False, **settings: Any) -> None:
         super().__init__(**settings)
-        without_colour = bool(os.environ.get("NO_COLOR"))
-        self._plot = Plot("", (), is_percent=is_percent, has_marks=without_colour)
+        self._plot = Plot("", (), is_percent=is_percent, shows_spread=True)
         self._all: tuple[PlotSeries, ...] = ()
         self._filter = ""
+        self._grabbed: tuple[int, PlotAxis] | None = None
+        self._is_dragged = False
+
+    def on_mount(self) -> None:
+        """Draw with marks and line patterns if there are no colours."""
+        self._show(replace(self._plot, is_colourless=self.app.no_color))
 
     @property
     def plot(self) -> Plot:
         """Return what is shown."""
         return self._plot
 
-    def set_series(self, title: str, series: Sequence[PlotSeries]) -> None:
-        """Show other curves in the same view."""
+    def set_series(
+        self,
+        title: str,
+        series: Sequence[PlotSeries],
+        *,
+        beside: Sequence[PlotSeries] = (),
+        length: float | None = None,
+        step_name: Callable[[int], str] = STEP_NAME,
+    ) -> None:
+        """Show other curves in the same view.
+
+        ``beside``, ``length`` and ``step_name`` are as of :class:`Plot`.
+        """
         self._all = tuple(series)
-        self._show(replace(self._plot, title=title, series=self._wanted()))
+        self._show(
+            replace(
+                self._plot,
+                title=title,
+                series=self._wanted(),
+                beside=tuple(beside),
+                length=length,
+                step_name=step_name,
+            )
+        )
 
     def set_view(self, view: View) -> None:
         """Change the view of the curves."""
         self._show(replace(self._plot, view=view))
+
+    def follow(self, view: View) -> None:
+        """Show the steps and the value cursor of another chart's view."""
+        across, cursor, is_log = view.across, view.cursor, view.x_is_log
+        self.set_view(replace(self._plot.view, across=across, cursor=cursor, x_is_log=is_log))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Free the keys that move sideways, such as l, while nothing can be moved."""
@@ -71,69 +120,129 @@ class Chart(Drawing, can_focus=True):
         def answered(text: str | None) -> None:
             if text is not None:
                 self._filter = text
-                self._show(replace(self._plot, series=self._wanted()))
+                note = f"no curve's name contains “{plain_text(text)}”" if text else EMPTY
+                self._show(replace(self._plot, series=self._wanted(), empty_note=note))
 
         question = AskLine("Show curves whose names contain (empty: all):", answer=self._filter)
         self.app.push_screen(question, answered)
 
     def action_toggle_log_x(self) -> None:
         """Switch the steps between linear and logarithmic."""
-        view = self._plot.view
-        self.set_view(replace(view, x_is_log=not view.x_is_log, across=None))
+        self._change(x_is_log=not self._plot.view.x_is_log, across=None)
 
     def action_toggle_log_y(self) -> None:
         """Switch the values between linear and logarithmic."""
-        view = self._plot.view
-        self.set_view(replace(view, y_is_log=not view.y_is_log))
+        self._change(y_is_log=not self._plot.view.y_is_log)
 
     def action_smooth(self) -> None:
         """Switch to the next degree of smoothing."""
-        view = self._plot.view
-        following = SMOOTHING.index(view.smoothing) + 1
-        self.set_view(replace(view, smoothing=SMOOTHING[following % len(SMOOTHING)]))
+        following = SMOOTHING.index(self._plot.view.smoothing) + 1
+        self._change(smoothing=SMOOTHING[following % len(SMOOTHING)])
 
     def action_zoom_in(self) -> None:
         """Show fewer steps, around the cursor or the middle."""
-        across = self._plot.across
+        across, position = self._plot.across, 0.5
         if (cursor := self._plot.view.cursor) is not None:
             position = float(across.positions(np.array([cursor]))[0])
-            across = across.moved((position - 0.5) * -2 * ZOOM_IN)
-        self.set_view(replace(self._plot.view, across=across.widened(ZOOM_IN)))
+        self._zoom(across, 1 / ZOOM, position)
 
     def action_zoom_out(self) -> None:
         """Show more steps."""
-        whole, across = self._plot.whole, self._plot.across.widened(ZOOM_OUT)
-        across = replace(across, low=max(across.low, whole.low), high=min(across.high, whole.high))
-        self.set_view(replace(self._plot.view, across=None if across == whole else across))
+        self._zoom(self._plot.across, ZOOM, 0.5)
 
     def action_zoom_whole(self) -> None:
         """Show every step."""
-        self.set_view(replace(self._plot.view, across=None))
+        self._change(across=None)
 
     def action_cursor(self) -> None:
         """Show or hide the value cursor."""
-        view = self._plot.view
-        cursor = self._plot.across.high if view.cursor is None else None
-        self.set_view(replace(view, cursor=cursor))
+        cursor = self._plot.nearest_step(self._plot.across.high)
+        self._change(cursor=cursor if self._plot.view.cursor is None else None)
 
     def action_sideways(self, direction: int) -> None:
-        """Move the cursor by a column; without a cursor, move the zoomed range."""
-        view, across = self._plot.view, self._plot.across
-        if view.cursor is not None:
-            columns = max(1, self.size.width - LABEL_CELLS - 1)
-            position = float(across.positions(np.array([view.cursor]))[0]) + direction / columns
-            self.set_view(replace(view, cursor=across.at(min(1.0, max(0.0, position)))))
-        elif view.across is not None:
-            self.set_view(replace(view, across=across.moved(PAN_SHARE * direction)))
+        """Move the cursor to the next step with a value in another column; without a cursor, move
+        the zoomed range."""
+        plot, cursor = self._plot, self._plot.view.cursor
+        if cursor is not None:
+            self._change(cursor=plot.next_step(cursor, direction, self.size.width))
+        elif plot.view.across is not None:
+            self._pan(plot.across.moved(PAN_SHARE * direction))
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Hold the range at the pointer."""
+        if event.button == 1:
+            self._grabbed, self._is_dragged = (event.x, self._plot.across), False
+            self.capture_mouse()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Move the held range with the pointer."""
+        if self._grabbed is not None:
+            start, across = self._grabbed
+            self._is_dragged |= event.x != start
+            if self._is_dragged:
+                self._pan(across.moved((start - event.x) / self._columns))
+
+    def on_mouse_up(self) -> None:
+        """Let the range go."""
+        self._grabbed = None
+        self.release_mouse()
+
+    def on_click(self, event: events.Click) -> None:
+        """Show the values of the step at the pointer; on a second click, every step again."""
+        if self._is_dragged or event.button != 1:
+            return
+        if event.chain > 1:
+            self._change(across=None, cursor=None)
+        else:
+            x = self._plot.across.at(self._position(event.x))
+            self._change(cursor=self._plot.nearest_step(x))
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Show fewer steps, around the pointer."""
+        event.stop()
+        self._zoom(self._plot.across, 1 / WHEEL_ZOOM, self._position(event.x))
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Show more steps, around the pointer."""
+        event.stop()
+        self._zoom(self._plot.across, WHEEL_ZOOM, self._position(event.x))
 
     def lines(self, cells: int, rows: int) -> Iterable[Line]:
         """Return the curves at a size."""
         return self._plot.lines(cells, rows)
 
+    @property
+    def _columns(self) -> int:
+        return max(1, self.size.width - LABEL_CELLS - 1)
+
+    def _position(self, x: int) -> float:
+        """Return the position of a column on the axis."""
+        return min(1.0, max(0.0, (x - LABEL_CELLS) / self._columns))
+
+    def _zoom(self, across: PlotAxis, share: float, position: float) -> None:
+        """Change the visible range by a factor, which keeps the step at a position in place."""
+        whole, zoomed = self._plot.whole, across.zoomed(share, position)
+        if share < 1 and zoomed.high - zoomed.low < 1:
+            return
+        low, high = max(zoomed.low, whole.low), min(zoomed.high, whole.high)
+        if low < high:
+            zoomed = replace(zoomed, low=low, high=high)
+            self._change(across=None if zoomed == whole else zoomed)
+
+    def _pan(self, across: PlotAxis) -> None:
+        across = across.within(self._plot.whole)
+        self._change(across=None if across == self._plot.whole else across)
+
     def _wanted(self) -> tuple[PlotSeries, ...]:
         """Return the curves that match the filter; bounds, which have no names, are left out."""
         wanted = self._filter.casefold()
         return tuple(each for each in self._all if wanted in each.name.casefold())
+
+    def _change(self, **changes: Any) -> None:
+        view = replace(self._plot.view, **changes)
+        if view != self._plot.view:
+            self.set_view(view)
+            self.post_message(self.ViewChanged(self, view))
 
     def _show(self, plot: Plot) -> None:
         self._plot = plot

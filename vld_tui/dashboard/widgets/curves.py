@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from textual.containers import Vertical
 
 from vld_tui.dashboard.feed import RunCurves
+from vld_tui.views.combined import step_label
+
+if TYPE_CHECKING:  # charts are slow to import, so not before there is something to draw
+    from vld_tui.dashboard.widgets.chart import Chart
 
 
 class CurveCharts(Vertical):
-    """The curves of one run, or of several together."""
+    """The curves of one run, or of several together; the charts show the same steps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,13 +34,30 @@ class CurveCharts(Vertical):
         if self._shown == seen or not (watched or self.children):
             return
         self._shown = seen
-        # Charts are slow to import, so not before there is something to draw.
         from vld_tui.dashboard.draw.run_series import chart_contents
         from vld_tui.dashboard.widgets.chart import Chart
+        from vld_tui.views.plot import STEP_NAME
 
         if not self.children:
             percents = [Chart(id=name, is_percent=True) for name in ("first", "second")]
             self.mount(*percents, Chart(id="third"))
         contents = chart_contents(watched, over_seeds=over_seeds, places=places or {})
+        every = [series for content in contents for series in content.series]
+        length = max((each.run.steps for each in watched), default=0)
+        name = partial(step_label, task=watched[0].run.task) if len(watched) == 1 else STEP_NAME
         for chart, content in zip(self.query(Chart), contents, strict=True):
-            chart.set_series(content.title, content.series)
+            chart.set_series(
+                content.title, content.series, beside=every, length=length, step_name=name
+            )
+            chart.set_class(chart.plot.is_empty, "-empty")
+        if all(chart.plot.is_empty for chart in self.query(Chart)):
+            self.query(Chart).first().remove_class("-empty")  # it shows that nothing is recorded
+
+    def on_chart_view_changed(self, message: Chart.ViewChanged) -> None:
+        """Show the same steps and the value cursor in every chart."""
+        from vld_tui.dashboard.widgets.chart import Chart
+
+        message.stop()
+        for chart in self.query(Chart):
+            if chart is not message.chart:
+                chart.follow(message.view)

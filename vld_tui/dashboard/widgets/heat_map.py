@@ -13,7 +13,7 @@ from textual.message import Message
 from vld_tui.dashboard.draw.heat_map import HeatMap
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.text import Drawing
-from vld_tui.views.plot import Line
+from vld_tui.views.legend import Line
 
 
 class HeatMapView(Drawing, can_focus=True):

@@ -13,8 +13,8 @@ from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import RunChosen, RunOpened
 from vld_tui.dashboard.widgets.text import Drawing
 from vld_tui.runs.run import RunPoint
+from vld_tui.views.legend import Line
 from vld_tui.views.plane import COLOURINGS, Colouring, PlanePlot, Trail
-from vld_tui.views.plot import Line
 
 
 class Plane(Drawing, can_focus=True):

@@ -47,7 +47,7 @@ def test_seeds_are_one_curve_between_two_fainter_ones() -> None:
     assert mean.y - low.y == pytest.approx([0.02**0.5] * 3)
     assert mean.style in low.style
     legend = "".join(segment.text for segment in next(Plot("OOD", content.series).lines(80, 12)))
-    assert legend == "OOD  last  0.4 trial dropout 0.9 ×2  0.6 trial-s2 dropout 0.0"
+    assert legend == "OOD  last  ● 0.4 trial dropout 0.9 ×2  ▲ 0.6 trial-s2 dropout 0.0"
 
 
 def test_runs_of_one_name_are_told_apart() -> None:
@@ -87,3 +87,6 @@ def test_other_arms_are_drawn_beside_the_run_s_own_with_a_selected_step_of_their
     assert [each.name for each in accuracies.series] == ["ID", "OOD", "ID averaged", "OOD averaged"]
     assert [each.marked_x for each in accuracies.series[2:]] == [200, 200]
     assert domains.series == ()
+    looks = {(each.style, each.dash) for each in accuracies.series}
+    assert len(looks) == 4, "the colour stands for ID or OOD, the line pattern for the arm"
+    assert len({each.style for each in accuracies.series}) == 2
