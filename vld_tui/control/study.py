@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from engine.protocol import UserError
 from vld_tui.control.queue import work_on_queue
-from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.notify.process import watch
 from vld_tui.launch.slurm.commands import SlurmError
@@ -18,13 +16,13 @@ from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.definition import Study
-from vld_tui.study.define.files import StudyText, find_text, keep_study, kept_path, only_launch
+from vld_tui.study.define.files import StudyText, find_text, keep_study, only_launch
 from vld_tui.study.standing import (
     Standing,
     last_place,
-    left_behind,
     refuse_misfits,
     remember_place,
+    runs_left_behind,
     standing_of,
 )
 
@@ -48,8 +46,10 @@ class Launched:
     submission: Submission | None = None
 
 
-def launch_named(store: Store, reference: str) -> Launched:
-    """Launch the missing runs of a saved study or a preset, where it was last launched.
+def launch_named(store: Store, reference: str | StudyText) -> Launched:
+    """Launch the missing runs of a study, where it was last launched.
+
+    ``reference``: a saved study, a preset, the path of a TOML file, or a study's text.
 
     Raises:
         StudyError, DatasetError, LaunchError, StoreError: when it is invalid, its data sets are
@@ -57,7 +57,7 @@ def launch_named(store: Store, reference: str) -> Launched:
         SlurmError: when the cluster accepts nothing.
     """
     datasets = HomeDatasets(store.home)
-    text = find_text(store.home, reference)
+    text = reference if isinstance(reference, StudyText) else find_text(store.home, reference)
     study = text.read(store.home, datasets)
     if datasets.refusal is not None:
         raise DatasetError(datasets.refusal)
@@ -149,13 +149,6 @@ def _unmake(store: Store, runs: Iterable[str]) -> None:
             store.trash.discard(run)
 
 
-def runs_left_behind(home: Home, study: Study, text: StudyText) -> int:
-    """Return how many runs of the study launched earlier under this name are not in the new one."""
-    if text.where == str(kept_path(home, study.name)):
-        return 0
-    return left_behind(_as_it_was(home, study.name), study)
-
-
 def launch_missing(store: Store, standing: Standing) -> None:
     """Queue the rest of a study: resume interrupted runs and create missing ones.
 
@@ -205,13 +198,3 @@ def _queue_again(store: Store, run_id: str) -> None:
     except StoreError:
         if not store.runs.get(run_id).is_live:
             raise
-
-
-def _as_it_was(home: Home, name: str) -> Study | None:
-    """Return the study launched earlier under this name, or None if missing or unreadable."""
-    if not kept_path(home, name).is_file():
-        return None
-    try:
-        return find_text(home, name).read(home)
-    except UserError:
-        return None

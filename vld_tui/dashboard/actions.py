@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vld_tui.dashboard.use.orders import UseOrder
     from vld_tui.dashboard.use.results import UseResult
     from vld_tui.dashboard.use.work import Work
+    from vld_tui.study.define.files import StudyText
     from vld_tui.study.results.state import StudyState
 
 # The control modules are imported by the actions: not needed for the first frame.
@@ -138,14 +139,14 @@ class Actions:
             work_on_queue(store)
         return ""
 
-    def launch_study(self, name: str) -> str:
-        """Queue the missing and interrupted runs of a launched study or a preset, or submit
-        them if it last went to a cluster."""
+    def launch_study(self, study: str | StudyText) -> str:
+        """Queue the missing and interrupted runs of a study, or submit them if it last went to a
+        cluster. It is launched or a preset, or given as a TOML file or as text."""
         from vld_tui.control.study import launch_named
 
         with Store.open(self._home) as store:
-            launched = launch_named(store, name)
-        submission = launched.submission
+            launched = launch_named(store, study)
+        name, submission = launched.before.study.name, launched.submission
         new, broken_off = len(launched.before.missing), len(launched.before.broken_off)
         if not new and not broken_off:
             return f"{name}: nothing to launch, every run exists"
@@ -163,12 +164,33 @@ class Actions:
         place = _place(path, ".csv", about="the table")
         return f"{plural(export_table(state, place), 'line')} in {place}"
 
-    def report_study(self, name: str) -> Path:
-        """Write a study's report, replacing an earlier one; return its page."""
+    def stop_study(self, name: str) -> str:
+        """Save and stop the running runs of a study, and dequeue the queued ones."""
+        from vld_tui.control.stop import stop_study
+        from vld_tui.study.define.files import find_study
+        from vld_tui.study.standing import standing_of
+        from vld_tui.views.study import stopped_study_text
+
+        with Store.open(self._home) as store:
+            store.live.refresh()
+            done = stop_study(store, standing_of(store, find_study(self._home, name)))
+        if done.refusals:
+            raise LaunchError("\n".join(done.refusals))
+        return f"{name}: {stopped_study_text(done) or 'no running or queued runs'}"
+
+    def study_text(self, name: str) -> StudyText:
+        """Return the TOML of a launched study."""
+        from vld_tui.study.define.files import find_text
+
+        return find_text(self._home, name)
+
+    def report_study(self, name: str, progress: Callable[[str], object]) -> Path:
+        """Write a study's report, replacing an earlier one; return its page. ``progress`` is
+        called with what is done next."""
         from vld_tui.report.study import report_study
 
         with Store.open(self._home) as store:
-            return report_study(store, name).files[0]
+            return report_study(store, name, progress=progress).files[0]
 
     def use(self, run_id: str, order: UseOrder, work: Work) -> UseResult:
         """Classify or evaluate images with a run's network, or export it."""

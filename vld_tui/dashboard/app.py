@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+from weakref import WeakKeyDictionary
 
 import msgspec
 from textual import work
@@ -101,6 +102,7 @@ class Dashboard(Guarded, App[None]):
         self._shown: tuple[Snapshot | None, object, float] = (None, None, -math.inf)
         self._measured_at = -math.inf
         self._interest = Interest()
+        self._shows: WeakKeyDictionary[Screen[Any], dict[str, object]] = WeakKeyDictionary()
         self._is_read_only = False
         self._wake = threading.Event()
 
@@ -142,6 +144,8 @@ class Dashboard(Guarded, App[None]):
     def on_interest_changed(self, message: InterestChanged) -> None:
         """Set what the worker reads."""
         mine = self._interest
+        if message.interest is not self._list.interest:  # of a list below the visible one
+            return
         self._look(
             replace(
                 message.interest,
@@ -267,10 +271,9 @@ class Dashboard(Guarded, App[None]):
         """Open a run."""
         from vld_tui.dashboard.screens.run import RunScreen
 
-        if isinstance(self.screen, RunScreen):  # requested twice
-            return
-        self._look(replace(self._interest, opened=message.run_id))
-        self.push_screen(RunScreen(self._actions, message.run_id, pane=message.pane))
+        if not isinstance(self.screen, RunScreen):  # requested twice
+            screen = RunScreen(self._actions, message.run_id, pane=message.pane)
+            self._open(screen, opened=message.run_id)
 
     def on_use_asked(self, message: UseAsked) -> None:
         """Ask what to do with a trained run."""
@@ -307,13 +310,12 @@ class Dashboard(Guarded, App[None]):
         """Open the queue."""
         from vld_tui.dashboard.screens.queue import QueueScreen
 
-        self._look(replace(self._interest, queue=True))
-        self.push_screen(QueueScreen(self._actions))
+        if not self._return_to(QueueScreen):
+            self._open(QueueScreen(self._actions), queue=True)
 
     def action_close_queue(self) -> None:
-        """Return to the list."""
-        self._look(replace(self._interest, queue=False))
-        self.pop_screen()
+        """Return to the screen below."""
+        self._close()
 
     def action_open_trash(self) -> None:
         """Open the trash."""
@@ -326,39 +328,81 @@ class Dashboard(Guarded, App[None]):
         """Open the list of studies and presets."""
         from vld_tui.dashboard.screens.studies import StudiesScreen
 
-        if not isinstance(self.screen, StudiesScreen):
-            self._look(replace(self._interest, studies=True))
-            self.push_screen(StudiesScreen(self._actions, self._planner))
+        if not self._return_to(StudiesScreen):
+            self._open(StudiesScreen(self._actions, self._planner), studies=True)
 
     def action_close_studies(self) -> None:
-        """Return to the list."""
-        self._look(replace(self._interest, studies=False))
-        self.pop_screen()
+        """Return to the screen below."""
+        self._close()
 
     def on_study_opened(self, message: StudyOpened) -> None:
         """Open a study."""
         from vld_tui.dashboard.screens.study import StudyScreen
 
         if not isinstance(self.screen, StudyScreen):  # requested twice
-            self._look(replace(self._interest, studies=False, study=message.name))
-            self.push_screen(StudyScreen(self._actions, message.name))
+            screen = StudyScreen(self._actions, self._planner, message.name)
+            self._open(screen, study=message.name)
 
     def action_close_study(self) -> None:
         """Return to the list of studies."""
-        self._look(replace(self._interest, studies=True, study=None))
-        self.pop_screen()
+        self._close()
 
     def on_runs_chosen(self, message: RunsChosen) -> None:
-        """List only some runs."""
-        self._look(replace(self._interest, studies=False, study=None))
-        while self.screen is not self.home:
-            self.pop_screen()
-        self.home.list_runs(message.name, message.run_ids)
+        """List only some runs, above the screen that they were chosen on."""
+        from vld_tui.dashboard.screens.runs import RunsScreen
+
+        if not isinstance(self.screen, RunsScreen):  # requested twice
+            screen = RunsScreen(
+                self._actions,
+                self._planner,
+                message.name,
+                message.run_ids,
+                home=str(self._home_path),
+                clock=self._clock,
+                preferences=self.preferences,
+            )
+            self._open(screen)
+
+    def action_close_runs(self) -> None:
+        """Return to the screen below."""
+        self._close()
 
     def action_close_run(self) -> None:
-        """Return to the list."""
-        self._look(replace(self._interest, opened=None, other=None))
+        """Return to the screen below."""
+        self._close()
+
+    @property
+    def _list(self) -> HomeScreen:
+        """Return the topmost list of runs."""
+        lists = [screen for screen in self.screen_stack if isinstance(screen, HomeScreen)]
+        return lists[-1] if lists else self.home
+
+    def _open(self, screen: Screen[None], **shows: object) -> None:
+        """Put a screen on top, and read what it ``shows`` besides the list below it."""
+        self._shows[screen] = shows
+        self._look_for(screen)
+        self.push_screen(screen)
+
+    def _close(self) -> None:
+        """Return to the screen below, and read what it shows."""
         self.pop_screen()
+        self._look_for(self.screen)
+
+    def _return_to(self, kind: type[Screen[Any]]) -> bool:
+        """Return to the screen of a kind below the visible one, if there is one."""
+        if not any(isinstance(screen, kind) for screen in self.screen_stack):
+            return False
+        while not isinstance(self.screen, kind):
+            self.pop_screen()
+        self._look_for(self.screen)
+        return True
+
+    def _look_for(self, screen: Screen[Any]) -> None:
+        """Read what a screen shows."""
+        listed = screen.interest if isinstance(screen, HomeScreen) else self._interest
+        nothing = {"opened": None, "other": None, "queue": False, "studies": False, "study": None}
+        changes: dict[str, Any] = {**nothing, **self._shows.get(screen, {})}
+        self._look(replace(listed, **changes))
 
     def _look(self, interest: Interest) -> None:
         self._interest = interest
@@ -390,8 +434,8 @@ class Dashboard(Guarded, App[None]):
             self.notify(line, severity="warning", markup=False, timeout=15)
 
     def _show_load(self, load: MachineLoad) -> None:
-        if self.screen is self.home:
-            self.home.show_load(load)
+        if isinstance(self.screen, HomeScreen):
+            self.screen.show_load(load)
 
     @work(thread=True, exit_on_error=False)
     def read_history(self) -> None:

@@ -14,7 +14,8 @@ from vld_tui.dashboard.screens.pick import ChooseColumns, Pick
 from vld_tui.dashboard.screens.predictions import LargePicture, PredictionsScreen
 from vld_tui.dashboard.screens.queue import QueueScreen
 from vld_tui.dashboard.screens.run import RunScreen
-from vld_tui.dashboard.screens.studies import StudiesScreen
+from vld_tui.dashboard.screens.runs import RunsScreen
+from vld_tui.dashboard.screens.studies import StudiesScreen, StudyList
 from vld_tui.dashboard.screens.study import StudyScreen
 from vld_tui.dashboard.screens.trash import TrashScreen
 from vld_tui.dashboard.screens.use.screen import UseForm
@@ -50,7 +51,8 @@ def chains(everywhere: Sequence[BindingType]) -> tuple[Chain, ...]:
         (everywhere, CompareScreen.BINDINGS, of_text),
         (everywhere, CompareScreen.BINDINGS, Chart.BINDINGS),
         (everywhere, QueueScreen.BINDINGS),
-        (everywhere, StudiesScreen.BINDINGS),
+        (everywhere, StudiesScreen.BINDINGS, StudyList.BINDINGS),
+        (everywhere, RunsScreen.BINDINGS, HomeScreen.BINDINGS, RunTable.BINDINGS),
         (everywhere, TrashScreen.BINDINGS),
         (*of_study, HeatMapView.BINDINGS),
         (*of_study, Plane.BINDINGS, StudyPlane.BINDINGS),

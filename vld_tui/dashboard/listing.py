@@ -21,12 +21,13 @@ SORTS: Final = ("-created", "-ood", "-id_accuracy", "name", "status", "dropout",
 @dataclass(frozen=True)
 class Listing:
     """The user's filter, order and grouping. ``within`` is a group whose runs are listed: its
-    name and condition."""
+    name and condition. ``only`` are the same of the runs that the list is of; None: all."""
 
     filter: str = ""
     sort: str = SORTS[0]
     group: str | None = None
     within: tuple[str, Condition] | None = None
+    only: tuple[str, Condition] | None = None
 
     @classmethod
     def liked(cls, preferences: Preferences) -> Self:
@@ -46,6 +47,8 @@ class Listing:
         """
         query = Query.parse(self.filter, sort=self.sort)
         grouping: Grouping | None = find_grouping(self.group) if self.group else None
+        if self.only is not None:
+            query = query.narrowed(self.only[1])
         if self.within is not None:
             query, grouping = query.narrowed(self.within[1]), None
         return replace(before, query=query, grouping=grouping, sort=self.sort, offset=0)
@@ -56,8 +59,8 @@ class Listing:
         return replace(self, within=(row.name, condition))
 
     def of_runs(self, name: str, run_ids: Iterable[str]) -> Self:
-        """Return the listing of only these runs, under a name."""
-        return replace(self, within=(name, is_one_of(run_ids)))
+        """Return the ungrouped listing of only these runs, under a name."""
+        return replace(self, group=None, only=(name, is_one_of(run_ids)))
 
     def in_next_order(self) -> Self:
         """Return the listing in the next order of :data:`SORTS`."""
@@ -79,11 +82,12 @@ class Listing:
     @property
     def is_whole(self) -> bool:
         """Return whether every run is listed."""
-        return not self.filter and self.within is None
+        return not self.filter and self.within is None and self.only is None
 
     def parts(self, count: int) -> list[str]:
         """Return its parts as text; ``count`` runs or groups match."""
-        parts = [f"sorted by {self.sort}"]
+        parts = [self.only[0]] if self.only is not None else []
+        parts.append(f"sorted by {self.sort}")
         if self.within is not None:
             parts.append(f"within {self.within[0]}")
         elif self.group is not None:

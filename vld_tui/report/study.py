@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +39,7 @@ def report_study(
     *,
     folder: Path | None = None,
     interpolations: Sequence[str] | None = None,
+    progress: Callable[[str], object] = lambda _: None,
 ) -> WrittenReport:
     """Write the report of a study's finished runs, replacing an earlier one.
 
@@ -47,6 +48,7 @@ def report_study(
         reference: preset, launched study or TOML file.
         folder: where to write; None: ``reports/STUDY`` in the home.
         interpolations: interpolation runs to plot; None: those of the study's runs.
+        progress: called with what is done next.
 
     Raises:
         StudyError: when there is no such study.
@@ -54,9 +56,11 @@ def report_study(
     """
     study = find_study(store.home, reference)
     store.live.refresh()
+    progress("reading results")
     gathered = gather(store, study)
     if not gathered.runs:
         raise ReportError(_nothing(gathered, find_strays(store, standing_of(store, study))))
+    progress(f"computing tables of {plural(len(gathered.runs), 'run')}")
     attempts = [store.series.timeline(run.run_id)[-1:] for run in gathered.runs]
     report = make_report(
         gathered,
@@ -71,7 +75,7 @@ def report_study(
     )
     folder = folder or store.home.path / "reports" / study.name
     try:
-        return WrittenReport(report, write_report(report, folder))
+        return WrittenReport(report, write_report(report, folder, progress))
     except OSError as error:
         raise ReportError(
             f"Cannot write to {folder}: {(error.strerror or str(error)).lower()}. "

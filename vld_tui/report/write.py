@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,15 +42,21 @@ _SIGNS: Final = {
 }  # fmt: skip
 
 
-def write_report(report: Report, folder: Path) -> list[Path]:
+def write_report(
+    report: Report, folder: Path, progress: Callable[[str], object] = lambda _: None
+) -> list[Path]:
     """Write the page, the figures and the tables, replacing those of an earlier report.
+
+    ``progress`` is called with what is done next.
 
     Raises:
         OSError: when the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
+    progress("drawing figures")
     for name, data in _files(report):
+        progress(f"writing {name}")
         write_atomic(folder / name, data)
         written.append(folder / name)
     for left in _earlier(folder):

@@ -25,7 +25,8 @@ QUEUED: Final = "queued"
 """Status of a queued run."""
 DAMAGED: Final = "damaged"
 """Status of a run that cannot be read completely; its ``error`` has the reason."""
-BROKEN_OFF: Final = ("failed", "crashed", "stopped")
+STOPPED: Final = "stopped"
+BROKEN_OFF: Final = ("failed", "crashed", STOPPED)
 """Statuses of runs that ended before they finished and can be resumed."""
 STATUSES: Final = (QUEUED, *LIVE, "finished", "stopped", "failed", "crashed", DAMAGED)
 UNKNOWN_SPEC: Final = RunSpec(dataset="", model="")

@@ -41,6 +41,7 @@ from vld_tui.study.forecast import (
 
 if TYPE_CHECKING:  # not for the first picture
     from vld_tui.study.define.datasets import HomeDatasets
+    from vld_tui.study.define.files import StudyText
     from vld_tui.study.standing import LaunchPlan, Standing
 
 Answer = TypeVar("Answer")
@@ -101,8 +102,11 @@ class Planner(Protocol):
     def drop_form_preset(self, name: str) -> None:
         """Delete a preset."""
 
-    def study_plan(self, reference: str) -> LaunchPlan:
-        """Return the plan of launching a saved study or a preset."""
+    def study_plan(self, reference: str | StudyText) -> LaunchPlan:
+        """Return the plan of launching a study: saved, preset, TOML file or text."""
+
+    def quick_study_plan(self, reference: str) -> LaunchPlan:
+        """Return the same from history alone, without asking the engine for unknown sizes."""
 
     def close(self) -> None:
         """Cancel pending queries."""
@@ -278,12 +282,19 @@ class LocalPlanner:
         with Store.open(self._home) as store:
             drop_form_preset(store, name)
 
-    def study_plan(self, reference: str) -> LaunchPlan:
-        """Return the plan of launching a saved study or a preset."""
+    def study_plan(self, reference: str | StudyText) -> LaunchPlan:
+        """Return the plan of launching a study: saved, preset, TOML file or text."""
         from vld_tui.study.standing import plan_launch  # not for the first picture
 
         with Store.open(self._home) as store:
             return plan_launch(store, reference, self.cost)
+
+    def quick_study_plan(self, reference: str) -> LaunchPlan:
+        """Return the same from history alone, without asking the engine for unknown sizes."""
+        from vld_tui.study.standing import cost_to_launch, plan_launch
+
+        with Store.open(self._home) as store:
+            return plan_launch(store, reference, cost_to_launch)
 
     def close(self) -> None:
         """End the engine processes of pending queries."""

@@ -11,18 +11,25 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from engine.protocol import FIELDS, NOT_RESULT, RunSpec, fields_with, result_differences
+from engine.protocol import (
+    FIELDS,
+    NOT_RESULT,
+    RunSpec,
+    UserError,
+    fields_with,
+    result_differences,
+)
 from engine.rundir import write_atomic
 from vld_tui.home import Home
 from vld_tui.launch.queue import slots_of
 from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.settings import SlurmSettings, make_settings, settings_as_values
-from vld_tui.runs.run import BROKEN_OFF, DAMAGED, LIVE, QUEUED, Run
+from vld_tui.runs.run import BROKEN_OFF, DAMAGED, LIVE, QUEUED, STOPPED, Run
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.definition import Study
-from vld_tui.study.define.files import find_text
+from vld_tui.study.define.files import StudyText, find_text, kept_path
 from vld_tui.study.define.grid import StudyError
 from vld_tui.study.features import FeaturesCost
 from vld_tui.study.forecast import StudyCost, cost_of, largest_field
@@ -71,8 +78,14 @@ class Standing:
 
     @property
     def left(self) -> tuple[tuple[RunSpec, float], ...]:
-        """Return the specs that are not running or finished, each with the share left to do."""
-        return (*self.to_launch, *map(_left, self.queued))
+        """Return the specs that will run without another launch, each with the share left to
+        do."""
+        return tuple(map(_left, self.queued))
+
+    @property
+    def is_under_way(self) -> bool:
+        """Return whether runs are running or queued."""
+        return bool(self.live or self.queued)
 
     @property
     def finished(self) -> tuple[Run, ...]:
@@ -93,6 +106,16 @@ class Standing:
     def broken_off(self) -> tuple[Run, ...]:
         """Return the runs that failed, crashed or were stopped."""
         return self._in(*BROKEN_OFF)
+
+    @property
+    def failed(self) -> tuple[Run, ...]:
+        """Return the runs that failed or crashed."""
+        return self._in(*(status for status in BROKEN_OFF if status != STOPPED))
+
+    @property
+    def stopped(self) -> tuple[Run, ...]:
+        """Return the runs that the user stopped."""
+        return self._in(STOPPED)
 
     def _in(self, *statuses: str) -> tuple[Run, ...]:
         return tuple(run for run in self.runs if run is not None and run.status in statuses)
@@ -137,6 +160,23 @@ def without_final_weights(store: Store, standing: Standing) -> int:
         and not store.runs.run_dir(run.run_id).last_checkpoint.is_file()
         for spec, run in pairs
     )
+
+
+def runs_left_behind(home: Home, study: Study, text: StudyText) -> int:
+    """Return how many runs of the study launched earlier under this name are not in the new one."""
+    if text.where == str(kept_path(home, study.name)):
+        return 0
+    return left_behind(_as_it_was(home, study.name), study)
+
+
+def _as_it_was(home: Home, name: str) -> Study | None:
+    """Return the study launched earlier under this name, or None if missing or unreadable."""
+    if not kept_path(home, name).is_file():
+        return None
+    try:
+        return find_text(home, name).read(home)
+    except UserError:
+        return None
 
 
 def left_behind(before: Study | None, after: Study) -> int:
@@ -236,18 +276,25 @@ def _path(home: Home, name: str) -> Path:
 
 @dataclass(frozen=True)
 class LaunchPlan:
-    """The plan of a launch; ``refusal``: why it is not possible here."""
+    """The plan of a launch.
+
+    ``refusal``: why it is not possible here. ``gone``: how many runs of its previous launch are no
+    longer in the study.
+    """
 
     standing: Standing
     cost: StudyCost
     devices: int
     refusal: str | None = None
+    gone: int = 0
 
 
 def plan_launch(
-    store: Store, reference: str, cost: Callable[[Store, Standing, HomeDatasets], StudyCost]
+    store: Store,
+    reference: str | StudyText,
+    cost: Callable[[Store, Standing, HomeDatasets], StudyCost],
 ) -> LaunchPlan:
-    """Return the plan of launching a study; ``cost`` returns its cost.
+    """Return the plan of launching a study, given by reference or text; ``cost`` returns its cost.
 
     Raises:
         StudyError: when it does not exist or is invalid.
@@ -255,11 +302,17 @@ def plan_launch(
         StoreError: when the history cannot be read.
     """
     datasets = HomeDatasets(store.home)
-    study = find_text(store.home, reference).read(store.home, datasets)
+    text = reference if isinstance(reference, StudyText) else find_text(store.home, reference)
+    study = text.read(store.home, datasets)
     store.live.refresh()
     standing = standing_of(store, study)
+    refuse_misfits(standing)
     return LaunchPlan(
-        standing, cost(store, standing, datasets), devices_of(store), datasets.refusal
+        standing,
+        cost(store, standing, datasets),
+        devices_of(store),
+        datasets.refusal,
+        runs_left_behind(store.home, study, text),
     )
 
 

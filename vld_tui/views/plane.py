@@ -123,7 +123,7 @@ class PlanePlot:
     """Runs as points; ``current`` is the run under the cursor, ``trail`` its path.
 
     ``without_ood`` runs have no point: they were trained without a target. ``measure``: that of
-    the axes; None: accuracy.
+    the axes; None: accuracy. ``nothing``: why there are no points.
     """
 
     points: tuple[RunPoint, ...] = ()
@@ -132,6 +132,7 @@ class PlanePlot:
     trail: Trail | None = None
     without_ood: int = 0
     measure: str | None = None
+    nothing: str = "no evaluated runs yet"
 
     @classmethod
     def measures_of(cls, points: Iterable[RunPoint]) -> list[str]:
@@ -149,7 +150,8 @@ class PlanePlot:
     def lines(self, cells: int, rows: int) -> Iterator[Line]:
         """Yield the picture in ``cells`` columns and ``rows`` rows."""
         if cells < NARROWEST or rows < LOWEST or not self.points:
-            said = self._left_out if self.without_ood else "no evaluated runs yet"
+            said = "too small to draw" if self.points else self.nothing
+            said = self._left_out if self.without_ood and not self.points else said
             yield [Segment(shorten(f"ID–OOD plane: {said}", cells), _QUIET)]
             return
         across, up = self._axes

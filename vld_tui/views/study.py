@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from engine.protocol import fields_with, shown_value
 from vld_tui.runs.run import Run
@@ -15,7 +15,7 @@ from vld_tui.study.define.definition import Study
 from vld_tui.study.features import FeaturesCost
 from vld_tui.study.forecast import StudyCost, seconds_left, value_counts
 from vld_tui.study.preflight import AbsentWeights
-from vld_tui.study.results.cells import StudyCell, StudyGrid, grid_so_far
+from vld_tui.study.results.cells import OWN_ARM, StudyCell, StudyGrid, grid_so_far
 from vld_tui.study.results.groups import image_versions
 from vld_tui.study.results.outcomes import AccuracyPair, accuracy_pairs
 from vld_tui.study.standing import Standing, Strays
@@ -23,6 +23,9 @@ from vld_tui.views.run_columns import estimate_text
 from vld_tui.words.columns import GAP, Column, table_lines
 from vld_tui.words.numbers import UNKNOWN, duration, moment, plural, size
 from vld_tui.words.text import plain_text, width
+
+if TYPE_CHECKING:
+    from vld_tui.control.stop import StoppedStudy
 
 MISSING: Final = "·"
 """Stands for a missing result."""
@@ -54,11 +57,24 @@ def shown_setting(name: str, value: object) -> str:
     return text.rsplit("/", 1)[-1] if name in fields_with("path") else text
 
 
-def mean_words(over: Sequence[str]) -> str:
-    """Return what a cell's number and its ± are, with the fields other than seeds that it averages
-    over; the deviation is only that between seeds."""
-    mean = f"mean over {', '.join(over)}," if over else "mean"
-    return f"{mean} ± sd over seeds"
+def mean_words(over: Sequence[str], seeds: Collection[int]) -> str:
+    """Return what the numbers of cells and their ± are.
+
+    ``over`` are the fields other than seeds that they average over, ``seeds`` the numbers of seeds
+    of the cells, of which ± is the standard deviation.
+    """
+    if len(seeds) > 1:
+        spread = "± sd over seeds (×n: n seeds)"
+    elif seeds == {1}:
+        spread = "1 seed"
+    else:
+        spread = f"± sd over {plural(min(seeds), 'seed') if seeds else 'seeds'}"
+    return f"mean over {', '.join(over)}, {spread}" if over else f"mean {spread}"
+
+
+def prediction_words(arm: str) -> str:
+    """Return the name of an arm for headings: how the predictions were made."""
+    return "own network" if arm == OWN_ARM else plain_text(arm)
 
 
 def study_heading(study: Study) -> str:
@@ -188,7 +204,8 @@ def _toml(value: object) -> str:
 
 
 def left_text(standing: Standing, cost: StudyCost, devices: int) -> str:
-    """Return the time until all runs are finished; ``cost`` is that of the remaining ones."""
+    """Return the time until the running and queued runs are finished; ``cost`` is that of the
+    queued ones."""
     left_s = seconds_left(standing.live, cost, devices)
     if not cost.runs:
         return f"about {duration(left_s)}"
@@ -200,19 +217,19 @@ def plan_lines(standing: Standing, cost: StudyCost, devices: int) -> Iterator[tu
     study = standing.study
     yield "study", study_heading(study)
     yield "runs", grid_text(study)
-    yield "state", counts_text(standing)
+    yield "so far", counts_text(standing)
     todo = [f"{len(standing.missing):,} new"]
     if standing.broken_off:
         todo += going_on(standing.broken_off)
-    yield "to do", " · ".join(todo)
+    yield "to launch", " · ".join(todo)
     yield "time", time_text(cost, devices)
     yield "disk", disk_text(study, cost)
     if cost.largest is not None:
         each = duration(cost.wall_s / cost.largest.values / devices)  # features are shared
         if cost.unknown or not cost.runs:
             each = plural(round(cost.runs / cost.largest.values), "run")
-        factor = _values(cost.largest.values, cost.largest.name)
-        yield "cost", f"largest factor: {factor}, about {each} each"
+        noun = _NOUNS.get(cost.largest.name, f"value of {cost.largest.name}")
+        yield "cost", f"each {noun} costs about {each}"
     for line in features_cautions(cost.features):
         yield "caution", line
     if cost.features is not None:
@@ -220,6 +237,33 @@ def plan_lines(standing: Standing, cost: StudyCost, devices: int) -> Iterator[tu
             yield "problem", problem
     if study.absent:
         yield "missing", f"data sets not on this machine: {', '.join(study.absent)}"
+
+
+def gone_text(runs: int, name: str) -> str:
+    """Return a caution about runs that a changed study no longer has."""
+    are = "is" if runs == 1 else "are"
+    return f"{plural(runs, 'run')} of the previous launch of {name} {are} no longer in the study"
+
+
+def stopped_study_text(done: StoppedStudy) -> str:
+    """Return the result of stopping a study; empty if nothing was running or queued."""
+    parts = (
+        (done.taken_out, "run", "removed from the queue", "removed from the queue"),
+        (done.asked, "run", "stopping", "stopping"),
+        (done.killed, "run", "killed", "killed"),
+        (done.with_them, "other run", "killed with its job", "killed with their jobs"),
+        (
+            done.copies,
+            "run",
+            "is a read-only copy: stop it where it runs",
+            "are read-only copies: stop them where they run",
+        ),
+    )
+    return "; ".join(
+        f"{plural(len(runs), noun)} {one if len(runs) == 1 else many}"
+        for runs, noun, one, many in parts
+        if runs
+    )
 
 
 def going_on(broken_off: Sequence[Run]) -> Iterator[str]:
@@ -325,10 +369,20 @@ def _widest(column: Sequence[str]) -> int:
     return max(map(width, column)) + len(GAP)
 
 
+def cell_progress(cell: StudyCell) -> str:
+    """Return how many of a cell's runs have results."""
+    return f"{len(cell.results)}/{len(cell.specs)}"
+
+
 def accuracies_text(cell: StudyCell | None, pair: AccuracyPair) -> str:
-    """Format ID and OOD accuracy in percent, and the deviation of the latter."""
-    if cell is None or (ids := cell.estimate(pair.id)) is None:
+    """Format ID and OOD accuracy in percent, and the deviation of the latter; while runs are
+    missing, how many have results."""
+    if cell is None or not cell.results:
         return MISSING
+    if not cell.is_complete:
+        return cell_progress(cell)
+    if (ids := cell.estimate(pair.id)) is None:
+        return UNKNOWN
     oods = cell.estimate(pair.ood)
     return f"{100 * ids.mean:.1f}/{UNKNOWN if oods is None else estimate_text(oods)}"
 

@@ -88,7 +88,7 @@ def work(vld: Vld) -> None:
 
 def test_a_dry_run_plans_for_a_home_that_a_launch_would_make(file: str, tmp_path: Path) -> None:
     new = tmp_path / "new"
-    assert "to do     8 new" in Vld(new)("sweep", file, "--dry-run").stdout.splitlines()
+    assert "to launch 8 new" in Vld(new)("sweep", file, "--dry-run").stdout.splitlines()
     assert not new.exists()
 
 
@@ -98,10 +98,10 @@ def test_a_dry_run_tells_and_does_nothing(vld: Vld, file: str) -> None:
         "study     rates · How much dropout?",
         "runs      8 runs: 2 targets × 2 dropout rates × 2 seeds",
         "state     0 finished · 0 running · 0 queued · 8 missing",
-        "to do     8 new",
+        "to launch 8 new",
         "time      unknown (no comparable earlier run on this device)",
         "disk      about 8.0 MiB of checkpoints (keep = best)",
-        "cost      largest factor: 2 targets, about 4 runs each",
+        "cost      each target costs about 4 runs",
         "where     this machine",
     ]
     assert not (vld.home / "studies").exists()

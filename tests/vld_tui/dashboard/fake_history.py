@@ -40,6 +40,7 @@ from vld_tui.runs.statistics import estimate
 from vld_tui.store.errors import StoreError
 from vld_tui.store.labels import typed_tags
 from vld_tui.store.query import Query
+from vld_tui.study.define.files import StudyText
 from vld_tui.study.results.state import StudyProgress, StudyState
 
 NOW = 1_800_000_000.0
@@ -216,13 +217,20 @@ class FakeActions(Actions):
     def kill(self, run_id: str) -> str:
         return self._do("kill", run_id)
 
-    def launch_study(self, name: str) -> str:
-        return self._do("launch study", name)
+    def launch_study(self, study: str | StudyText) -> str:
+        return self._do("launch study", study if isinstance(study, str) else study.text)
+
+    def stop_study(self, name: str) -> str:
+        return self._do("stop study", name)
+
+    def study_text(self, name: str) -> StudyText:
+        return StudyText(f'name = "{name}"\n', f"/home/of/runs/studies/{name}.toml", None)
 
     def export_study(self, state: StudyState, path: str) -> str:
         return self._do("export study", state.name, path)
 
-    def report_study(self, name: str) -> Path:
+    def report_study(self, name: str, progress: Callable[[str], object]) -> Path:
+        progress("reading results")
         self._do("report study", name)
         return Path(f"/home/of/runs/reports/{name}/index.html")
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from engine.protocol import RunSpec
 from engine.protocol.datasets import DatasetListing, DomainListing
 from vld_tui.launch.datasets import DatasetError
+from vld_tui.study.define.files import StudyText
 from vld_tui.study.forecast import Forecast
 from vld_tui.study.planner import FormPreset, Network
 from vld_tui.study.standing import LaunchPlan
@@ -42,6 +43,8 @@ class FakePlanner:
         self.kept: dict[str, FormPreset] = {}
         self.asked: list[RunSpec] = []
         self.plan: LaunchPlan | Exception | None = None
+        self.quick_plans: dict[str, LaunchPlan] = {}
+        self.planned: list[str] = []
 
     def datasets(self) -> tuple[DatasetListing, ...]:
         return self.listings
@@ -75,11 +78,17 @@ class FakePlanner:
     def drop_form_preset(self, name: str) -> None:
         self.kept.pop(name, None)
 
-    def study_plan(self, reference: str) -> LaunchPlan:
+    def study_plan(self, reference: str | StudyText) -> LaunchPlan:
+        self.planned.append(reference if isinstance(reference, str) else reference.text)
         if isinstance(self.plan, Exception):
             raise self.plan
         assert self.plan is not None, reference
         return self.plan
+
+    def quick_study_plan(self, reference: str) -> LaunchPlan:
+        if reference not in self.quick_plans:
+            raise DatasetError(f"{reference} cannot be read.")
+        return self.quick_plans[reference]
 
     def close(self) -> None:
         """Have nothing to let go of."""

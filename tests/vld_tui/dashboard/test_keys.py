@@ -37,7 +37,7 @@ SAVED_IDS: Final = """
 LATER = {
     "plotted-measure", "evaluations", "report", "use", "large-picture", "image-left", "image-right",
     "last-page", "rename", "save-note",
-    "open-trash", "restore", "delete", "empty-trash",
+    "open-trash", "restore", "delete", "empty-trash", "edit-study", "list-runs",
 }  # fmt: skip
 """Ids of actions that came after."""
 

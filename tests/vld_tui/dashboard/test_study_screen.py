@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
 from syrupy.assertion import SnapshotAssertion
+from textual.app import App
 from textual.pilot import Pilot
-from textual.widgets import OptionList
+from textual.widgets import Input, OptionList
 
 from engine.protocol import RunSpec
 from tests.vld_tui.dashboard.fake_history import (
@@ -24,6 +28,9 @@ from tests.vld_tui.dashboard.fake_planner import FakePlanner
 from tests.vld_tui.study.known_datasets import read
 from tests.vld_tui.study.made_studies import RATES, half_done, run_of, state_of
 from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.screens.home import HomeScreen
+from vld_tui.dashboard.screens.run import RunScreen
+from vld_tui.dashboard.screens.runs import RunsScreen
 from vld_tui.dashboard.screens.studies import StudiesScreen
 from vld_tui.dashboard.screens.study import StudyScreen
 from vld_tui.dashboard.widgets.heat_map import HeatMapView
@@ -134,26 +141,208 @@ def test_the_map_fills_as_runs_end_and_the_cursor_stays() -> None:
         assert not any("61." in line for line in screen_lines(app))
         source.study = state_of()
         await settle_until(pilot, lambda: "8/8 finished" in screen_lines(app)[1])
-        await settle_until(pilot, lambda: any("65.0±1.4 ×2" in each for each in screen_lines(app)))
+        await settle_until(pilot, lambda: any("65.0±1.4" in each for each in screen_lines(app)))
         assert app.screen.query_one(HeatMapView).cursor == (1, 1)
 
     play(source, scenario)
 
 
-def test_a_cell_of_several_runs_shows_them_on_the_list_and_escape_all_runs() -> None:
+def test_a_cell_of_several_runs_lists_them_and_escape_leads_back_to_it_level_by_level() -> None:
     source = source_of()
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        await open_study(pilot, "enter")
-        assert app.screen is app.home
-        (line,) = (line for line in screen_lines(app) if "within" in line)
-        assert "rates: dropout_rate 0.0 · target fluent" in line
+        await open_study(pilot, "v", "right", "down", "left", "enter")
+        runs = app.screen
+        assert isinstance(runs, RunsScreen)
+        assert any("studies › rates › dropout_rate 0.9 · target fluent" in line
+                   for line in screen_lines(app))  # fmt: skip
+        assert "run_id IN" in source.asked[-1].query.where
+        await pilot.press("b", "n", "o", "n", "e", "enter", "enter")
+        await settle(pilot)
+        assert isinstance(app.screen, RunScreen)
+        await pilot.press("escape")
+        await settle(pilot)
+        assert app.screen is runs
         assert "run_id IN" in source.asked[-1].query.where
         await pilot.press("escape")
         await settle(pilot)
+        assert isinstance(app.screen, StudyScreen)
+        assert app.screen.query_one(HeatMapView).cursor == (1, 0)
+        assert any("ID accuracy by target" in line for line in screen_lines(app))
+        assert source.asked[-1].study == "rates"
+        await pilot.press("escape", "escape")
+        await settle(pilot)
+        assert app.screen is app.home
         assert source.asked[-1].query.where == "TRUE"
 
     play(source, scenario)
+
+
+def test_the_runs_of_a_study_are_a_list_with_its_filter_groups_and_views() -> None:
+    source = source_of()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "A")
+        assert isinstance(app.screen, RunsScreen)
+        assert any("studies › rates › all runs" in line for line in screen_lines(app))
+        await pilot.press("b", "enter", "2")
+        await settle(pilot)
+        asked = source.asked[-1]
+        assert asked.grouping is not None
+        assert asked.plane
+        assert "run_id IN" in asked.query.where, "groups are of these runs only"
+        await pilot.press("4")  # back to the studies below, not onto a second screen of them
+        await settle(pilot)
+        assert [type(screen) for screen in app.screen_stack] == [HomeScreen, StudiesScreen]
+        assert (source.asked[-1].study, source.asked[-1].studies) == (None, True)
+
+    play(source, scenario)
+
+
+@pytest.mark.parametrize(("answer", "done"), [("n", []), ("y", [("stop study", "rates")])])
+def test_a_study_is_stopped_after_it_said_what_that_does(answer: str, done: list[object]) -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "S")
+        said = " ".join(" ".join(screen_lines(app)).split())
+        for part in ("1 running run will save a checkpoint and stop", "1 queued run will leave"):
+            assert part in said
+        await pilot.press(answer)
+        await settle(pilot)
+
+    play(source_of(), scenario, actions=actions)
+    assert actions.done == done
+
+
+def test_a_study_without_open_runs_has_nothing_to_stop() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "S")
+        assert isinstance(app.screen, StudyScreen)
+        assert ["no running or queued" in each.message for each in app._notifications] == [True]
+
+    play(source_of(DONE), scenario)
+
+
+def test_what_was_stopped_is_no_error_and_has_no_time_left() -> None:
+    stopped = state_of(status=lambda _: "stopped", left=TimeLeft(3700.0, 0))
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("4")
+        await settle(pilot)
+        assert not any("1h" in line for line in screen_lines(app))
+        await pilot.press("enter")
+        await settle(pilot)
+        line = screen_lines(app)[1]
+        assert "0/8 finished · 8 stopped; launch resumes them" in line
+        assert "left" not in line
+        assert not any("✗" in line for line in screen_lines(app))
+
+    play(source_of(stopped), scenario)
+
+
+def test_nothing_false_is_said_while_a_study_is_read() -> None:
+    source = source_of()
+    source.study = None
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot)
+        assert "loading…" in screen_lines(app)[1]
+        await pilot.press("2")
+        await settle(pilot)
+        assert any("ID–OOD plane: loading…" in line for line in screen_lines(app))
+        await pilot.press("3")
+        await settle(pilot)
+        assert not any("yet" in line for line in screen_lines(app))
+
+    play(source, scenario)
+
+
+def test_the_prediction_is_named_above_every_view() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot)
+        assert "prediction: own network" in screen_lines(app)[0]
+        for key in ("a", "2", "3"):
+            await pilot.press(key)
+            await settle(pilot)
+            assert "prediction: averaged" in screen_lines(app)[0]
+
+    play(source_of(), scenario)
+
+
+def test_a_wide_map_of_many_targets_is_whole_and_has_its_colours() -> None:
+    text = RATES.text.replace('data = ["emoji"]', 'data = ["emoji", "PACS", "VLCS"]')
+    study = read(text.replace('target = ["fluent", "noto"]', 'target = "all"'))
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot)
+        lines = screen_lines(app)
+        (names,) = (line for line in lines if line.startswith(" dropout_rate"))
+        assert all(f"{each}/{name}" in names for each in ("PACS", "VLCS") for name in "abc")
+        assert any("by target" in line and line.rstrip().endswith("59.0") for line in lines)
+        assert any("ID–OOD" in line for line in lines[len(lines) // 3 :]), "the plane is below"
+
+    play(source_of(state_of(study)), scenario, size=(200, 50))
+
+
+EDITED = 'import sys; p = sys.argv[1]; s = open(p).read(); open(p, "w").write(s + "seeds = 3\\n")'
+
+
+def test_a_study_is_edited_checked_and_launched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDITOR", f"{sys.executable} -c '{EDITED}'")
+    monkeypatch.setattr(App, "suspend", lambda _: contextlib.nullcontext())
+    actions, planner = FakeActions(), FakePlanner()
+    planner.plan = StudyError("it makes no sense")
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "E")
+        assert any("it makes no sense" in line for line in screen_lines(app))
+        planner.plan = plan_of()
+        await pilot.press("escape", "E")  # continues with what was typed
+        await settle(pilot)
+        assert any("Launch?" in line for line in screen_lines(app))
+        await pilot.press("y")
+        await settle(pilot)
+
+    play(source_of(), scenario, actions=actions, planner=planner)
+    once = 'name = "rates"\nseeds = 3\n'
+    assert planner.planned == [once, f"{once}seeds = 3\n"]
+    assert actions.done == [("launch study", f"{once}seeds = 3\n")]
+
+
+def test_a_study_is_shown_where_there_is_no_editor(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VISUAL", "EDITOR"):
+        monkeypatch.delenv(name, raising=False)
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "E")
+        assert any('name = "rates"' in line for line in screen_lines(app))
+        assert ["set EDITOR" in each.message for each in app._notifications] == [True]
+        await pilot.press("escape")
+        await settle(pilot)
+        assert isinstance(app.screen, StudyScreen)
+
+    play(source_of(), scenario)
+
+
+def test_a_study_is_launched_from_a_file(tmp_path: Path) -> None:
+    actions, planner = FakeActions(), FakePlanner()
+    planner.plan = plan_of()
+    path = str(tmp_path / "mine.toml")
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("4")
+        await settle(pilot)
+        await pilot.press("n")
+        await settle(pilot)
+        app.screen.query_one(Input).value = path
+        await pilot.press("enter")
+        await settle(pilot)
+        await pilot.press("y")
+        await settle(pilot)
+
+    play(source_of(), scenario, actions=actions, planner=planner)
+    assert (planner.planned, actions.done) == ([path], [("launch study", path)])
 
 
 def test_a_cell_of_one_run_opens_it_and_escape_leads_back() -> None:
@@ -182,15 +371,15 @@ def test_a_click_chooses_a_cell_and_two_open_it() -> None:
         await open_study(pilot)
         lines = screen_lines(app)
         y = next(y for y, line in enumerate(lines) if line.startswith(" 0.9"))
-        x = lines[y].index("54.5") if "54.5" in lines[y] else lines[y].index("59.0")
+        x = lines[y].index("60.0")
         await pilot.click(offset=(x, y))
         await settle(pilot)
         assert app.screen.query_one(HeatMapView).cursor == (1, 0)
         await pilot.click(offset=(x, y), times=2)
         await settle(pilot)
-        assert app.screen is app.home
+        assert isinstance(app.screen, RunsScreen)
 
-    play(source_of(), scenario)
+    play(source_of(DONE), scenario)
 
 
 def test_a_point_of_the_plane_opens_its_runs() -> None:
@@ -203,7 +392,7 @@ def test_a_point_of_the_plane_opens_its_runs() -> None:
         assert {point.target for point in plane.plot.points} == {"fluent", "noto"}
         await pilot.press("up", "enter")
         await settle(pilot)
-        assert app.screen is app.home
+        assert isinstance(app.screen, RunsScreen)
 
     play(source_of(state_of()), scenario)
 
@@ -221,7 +410,7 @@ def test_fields_are_chosen_for_rows_and_columns() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await open_study(pilot, "x", "s", "e", "e", "d", "enter")
         lines = screen_lines(app)
-        assert any("by seed, mean over target, ± sd over seeds" in line for line in lines)
+        assert any("by seed, mean over target, 1 seed" in line for line in lines)
         await pilot.press("y", "s", "e", "e", "d", "enter")  # they change places
         await settle(pilot)
         assert any("by dropout_rate, mean" in line for line in screen_lines(app))
@@ -396,7 +585,7 @@ def test_measures_that_disagree_are_cautioned_about_above_every_view() -> None:
     play(source_of(replace(DONE, results=results)), scenario, size=(120, 40))
     for view in shown:
         assert "caution: accuracy and balanced accuracy disagree on" in view
-    assert "ID/OOD balanced accuracy by target" in shown[-1]
+    assert "ID/OOD balanced accuracy of own network by target" in shown[-1]
 
 
 def test_a_report_is_written_and_its_path_is_shown_and_copied() -> None:
@@ -422,7 +611,7 @@ def test_a_report_that_cannot_be_written_says_why() -> None:
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await open_study(pilot, "R")
-        await settle_until(pilot, lambda: len(app._notifications) == 2)
+        await settle_until(pilot, lambda: len(app._notifications) == 1)
         assert "has finished yet" in [*app._notifications][-1].message
         assert isinstance(app.screen, StudyScreen)
 

@@ -111,6 +111,57 @@ def test_only_what_is_finished_counts_and_the_rest_is_told() -> None:
     assert (len(failed.specs), len(failed.finished)) == (2, 0)
 
 
+def test_no_number_of_an_incomplete_cell_or_row_is_shown_anywhere() -> None:
+    state = state_of(status=half_done)
+    over = compared(state)
+    complete, half = over.cells[(0.0,), FLUENT], over.cells[(0.0,), NOTO]
+    assert (len(half.results), len(half.specs)) == (1, 2)
+    assert (half.estimate(ID), half.estimate(OOD), half.worst) == (None, None, None)
+    assert complete.worst is not None
+    assert [point.name for point, _ in target_points(over, ("dropout_rate",))] == ["λ 0.0 → fluent"]
+    table = str(study_table(over, ("dropout_rate",), OWN_ARM, 100)).splitlines()
+    assert [line.split() for line in table[-2:]] == [
+        ["0.0", "80.0/51.0±1.4", "1/2", "·", "·"],
+        ["0.9", "1/2", "·", "·", "·"],
+    ]
+    assert state.standing is not None
+    assert result_lines_of(state)[-2:] == [
+        ["0.0", "80.0/51.0±1.4", "1/2", "3/4"],
+        ["0.9", "1/2", "·", "1/4"],
+    ]
+    axes = Axes("dropout_rate", "target")
+    for measure in ("ood", "id", "gap", "worst"):
+        heat_map = study_map(grid(state, *axes), axes, measure, OWN_ARM)
+        shown = [[cell.whole for cell in row] for row in heat_map.cells]
+        assert shown[0][1:] + shown[1] == ["1/2 ●25%", "1/2 ◌", "✗1"]
+        assert [cell.share for row in heat_map.cells for cell in row] == [0.5, None, None, None]
+    lines = [line for line in write_lines(state) if line["finished"] == "1"]
+    assert lines
+    for line in lines:
+        assert {line[name] for name in ("id_accuracy", "ood_accuracy", "worst_domain")} == {""}
+
+
+def result_lines_of(state: StudyState) -> list[list[str]]:
+    assert state.standing is not None
+    return [line.split() for line in result_lines(state.standing, None)]
+
+
+def test_colours_compare_the_cells_of_a_column_where_that_is_chosen() -> None:
+    axes = Axes("dropout_rate", "target")
+    by_column = study_map(grid(state_of(), *axes), axes, "ood", OWN_ARM, is_by_column=True)
+    assert [[cell.share for cell in row] for row in by_column.cells] == [[0.0, 0.0], [1.0, 1.0]]
+    assert (by_column.low, by_column.high) == ("worst", "best of column")
+    whole = study_map(grid(state_of(), *axes), axes, "ood", OWN_ARM)
+    assert [cell.share for cell in whole.cells[0]] == [0.0, pytest.approx(0.05 / 0.14)]
+
+
+def test_the_number_of_seeds_is_said_once_where_cells_agree() -> None:
+    axes = Axes("dropout_rate", "target")
+    heat_map = study_map(grid(state_of(), *axes), axes, "ood", OWN_ARM)
+    assert heat_map.title == "OOD accuracy by target, mean ± sd over 2 seeds"
+    assert {cell.remark for row in heat_map.cells for cell in row} == {""}
+
+
 def test_it_says_what_the_results_of_a_study_say() -> None:
     state = state_of(status=half_done)
     assert state.standing is not None

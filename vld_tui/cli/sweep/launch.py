@@ -26,7 +26,6 @@ from vld_tui.cli.slurm import (
 from vld_tui.cli.sweep.launched import standing_record
 from vld_tui.control.queue import set_slots
 from vld_tui.control.study import launch as launch_study
-from vld_tui.control.study import runs_left_behind
 from vld_tui.home import Home, absolute_path
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.queue import queue_settings
@@ -53,6 +52,7 @@ from vld_tui.study.standing import (
     find_strays,
     last_place,
     refuse_misfits,
+    runs_left_behind,
     standing_of,
     without_final_weights,
 )
@@ -61,6 +61,7 @@ from vld_tui.views.study import (
     disk_text,
     features_cautions,
     going_on,
+    gone_text,
     plan_lines,
     stray_text,
     study_heading,
@@ -287,7 +288,7 @@ def _tell_plan(
         for line in weights_lines(absent):
             say(f"{'weights':<9} {line}")
         if gone:
-            say(f"{'caution':<9} {_gone(gone, standing.study.name)}")
+            say(f"{'caution':<9} {gone_text(gone, standing.study.name)}")
         for line in _cautions(store, standing):
             say(f"{'caution':<9} {line}")
         return
@@ -309,11 +310,6 @@ def _tell_plan(
         }
         | ({} if plan is None else {"cluster": plan})
     )
-
-
-def _gone(runs: int, name: str) -> str:
-    are = "is" if runs == 1 else "are"
-    return f"{plural(runs, 'run')} of the previous launch of {name} {are} no longer in the study"
 
 
 def _cautions(store: Store, standing: Standing) -> list[str]:
@@ -358,7 +354,7 @@ def _tell_launch(
     for line in weights_lines(absent):
         say(f"weights: {line}")
     if gone:
-        say(_gone(gone, name))
+        say(gone_text(gone, name))
     for line in cautions:
         say(f"caution: {line}")
     suggest(

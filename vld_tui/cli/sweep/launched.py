@@ -48,10 +48,10 @@ from vld_tui.views.study import (
     left_text,
     precision_cautions,
     result_lines,
+    stopped_study_text,
     stray_text,
     study_heading,
 )
-from vld_tui.words.numbers import plural
 
 StudyOrNone = Annotated[
     str | None,
@@ -205,7 +205,7 @@ def _tell(found: StudyView) -> None:
     standing = found.standing
     say(study_heading(standing.study))
     say(f"{'runs':<9} {counts_text(standing)}")
-    if standing.live or standing.queued or standing.missing:
+    if standing.is_under_way:
         say(f"{'time left':<9} {left_text(standing, found.cost, found.devices)}")
     for line in failure_lines(standing.broken_off):
         say(f"{'ended':<9} {line}")
@@ -233,7 +233,7 @@ def _following(found: StudyView) -> Iterator[tuple[str, str]]:
     elif standing.broken_off or standing.missing:
         where = "" if found.place is None else ", on slurm as last time"
         yield f"vld sweep {name}", f"resume interrupted runs and launch missing ones{where}"
-    if standing.live or standing.queued:
+    if standing.is_under_way:
         yield f"vld sweep stop {name}", "save and stop running runs, dequeue queued ones"
 
 
@@ -268,8 +268,9 @@ def study_record(found: StudyView) -> dict[str, Any]:
 
 
 def _figures(cell: StudyCell) -> dict[str, Any]:
-    """Return the means over seeds of a setting on a target; ``deviation`` is that of OOD."""
-    ids, oods = ID.estimate(cell.results), OOD.estimate(cell.results)
+    """Return the means over seeds of a setting on a target, null while runs are missing;
+    ``deviation`` is that of OOD."""
+    ids, oods = cell.estimate(ID), cell.estimate(OOD)
     return {
         "id_accuracy": ids and ids.mean,
         "ood_accuracy": oods and oods.mean,
@@ -278,7 +279,7 @@ def _figures(cell: StudyCell) -> dict[str, Any]:
         "finished": len(cell.finished),
         "expected": len(cell.specs),
         "measures": {
-            each.key: (found := each.estimate(cell.results)) and found.mean
+            each.key: (found := cell.estimate(each)) and found.mean
             for name in known_measures(cell.results)
             for each in measured(name)
         },
@@ -310,24 +311,7 @@ def stop(
 
 
 def _tell_stopped(name: str, done: StoppedStudy) -> None:
-    said = "; ".join(_parts(done))
+    said = stopped_study_text(done)
     say(said or f"no running or queued runs of {name}")
     if said:
         suggest([(f"vld sweep {name}", "resume the stopped runs")])
-
-
-def _parts(done: StoppedStudy) -> Iterator[str]:
-    for runs, noun, one, many in (
-        (done.taken_out, "run", "removed from the queue", "removed from the queue"),
-        (done.asked, "run", "stopping", "stopping"),
-        (done.killed, "run", "killed", "killed"),
-        (done.with_them, "other run", "killed with its job", "killed with their jobs"),
-        (
-            done.copies,
-            "run",
-            "is a read-only copy: stop it where it runs",
-            "are read-only copies: stop them where they run",
-        ),
-    ):
-        if runs:
-            yield f"{plural(len(runs), noun)} {one if len(runs) == 1 else many}"

@@ -62,7 +62,7 @@ def _luminance(colour: ColorTriplet) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-NARROWEST_CELL: Final = 11
+NARROWEST_CELL: Final = 7
 WIDEST_CELL: Final = 22
 MOST_LABEL_CELLS: Final = 24
 HEIGHTS: Final = (5, 3, 1)
@@ -70,6 +70,8 @@ HEIGHTS: Final = (5, 3, 1)
 LEGEND_ROWS: Final = 2
 """Rows above the cells: what they show, and the columns."""
 _SCALE_CELLS: Final = 10
+_TITLE_CELLS: Final = 24
+"""Width of the title below which it gets the room of the scale."""
 _QUIET: Final = Style(dim=True)
 _STRONG: Final = Style(bold=True)
 
@@ -141,17 +143,37 @@ class HeatMap:
     def _needed_cells(self) -> int:
         """Return the width that cells need, including the cursor around the longest."""
         longest = max(width(cell.whole) for row in self.cells for cell in row)
-        named = max(map(width, self.columns))
-        return min(WIDEST_CELL, max(NARROWEST_CELL, longest + 2, min(named + 2, 16)))
+        return min(WIDEST_CELL, max(NARROWEST_CELL, longest + 2))
+
+    @cached_property
+    def _wanted_cells(self) -> int:
+        """Return the width that cells and the names of columns need."""
+        return max(self._needed_cells, min(max(map(width, self.columns)), WIDEST_CELL))
+
+    def width_for_all(self) -> int:
+        """Return the width at which every column and its name is shown."""
+        if not self.rows or not self.columns:
+            return 0
+        label_cells = min(MOST_LABEL_CELLS, max(width(self.corner), *map(width, self.rows)))
+        return label_cells + len(self.columns) * (self._wanted_cells + 1)
+
+    def height_at_most(self) -> int:
+        """Return the number of rows beyond which nothing more is shown."""
+        return LEGEND_ROWS + HEIGHTS[1] * len(self.rows)
 
     def _layout(self, cells: int, rows: int) -> _Layout:
         label_cells = min(
             MOST_LABEL_CELLS, cells // 3, max(width(self.corner), *map(width, self.rows))
         )
         room, needed = max(1, cells - label_cells), self._needed_cells
-        fitting = max(1, room // (needed + 1))
         wide = room // len(self.columns) - 1
-        cell_cells = min(max(wide, needed), WIDEST_CELL) if fitting >= len(self.columns) else needed
+        # As many columns as their numbers allow, and their whole names if there is room for them.
+        cell_cells = min(max(wide, needed), WIDEST_CELL)
+        if wide < needed:
+            pages = -(-len(self.columns) // max(1, room // (needed + 1)))
+            a_page = -(-len(self.columns) // pages)
+            cell_cells = max(needed, min(room // a_page - 1, self._wanted_cells))
+        fitting = max(1, room // (cell_cells + 1))
         row_room = max(1, rows - LEGEND_ROWS)
         fits = (height for height in HEIGHTS if height * len(self.rows) <= row_room)
         cell_rows = next(fits, HEIGHTS[-1])
@@ -169,18 +191,23 @@ class HeatMap:
         parts.append(_part_text("columns", layout.columns, self.columns))
         beside = "".join(f"  {part}" for part in parts if part)
         beside = beside if len(beside) <= cells // 2 else ""
-        title = shorten(self.title, cells - len(beside))
-        line = [Segment(title, _STRONG), Segment(beside, _QUIET)]
-        left = cells - width(title) - len(beside)
-        if self.low and left >= len(self.low) + len(self.high) + _SCALE_CELLS + 5:
-            line.append(Segment(f"   {self.low} ", _QUIET))
-            shares = (step / (_SCALE_CELLS - 1) for step in range(_SCALE_CELLS))
-            line += [Segment(" ", heat_style(share)) for share in shares]
-            line.append(Segment(f" {self.high}", _QUIET))
-        return line
+        scale = self._scale()
+        scale_cells = sum(width(each.text) for each in scale)
+        if cells - len(beside) - scale_cells < min(_TITLE_CELLS, width(self.title)):
+            scale, scale_cells = [], 0
+        title = shorten(self.title, cells - len(beside) - scale_cells)
+        return [Segment(title, _STRONG), Segment(beside, _QUIET), *scale]
+
+    def _scale(self) -> Line:
+        """Return the colours with both ends."""
+        if not self.low:
+            return []
+        shares = (step / (_SCALE_CELLS - 1) for step in range(_SCALE_CELLS))
+        colours = [Segment(" ", heat_style(share)) for share in shares]
+        return [Segment(f"   {self.low} ", _QUIET), *colours, Segment(f" {self.high}", _QUIET)]
 
     def _heading(self, layout: _Layout) -> Line:
-        names = (_centred(self.columns[column], layout.cell_cells) for column in layout.columns)
+        names = _short(self.columns, layout.columns, layout.cell_cells)
         corner = fit(self.corner, layout.label_cells)
         return [Segment(corner, _QUIET), *(Segment(f" {name}", _QUIET) for name in names)]
 
@@ -226,6 +253,18 @@ def _part_text(noun: str, part: range, things: tuple[str, ...]) -> str:
     if len(part) == len(things):
         return ""
     return f"{noun} {part.start + 1}–{part.stop} of {len(things)}"
+
+
+def _short(names: tuple[str, ...], part: range, cells: int) -> Iterator[str]:
+    """Yield centred names; of names that would look alike when cut, the end is kept."""
+    cut = [shorten(name, cells) for name in names]
+    for column in part:
+        name = names[column]
+        if cut.count(cut[column]) > 1 and width(name) > cells:
+            while width(name) >= cells:
+                name = name[1:]
+            name = f"…{name}"
+        yield _centred(name, cells)
 
 
 def _centred(text: str, cells: int) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from engine.protocol import NO_TARGET
 from vld_tui.runs.run import RunPoint
-from vld_tui.study.results.cells import OWN_ARM, StudyCell, StudyGrid
+from vld_tui.study.results.cells import StudyCell, StudyGrid
 from vld_tui.study.results.outcomes import (
     ID,
     OOD,
@@ -20,7 +20,13 @@ from vld_tui.study.results.outcomes import (
     measured,
 )
 from vld_tui.study.results.state import Counts, StudyProgress, TimeLeft
-from vld_tui.views.study import MISSING, NO_SETTING, accuracies_text, shown_setting
+from vld_tui.views.study import (
+    MISSING,
+    NO_SETTING,
+    accuracies_text,
+    prediction_words,
+    shown_setting,
+)
 from vld_tui.words.columns import GAP, Column, align, lay_out, styled_table
 from vld_tui.words.numbers import UNKNOWN, duration, plural
 from vld_tui.words.palette import HEADING_STYLE, OOD_STYLE, QUIET_STYLE, STATUS_STYLES
@@ -38,7 +44,8 @@ PARTS: Final = (
     ("█", "finished", STATUS_STYLES["finished"]),
     ("▓", "running", STATUS_STYLES["running"]),
     ("░", "queued", STATUS_STYLES["queued"]),
-    ("✗", "interrupted", STATUS_STYLES["failed"]),
+    ("✗", "failed", STATUS_STYLES["failed"]),
+    ("■", "stopped", STATUS_STYLES["stopped"]),
     ("·", "missing", QUIET_STYLE),
 )
 """The signs of a bar, one for each part of ``Counts``, in order."""
@@ -67,15 +74,17 @@ def progress_line(counts: Counts, left: TimeLeft) -> Text:
     if said := left_text(counts, left):
         text.append(f" · {said}")
     named = [*zip(PARTS, counts, strict=True)]
-    for (_, word, style), count in (named[3], *named[1:3], named[4]):  # failures first
+    for (_, word, style), count in (named[3], *named[1:3], *named[4:]):  # failures first
         if count:
             text.append(f" · {count:,} {word}", style)
+    if counts.stopped and not counts.is_under_way:
+        text.append("; launch resumes them", QUIET_STYLE)
     return text
 
 
 def left_text(counts: Counts, left: TimeLeft) -> str:
-    """Return the time left; empty if nothing is left."""
-    if counts.finished == counts.runs:
+    """Return the time left; empty if nothing is running or queued."""
+    if not counts.is_under_way:
         return ""
     if left.unknown and not left.seconds:
         return "time left unknown"
@@ -114,7 +123,7 @@ def _row(study: StudyProgress) -> list[str]:
     counts = study.counts
     runs = f"{counts.finished:,}/{counts.runs:,}"
     signs = ((count, sign) for count, (sign, _, _) in zip(counts, PARTS, strict=True))
-    beside = [f"{count:,}{sign}" for count, sign in signs if count and sign in "▓✗·"]
+    beside = [f"{count:,}{sign}" for count, sign in signs if count and sign not in "█░"]
     left = left_text(counts, study.left).removeprefix("about ").removesuffix(" left")
     done = "done" if counts.finished == counts.runs else left.removeprefix("time left ")
     return [
@@ -190,13 +199,13 @@ def study_table(grid: StudyGrid, compare: Sequence[str], arm: str, cells: int) -
     """Return tables of accuracy and of balanced accuracy for each data set: ID and OOD value of
     each setting, by target."""
     text = Text(no_wrap=True, overflow="crop")
-    of_arm = "" if arm == OWN_ARM else f" of {arm}"
     over = f", mean over {', '.join(grid.over)}" if grid.over else ""
     pairs = accuracy_pairs(each for cell in grid.cells.values() for each in cell.results)
     for (dataset, targets), pair in itertools.product(_by_dataset(grid).items(), pairs):
-        text.append(f"{plain_text(dataset)}{of_arm}", HEADING_STYLE)
-        what = f": ID/OOD {pair.label} by target, % ± sd of OOD over seeds"
-        text.append(f"{what}{over}; {LOWEST} worst target\n", QUIET_STYLE)
+        text.append(plain_text(dataset), HEADING_STYLE)
+        what = f": ID/OOD {pair.label} of {prediction_words(arm)} by target"
+        spread = f"% ± sd of OOD over seeds{over}; {LOWEST} worst target"
+        text.append(f"{what}, {spread}\n", QUIET_STYLE)
         heads = compare or ("",)
         columns = [Column(name, shrinks=True, narrowest=12) for name in heads]
         columns += [
@@ -226,11 +235,11 @@ def _table_row(
     }
     averaged = [cell for cell in known if cell.specs[0].target != NO_TARGET]
     is_whole = len(known) == len(cells) and all(cell.is_complete for cell in known)
-    worst = min(means, key=lambda target: means[target], default=None)
+    worst = min(means, key=lambda target: means[target], default=None) if is_whole else None
     settings = [shown_setting(name, value) for name, value in zip(compare, values, strict=True)]
     return [
         *(settings or [NO_SETTING]),
-        *(_table_cell(cell, pair, is_worst=_is_of(cell, worst)) for cell in cells),
+        *(accuracies_text(cell, pair) + LOWEST * _is_of(cell, worst) for cell in cells),
         accuracies_text(StudyCell.joined(averaged), pair) if averaged and is_whole else MISSING,
         MISSING if worst is None else f"{100 * means[worst]:.1f} {plain_text(worst)}",
     ]
@@ -238,13 +247,6 @@ def _table_row(
 
 def _is_of(cell: StudyCell | None, target: str | None) -> bool:
     return cell is not None and str(cell.specs[0].target) == target
-
-
-def _table_cell(cell: StudyCell | None, pair: AccuracyPair, *, is_worst: bool) -> str:
-    if cell is None or cell.estimate(pair.id) is None:
-        return MISSING
-    done = "" if cell.is_complete else f" {len(cell.results)}/{len(cell.specs)}"
-    return f"{accuracies_text(cell, pair)}{LOWEST if is_worst else ''}{done}"
 
 
 def _by_dataset(grid: StudyGrid) -> dict[str, list[Target]]:
@@ -285,5 +287,5 @@ def _measures(cell: StudyCell) -> Iterator[tuple[str, tuple[float | None, float 
     for name in known_measures(cell.results):
         of_id, of_ood = measured(name)
         ids, oods = cell.estimate(of_id), cell.estimate(of_ood)
-        if all(of_id.of(each) is not None for each in cell.results):
-            yield name, (ids and ids.mean, oods and oods.mean)
+        if ids is not None:
+            yield name, (ids.mean, oods and oods.mean)

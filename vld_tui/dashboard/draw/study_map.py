@@ -12,7 +12,7 @@ from rich.text import Text
 from engine.protocol import MEASURED_ON
 from vld_tui.dashboard.draw.heat_map import HeatCell, HeatMap
 from vld_tui.dashboard.draw.study import mean_points, target_points
-from vld_tui.runs.run import LIVE, QUEUED, Run, RunPoint
+from vld_tui.runs.run import LIVE, QUEUED, STOPPED, Run, RunPoint
 from vld_tui.runs.statistics import Estimate
 from vld_tui.study.define.definition import Study
 from vld_tui.study.results.cells import (
@@ -33,7 +33,13 @@ from vld_tui.study.results.outcomes import Quantity
 from vld_tui.study.results.state import StudyState
 from vld_tui.views.cautions import measure_cautions
 from vld_tui.views.run_columns import estimate_text
-from vld_tui.views.study import MISSING, mean_words, shown_setting
+from vld_tui.views.study import (
+    MISSING,
+    cell_progress,
+    mean_words,
+    prediction_words,
+    shown_setting,
+)
 from vld_tui.words.numbers import UNKNOWN, plural
 from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, status_style
 from vld_tui.words.text import plain_text
@@ -55,7 +61,8 @@ class Axes(NamedTuple):
 class StudyLook:
     """The chosen view of a study. ``are_means``: the plane shows means over targets.
 
-    ``fields`` are those that vary, ``arms`` the evaluated arms.
+    ``fields`` are those that vary, ``arms`` the evaluated arms. ``is_by_column``: colours compare
+    the cells of a column instead of all.
     """
 
     study: Study = field(compare=False)
@@ -65,6 +72,7 @@ class StudyLook:
     arm: str
     measure: str = "ood"
     are_means: bool = False
+    is_by_column: bool = False
 
     @classmethod
     def usual(cls, study: Study, before: Self | None = None) -> Self:
@@ -75,7 +83,7 @@ class StudyLook:
             return look
         axes = before.axes if set(before.axes) <= set(fields) else look.axes
         arm = before.arm if before.arm in arms else look.arm
-        return replace(look, axes=axes, arm=arm, measure=before.measure, are_means=before.are_means)
+        return replace(before, study=study, fields=fields, arms=arms, axes=axes, arm=arm)
 
     def with_next_measure(self, state: StudyState) -> Self:
         """Return the view with the next measure in the cells."""
@@ -88,6 +96,10 @@ class StudyLook:
     def with_other_points(self) -> Self:
         """Return the view with means over targets in the plane, or with each target."""
         return replace(self, are_means=not self.are_means)
+
+    def with_other_colours(self) -> Self:
+        """Return the view with colours that compare the cells of a column, or all cells."""
+        return replace(self, is_by_column=not self.is_by_column)
 
     def with_axis(self, axis: str, name: str) -> Self:
         """Return the view with a field for the columns or rows, swapping the two if needed."""
@@ -107,7 +119,9 @@ class StudyLook:
         """Return the study as drawn; slow for a thousand runs."""
         grid = grid_of(state, *self.axes, arm=self.arm, varying=self.fields)
         compared = compared_grid(state, arm=self.arm, varying=self.fields)
-        heat_map = study_map(grid, self.axes, self.measure, self.arm)
+        heat_map = study_map(
+            grid, self.axes, self.measure, self.arm, is_by_column=self.is_by_column
+        )
         of_arm = [each for each in state.results if (each.setting.arm or OWN_ARM) == self.arm]
         return LaidOut(
             state, self, grid, compared, heat_map, dict(self.points(compared)),
@@ -143,28 +157,45 @@ class LaidOut:
     cautions: tuple[str, ...] = ()
 
 
-def study_map(grid: StudyGrid, axes: Axes, measure: str, arm: str) -> HeatMap:
-    """Return the heat map of a study, with ``measure`` in the cells; better values are brighter."""
+def study_map(
+    grid: StudyGrid, axes: Axes, measure: str, arm: str, *, is_by_column: bool = False
+) -> HeatMap:
+    """Return the heat map of a study, with ``measure`` in the cells; better values are brighter,
+    compared with those of the same column or with all."""
     places = [
         [grid.at(row, column) for column in range(len(grid.columns))]
         for row in range(len(grid.rows))
     ]
     known = quantities(result for cell in grid.cells.values() for result in cell.results)
     shown = known.get(measure, measure)
-    values = [_value(cell, shown, grid) for row in places for cell in row]
-    shares = _Shares(values, is_reversed=isinstance(shown, Quantity) and not shown.higher_is_better)
+    values = [[_value(cell, shown) for cell in row] for row in places]
+    is_reversed = isinstance(shown, Quantity) and not shown.higher_is_better
+    whole = _Shares([value for row in values for value in row], is_reversed=is_reversed)
+    shares = [whole] * len(grid.columns)
+    if is_by_column:
+        shares = [_Shares(column, is_reversed=is_reversed) for column in zip(*values, strict=True)]
+    seeds = _seeds(grid, shown)
     return HeatMap(
-        title=_title(grid, axes, shown, arm),
+        title=_title(grid, axes, shown, arm, seeds),
         corner=axes.down,
         rows=value_labels(axes.down, grid.rows),
         columns=value_labels(axes.across, grid.columns),
         cells=tuple(
-            tuple(_heat_cell(cell, shown, shares.of(_value(cell, shown, grid))) for cell in row)
-            for row in places
+            tuple(
+                _heat_cell(cell, shown, each.of(value), names_seeds=len(seeds) > 1)
+                for cell, each, value in zip(row, shares, of_row, strict=True)
+            )
+            for row, of_row in zip(places, values, strict=True)
         ),
-        low=shares.text(shares.low),
-        high=shares.text(shares.high),
+        low="worst" if is_by_column else whole.text(whole.low),
+        high="best of column" if is_by_column else whole.text(whole.high),
     )
+
+
+def _seeds(grid: StudyGrid, shown: Shown) -> set[int]:
+    """Return the numbers of seeds behind the numbers of the cells."""
+    found = (_estimate(cell, shown) for cell in grid.cells.values())
+    return {each.n for each in found if each is not None}
 
 
 def value_labels(field: str, values: Sequence[Any]) -> tuple[str, ...]:
@@ -181,8 +212,8 @@ def cell_text(cell: StudyCell, name: str) -> Text:
     """Return the results of a cell's runs, and the status of each."""
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(name, HEADING_STYLE)
-    text.append("  % ± sd over seeds\n" if cell.results else "\n", QUIET_STYLE)
-    if cell.results:
+    text.append(f"  {_cell_words(cell)}\n", QUIET_STYLE)
+    if cell.is_complete:
         known = [*quantities(cell.results).values()]
         domain, accuracy = cell.worst or ("", None)
         parts = [f"{each.heading} {estimate_text(cell.estimate(each))}" for each in known]
@@ -194,6 +225,16 @@ def cell_text(cell: StudyCell, name: str) -> Text:
     if missing := len(cell.specs) - len(cell.known):
         text.append(f"{MISSING} {plural(missing, 'run')} missing", QUIET_STYLE)
     return text
+
+
+def _cell_words(cell: StudyCell) -> str:
+    """Return what the numbers of a cell are, or why there are none yet."""
+    if not cell.is_complete:
+        runs = f"{len(cell.finished)} of {plural(len(cell.specs), 'run')} finished"
+        return f"{runs}; numbers appear when all have" if cell.finished else runs
+    seeds = len({each.seed for each in cell.results})
+    spread = " ± sd over seeds" if seeds > 1 else ""
+    return f"%, mean of {plural(len(cell.specs), 'run')} ({plural(seeds, 'seed')}){spread}"
 
 
 def _told_runs(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
@@ -227,9 +268,9 @@ class _Shares:
         return "" if value is None or self.low == self.high else f"{100 * value:z.1f}"
 
 
-def _title(grid: StudyGrid, axes: Axes, shown: Shown, arm: str) -> str:
-    of_arm = "" if arm == OWN_ARM or shown == DONE else f"{arm}: "
-    means = mean_words([name for name in grid.over if name not in MEASURED_ON])
+def _title(grid: StudyGrid, axes: Axes, shown: Shown, arm: str, seeds: set[int]) -> str:
+    of_arm = "" if arm == OWN_ARM or shown == DONE else f"{prediction_words(arm)}: "
+    means = mean_words([name for name in grid.over if name not in MEASURED_ON], seeds)
     spread = "" if shown == DONE else f", {means}"
     apart = [name for name in grid.over if name in MEASURED_ON and shown != DONE]
     hint = f"; {apart[0]} is not averaged: choose it as an axis" if apart else ""
@@ -240,7 +281,7 @@ def _title(grid: StudyGrid, axes: Axes, shown: Shown, arm: str) -> str:
     return f"{of_arm}{name} by {axes.across}{spread}{hint}"
 
 
-def _value(cell: StudyCell | None, shown: Shown, grid: StudyGrid) -> float | None:
+def _value(cell: StudyCell | None, shown: Shown) -> float | None:
     """Return the value that colours a cell; None if it is not comparable with others, such as a
     mean over only some targets."""
     if cell is None:
@@ -248,9 +289,7 @@ def _value(cell: StudyCell | None, shown: Shown, grid: StudyGrid) -> float | Non
     if shown == DONE:
         return len(cell.finished) / len(cell.specs)
     found = _estimate(cell, shown)
-    is_whole = cell.has_all(shown) if isinstance(shown, Quantity) else cell.is_complete
-    is_comparable = is_whole or not grid.over
-    return found.mean if found is not None and is_comparable else None
+    return None if found is None else found.mean
 
 
 def _estimate(cell: StudyCell, shown: Shown) -> Estimate | None:
@@ -260,7 +299,9 @@ def _estimate(cell: StudyCell, shown: Shown) -> Estimate | None:
     return None if worst is None else worst[1]
 
 
-def _heat_cell(cell: StudyCell | None, shown: Shown, share: float | None) -> HeatCell:
+def _heat_cell(
+    cell: StudyCell | None, shown: Shown, share: float | None, *, names_seeds: bool
+) -> HeatCell:
     if cell is None:
         return HeatCell("")
     sign = _sign(cell)
@@ -268,26 +309,24 @@ def _heat_cell(cell: StudyCell | None, shown: Shown, share: float | None) -> Hea
         return HeatCell(f"{len(cell.finished)}/{len(cell.specs)}", sign, share)
     found = _estimate(cell, shown)
     if found is not None:
-        return HeatCell(estimate_text(found), _remark(cell, found, sign), share)
+        return HeatCell(estimate_text(found), f"×{found.n}" if names_seeds else "", share)
     if len(cell.finished) == len(cell.specs):
-        return HeatCell(UNKNOWN)  # none of this arm
+        return HeatCell(UNKNOWN)  # none of this arm, or of this measure
+    if cell.results:
+        return HeatCell(cell_progress(cell), sign)
     return HeatCell(sign or MISSING)
 
 
-def _remark(cell: StudyCell, found: Estimate, sign: str) -> str:
-    if cell.is_complete:
-        return f"×{found.n}"
-    return f"{len(cell.results)}/{len(cell.specs)} {sign}".rstrip()
-
-
 def _sign(cell: StudyCell) -> str:
-    """Return the state of the unfinished runs: failures first."""
+    """Return the state of the unfinished runs: failures first, stopped ones last."""
     open_runs = [run for run in cell.known if run.status != "finished"]
-    if broken := [run for run in open_runs if run.status not in (*LIVE, QUEUED)]:
-        return f"{STATUS_SIGNS.get(broken[0].status, '?')}{len(broken)}"
+    if failed := [run for run in open_runs if run.status not in (*LIVE, QUEUED, STOPPED)]:
+        return f"{STATUS_SIGNS.get(failed[0].status, '?')}{len(failed)}"
     if live := [run for run in open_runs if run.is_live]:
         return f"{STATUS_SIGNS['running']}{_done(live):.0%}"
-    return STATUS_SIGNS[QUEUED] if open_runs else ""
+    if any(run.status == QUEUED for run in open_runs):
+        return STATUS_SIGNS[QUEUED]
+    return f"{STATUS_SIGNS[STOPPED]}{len(open_runs)}" if open_runs else ""
 
 
 def _done(runs: Sequence[Run]) -> float:

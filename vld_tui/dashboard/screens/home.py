@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -144,6 +144,11 @@ class HomeScreen(RunKeys):
         row = self.query_one(RunTable).current
         return row.run if isinstance(row, RunRow) else None
 
+    @property
+    def interest(self) -> Interest:
+        """Return what the list shows."""
+        return self._interest
+
     def show_load(self, load: MachineLoad) -> None:
         """Show the machine's load."""
         self._load = load
@@ -184,10 +189,6 @@ class HomeScreen(RunKeys):
     def on_group_opened(self, message: GroupOpened) -> None:
         """List the runs of a group; escape returns."""
         self._list(self._listing.inside(message.row))
-
-    def list_runs(self, name: str, run_ids: Sequence[str]) -> None:
-        """List only these runs; escape returns to all."""
-        self._list(self._listing.of_runs(name, run_ids))
 
     def on_sort_asked(self, message: SortAsked) -> None:
         """Sort by a field, or reverse its order."""
@@ -429,7 +430,7 @@ class HomeScreen(RunKeys):
         log.set_class(not lines, "-empty").set_class(bool(reason), "-reason")
 
     def _show_plane(self, row: TableRow | None) -> None:
-        if self._plane is not None:
+        if self._plane is not None and self._snapshot.interest.plane:
             current = row.run_ids[0] if row else None
             self._plane.set_points(self._snapshot.points, current, self._snapshot.without_ood)
 

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.screen import Screen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from engine.protocol import UserError
 from vld_tui.dashboard.draw.study import study_lines, study_list_heading
 from vld_tui.dashboard.feed import Snapshot
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
-from vld_tui.dashboard.messages import ActionAsked, SnapshotTaken, StudyOpened
-from vld_tui.dashboard.widgets.ask import Alert, confirm
+from vld_tui.dashboard.messages import SnapshotTaken, StudyOpened
+from vld_tui.dashboard.screens.launching import LaunchKeys
+from vld_tui.dashboard.widgets.ask import AskLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
+from vld_tui.home import absolute_path
 from vld_tui.study.define.files import SMALL, study_preset_titles
-from vld_tui.views.study import plan_lines
 from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE
 from vld_tui.words.text import fit, shorten
 
@@ -30,18 +28,22 @@ if TYPE_CHECKING:
     from vld_tui.dashboard.actions import Actions
     from vld_tui.study.planner import Planner
     from vld_tui.study.results.state import StudyProgress
-    from vld_tui.study.standing import LaunchPlan
 
 NOTHING: Final = """\
 No launched studies yet. A study is a grid of runs: each compared setting on every target with \
-several seeds. A small one (offline, one or two hours on two cores):
-
-  vld sweep paper-fig3 --scale small      or enter on paper-fig3-small below
+several seeds. The miniature presets below need no download: enter shows what one takes and asks \
+before it starts. For your own study, write a TOML file and press n.
 """
 _KEPT, _PRESET = "kept:", "preset:"
 
 
-class StudiesScreen(Guarded, Screen[None]):
+class StudyList(Guarded, OptionList):
+    """Studies and presets; one of them is current."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [bind("open", "enter", "select", "open", show=True)]
+
+
+class StudiesScreen(LaunchKeys):
     """A list of launched studies, then presets."""
 
     DEFAULT_CSS = """
@@ -55,19 +57,19 @@ class StudiesScreen(Guarded, Screen[None]):
         bind("previous-study", "k", "move('cursor_up')", "previous study"),
         bind("first-study", "g", "move('first')", "first study"),
         bind("last-study", "G", "move('last')", "last study"),
+        bind("new-study", "n", "launch_file", "launch a TOML file", show=True),
     ]
 
     def __init__(self, actions: Actions, planner: Planner) -> None:
-        super().__init__()
-        self._actions, self._planner = actions, planner
+        super().__init__(actions, planner)
         self._studies: tuple[StudyProgress, ...] | None = None
         self._presets: dict[str, str] = {}
 
     def compose(self) -> ComposeResult:
         """Lay out the list below a hint."""
-        yield Static(Text(" studies", HEADING_STYLE), id="status")
+        yield Static(Text(" studies  loading…", HEADING_STYLE), id="status")
         yield Static(id="hint")
-        yield OptionList(markup=False)
+        yield StudyList(markup=False)
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -103,33 +105,21 @@ class StudiesScreen(Guarded, Screen[None]):
         if chosen.startswith(_KEPT):
             self.post_message(StudyOpened(chosen.removeprefix(_KEPT)))
         elif chosen.startswith(_PRESET):
-            self._say("estimating the cost…")
-            self._plan(chosen.removeprefix(_PRESET))
+            self.offer_launch(chosen.removeprefix(_PRESET))
 
-    @work(thread=True, exclusive=True)
-    def _plan(self, name: str) -> None:
-        """Plan a launch."""
-        try:
-            plan: LaunchPlan | str = self._planner.study_plan(name)
-        except UserError as error:
-            plan = str(error)
-        self.app.call_from_thread(self._offer, name, plan)
+    def action_launch_file(self) -> None:
+        """Ask for a TOML file, and offer to launch its study."""
 
-    def _offer(self, name: str, plan: LaunchPlan | str) -> None:
-        """Show what a launch would do, and launch after confirmation."""
-        self._say_what_to_do()
-        if not self.is_current:  # the user left
-            return
-        if isinstance(plan, str):
-            self.app.push_screen(Alert(plan))
-            return
-        lines = plan_lines(plan.standing, plan.cost, plan.devices)
-        plan_text = "\n".join(f"{label:<8} {line}" for label, line in lines)
-        if plan.refusal is not None:
-            self.app.push_screen(Alert(f"{plan_text}\n\n{plan.refusal}"))
-            return
-        launch = ActionAsked(partial(self._actions.launch_study, name))
-        confirm(self.app, f"{plan_text}\n\nLaunch?", partial(self.post_message, launch))
+        def answered(path: str | None) -> None:
+            if path:
+                self.offer_launch(str(absolute_path(path)))
+
+        question = AskLine("Launch the study of the TOML file:", example="study.toml")
+        self.app.push_screen(question, answered)
+
+    def show_work(self, text: str) -> None:
+        """Show what is being worked on; empty: what can be done."""
+        self._say(text or ("" if self._studies else NOTHING))
 
     def _show(self) -> None:
         """Update the list; the cursor stays on its line."""
@@ -149,7 +139,7 @@ class StudiesScreen(Guarded, Screen[None]):
             options.action_first()
         title = f" studies  {len(self._studies):,} launched"
         self.query_one("#status", Static).update(Text(title, HEADING_STYLE, no_wrap=True))
-        self._say_what_to_do()
+        self.show_work("")
 
     def _study_options(self, studies: tuple[StudyProgress, ...], cells: int) -> list[Option]:
         if not studies:
@@ -180,9 +170,6 @@ class StudiesScreen(Guarded, Screen[None]):
                 for name in names
             ),
         ]
-
-    def _say_what_to_do(self) -> None:
-        self._say(NOTHING if not self._studies else "")
 
     def _say(self, text: str) -> None:
         self.query_one("#hint", Static).update(Text(text, QUIET_STYLE))

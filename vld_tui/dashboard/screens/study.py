@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -13,41 +14,48 @@ from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
-from textual.screen import Screen
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from engine.protocol import UserError
+from vld_tui.dashboard.draw.heat_map import HeatMap
 from vld_tui.dashboard.draw.study import progress_line, runs_without_ood, study_table
 from vld_tui.dashboard.draw.study_map import LaidOut, StudyLook, cell_text
-from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import ActionAsked, RunChosen, RunOpened, RunsChosen, SnapshotTaken
+from vld_tui.dashboard.outside import EditorError, edit, open_page
+from vld_tui.dashboard.screens.launching import LaunchKeys
 from vld_tui.dashboard.screens.pick import Pick, PickOption
+from vld_tui.dashboard.screens.use.text import ResultScreen
 from vld_tui.dashboard.widgets.ask import Alert, ask_export, confirm
 from vld_tui.dashboard.widgets.heat_map import HeatMapView
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.plane import StudyPlane
 from vld_tui.dashboard.widgets.text import ScrolledText
+from vld_tui.runs.run import Run
 from vld_tui.study.results.cells import StudyCell
 from vld_tui.study.results.state import Counts, StudyState
 from vld_tui.study.standing import MOST_UNASKED
-from vld_tui.views.study import failure_lines, study_heading
+from vld_tui.views.study import failure_lines, prediction_words, study_heading
 from vld_tui.words.numbers import plural
-from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE
+from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:
     from vld_tui.dashboard.actions import Actions
+    from vld_tui.study.define.files import StudyText
+    from vld_tui.study.planner import Planner
     from vld_tui.study.standing import Standing
 
 VIEWS: Final = ("map", "plane", "table")
+CELL_ROWS: Final = 3
+"""Lines about the current cell."""
 MOST_FAILURES: Final = 2
 """Maximum number of failure reasons to show."""
-WAITING: Final = "reading the study…"
+LOADING: Final = "loading…"
 
 
-class StudyScreen(Guarded, Screen[None]):
+class StudyScreen(LaunchKeys):
     """Everything about a study, updated while it runs."""
 
     AUTO_FOCUS = "#map"
@@ -67,6 +75,8 @@ class StudyScreen(Guarded, Screen[None]):
     }
     StudyScreen.-both.-plane #grid, StudyScreen.-both.-map Plane { display: block; }
     StudyScreen.-both Plane { padding-left: 2; }
+    StudyScreen.-stacked #views { layout: vertical; }
+    StudyScreen.-stacked Plane { padding: 1 0 0 0; }
     StudyScreen Plane:focus { background: $boost; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -79,10 +89,14 @@ class StudyScreen(Guarded, Screen[None]):
         bind("measure", "m", "measure", "measure", show=True),
         bind("columns-by", "x", "axis('across')", "columns by"),
         bind("rows-by", "y", "axis('down')", "rows by"),
-        bind("arm", "a", "arm", "arm", show=True),
+        bind("arm", "a", "arm", "prediction", show=True),
+        bind("colour-by", "P", "colours", "colours"),
         bind("launch-missing", "r", "launch", "launch", show=True),
+        bind("stop", "S", "stop", "stop", show=True),
+        bind("list-runs", "A", "list_runs", "all runs", show=True),
+        bind("report", "R", "report", "report", show=True),
+        bind("edit-study", "E", "edit", "edit TOML", show=True),
         bind("export", "w", "export", "export", show=True),
-        bind("report", "R", "report", "report"),
     ]
 
     @dataclass
@@ -91,19 +105,21 @@ class StudyScreen(Guarded, Screen[None]):
 
         laid_out: LaidOut
 
-    def __init__(self, actions: Actions, name: str) -> None:
-        super().__init__()
-        self._actions, self._study_name = actions, name
+    def __init__(self, actions: Actions, planner: Planner, name: str) -> None:
+        super().__init__(actions, planner)
+        self._study_name = name
         self._state = StudyState(name)
         self._look: StudyLook | None = None
         self._laid_out: LaidOut | None = None
         self._view = VIEWS[0]
         self._is_reporting = False
+        self._work = LOADING
+        self._edited: StudyText | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out the progress above the results."""
         yield Static(id="status")
-        yield Static(WAITING, id="progress")
+        yield Static(f" {LOADING}", id="progress")
         yield Static(id="failures")
         yield Static(id="cautions")
         with Horizontal(id="views"):
@@ -118,9 +134,9 @@ class StudyScreen(Guarded, Screen[None]):
         """Start with the heat map."""
         self.query_one("#failures").display = False
         self.query_one("#cautions").display = False
-        self.query_one("#status", Static).update(
-            Text(f" {plain_text(self._study_name)}", HEADING_STYLE)
-        )
+        self.query_one(HeatMapView).show(HeatMap(LOADING))
+        self.query_one("#results", ScrolledText).show(Text(LOADING, QUIET_STYLE))
+        self._show_heading()
         self.action_view(self._view)
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
@@ -133,12 +149,20 @@ class StudyScreen(Guarded, Screen[None]):
             problem = Text(f" {plain_text(state.problem or '')}", ALARM_STYLE)
             self.query_one("#progress", Static).update(problem)
             return
+        self._work = self._work if self._work != LOADING else ""
         self._show_progress(state, state.standing)
         self._lay_out(state, self._look)
 
     def on_resize(self) -> None:
-        """Fit the table."""
+        """Fit the table and the map."""
         self.call_after_refresh(self._show_table)
+        self._stack_views()
+
+    def show_work(self, text: str) -> None:
+        """Show what is being worked on, after the progress; empty: nothing."""
+        self._work = text
+        if self._state.standing is not None:
+            self._show_progress(self._state, self._state.standing)
 
     def action_view(self, view: str) -> None:
         """Show and focus the heat map, the plane or the table."""
@@ -159,12 +183,17 @@ class StudyScreen(Guarded, Screen[None]):
             self._set(self._look.with_next_measure(self._state))
 
     def action_arm(self) -> None:
-        """Show the next arm."""
+        """Show the results of the next prediction."""
         if (look := self._look) is None:
             return
         if len(look.arms) < 2:
-            self.notify("The runs of this study have only one arm.")
+            self.notify("The runs of this study have only one prediction: their own network.")
         self._set(look.with_next_arm())
+
+    def action_colours(self) -> None:
+        """Switch between colours that compare all cells, and those of a column."""
+        if self._look is not None:
+            self._set(self._look.with_other_colours())
 
     def action_means(self) -> None:
         """Switch the plane between means over targets and each target."""
@@ -203,6 +232,53 @@ class StudyScreen(Guarded, Screen[None]):
         else:
             self.post_message(launch)
 
+    def action_stop(self) -> None:
+        """Stop the running and queued runs after confirmation."""
+        if (standing := self._state.standing) is None:
+            return
+        live, queued = len(standing.live), len(standing.queued)
+        parts = [
+            f"{plural(live, 'running run')} will save a checkpoint and stop" if live else "",
+            f"{plural(queued, 'queued run')} will leave the queue" if queued else "",
+        ]
+        if not live and not queued:
+            self.notify("This study has no running or queued runs.")
+            return
+        said = "; ".join(filter(None, parts))
+        question = f"Stop {self._study_name}? {said}. Launching the study resumes them."
+        stop = ActionAsked(partial(self._actions.stop_study, self._study_name))
+        confirm(self.app, question, partial(self.post_message, stop))
+
+    def action_list_runs(self) -> None:
+        """List all runs of the study."""
+        if (standing := self._state.standing) is not None:
+            self._list_runs("all runs", standing.known)
+
+    def action_edit(self) -> None:
+        """Edit the study in the user's editor and offer to launch it, or show it."""
+        try:
+            kept = self._actions.study_text(self._study_name)
+        except UserError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        before = self._edited or kept
+        try:
+            after = edit(self.app, before.text, f"{self._study_name}.toml")
+        except EditorError as error:
+            self.notify(str(error), markup=False)
+            text = Text("\n".join(map(plain_text, kept.text.splitlines())))
+            self.app.push_screen(
+                ResultScreen(f"{self._study_name}.toml", lambda _: text, kept.where)
+            )
+            return
+        if after == kept.text:
+            self._edited = None
+            self.notify("The study is unchanged.")
+            return
+        # Kept until it is launched: after an error, the same key continues editing.
+        self._edited = replace(kept, text=after, where=f"{self._study_name}.toml (edited)")
+        self.offer_launch(self._edited)
+
     def action_export(self) -> None:
         """Ask where to export the table, or the screen."""
 
@@ -217,14 +293,16 @@ class StudyScreen(Guarded, Screen[None]):
         """Write the study's report."""
         if self._state.standing is not None and not self._is_reporting:
             self._is_reporting = True
-            self.notify("writing the report…")
             self._write_report()
 
     @work(thread=True)
     def _write_report(self) -> None:
         app = self.app
         try:
-            made: Path | str = self._actions.report_study(self._study_name)
+            made: Path | str = self._actions.report_study(
+                self._study_name,
+                lambda step: app.call_from_thread(self.show_work, f"report: {step}…"),
+            )
         except UserError as error:
             made = str(error)
         app.call_from_thread(self._show_report, app, made)
@@ -232,13 +310,16 @@ class StudyScreen(Guarded, Screen[None]):
     def _show_report(self, app: App[Any], made: Path | str) -> None:
         """Copy and show the path of the report's page, or show why there is none."""
         self._is_reporting = False
+        if self.is_attached:
+            self.show_work("")
         if isinstance(made, str):
             app.notify(made, severity="error", markup=False)
             return
         app.copy_to_clipboard(str(made))
+        where = ", and the page was opened in the browser" if open_page(app, made) else ""
         said = (
             f"Report of {plain_text(self._study_name)}:\n{plain_text(str(made))}\n\n"
-            "The path was copied to the clipboard (if the terminal supports it)."
+            f"The path was copied to the clipboard (if the terminal supports it){where}."
         )
         if self.is_current:
             app.push_screen(Alert(said))
@@ -272,11 +353,16 @@ class StudyScreen(Guarded, Screen[None]):
         runs = cell.known
         if len(runs) == 1:
             self.app.post_message(RunOpened(runs[0].run_id))
-        elif runs:
-            name = f"{self._study_name}: {name}"
-            self.app.post_message(RunsChosen(name, tuple(run.run_id for run in runs)))
         else:
+            self._list_runs(name, runs)
+
+    def _list_runs(self, name: str, runs: Sequence[Run]) -> None:
+        """List runs above this screen."""
+        if not runs:
             self.notify("No run yet; r launches the missing ones.")
+            return
+        path = f"studies › {plain_text(self._study_name)} › {name}"
+        self.app.post_message(RunsChosen(path, tuple(run.run_id for run in runs)))
 
     def _set(self, look: StudyLook) -> None:
         """Change the view of the study."""
@@ -302,6 +388,8 @@ class StudyScreen(Guarded, Screen[None]):
         self._look = laid_out.look
         heat_map, plane = self.query_one(HeatMapView), self.query_one(StudyPlane)
         heat_map.show(laid_out.heat_map.at(*heat_map.cursor))
+        self._stack_views()
+        self._show_heading()
         without_ood = runs_without_ood(laid_out.compared)
         plane.set_points(tuple(laid_out.points), plane.plot.current, without_ood)
         cautions = self.query_one("#cautions", Static)
@@ -313,12 +401,12 @@ class StudyScreen(Guarded, Screen[None]):
 
     def _show_progress(self, state: StudyState, standing: Standing) -> None:
         """Show the study's progress and the reasons of failures."""
-        heading = Text(f" {plain_text(study_heading(standing.study))}", HEADING_STYLE)
-        heading.no_wrap, heading.overflow = True, "ellipsis"
-        self.query_one("#status", Static).update(heading)
+        self._show_heading()
         line = progress_line(Counts.of(standing), state.left)
+        if self._work:
+            line = Text(f" {self._work}  ", OOD_STYLE).append_text(line)
         self.query_one("#progress", Static).update(line)
-        reasons = list(failure_lines(standing.broken_off))
+        reasons = list(failure_lines(standing.failed))
         shown = reasons[:MOST_FAILURES]
         if len(reasons) > len(shown):
             shown[-1] += f"   … and {plural(len(reasons) - len(shown), 'other reason')}"
@@ -326,6 +414,24 @@ class StudyScreen(Guarded, Screen[None]):
         failures = self.query_one("#failures", Static)
         failures.update(text)
         failures.display = bool(shown)
+
+    def _show_heading(self) -> None:
+        """Show where the user is, and the prediction that the numbers of all views are of."""
+        standing = self._state.standing
+        name = self._study_name if standing is None else study_heading(standing.study)
+        heading = Text(f" studies › {plain_text(name)}", HEADING_STYLE)
+        heading.no_wrap, heading.overflow = True, "ellipsis"
+        if self._look is not None and len(self._look.arms) > 1:
+            heading.append(f"  prediction: {prediction_words(self._look.arm)}")
+        self.query_one("#status", Static).update(heading)
+
+    def _stack_views(self) -> None:
+        """Put the plane below the map where the map needs more than half of the width."""
+        heat_map, grid = self.query_one(HeatMapView), self.query_one("#grid")
+        is_stacked = self.has_class("-both") and heat_map.width_for_all > self.size.width // 2
+        self.set_class(is_stacked, "-stacked")
+        grid.styles.height = heat_map.height_at_most + CELL_ROWS if is_stacked else None
+        grid.styles.max_height = "50%" if is_stacked else None
 
     def _show_cell(self) -> None:
         """Describe the current cell."""

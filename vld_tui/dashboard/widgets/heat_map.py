@@ -53,6 +53,16 @@ class HeatMapView(Drawing, can_focus=True):
         """Return the row and the column of the current cell."""
         return self._map.cursor
 
+    @property
+    def width_for_all(self) -> int:
+        """Return the width at which every column is shown with its name."""
+        return self._map.width_for_all()
+
+    @property
+    def height_at_most(self) -> int:
+        """Return the number of lines that the map can use."""
+        return self._map.height_at_most()
+
     def show(self, heat_map: HeatMap) -> None:
         """Show other cells and their cursor."""
         if heat_map != self._map:

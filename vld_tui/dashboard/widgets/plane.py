@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import BindingType
 
@@ -36,6 +38,7 @@ class Plane(Drawing, can_focus=True):
         self._colourings = tuple(colourings)
         self._plot = PlanePlot(colouring=self._colourings[0])
         self._measure: str | None = None
+        self._is_known = False
 
     @property
     def plot(self) -> PlanePlot:
@@ -47,6 +50,9 @@ class Plane(Drawing, can_focus=True):
     ) -> None:
         """Show these points; ``current`` is the run under the cursor, ``without_ood`` counts the
         runs without a point."""
+        if not self._is_known:
+            self._is_known = True
+            self.redraw()
         trail = self._plot.trail if current == self._plot.current else None
         plot = replace(self._plot, points=tuple(points), current=current, trail=trail)
         self._show(replace(plot, without_ood=without_ood))
@@ -85,6 +91,8 @@ class Plane(Drawing, can_focus=True):
 
     def lines(self, cells: int, rows: int) -> Iterable[Line]:
         """Return the plane at a size."""
+        if not self._is_known:
+            return [[Segment("ID–OOD plane: loading…", Style(dim=True))]]
         return self.plot.lines(cells, rows)
 
     def _choose(self, point: RunPoint | None) -> None:
@@ -108,3 +116,4 @@ class StudyPlane(Plane):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(colourings=("setting", "target"), **settings)
+        self._plot = replace(self._plot, nothing="no setting has all its runs on a target yet")

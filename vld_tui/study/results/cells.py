@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from engine.protocol import FIELDS, MEASURED_ON, SEEDS, RunSpec, fields_with
+from engine.protocol import FIELDS, MEASURED_ON, NO_TARGET, SEEDS, RunSpec, fields_with
 from vld_tui.runs.run import Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.study.define.definition import Study
@@ -37,7 +37,7 @@ def _gap(outcome: Outcome) -> float | None:
     return None if ood_accuracy is None else ood_accuracy - outcome.id_accuracy
 
 
-_GAP: Final = Quantity("ood_less_id", "gap", "gap, OOD less ID,", _gap)
+_GAP: Final = Quantity("ood_less_id", "gap", "gap, OOD − ID,", _gap)
 
 
 def quantities(results: Iterable[Outcome]) -> dict[str, Quantity]:
@@ -82,25 +82,29 @@ class StudyCell:
         """Return whether every run is finished and has this arm."""
         return len(self.results) == len(self.specs)
 
-    def has_all(self, quantity: Quantity) -> bool:
-        """Return whether it is complete and every outcome has a value."""
-        return self.is_complete and all(quantity.of(each) is not None for each in self.results)
-
     def estimate(self, quantity: Quantity) -> Estimate | None:
-        """Return the mean over seeds; None before a run has finished, or if ID accuracies are
-        measured on different images."""
+        """Return the mean over seeds.
+
+        None while it is not comparable with that of other cells: a run is missing or lacks the
+        value (except the OOD values of runs without a target), or ID accuracies are measured on
+        different images.
+        """
+        lacking = (each for each in self.results if quantity.of(each) is None)
+        if any(each.target != str(NO_TARGET) for each in lacking):
+            return None
         return quantity.estimate(self._comparable)
 
     @property
     def worst(self) -> tuple[str, Estimate] | None:
-        """Return the domain with the lowest mean accuracy over all targets, and that accuracy."""
+        """Return the domain with the lowest mean accuracy over all targets, and that accuracy;
+        None while it is not comparable."""
         return worst_domain(self._comparable)
 
     @property
     def _comparable(self) -> tuple[Outcome, ...]:
-        """Return the outcomes; none if images differ."""
+        """Return the outcomes; none while runs are missing, or if images differ."""
         images = {tuple(getattr(spec, name) for name in MEASURED_ON) for spec in self.specs}
-        return () if len(images) > 1 else self.results
+        return self.results if self.is_complete and len(images) == 1 else ()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from vld_tui.study.standing import Standing, devices_of, goes_to_cluster, standi
 
 
 class TimeLeft(NamedTuple):
-    """Seconds until everything is done, excluding ``unknown`` runs without a forecast."""
+    """Seconds until the running and queued runs are done, excluding ``unknown`` runs without a
+    forecast."""
 
     seconds: float = 0.0
     unknown: int = 0
@@ -30,7 +31,8 @@ class Counts(NamedTuple):
     finished: int = 0
     live: int = 0
     queued: int = 0
-    broken_off: int = 0
+    failed: int = 0
+    stopped: int = 0
     missing: int = 0
 
     @classmethod
@@ -40,7 +42,8 @@ class Counts(NamedTuple):
             len(standing.finished),
             len(standing.live),
             len(standing.queued),
-            len(standing.broken_off),
+            len(standing.failed),
+            len(standing.stopped),
             len(standing.missing),
         )
 
@@ -48,6 +51,11 @@ class Counts(NamedTuple):
     def runs(self) -> int:
         """Return the number of the study's runs."""
         return sum(self)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Return whether runs are running or queued."""
+        return self.live + self.queued > 0
 
 
 NOTHING: Final = Counts()
@@ -190,7 +198,7 @@ class StudyReader:
         return known.study
 
     def _time_left(self, store: Store, name: str, standing: Standing) -> TimeLeft:
-        """Return the remaining time (s); the forecast is updated when fewer runs are left."""
+        """Return the remaining time; the forecast is updated when fewer runs are left."""
         known, devices = self._known[name], devices_of(store)
         left: Any = standing.left
         if known.cost is None or known.left != left:
