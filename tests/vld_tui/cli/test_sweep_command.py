@@ -97,7 +97,7 @@ def test_a_dry_run_tells_and_does_nothing(vld: Vld, file: str) -> None:
     assert told == [
         "study     rates · How much dropout?",
         "runs      8 runs: 2 targets × 2 dropout rates × 2 seeds",
-        "state     0 finished · 0 running · 0 queued · 8 missing",
+        "so far    0 finished · 0 running · 0 queued · 8 missing",
         "to launch 8 new",
         "time      unknown (no comparable earlier run on this device)",
         "disk      about 8.0 MiB of checkpoints (keep = best)",

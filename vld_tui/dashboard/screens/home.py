@@ -430,9 +430,14 @@ class HomeScreen(RunKeys):
         log.set_class(not lines, "-empty").set_class(bool(reason), "-reason")
 
     def _show_plane(self, row: TableRow | None) -> None:
-        if self._plane is not None and self._snapshot.interest.plane:
+        if self._plane is not None:
             current = row.run_ids[0] if row else None
-            self._plane.set_points(self._snapshot.points, current, self._snapshot.without_ood)
+            self._plane.set_points(
+                self._snapshot.points,
+                current,
+                self._snapshot.without_ood,
+                is_loading=not self._snapshot.interest.plane,
+            )
 
     def _show_trail(self, watched: tuple[RunCurves, ...]) -> None:
         """Draw the path of the chosen run in the plane."""

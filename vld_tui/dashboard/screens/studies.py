@@ -57,7 +57,7 @@ class StudiesScreen(LaunchKeys):
         bind("previous-study", "k", "move('cursor_up')", "previous study"),
         bind("first-study", "g", "move('first')", "first study"),
         bind("last-study", "G", "move('last')", "last study"),
-        bind("new-study", "n", "launch_file", "launch a TOML file", show=True),
+        bind("new", "n", "launch_file", "new", show=True),
     ]
 
     def __init__(self, actions: Actions, planner: Planner) -> None:

@@ -95,7 +95,7 @@ class StudyScreen(LaunchKeys):
         bind("stop", "S", "stop", "stop", show=True),
         bind("list-runs", "A", "list_runs", "all runs", show=True),
         bind("report", "R", "report", "report", show=True),
-        bind("edit-study", "E", "edit", "edit TOML", show=True),
+        bind("edit-study", "E", "edit", "edit", show=True),
         bind("export", "w", "export", "export", show=True),
     ]
 

@@ -38,7 +38,7 @@ class Plane(Drawing, can_focus=True):
         self._colourings = tuple(colourings)
         self._plot = PlanePlot(colouring=self._colourings[0])
         self._measure: str | None = None
-        self._is_known = False
+        self._is_loading = True
 
     @property
     def plot(self) -> PlanePlot:
@@ -46,12 +46,17 @@ class Plane(Drawing, can_focus=True):
         return self._plot.by_measure(self._measure)
 
     def set_points(
-        self, points: Sequence[RunPoint], current: str | None, without_ood: int = 0
+        self,
+        points: Sequence[RunPoint],
+        current: str | None,
+        without_ood: int = 0,
+        *,
+        is_loading: bool = False,
     ) -> None:
         """Show these points; ``current`` is the run under the cursor, ``without_ood`` counts the
-        runs without a point."""
-        if not self._is_known:
-            self._is_known = True
+        runs without a point. ``is_loading``: they are not all known yet."""
+        if is_loading != self._is_loading:
+            self._is_loading = is_loading
             self.redraw()
         trail = self._plot.trail if current == self._plot.current else None
         plot = replace(self._plot, points=tuple(points), current=current, trail=trail)
@@ -91,7 +96,7 @@ class Plane(Drawing, can_focus=True):
 
     def lines(self, cells: int, rows: int) -> Iterable[Line]:
         """Return the plane at a size."""
-        if not self._is_known:
+        if self._is_loading and not self._plot.points:
             return [[Segment("ID–OOD plane: loading…", Style(dim=True))]]
         return self.plot.lines(cells, rows)
 
