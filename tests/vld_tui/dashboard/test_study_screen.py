@@ -159,10 +159,10 @@ def test_a_cell_of_several_runs_lists_them_and_escape_leads_back_to_it_level_by_
         assert "run_id IN" in source.asked[-1].query.where
         await pilot.press("b", "n", "o", "n", "e", "enter", "enter")
         await settle(pilot)
-        assert isinstance(app.screen, RunScreen)
+        assert [type(each) for each in app.screen_stack][-1] is RunScreen
         await pilot.press("escape")
         await settle(pilot)
-        assert app.screen is runs
+        assert app.screen_stack[-1] is runs
         assert "run_id IN" in source.asked[-1].query.where
         await pilot.press("escape")
         await settle(pilot)
@@ -172,7 +172,7 @@ def test_a_cell_of_several_runs_lists_them_and_escape_leads_back_to_it_level_by_
         assert source.asked[-1].study == "rates"
         await pilot.press("escape", "escape")
         await settle(pilot)
-        assert app.screen is app.home
+        assert app.screen_stack == [app.home]
         assert source.asked[-1].query.where == "TRUE"
 
     play(source, scenario)
