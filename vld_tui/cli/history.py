@@ -21,7 +21,7 @@ from vld_tui.control.trash import (
     trashed_runs,
 )
 from vld_tui.runs.imported import ImportedRun, delete_imported
-from vld_tui.runs.run import QUEUED, Run
+from vld_tui.runs.run import GONE, QUEUED, Run
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 from vld_tui.words.columns import Column, table_lines
@@ -84,12 +84,17 @@ def rm(
             return
         if where is not None and chosen and not yes:
             ask(f"Move {plural(len(chosen), 'run')} to the trash?", refusal="Nothing was removed.")
+        gone = [run for run in chosen if run.status == GONE]
+        if gone and where is None and not yes:
+            what = gone[0].label if len(gone) == 1 else plural(len(gone), "run")
+            ask(f"Forget {what}, whose folder is missing?", refusal="Nothing was removed.")
         for each in imported:
             delete_imported(store.home.imported, each)
             say(f"deleted: {each.run_id}  {each.name} (files in {each.source} are kept)")
         for run in chosen:
             store.trash.move(run.run_id)
-            say(f"moved to the trash: {run.run_id}  {run.name}")
+            how = "forgotten" if run.status == GONE else "moved to the trash"
+            say(f"{how}: {run.run_id}  {run.name}")
             suggest([(f"vld restore {run.run_id}", "undo")])
 
 

@@ -18,7 +18,7 @@ from vld_tui.cli.options import with_options
 from vld_tui.cli.session import open_for_runs
 from vld_tui.control.combine import CHECKPOINTS
 from vld_tui.runs.run import Run
-from vld_tui.store.errors import StoreError, is_trashed
+from vld_tui.store.errors import StoreError, out_of_reach
 
 _PANEL: Final = "Network"
 
@@ -131,6 +131,6 @@ def find_run(ctx: typer.Context, reference: str) -> tuple[Run, RunDir]:
     """
     with open_for_runs(ctx, [reference], with_jobs=False) as store:
         run = store.runs.get(reference)
-        if run.trashed_at is not None:
-            raise StoreError(is_trashed(run.run_id))
+        if (reason := out_of_reach(run)) is not None:
+            raise StoreError(reason)
         return run, store.runs.run_dir(run.run_id)

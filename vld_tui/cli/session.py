@@ -64,6 +64,8 @@ def refresh(store: Store) -> None:
         StoreError: when the history cannot be updated.
     """
     store.live.refresh()
+    if (missing := store.missing.look()) is not None:
+        say(missing, to_stderr=True)
     if not store.jobs.open() and not store.home.jobs.is_dir():
         return
     from vld_tui.launch.slurm.jobs import look_at_jobs  # only with a cluster

@@ -22,7 +22,7 @@ from engine.protocol.inference import At
 from engine.rundir import RunDir
 from vld_tui.runs.run import Run
 from vld_tui.runs.run_folder import EventFollower
-from vld_tui.store.errors import is_trashed
+from vld_tui.store.errors import out_of_reach
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
@@ -123,8 +123,8 @@ def _kept_last_layer(run_dir: RunDir) -> bool:
 
 
 def _check_usable(run: Run) -> None:
-    if run.trashed_at is not None:
-        raise CombinationError(is_trashed(run.run_id))
+    if (reason := out_of_reach(run)) is not None:
+        raise CombinationError(reason)
     if run.combination is not None:
         raise CombinationError(is_combined(run.run_id))
     if run.status != "finished":

@@ -18,7 +18,7 @@ from engine.protocol.inference import At
 from engine.protocol.work import WorkNote, WorkProgress
 from vld_tui.home import absolute_path
 from vld_tui.launch.work import ask_engine, engine_package
-from vld_tui.store.errors import is_trashed
+from vld_tui.store.errors import out_of_reach
 from vld_tui.store.store import Store
 
 
@@ -63,8 +63,8 @@ def export_network(
     if push_to is not None and to != "hub":
         raise ExportError(f"--push needs --to hub, not --to {to}.")
     found = store.runs.get(run)
-    if found.trashed_at is not None:
-        raise ExportError(is_trashed(found.run_id))
+    if (reason := out_of_reach(found)) is not None:
+        raise ExportError(reason)
     if to == "timm" and found.has_spec and (reason := why_run_is_not_timm(found.spec)):
         raise ExportError(f"Run {found.run_id} is {reason}. {NOT_TIMM}")
     request = ExportNetwork(

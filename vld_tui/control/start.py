@@ -18,7 +18,7 @@ from vld_tui.launch.slurm.jobs import find_lost_batches, look_at_jobs
 from vld_tui.launch.slurm.settings import SlurmSettings, make_settings
 from vld_tui.launch.slurm.submit import Cluster, Submission, submit_runs, submit_what_fits
 from vld_tui.runs.run import DAMAGED, QUEUED, Run
-from vld_tui.store.errors import StoreError, is_trashed
+from vld_tui.store.errors import StoreError, out_of_reach
 from vld_tui.store.store import Store
 
 
@@ -87,8 +87,8 @@ def refuse_unresumable(store: Store, run: Run, *, may_be_queued: bool = False) -
     """
     refuse_copy(store.runs.run_dir(run.run_id))
     name = f"Run {run.run_id}"
-    if run.trashed_at is not None:
-        raise StoreError(is_trashed(run.run_id))
+    if (reason := out_of_reach(run)) is not None:
+        raise StoreError(reason)
     if run.status == "finished":
         raise StoreError(f"{name} has finished: nothing to resume.")
     if run.status == DAMAGED:

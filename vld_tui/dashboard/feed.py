@@ -360,11 +360,11 @@ def _refresh(store: Store) -> str | None:
     try:
         store.folders.look_for_others()
         store.live.refresh()
+        return store.missing.look()
     except DatabaseDamaged:
         raise
     except StoreError as error:
         return str(error).splitlines()[0]
-    return None
 
 
 def _take_unsent(store: Store) -> tuple[SendFailure, ...]:

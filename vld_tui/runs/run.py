@@ -26,9 +26,11 @@ QUEUED: Final = "queued"
 DAMAGED: Final = "damaged"
 """Status of a run that cannot be read completely; its ``error`` has the reason."""
 STOPPED: Final = "stopped"
+GONE: Final = "gone"
+"""Status of a run whose folder was deleted or moved by another program."""
 BROKEN_OFF: Final = ("failed", "crashed", STOPPED)
 """Statuses of runs that ended before they finished and can be resumed."""
-STATUSES: Final = (QUEUED, *LIVE, "finished", "stopped", "failed", "crashed", DAMAGED)
+STATUSES: Final = (QUEUED, *LIVE, "finished", "stopped", "failed", "crashed", DAMAGED, GONE)
 UNKNOWN_SPEC: Final = RunSpec(dataset="", model="")
 """The specification of a damaged run whose own cannot be read."""
 CONFIGURATION: Final = "configuration"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.protocol import UserError
+from vld_tui.runs.run import GONE, Run
 
 
 class StoreError(UserError):
@@ -39,6 +40,18 @@ class AmbiguousRun(StoreError):  # noqa: N818 - reads as the fact it states
 
 class QueryError(UserError):
     """An invalid query; the message names the part and the reason."""
+
+
+def folder_gone(run_id: str) -> str:
+    """Return that a run's folder was deleted or moved."""
+    return f"The folder of run {run_id} is missing: runs/{run_id} was deleted or moved."
+
+
+def out_of_reach(run: Run) -> str | None:
+    """Return why a run's folder cannot be used: it is in the trash, or gone; None: it can."""
+    if run.trashed_at is not None:
+        return is_trashed(run.run_id)
+    return folder_gone(run.run_id) if run.status == GONE else None
 
 
 def is_trashed(run_id: str) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from engine.protocol import SpecError
 from engine.rundir import RunDir, UserData
 from vld_tui.home import Home
-from vld_tui.runs.run import LIVE, QUEUED
+from vld_tui.runs.run import GONE, LIVE, QUEUED
 from vld_tui.store.columns import insert_row, insert_task, load_state, replace_run
 from vld_tui.store.database import Database, Row
 from vld_tui.store.errors import DatabaseDamaged, StoreError
@@ -438,7 +438,9 @@ def _settle_others(database: Database, home: Home, known: set[str]) -> list[Dama
                 connection.execute("DELETE FROM runs WHERE key = ?", [key])
                 continue
             path = home.runs / run_id
-            missing.append(DamagedFolder(path, _note_missing(connection, key, run_id, path)))
+            reason = f"{path} is missing; the run exists only in the database"
+            missing.append(DamagedFolder(path, reason))
+            connection.execute("UPDATE runs SET damage = ? WHERE key = ?", [GONE, key])
     return missing
 
 
@@ -468,11 +470,3 @@ def _note_damage(
         connection, run_id, completed, launched_at=created_at,
         spec="null", arm="", status="failed", damage=damage,
     )  # fmt: skip
-
-
-def _note_missing(connection: sqlite3.Connection, key: int, run_id: str, path: Path) -> str:
-    """Record, inside the open transaction, that a run's folder is missing; return the reason."""
-    reason = f"{path} is missing; the run exists only in the database"
-    advice = f"Put the folder back and run vld rebuild, or remove the run: vld rm {run_id}"
-    connection.execute("UPDATE runs SET damage = ? WHERE key = ?", [f"{reason}.\n{advice}", key])
-    return reason

@@ -12,7 +12,7 @@ from vld_tui.home import Home
 from vld_tui.runs.run import DAMAGED, QUEUED, Run
 from vld_tui.store.columns import put_last_in_queue
 from vld_tui.store.database import Database
-from vld_tui.store.errors import StoreError, is_trashed
+from vld_tui.store.errors import StoreError, out_of_reach
 from vld_tui.store.lookup import find_by_id
 from vld_tui.store.notifications import note_end
 from vld_tui.store.rows import read_run, read_runs
@@ -54,8 +54,8 @@ class Queue:
             StoreError: when it has finished, is running, already queued, or in the trash.
         """
         run = self._runs.get(run_id)
-        if run.trashed_at is not None:
-            raise StoreError(is_trashed(run_id))
+        if (reason := out_of_reach(run)) is not None:
+            raise StoreError(reason)
         if find_by_id(self._database, run_id).run_dir(self._home).is_copy:
             raise StoreError(
                 f"Run {run_id} is a read-only copy of a run on another machine; resume it there."

@@ -22,16 +22,16 @@ from engine.protocol import (
     Summary,
     decode_combination,
 )
-from vld_tui.runs.run import DAMAGED, MOST_NUMBERED, STATUSES, UNKNOWN_SPEC, Run
+from vld_tui.runs.run import DAMAGED, GONE, MOST_NUMBERED, STATUSES, UNKNOWN_SPEC, Run
 from vld_tui.store.columns import NOTHING, TEXT, WHOLE, Kinds, RowKinds, is_time, kinds_of
 from vld_tui.store.database import UNREADABLE, Database, Parameters, in_parts
-from vld_tui.store.errors import RunNotFound
+from vld_tui.store.errors import RunNotFound, folder_gone
 from vld_tui.store.specs import decode_stored_spec
 
 IS_SOUND_SQL: Final = f"damage IS NULL AND key NOT IN (SELECT key FROM {UNREADABLE})"
 """SQL condition for runs that are not known to be damaged."""
 
-STATUS_SQL: Final = f"iif({IS_SOUND_SQL}, status, '{DAMAGED}')"
+STATUS_SQL: Final = f"iif(damage = '{GONE}', '{GONE}', iif({IS_SOUND_SQL}, status, '{DAMAGED}'))"
 """A run's status as an expression over its row."""
 TRAINED_FIELDS: Final = tuple(
     name for name in FIELDS if name not in {*OWN_FIELDS, *SHARED_FIELDS, *NOT_RESULT, *MEASURED_ON}
@@ -175,6 +175,9 @@ def _read(damage: str | None, has_bad_arms: int, *row: Any) -> tuple[Run, bool]:
         run = _salvaged(row)
     if problem is None and damage is None:
         return run, True
+    if damage == GONE:
+        said = f"{folder_gone(run.run_id)}\nPut it back, or forget the run: vld rm {run.run_id}"
+        return msgspec.structs.replace(run, status=GONE, error=said), problem is None
     if damage is None:
         damage = (
             f"the run's database entry is invalid: {problem}.\n"

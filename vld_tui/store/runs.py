@@ -28,6 +28,7 @@ from vld_tui.store.folders import Folders
 from vld_tui.store.ingest import LiveRuns
 from vld_tui.store.labels import check_name, check_tags, default_name, new_run_id
 from vld_tui.store.lookup import Found, find, find_by_id, run_ids
+from vld_tui.store.missing_folders import MissingFolders
 from vld_tui.store.query import Query, refuse_unknown_words, row_condition, unmatched_values
 from vld_tui.store.rows import (
     IS_SOUND_SQL,
@@ -65,8 +66,16 @@ class _Draft(NamedTuple):
 class Runs:
     """Finds, lists, counts and creates the runs of an open history."""
 
-    def __init__(self, database: Database, home: Home, folders: Folders, live: LiveRuns) -> None:
+    def __init__(
+        self,
+        database: Database,
+        home: Home,
+        folders: Folders,
+        live: LiveRuns,
+        missing: MissingFolders,
+    ) -> None:
         self._database, self._home, self._folders, self._live = database, home, folders, live
+        self._missing = missing
 
     def get(self, reference: str, *, in_trash: bool = False) -> Run:
         """Return the run with this id, name, or start of an id; ``@last`` is the newest.
@@ -80,6 +89,7 @@ class Runs:
         """
         found = self._find(reference, in_trash=in_trash)
         self._live.look_again(found)
+        self._missing.check(found)
         return read_run(self._database, found.key)
 
     def _find(self, reference: str, *, in_trash: bool) -> Found:

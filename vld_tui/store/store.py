@@ -18,6 +18,7 @@ from vld_tui.store.ingest import LiveRuns
 from vld_tui.store.jobs import Jobs
 from vld_tui.store.labels import Labels
 from vld_tui.store.lookup import folders_meant, run_ids
+from vld_tui.store.missing_folders import MissingFolders
 from vld_tui.store.notifications import Notifications
 from vld_tui.store.queue import Queue
 from vld_tui.store.runs import Runs
@@ -44,7 +45,8 @@ class Store:
         self.notifications = Notifications(database, self.settings)
         self.live = LiveRuns(database, home)
         self.folders = Folders(database, home, self.settings, self.live)
-        self.runs = Runs(database, home, self.folders, self.live)
+        self.missing = MissingFolders(database, home, self.settings)
+        self.runs = Runs(database, home, self.folders, self.live, self.missing)
         self.groups = Groups(database)
         self.labels = Labels(database, home)
         self.queue = Queue(database, home, self.runs)

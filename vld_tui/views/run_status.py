@@ -13,7 +13,7 @@ from engine.protocol.certainty import Certainty, RunCertainty
 from engine.protocol.selection import unless_accuracy
 from vld_tui.runs.metrics import Attempt, CheckpointInfo
 from vld_tui.runs.progress import Progress
-from vld_tui.runs.run import DAMAGED, QUEUED, Run
+from vld_tui.runs.run import DAMAGED, GONE, QUEUED, Run
 from vld_tui.views.accuracies import run_certainty
 from vld_tui.views.combined import has_choice, position_label, progress_label, step_label
 from vld_tui.views.event_lines import accuracy_words, collapse_line, recovery_line
@@ -126,11 +126,11 @@ def trouble_line(
         return Text(suspended_label(suspended_pid), ALARM_STYLE, overflow="fold")
     if run.is_live and stop_asked is not None:
         return Text(stopping_label(stop_asked), status_style("stopped"), overflow="fold")
-    if run.status not in (*IN_TROUBLE, DAMAGED, "stopped"):
+    if run.status not in (*IN_TROUBLE, DAMAGED, GONE, "stopped"):
         return None
-    if run.status == DAMAGED:
+    if run.status in (DAMAGED, GONE):
         reason = plain_text(run.error or "", keep_newlines=True)
-        return Text(f"damaged  {reason}", ALARM_STYLE, overflow="fold")
+        return Text(f"{run.status}  {reason}", ALARM_STYLE, overflow="fold")
     last = next((each.step for each in checkpoints if each.kind == "last"), None)
     way = f"{resume} starts it again"
     if last is not None:

@@ -28,6 +28,7 @@ STATUS_SIGNS: Final = {
     "failed": "✗",
     "crashed": "✗",
     "damaged": "!",
+    "gone": "∅",
     "killed": "✗",
 }
 """``killed`` is the status of a run killed by this program until it is recorded as crashed."""

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -358,6 +359,21 @@ class TestTrash:
         assert len(history.json("restore")) == 2
         assert "deleted 1 run (" in history("rm", "--empty-trash", "first", "--yes").stdout
         assert [each["run"] for each in history.json("restore")] == [listed[0]["run"]]
+
+    def test_a_run_whose_folder_is_gone_is_shown_so_and_forgotten(self, history: Vld) -> None:
+        whole = run_id(history, "first")
+        shutil.rmtree(history.home / "runs" / whole)
+        assert {each["name"]: each["status"] for each in history.json("ls")}["first"] == "gone"
+        assert history.json("show", "first")["status"] == "gone"
+        assert "was deleted or moved" in history("show", "first").stdout
+        for command in (["resume"], ["predict"], ["export"]):
+            words = {"predict": ["."], "export": ["out", "--to", "timm"]}.get(command[0], [])
+            refused = history(*command, "first", *words)
+            assert "was deleted or moved" in refused.stderr, command
+            assert refused.exit_code == 2
+        assert history("rm", "first").exit_code == 2, "asks"
+        assert history("rm", "first", "--yes").stdout.startswith(f"forgotten: {whole}  first\n")
+        assert "first" not in [each["name"] for each in history.json("ls")]
 
     def test_what_to_remove_must_be_said(self, history: Vld) -> None:
         assert history("rm").exit_code == 2

@@ -94,7 +94,7 @@ def test_a_folder_without_user_data_is_named_and_dated_anyway(
     assert seen.created_at == run_dir.spec.stat().st_mtime
 
 
-def test_a_run_without_a_folder_is_kept_as_damaged_until_it_is_removed(
+def test_a_run_without_a_folder_is_kept_as_gone_until_it_is_removed(
     store: Store, run: Run, home: Home
 ) -> None:
     kept = store.runs.create(resolve_spec({}), name="kept")
@@ -104,7 +104,7 @@ def test_a_run_without_a_folder_is_kept_as_damaged_until_it_is_removed(
     assert report.runs == 1
     assert [each.path for each in report.damaged] == [folder]
     lost = store.runs.get(run.run_id)
-    assert (lost.name, lost.spec, lost.status) == (run.name, run.spec, "damaged")
+    assert (lost.name, lost.spec, lost.status) == (run.name, run.spec, "gone")
     assert "is missing" in str(lost.error)
     (home.path / "elsewhere").rename(folder)
     assert store.folders.rebuild().damaged == ()

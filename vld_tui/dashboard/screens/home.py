@@ -35,7 +35,7 @@ from vld_tui.dashboard.screens.run_keys import RunKeys
 from vld_tui.dashboard.widgets.curves import CurveCharts
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.run_table import RunTable
-from vld_tui.runs.run import CONFIGURATION, GroupRow, Run, RunRow, TableRow
+from vld_tui.runs.run import CONFIGURATION, DAMAGED, GONE, GroupRow, Run, RunRow, TableRow
 from vld_tui.store.errors import QueryError
 from vld_tui.store.fields import QUERY_FIELDS
 from vld_tui.store.query import EXAMPLE
@@ -323,6 +323,7 @@ class HomeScreen(RunKeys):
         """Move the marked runs, or the one under the cursor, to the trash."""
         table = self.query_one(RunTable)
         run = None if table.marked else self.run_for_keys()
+        is_gone = run is not None and run.status == GONE
         chosen = table.marked or ((run.run_id,) if run else ())
 
         def move() -> None:
@@ -330,10 +331,13 @@ class HomeScreen(RunKeys):
             table.clear_marks()
             self._do(lambda: self._actions.trash(chosen))
 
-        if len(chosen) > 1:
+        if len(chosen) > 1 or is_gone:
             from vld_tui.dashboard.widgets.ask import confirm
 
-            confirm(self.app, f"Move {len(chosen):,} marked runs to the trash?", move)
+            question = f"Move {len(chosen):,} marked runs to the trash?"
+            if run is not None:
+                question = f"Forget {run.label}? Its folder is missing. (z brings its entry back.)"
+            confirm(self.app, question, move)
         elif chosen:
             move()
 
@@ -418,7 +422,9 @@ class HomeScreen(RunKeys):
         """Show why a run failed in full, or else the end of its log."""
         lines, reason = Text(), watched.run.error.strip() if watched and watched.run.error else ""
         if watched is not None and reason:
-            lines.append(f"{watched.run.status}  ", ALARM_STYLE).append("r resumes", QUIET_STYLE)
+            ways = {DAMAGED: "", GONE: "ctrl+d forgets the run"}
+            lines.append(f"{watched.run.status}  ", ALARM_STYLE)
+            lines.append(ways.get(watched.run.status, "r resumes"), QUIET_STYLE)
             lines.append(f"  {plain_text(reason.splitlines()[0])}", ALARM_STYLE)
         elif watched is not None:
             tail = log_tail(watched.reported, watched.log, LOG_ROWS)

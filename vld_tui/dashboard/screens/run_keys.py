@@ -10,7 +10,7 @@ from textual.screen import Screen
 
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.messages import ActionAsked, UseAsked
-from vld_tui.runs.run import Run
+from vld_tui.runs.run import GONE, Run
 
 if TYPE_CHECKING:  # not needed for the first frame
     from vld_tui.dashboard.actions import Actions
@@ -64,7 +64,9 @@ class RunKeys(Guarded, Screen[None]):
     def action_use(self) -> None:
         """Ask what to do with the trained run."""
         if run := self.run_for_keys():
-            if run.selected_step is None and run.combination is None:
+            if run.status == GONE:
+                self.notify(run.reason, severity="error", markup=False)
+            elif run.selected_step is None and run.combination is None:
                 self.notify(f"{run.label} has no trained network yet.", markup=False)
             else:
                 self.post_message(UseAsked(run))
