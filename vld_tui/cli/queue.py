@@ -18,6 +18,7 @@ from vld_tui.launch.queue import is_supervised, slots_of
 from vld_tui.runs.run import Run
 from vld_tui.runs.run_folder import stop_asked
 from vld_tui.store.store import Store
+from vld_tui.study.queue_times import QueueForecast
 from vld_tui.views.queue import at_rest_lines, job_lines, queue_lines
 from vld_tui.words.numbers import plural
 
@@ -43,6 +44,7 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
         live = [run for run in store.live.runs() if not run.has_job]
         waiting, given = store.queue.runs(), store.jobs.runs()
         slots = slots_of(store)
+        times = {} if as_json else QueueForecast().read(store, live, waiting, len(slots))
         is_worked_on = is_supervised(store.home)
         live_records, waiting_records = run_records(store, live), run_records(store, waiting)
         given_records = run_records(store, given)
@@ -61,7 +63,7 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
         )  # fmt: skip
         return
     cells = terminal_cells()
-    for line in queue_lines(live, waiting, slots, cells=cells):
+    for line in queue_lines(live, waiting, slots, times, cells=cells):
         say(line)
     for line in () if is_worked_on else at_rest_lines(waiting):
         say(with_home(line))

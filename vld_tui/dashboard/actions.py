@@ -61,7 +61,7 @@ class Actions:
         with Store.open(self._home) as store:
             run = store.runs.create(located(self._home, first))
             record_end(begin(store, run), store.runs.run_dir(run.run_id))
-        said = f"{run.label} is starting"
+            said = f"{run.label} is starting{_over_slots(store)}"
         return f"{said}; {self.queue(*others)}" if others else said
 
     def queue(self, *specs: RunSpec) -> str:
@@ -85,7 +85,7 @@ class Actions:
                 submit_again(store, [run_id])
                 return f"{run.label} was submitted again"
             record_end(resume_here(store, run_id), store.runs.run_dir(run_id))
-        return f"{run.label} is resuming"
+            return f"{run.label} is resuming{_over_slots(store)}"
 
     def queue_again(self, run_id: str) -> str:
         """Queue an ended run, to resume it."""
@@ -314,6 +314,20 @@ class Actions:
         with Store.open(self._home) as store:
             store.settings.change(PREFERENCES_SETTING, Preferences, Preferences(), change)
         return ""
+
+
+def _over_slots(store: Store) -> str:
+    """Return a remark if more runs are running than the queue has slots, since runs that are
+    started or resumed at once ignore them."""
+    from vld_tui.launch.queue import slots_of
+
+    running, slots = sum(not run.has_job for run in store.live.runs()), len(slots_of(store))
+    if running <= slots:
+        return ""
+    return (
+        f"; {running:,} runs are running, but the queue has {plural(slots, 'slot')}: "
+        "Q on an ended run, or ctrl+l in the form, waits for one"
+    )
 
 
 def _stop_text(done: Stopped) -> str:

@@ -44,11 +44,14 @@ from vld_tui.words.numbers import plural
 if TYPE_CHECKING:  # numpy is slow to import, and the list of runs does not need it
     from vld_tui.launch.slurm.jobs import JobWatch
     from vld_tui.runs.curves import Curves
+    from vld_tui.study.queue_times import QueueForecast, QueueTime
     from vld_tui.study.results.state import StudyProgress, StudyReader, StudyState
 
 LOG_BYTES: Final = 16_384
 """Bytes of events, and of process output, that are read to show the last lines of a run."""
 MOST_POINTS: Final = 2_000
+MOST_TIMED: Final = 500
+"""Maximum number of queued runs whose start is estimated."""
 EVERY_RUN: Final = Query()
 
 
@@ -114,12 +117,14 @@ class OtherRun:
 
 @dataclass(frozen=True)
 class QueueState:
-    """Running runs, queued runs in order, slots, and the runs of a cluster."""
+    """Running runs, queued runs in order, slots, and the runs of a cluster. ``times`` are those of
+    the queued runs, by id."""
 
     live: tuple[Run, ...] = ()
     waiting: tuple[Run, ...] = ()
     slots: tuple[Slot, ...] = ()
     on_cluster: tuple[Run, ...] = ()
+    times: Mapping[str, QueueTime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -171,6 +176,7 @@ class HistorySource:
         self._curves: dict[str, tuple[object, RunCurves]] = {}
         self._opened: OpenedRun | None = None
         self._studies: StudyReader | None = None
+        self._queue_times: QueueForecast | None = None
         self._jobs: JobWatch | None = None
         self._listed: tuple[object, Snapshot] | None = None
         self._last = Snapshot()
@@ -223,7 +229,7 @@ class HistorySource:
             watched=watched,
             opened=self._open(store, interest.opened) if interest.opened else None,
             other=_find_other(store, interest.other) if interest.other else None,
-            queue=_read_queue(store) if interest.queue else None,
+            queue=self._read_queue(store) if interest.queue else None,
             studies=self._reader.list(store) if interest.studies else None,
             study=self._reader.open(store, interest.study) if interest.study else None,
             ended=self._read_ended(store),
@@ -261,6 +267,22 @@ class HistorySource:
             )
             self._listed = (state, listed)
         return self._listed[1]
+
+    def _read_queue(self, store: Store) -> QueueState:
+        """Return the queue, with the times of its first runs."""
+        if self._queue_times is None:
+            from vld_tui.study.queue_times import QueueForecast  # not needed for the first frame
+
+            self._queue_times = QueueForecast()
+        live = tuple(run for run in store.live.runs() if not run.has_job)
+        waiting, slots = tuple(store.queue.runs()), slots_of(store)
+        return QueueState(
+            live=live,
+            waiting=waiting,
+            slots=slots,
+            on_cluster=tuple(store.jobs.runs()),
+            times=self._queue_times.read(store, live, waiting[:MOST_TIMED], len(slots)),
+        )
 
     @property
     def _reader(self) -> StudyReader:
@@ -459,15 +481,6 @@ def group_point(summary: RunSummary, grouping: Grouping, name: str) -> RunPoint 
 
 def _key_text(key: GroupKey) -> str:
     return "none" if key is None else f"{key:g}" if isinstance(key, float) else str(key)
-
-
-def _read_queue(store: Store) -> QueueState:
-    return QueueState(
-        live=tuple(run for run in store.live.runs() if not run.has_job),
-        waiting=tuple(store.queue.runs()),
-        slots=slots_of(store),
-        on_cluster=tuple(store.jobs.runs()),
-    )
 
 
 def _curves(store: Store, run: Run) -> Curves:

@@ -313,13 +313,7 @@ def cost_of(
     alike: dict[Any, list[RunSpec]] = defaultdict(list)
     for spec, _ in left:
         alike[_deciding(spec)].append(spec)
-    host = socket.gethostname()
-    forecasts = {
-        key: forecast(
-            store, group[0], host=host, counts=counts(group[0].dataset, group[0].data_dir)
-        )
-        for key, group in alike.items()
-    }
+    forecasts = _forecasts(store, (group[0] for group in alike.values()), counts)
     known, measured = [], 0
     for spec, share in left:
         wall_s = forecasts[_deciding(spec)].wall_s
@@ -338,6 +332,33 @@ def cost_of(
         features=features,
         measured=measured,
     )
+
+
+def seconds_of(store: Store, left: Sequence[tuple[RunSpec, float]]) -> list[float | None]:
+    """Return the seconds that each run takes on this machine, given its spec and the share left
+    to do; None: unknown.
+
+    Raises:
+        StoreError: when the history cannot be read.
+    """
+    firsts = {_deciding(spec): spec for spec, _ in left}
+    forecasts = _forecasts(store, firsts.values(), lambda *_: None)
+    whole = [forecasts[_deciding(spec)].wall_s for spec, _ in left]
+    return [
+        None if wall_s is None else wall_s * share
+        for wall_s, (_, share) in zip(whole, left, strict=True)
+    ]
+
+
+def _forecasts(store: Store, specs: Iterable[RunSpec], counts: CountImages) -> dict[Any, Forecast]:
+    """Return forecasts on this host, by the fields that they depend on."""
+    host = socket.gethostname()
+    return {
+        _deciding(spec): forecast(
+            store, spec, host=host, counts=counts(spec.dataset, spec.data_dir)
+        )
+        for spec in specs
+    }
 
 
 def with_disk(

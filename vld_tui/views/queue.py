@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from vld_tui.runs.run import DAMAGED, QUEUED, Run
@@ -14,6 +14,7 @@ from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:
     from vld_tui.control.stop import Stopped
+    from vld_tui.study.queue_times import QueueTime
 
 _OVER: Final = "over"
 _AS_WAS: Final = ("", "forgotten", "pending", "running")
@@ -40,8 +41,11 @@ QUEUE_COLUMNS: Final = (
     Column("", rank=100),
     Column("#", right=True, rank=100),
     Column("name", rank=99, shrinks=True, narrowest=18),
-    Column("run", rank=50),
+    Column("target", rank=60),
+    Column("λ", right=True, rank=55),
+    Column("seed", right=True, rank=50),
     Column("progress", rank=90),
+    Column("run", rank=70),
     Column("gpu", rank=40),
 )
 JOB_COLUMNS: Final = (
@@ -100,13 +104,19 @@ def stopped_text(done: Stopped) -> str:
 
 
 def queue_lines(
-    live: Sequence[Run], waiting: Sequence[Run], slots: Sequence[str | None], *, cells: int | None
+    live: Sequence[Run],
+    waiting: Sequence[Run],
+    slots: Sequence[str | None],
+    times: Mapping[str, QueueTime],
+    *,
+    cells: int | None,
 ) -> Iterator[str]:
-    """Yield the slots, then a table of running runs and of queued ones in order."""
+    """Yield the slots, then a table of running runs and of queued ones in order, with the times of
+    these."""
     yield slots_line(live, waiting, slots)
     if live or waiting:
         yield ""
-        yield from table_lines(QUEUE_COLUMNS, [*queue_rows(live, waiting)], cells)
+        yield from table_lines(QUEUE_COLUMNS, [*queue_rows(live, waiting, times)], cells)
 
 
 def job_lines(
@@ -122,7 +132,7 @@ def job_lines(
     yield ""
     rows = [
         [sign, name, run_id, job, node]
-        for sign, _, name, run_id, job, node in job_rows(runs, stopping)
+        for sign, _, name, *_, job, run_id, node in job_rows(runs, stopping)
     ]
     yield from table_lines(JOB_COLUMNS, rows, cells)
     why = {run.job_reason: words for run in runs if (words := reason_in_words(run))}
@@ -145,22 +155,36 @@ def at_rest_lines(waiting: Sequence[Run]) -> Iterator[str]:
         yield "  vld queue start  # start them as slots become free"
 
 
-def queue_rows(live: Sequence[Run], waiting: Sequence[Run]) -> Iterator[list[str]]:
-    """Yield the cells of each run."""
+def queue_rows(
+    live: Sequence[Run], waiting: Sequence[Run], times: Mapping[str, QueueTime]
+) -> Iterator[list[str]]:
+    """Yield the cells of each run; ``times`` are those of queued runs, by id."""
     for run in live:
         left = f"{duration(run.seconds_left)} left" if run.seconds_left is not None else ""
         done = f"{run.step:,}/{run.steps:,} {left}".rstrip() if run.has_spec else run.status
-        name, gpu = plain_text(run.label), run.gpu or UNKNOWN
-        yield [STATUS_SIGNS[run.status], "", name, run.run_id, done, gpu]
+        yield [STATUS_SIGNS[run.status], "", *_what(run), done, run.run_id, run.gpu or UNKNOWN]
     for position, run in enumerate(waiting, start=1):
-        state, name = _waiting_state(run), plain_text(run.label)
-        yield [STATUS_SIGNS[run.status], str(position), name, run.run_id, state, ""]
+        state = _waiting_state(run, times.get(run.run_id))
+        yield [STATUS_SIGNS[run.status], str(position), *_what(run), state, run.run_id, ""]
 
 
-def _waiting_state(run: Run) -> str:
+def _what(run: Run) -> list[str]:
+    """Return a run's name, target, dropout rate and seed."""
+    if not run.has_spec:
+        return [plain_text(run.label), "", "", ""]
+    target = plain_text(run.target or UNKNOWN)
+    return [plain_text(run.label), target, f"{run.spec.dropout_rate:g}", str(run.spec.seed)]
+
+
+def _waiting_state(run: Run, time: QueueTime | None) -> str:
     if run.status == DAMAGED:
         return f"damaged: vld show {run.run_id}"
-    return "held" if run.is_held else "queued"
+    parts = ["held" if run.is_held else "queued"]
+    if time is not None and time.starts_s is not None:
+        parts.append(f"starts in {duration(time.starts_s)}" if time.starts_s else "starts next")
+    if time is not None and time.takes_s is not None:
+        parts.append(f"takes {duration(time.takes_s)}")
+    return " · ".join(parts)
 
 
 def job_rows(runs: Sequence[Run], stopping: Collection[str] = ()) -> Iterator[list[str]]:
@@ -175,8 +199,8 @@ def job_rows(runs: Sequence[Run], stopping: Collection[str] = ()) -> Iterator[li
         yield [
             STATUS_SIGNS[run.status],
             "",
-            plain_text(run.label),
-            run.run_id,
+            *_what(run),
             plain_text(how),
+            run.run_id,
             node,
         ]

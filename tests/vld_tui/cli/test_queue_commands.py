@@ -73,7 +73,7 @@ def test_a_look_at_the_queue_starts_nothing_and_says_what_does(
     with home.supervisor_lock.open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert vld("queue", "start").stdout == "The queue is already being processed.\n"
-        assert vld("queue", "ls").stdout.splitlines()[-1].split()[-1] == "queued"
+        assert "queued" in vld("queue", "ls").stdout.splitlines()[-1].split()
     assert len(supervised) == 1
     vld("queue", "hold", made[1])
     assert vld("queue", "start").stdout.startswith("No queued run can start: all are held")

@@ -58,7 +58,10 @@ def test_of_several_runs_the_first_is_started_and_the_others_wait(
         assert started.seed == 0
     assert said == f"{started.name} is starting; 2 runs are queued"
     assert supervised == [home]
-    assert actions.start(specs[0]) == f"{started.name} is starting"
+    assert actions.start(specs[0]) == (
+        f"{started.name} #2 is starting; 2 runs are running, but the queue has 1 slot: "
+        "Q on an ended run, or ctrl+l in the form, waits for one"
+    )
     assert supervised == [home], "nothing else waits"
     assert actions.queue(specs[1]).endswith("-s1 is queued")
 

@@ -16,6 +16,7 @@ from tests.vld_tui.dashboard.fake_history import (
 )
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.feed import QueueState
+from vld_tui.study.queue_times import QueueTime
 
 GOING_ON = make_run(0, status="running", step=50, seconds_left=60.0, gpu="1")
 WAITING = (
@@ -27,7 +28,8 @@ WAITING = (
 
 def full() -> FakeSource:
     source = FakeSource([GOING_ON, *WAITING])
-    source.queue = QueueState((GOING_ON,), WAITING, ("0", "1"))
+    times = {WAITING[0].run_id: QueueTime(60.0, 2400.0)}
+    source.queue = QueueState((GOING_ON,), WAITING, ("0", "1"), times=times)
     return source
 
 
@@ -38,11 +40,12 @@ def test_what_goes_on_and_what_waits_is_shown_in_order(size: tuple[int, int]) ->
         await settle(pilot)
         lines = screen_lines(app)
         assert "2 slots · 1 running · 3 queued · 1 held" in lines[0]
-        rows = [line.split() for line in lines if "250101" in line]
-        assert rows[0][:4] == ["●", "run", "0", "250101-000000-aaaa"]
+        rows = [line.split() for line in lines[2:6]]
+        assert rows[0][:6] == ["●", "run", "0", str(GOING_ON.target), "0.9", "0"]
         assert "1m" in " ".join(rows[0])
-        assert rows[1][:4] == ["◌", "1", "run", "1"]
-        assert rows[2][-1] == "held"
+        assert rows[1][:7] == ["◌", "1", "run", "1", str(GOING_ON.target), "0.9", "1"]
+        assert "queued · starts in 1m 00s · takes 40m" in " ".join(rows[1])
+        assert "held" in rows[2]
         assert rows[3][2].startswith("[b]odd␛[2")
         await pilot.press("escape")
         await settle(pilot)

@@ -21,6 +21,7 @@ from vld_tui.dashboard.messages import ActionAsked, RunOpened, SnapshotTaken
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.runs.run import Run
 from vld_tui.views.queue import QUEUE_COLUMNS, job_rows, queue_rows, slots_line
+from vld_tui.words.numbers import plural
 from vld_tui.words.palette import QUIET_STYLE, status_style
 
 MOST_ROWS: Final = 500
@@ -43,10 +44,8 @@ class QueueScreen(Guarded, Screen[None]):
         ),
         bind("hold-release", "p", "hold", "hold/release", show=True),
         bind("stop", "S,delete", "interrupt", "stop", key_display="S", show=True),
-        bind(
-            "more-slots", "plus,equals_sign", "slots(1)", "more slots", key_display="+", show=True
-        ),
-        bind("fewer-slots", "minus", "slots(-1)", "fewer slots", key_display="-", show=True),
+        bind("more-slots", "plus,equals_sign", "slots(1)", "add slot", key_display="+", show=True),
+        bind("fewer-slots", "minus", "slots(-1)", "remove slot", key_display="-", show=True),
     ]
 
     def __init__(self, actions: Actions) -> None:
@@ -62,7 +61,7 @@ class QueueScreen(Guarded, Screen[None]):
         for column in QUEUE_COLUMNS:
             table.add_column(column.heading, key=column.heading or "sign")
         yield table
-        yield Static(Text(NOTHING, QUIET_STYLE), id="nothing")
+        yield Static(Text("loading…", QUIET_STYLE), id="nothing")
         yield KeyBar()
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
@@ -73,13 +72,18 @@ class QueueScreen(Guarded, Screen[None]):
         current = self.run
         self._state = state
         runs = self._runs[:MOST_ROWS]
-        all_rows = (*queue_rows(state.live, state.waiting), *job_rows(state.on_cluster))
+        all_rows = (
+            *queue_rows(state.live, state.waiting, state.times),
+            *job_rows(state.on_cluster),
+        )
         rows = tuple(map(tuple, all_rows))[:MOST_ROWS]
         line = f" queue  {slots_line(state.live, state.waiting, state.slots)}"
         if state.on_cluster:
             line += f" · {len(state.on_cluster)} on the cluster"
         self.query_one("#status", Static).update(Text(line, no_wrap=True, overflow="ellipsis"))
-        self.query_one("#nothing").display = not runs
+        nothing = self.query_one("#nothing", Static)
+        nothing.display = not runs
+        nothing.update(Text(NOTHING, QUIET_STYLE))
         if rows == self._shown:
             return
         self._shown = rows
@@ -120,8 +124,15 @@ class QueueScreen(Guarded, Screen[None]):
     def action_slots(self, change: int) -> None:
         """Allow more or fewer concurrent runs."""
         count = len(self._state.slots) + change
-        if 1 <= count <= MOST_SLOTS:
-            self._do(partial(self._actions.set_slots, count))
+        if not 1 <= count <= MOST_SLOTS:
+            self.notify(f"The queue has 1 to {MOST_SLOTS} slots.")
+            return
+        self._do(partial(self._actions.set_slots, count))
+        if change < 0 and (running := len(self._state.live)) > count:
+            self.notify(
+                f"{plural(count, 'slot')}, {plural(running, 'run')} running: none is stopped. The "
+                f"next queued run starts when fewer than {count} are running."
+            )
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         """Open a run."""
