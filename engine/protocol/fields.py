@@ -213,8 +213,9 @@ def shown_value(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        return ",".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
+        return ",".join(map(shown_value, value)) or "none"
+    text = "none" if value is None else str(value)
+    return text.removesuffix(".0") if isinstance(value, float) else text
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

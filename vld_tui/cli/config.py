@@ -127,7 +127,7 @@ def _tell(setting: Setting) -> None:
 
 def _shown(setting: Setting) -> str:
     value = setting.value
-    return f"{value:g}" if isinstance(value, float) else shown_value(value)
+    return shown_value(value)
 
 
 def _record(setting: Setting) -> dict[str, Any]:

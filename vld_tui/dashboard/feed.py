@@ -39,6 +39,7 @@ from vld_tui.store.notifications import SendFailure
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.study.results.groups import distinctions
+from vld_tui.views.run_columns import FOLDED_FIELDS
 from vld_tui.words.numbers import plural
 
 if TYPE_CHECKING:  # numpy is slow to import, and the list of runs does not need it
@@ -52,6 +53,8 @@ LOG_BYTES: Final = 16_384
 MOST_POINTS: Final = 2_000
 MOST_TIMED: Final = 500
 """Maximum number of queued runs whose start is estimated."""
+MOST_IN_AGREEMENT: Final = 3_000
+"""Maximum number of runs that are searched for fields in which all agree."""
 EVERY_RUN: Final = Query()
 
 
@@ -131,16 +134,19 @@ class QueueState:
 class Snapshot:
     """The history of interest at one moment; ``problem``: why it is out of date.
 
-    ``count`` is the number of rows, ``runs`` the number of matching runs, ``unmatched`` why
-    none match; ``ended`` are the runs that have ended since the previous snapshot, ``unsent`` the
-    notifications that have failed since. ``points`` are those of the ID–OOD plane, which leaves out
-    ``without_ood`` runs.
+    ``count`` is the number of rows, ``runs`` the number of matching runs, of ``total`` runs,
+    ``unmatched`` why none match; ``agreed`` are fields in which all matching runs agree, if there
+    are more rows than those of the page; ``ended`` are the runs that have ended since the previous
+    snapshot, ``unsent`` the notifications that have failed since. ``points`` are those of the
+    ID–OOD plane, which leaves out ``without_ood`` runs.
     """
 
     interest: Interest = field(default_factory=Interest)
     count: int = 0
     runs: int = 0
+    total: int = 0
     unmatched: str = ""
+    agreed: frozenset[str] = frozenset()
     rows: tuple[TableRow, ...] = ()
     live: Mapping[str, int] = field(default_factory=dict)
     watched: tuple[RunCurves, ...] = ()
@@ -255,11 +261,18 @@ class HistorySource:
         state = (store.database.version(), looked_at)
         if self._listed is None or self._listed[0] != state:
             runs, grouping = store.runs.count(interest.query), interest.grouping
+            count = runs if grouping is None else store.groups.count(interest.query, grouping)
+            rows = _read_rows(store, interest)
+            is_cut = len(rows) < count and runs <= MOST_IN_AGREEMENT
             listed = Snapshot(
-                count=runs if grouping is None else store.groups.count(interest.query, grouping),
+                count=count,
                 runs=runs,
+                total=store.runs.count() if interest.query.conditions else runs,
+                agreed=store.runs.agreed_fields(interest.query, FOLDED_FIELDS)
+                if is_cut
+                else frozenset(),
                 unmatched="" if runs else store.runs.why_nothing_matches(interest.query),
-                rows=_read_rows(store, interest),
+                rows=rows,
                 live=store.runs.count_statuses(),
                 points=_read_points(store, interest) if interest.plane else (),
                 without_ood=store.runs.count_without_ood(interest.query) if interest.plane else 0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
@@ -10,8 +10,10 @@ from vld_tui.dashboard.feed import Interest
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.runs.run import CONFIGURATION, Grouping, GroupRow
 from vld_tui.store.errors import QueryError
+from vld_tui.store.fields import known_name
 from vld_tui.store.groups import find_grouping, member_condition
 from vld_tui.store.query import Condition, Query, is_one_of
+from vld_tui.views.run_columns import order_label, order_sign
 from vld_tui.words.numbers import plural
 
 SORTS: Final = ("-created", "-ood", "-id_accuracy", "name", "status", "dropout", "target")
@@ -84,13 +86,43 @@ class Listing:
         """Return whether every run is listed."""
         return not self.filter and self.within is None and self.only is None
 
-    def parts(self, count: int) -> list[str]:
-        """Return its parts as text; ``count`` runs or groups match."""
+    @property
+    def order(self) -> tuple[str, bool]:
+        """Return the field it is sorted by, and whether the highest comes first."""
+        return known_name(self.sort.removeprefix("-")), self.sort.startswith("-")
+
+    def parts(
+        self,
+        *,
+        rows: int,
+        runs: int,
+        total: int,
+        marked: int = 0,
+        common: Sequence[str] = (),
+        shows_order: bool = False,
+    ) -> list[str]:
+        """Return its parts as text: ``rows`` list ``runs`` of ``total`` runs, which agree in what
+        is ``common``. ``shows_order``: the heading of a column has the sign of the order.
+        """
         parts = [self.only[0]] if self.only is not None else []
-        parts.append(f"sorted by {self.sort}")
+        if not self.is_whole:
+            parts.append(f"{runs:,} of {plural(total, 'run')}")
         if self.within is not None:
             parts.append(f"within {self.within[0]}")
         elif self.group is not None:
             alike = "all but seed" if self.group == CONFIGURATION else self.group
-            parts.append(f"{plural(count, 'group')} by {alike}, ± sd over runs")
+            spread = "seeds" if self.group == CONFIGURATION else "runs"
+            parts.append(f"{plural(rows, 'group')} by {alike}, ± sd over {spread}")
+        if marked:
+            parts.append(f"{marked:,} marked")
+        if common:
+            parts.append(f"all: {' · '.join(common)}")
+        if not shows_order:
+            parts.append(self._order_words())
         return [*parts, f"filter {self.filter}"] if self.filter else parts
+
+    def _order_words(self) -> str:
+        field, is_descending = self.order
+        if field == "created":
+            return "newest first" if is_descending else "oldest first"
+        return f"by {order_label(field)} {order_sign(is_descending=is_descending)}"

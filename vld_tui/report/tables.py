@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from vld_tui.control.records import write_records
 from vld_tui.runs.statistics import FEWEST
-from vld_tui.words.numbers import UNKNOWN
+from vld_tui.words.numbers import UNKNOWN, signed_points
 
 PLACE_KEYS: Final = ("dataset", "target", "among")
 """Columns that identify a row; they come first."""
@@ -99,7 +99,7 @@ def cell_text(cell: CellValue) -> str:
         case Share(value, words):
             text = f"{100 * value:.1f}{f' ({words})' if words else ''}"
         case PercentagePoints(value):
-            text = _signed(value)
+            text = signed_points(value)
         case Spread(value, error, deviation):
             text = f"{100 * value:.1f}"
             if cell.has_too_few and deviation is not None:
@@ -107,7 +107,7 @@ def cell_text(cell: CellValue) -> str:
             elif error is not None:
                 text += f" ± {100 * error:.1f}"
         case Range(low, high):
-            text = f"{_signed(low)} to {_signed(high)}"
+            text = f"{signed_points(low)} to {signed_points(high)}"
         case Probability(value):
             text = "<0.001" if value < 0.001 else f"{value:.3f}"
         case Absent(words):
@@ -186,8 +186,3 @@ def csv_text(table: Table) -> str:
     names = [column.key + part for column in table.columns for part in column.parts]
     write_records(records(table), file, names)
     return file.getvalue()
-
-
-def _signed(value: float) -> str:
-    text = f"{100 * value:+z.1f}".replace("-", "−")
-    return "0.0" if text in ("+0.0", "−0.0") else text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -24,6 +24,7 @@ from vld_tui.runs.run import DAMAGED, Run, RunPoint
 from vld_tui.store.columns import insert_task, put_last_in_queue
 from vld_tui.store.database import Database, in_parts
 from vld_tui.store.errors import QueryError, RunNotFound, StoreError
+from vld_tui.store.fields import QUERY_FIELDS
 from vld_tui.store.folders import Folders
 from vld_tui.store.ingest import LiveRuns
 from vld_tui.store.labels import check_name, check_tags, default_name, new_run_id
@@ -169,6 +170,19 @@ class Runs:
         """Return how many runs match."""
         condition = row_condition(self._database, query, trashed=trashed)
         return self._database.count(f"runs WHERE {condition}", query.parameters)
+
+    def agreed_fields(self, query: Query, names: Iterable[str]) -> frozenset[str]:
+        """Return the fields in which all matching runs agree; none with damaged or combining
+        runs, whose fields may be unknown."""
+        found = [QUERY_FIELDS[name] for name in names]
+        counts = ", ".join(f"count(DISTINCT ifnull({field.sql}, ''))" for field in found)
+        (others, *different) = self._database.rows(
+            f"SELECT count(coalesce(damage, combination)), {counts} FROM runs "
+            f"WHERE {row_condition(self._database, query)}",
+            query.parameters,
+        )[0]
+        agreed = (field.name for field, count in zip(found, different, strict=True) if count == 1)
+        return frozenset() if others else frozenset(agreed)
 
     def count_statuses(self) -> dict[str, int]:
         """Return the number of live and queued runs by status."""

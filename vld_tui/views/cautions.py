@@ -7,7 +7,7 @@ from typing import Final
 
 from vld_tui.study.results.disagreement import Disagreement, disagreements
 from vld_tui.study.results.outcomes import Outcome, grouped
-from vld_tui.words.numbers import plural
+from vld_tui.words.numbers import plural, signed_points
 
 MOST_SETTINGS: Final = 3
 """Maximum number of settings to name for a target."""
@@ -30,6 +30,6 @@ def measure_cautions(results: Sequence[Outcome]) -> Iterator[str]:
 
 def _changes(each: Disagreement) -> str:
     return (
-        f"{100 * each.accuracy:+.1f} and {100 * each.balanced:+.1f} points with "
+        f"{signed_points(each.accuracy)} and {signed_points(each.balanced)} points with "
         f"{each.setting.label} instead of {each.baseline.label} ({plural(each.seeds, 'seed')})"
     )

@@ -8,7 +8,7 @@ from typing import Any, Final
 from vld_tui.study.results.inference import TargetChange, Verdict
 from vld_tui.study.results.outcomes import Setting, grouped
 from vld_tui.words.columns import Column, table_lines
-from vld_tui.words.numbers import plural
+from vld_tui.words.numbers import plural, signed_points
 from vld_tui.words.text import plain_text
 
 _VERDICTS: Final[dict[Verdict, str]] = {
@@ -84,9 +84,9 @@ def _measure(each: TargetChange) -> str:
 
 
 def _change_text(each: TargetChange) -> str:
-    text = f"{100 * each.change:+.1f}"
+    text = signed_points(each.change)
     if each.interval is not None:
-        text += f" ({100 * each.interval[0]:+.1f} to {100 * each.interval[1]:+.1f})"
+        text += f" ({' to '.join(map(signed_points, each.interval))})"
     return text
 
 
@@ -104,7 +104,7 @@ def _verdicts(changes: Sequence[TargetChange]) -> str:
 
 def _target_text(each: TargetChange) -> str:
     name = plain_text(each.target)
-    return name if each.verdict == "unclear" else f"{name} ({100 * each.change:+.1f} points)"
+    return name if each.verdict == "unclear" else f"{name} ({signed_points(each.change)} points)"
 
 
 def _listed(names: Sequence[str]) -> str:

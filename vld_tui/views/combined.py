@@ -22,7 +22,7 @@ from engine.protocol import (
 from engine.protocol.intervals import uncertain_selection
 from engine.protocol.selection import criterion_of
 from vld_tui.runs.progress import Progress
-from vld_tui.words.numbers import decimal, percent, plural
+from vld_tui.words.numbers import percent, plural, signed, signed_points
 from vld_tui.words.palette import COLLAPSED_SIGN
 from vld_tui.words.text import plain_text
 
@@ -214,11 +214,7 @@ def _rows(label: str, lines: list[str]) -> list[tuple[str, str]]:
 
 
 def _half_way(event: BarrierMeasured) -> str:
-    points = -100 * event.accuracy_barrier
     return (
-        f"ID {points:+z.1f} points, loss {_signed(event.loss_barrier)} against the mean of the two"
+        f"ID {signed_points(-event.accuracy_barrier)} points, loss {signed(event.loss_barrier, 3)} "
+        "against the mean of the two"
     )
-
-
-def _signed(value: float | None) -> str:
-    return decimal(None) if value is None else f"{value:+z.3f}"

@@ -3,7 +3,7 @@ is fast."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -12,7 +12,17 @@ from engine.protocol.measures import BALANCED
 from vld_tui.runs.run import QUEUED, Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.words.columns import Column, styled_table, table_lines
-from vld_tui.words.numbers import UNKNOWN, age, bar, decimal, duration, percent, rate, sparkline
+from vld_tui.words.numbers import (
+    UNKNOWN,
+    age,
+    bar,
+    decimal,
+    duration,
+    percent,
+    rate,
+    signed_points,
+    sparkline,
+)
 from vld_tui.words.palette import (
     COLLAPSED_SIGN,
     HEADING_STYLE,
@@ -32,17 +42,23 @@ if TYPE_CHECKING:
 
 BAR_CELLS: Final = 6
 SPARK_CELLS: Final = 8
+FEWEST_TO_FOLD: Final = 2
 _CHOSEN_RANK: Final = 50
 _LISTED_RANK: Final = 3
 """Of columns that are listed by default where there is room."""
+TAIL: Final = " → "
+"""Between the data set, which may be cut, and the target."""
 
 OfRun = Callable[[Run, Sequence[float], float], str]
 OfGroup = Callable[["GroupRow", float], str]
 
 
 class RunColumn(NamedTuple):
-    """A column: its layout, its text for a run (with its OOD trail, at Unix time now) and for a
-    group. ``field`` is the one to sort by; ``is_status``: it has the status's colour.
+    """A column: its layout, its text for a run (with its OOD trail, scaled to 0..1 over all
+    listed runs, at Unix time now) and for a
+    group. ``field`` is the one to sort by; ``is_status``: it has the status's colour. ``fields``
+    are those of the specification that determine its text, and ``folded`` that text with a noun,
+    for lists in which all runs agree; None: the column is always shown.
     """
 
     about: str
@@ -51,6 +67,8 @@ class RunColumn(NamedTuple):
     of_group: OfGroup
     field: str | None = None
     is_status: bool = False
+    fields: tuple[str, ...] = ()
+    folded: str | None = None
 
 
 def trained_cell(run: Run, name: str) -> str:
@@ -58,22 +76,22 @@ def trained_cell(run: Run, name: str) -> str:
     value: object = getattr(run.spec, name)
     if name in run.mixed_fields:
         return UNKNOWN
-    return plain_text(f"{value:g}" if isinstance(value, float) else shown_value(value))
+    return plain_text(shown_value(value))
 
 
 def estimate_text(found: Estimate | None) -> str:
-    """Format an accuracy's mean and standard deviation in percent."""
+    """Format an accuracy's mean and standard deviation over seeds in percent."""
     if found is None:
         return UNKNOWN
     spread = "" if found.deviation is None else f"±{100 * found.deviation:.1f}"
-    return f"{100 * found.mean:z.1f}{spread}"
+    return f"{100 * found.mean:z.1f}{spread}".replace("-", "−")
 
 
 def _data_cell(run: Run) -> str:
     """Format a run's data set and the domain left out."""
     if not run.has_spec:
         return UNKNOWN
-    return plain_text(f"{run.dataset} → {run.target or UNKNOWN}")
+    return plain_text(f"{run.dataset}{TAIL}{run.target or UNKNOWN}")
 
 
 def _spec_column(name: str, column: Column, of_run: Callable[[Run], str]) -> RunColumn:
@@ -83,7 +101,9 @@ def _spec_column(name: str, column: Column, of_run: Callable[[Run], str]) -> Run
         is_common = group.grouping.is_by_configuration or group.grouping.name == name
         return of_run(group.summary.newest) if is_common else ""
 
-    return RunColumn(FIELDS[name].help, column, lambda run, _, __: of_run(run), of_group, name)
+    return RunColumn(
+        FIELDS[name].help, column, lambda run, _, __: of_run(run), of_group, name, fields=(name,)
+    )
 
 
 def _any_field(name: str) -> RunColumn:
@@ -118,9 +138,9 @@ def _accuracy(heading: str, field: str, style: str) -> RunColumn:
     """Return the column of an accuracy, or of a group's mean."""
     return RunColumn(
         f"{heading} accuracy at the selected step.",
-        Column(heading, right=True, rank=98, style=style),
+        Column(heading, right=True, rank=97, style=style),
         lambda run, _, __: percent(getattr(run, field)),
-        lambda group, _: estimate_text(getattr(group.summary, field)),
+        lambda group, _: _estimate_cell(getattr(group.summary, field)),
         field,
     )
 
@@ -152,7 +172,11 @@ def _measure_of_run(run: Run, _trail: Sequence[float], _now: float, name: str, i
 
 def _measure_of_group(group: GroupRow, _now: float, name: str, index: int) -> str:
     found = group.summary.measures.get(name)
-    return estimate_text(found[index]) if found else UNKNOWN
+    return _estimate_cell(found[index] if found else None)
+
+
+def _estimate_cell(found: Estimate | None) -> str:
+    return UNKNOWN if found is None else f"{estimate_text(found)}%"
 
 
 def _seeds(group: GroupRow, _now: float) -> str:
@@ -167,14 +191,13 @@ def progress_cell(run: Run) -> str:
     if run.status != "running":
         return run.status
     if run.step == 0:
-        return "prepares"
+        return "preparing"
     done = bar(run.step / max(1, run.steps), BAR_CELLS)
     return f"{done:<{BAR_CELLS}} {duration(run.seconds_left)}"
 
 
 def _gap(run: Run) -> str:
-    gap = run.accuracy_gap
-    return UNKNOWN if gap is None else f"{100 * gap:+z.1f}"
+    return signed_points(run.accuracy_gap)
 
 
 def _worst(run: Run) -> str:
@@ -192,39 +215,48 @@ _USUAL: Final = {
     ),
     "name": RunColumn(
         "Name.",
-        Column("name", rank=99, shrinks=True, narrowest=24),
+        Column("name", rank=99, shrinks=True, narrowest=8, steps=((90, 24), (60, 48))),
         lambda run, _, __: plain_text(run.label),
         lambda group, _: plain_text(group.name),
         "name",
     ),
     "data": _spec_column(
         "target",
-        Column("data → target", rank=6, shrinks=True, narrowest=12),
+        Column(
+            "data → target",
+            rank=98,
+            shrinks=True,
+            narrowest=12,
+            steps=((59, 40),),
+            keeps_after=TAIL,
+        ),
         _data_cell,
-    )._replace(about="Data set and the domain left out."),
+    )._replace(about="Data set and target.", fields=("dataset", "target"), folded="{}"),
     "model": _spec_column(
         "model",
-        Column("model", rank=2, shrinks=True, narrowest=10),
+        Column("model", rank=2, shrinks=True, narrowest=10, steps=((2, 24),)),
         lambda run: plain_text(run.model or UNKNOWN),
-    ),
+    )._replace(folded="{}"),
     "dropout_rate": _spec_column(
         "dropout_rate",
-        Column("λ", right=True, rank=8),
+        Column("λ", right=True, rank=80),
         lambda run: trained_cell(run, "dropout_rate"),
-    ),
+    )._replace(folded="λ {}"),
     "masks": _spec_column(
         "masks", Column("masks", right=True, rank=5), lambda run: trained_cell(run, "masks")
-    ),
+    )._replace(folded="{} masks"),
     "seed": RunColumn(
         FIELDS["seed"].help,
-        Column("seed", right=True, rank=4),
+        Column("seed", right=True, rank=6),
         lambda run, _, __: trained_cell(run, "seed"),
         _seeds,
         "seed",
+        fields=("seed",),
+        folded="seed {}",
     ),
     "progress": RunColumn(
         "Progress and time left, or how the run ended.",
-        Column("progress", rank=9),
+        Column("progress", rank=85),
         lambda run, _, __: progress_cell(run),
         lambda group, _: " ".join(
             f"{count}{STATUS_SIGNS[status]}" for status, count in group.summary.statuses.items()
@@ -235,14 +267,14 @@ _USUAL: Final = {
     "id": _accuracy("ID", "id_accuracy", ID_STYLE),
     "ood": _accuracy("OOD", "ood_accuracy", OOD_STYLE),
     "trail": RunColumn(
-        "OOD accuracy over the steps.",
-        Column("OOD trail", rank=7, style=OOD_STYLE),
-        lambda _, trail, __: sparkline(trail, SPARK_CELLS),
+        "OOD accuracy at each evaluation, on one scale for all listed runs.",
+        Column("OOD trail", rank=3, style=f"dim {OOD_STYLE}"),
+        lambda _, trail, __: sparkline(trail, SPARK_CELLS, (0.0, 1.0)),
         lambda *_: "",
     ),
     "age": RunColumn(
         "Time since the run was created.",
-        Column("age", right=True, rank=8, style=QUIET_STYLE),
+        Column("age", right=True, rank=4, style=QUIET_STYLE),
         lambda run, _, now: age(now - run.created_at),
         lambda group, now: age(now - group.summary.newest.created_at),
         "created",
@@ -254,6 +286,10 @@ _USUAL: Final = {
         lambda run: plain_text(" ".join(run.tags)),
     ),
 }
+FOLDED_FIELDS: Final = frozenset(
+    name for column in _USUAL.values() if column.folded is not None for name in column.fields
+)
+"""The fields of columns that are folded into the heading of a list in which all runs agree."""
 USUAL_COLUMNS: Final = tuple(_USUAL)
 """Default columns of the dashboard's table; those that fit are shown."""
 LISTED_COLUMNS: Final = (
@@ -286,7 +322,7 @@ RUN_COLUMNS: Final[dict[str, RunColumn]] = {
         "Latest step, of all steps.", "step", "step",
         lambda run: f"{run.step}/{run.steps}" if run.has_spec else UNKNOWN, rank=7,
     ),
-    "gap": _measured("OOD minus ID accuracy (percentage points).", "OOD−ID", None, _gap),
+    "gap": _measured("OOD minus ID accuracy (percentage points).", "OOD − ID", None, _gap),
     **dict(_measures()),
     "worst": _measured("Accuracy on the worst domain.", "worst", None, _worst),
     "loss": _measured("Training loss.", "loss", "loss", lambda run: decimal(run.loss)),
@@ -318,6 +354,51 @@ RUN_COLUMNS: Final[dict[str, RunColumn]] = {
     "target": _any_field("target"),
 }  # fmt: skip
 """Every column the table can have, by name."""
+
+
+def order_sign(*, is_descending: bool) -> str:
+    """Return the sign of an order."""
+    return "▾" if is_descending else "▴"
+
+
+def order_label(field: str) -> str:
+    """Return the heading of the column of a field to sort by, or the field's name."""
+    headings = (each.column.heading for each in RUN_COLUMNS.values() if each.field == field)
+    return next(filter(None, headings), field)
+
+
+def with_order(columns: Sequence[RunColumn], field: str, *, is_descending: bool) -> list[RunColumn]:
+    """Return the columns with the sign of the order in the heading of the one it is by."""
+    # The newest run, which is created last, has the lowest age.
+    sign = order_sign(is_descending=is_descending != (field == "created"))
+    return [
+        each._replace(column=each.column._replace(heading=f"{each.column.heading} {sign}"))
+        if each.field == field and each.column.heading
+        else each
+        for each in columns
+    ]
+
+
+def agreeing(
+    columns: Sequence[RunColumn], rows: Sequence[Sequence[str]], agreed: Container[str] | None
+) -> dict[int, str]:
+    """Return the columns in which all listed runs agree, by index, the most important first, with
+    what they agree on.
+
+    ``rows`` are the cells of the loaded runs. ``agreed`` are fields in which all runs agree; None:
+    every run is loaded.
+    """
+    if len(rows) < FEWEST_TO_FOLD:
+        return {}
+    found = {}
+    for at in sorted(range(len(columns)), key=lambda at: -columns[at].column.rank):
+        column, cell = columns[at], rows[0][at]
+        is_known = agreed is None or all(name in agreed for name in column.fields)
+        if column.folded is None or not is_known or cell.strip() in ("", UNKNOWN):
+            continue
+        if all(row[at] == cell for row in rows):
+            found[at] = column.folded.format(cell)
+    return found
 
 
 def run_lines(runs: Sequence[Run], *, now: float) -> Iterator[str]:

@@ -13,7 +13,7 @@ from vld_tui.study.standing import Standing
 from vld_tui.views.run_columns import estimate_text
 from vld_tui.views.study import counts_text, shown_setting, study_heading
 from vld_tui.words.columns import Column, table_lines
-from vld_tui.words.numbers import UNKNOWN, duration, percent, plural
+from vld_tui.words.numbers import UNKNOWN, duration, percent, plural, signed_points
 from vld_tui.words.text import plain_text
 
 RULE: Final = (
@@ -101,10 +101,10 @@ def _verdict_cells(each: SettingScore, tuned: TunedSetting) -> list[str]:
 
 
 def _difference_text(each: SettingScore) -> str:
-    text = f"{100 * each.difference:+.1f}"
+    text = signed_points(each.difference)
     if each.interval is None:
         return f"{text} (unknown)"
-    return f"{text} ({100 * each.interval[0]:+.1f} to {100 * each.interval[1]:+.1f})"
+    return f"{text} ({' to '.join(map(signed_points, each.interval))})"
 
 
 def domain_lines(tuned: TunedSetting, cells: int | None) -> Iterator[str]:

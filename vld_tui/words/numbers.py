@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 UNKNOWN = "–"
 
-_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86_400, 31_557_600
 _UNIT_S = {"s": 1, "m": _MINUTE, "h": _HOUR, "d": _DAY}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -18,6 +18,19 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 def percent(share: float | None) -> str:
     """Show a share (0 to 1) as a percentage with one decimal."""
     return UNKNOWN if share is None else f"{100 * share:.1f}%"
+
+
+def signed(difference: float | None, digits: int = 1) -> str:
+    """Show a difference with its sign: ``+1.5``, ``−0.3``, ``0.0``."""
+    if difference is None:
+        return UNKNOWN
+    text = f"{difference:+z.{digits}f}"
+    return text.lstrip("+") if not text.strip("+0.") else text.replace("-", "−")
+
+
+def signed_points(difference: float | None) -> str:
+    """Show a difference of two shares (0 to 1) in percentage points with its sign."""
+    return UNKNOWN if difference is None else signed(100 * difference)
 
 
 def percent_range(interval: tuple[float, float] | None) -> str:
@@ -77,9 +90,9 @@ def seconds_in(text: str) -> float | None:
 
 
 def age(seconds: float) -> str:
-    """Show how long ago something was by its largest unit: ``42s``, ``5m``, ``3h``, ``12d``."""
+    """Show how long ago something was by its largest unit: ``42s``, ``5m``, ``3h``, ``3y``."""
     whole = int(max(0.0, seconds))
-    for unit, length in (("d", _DAY), ("h", _HOUR), ("m", _MINUTE)):
+    for unit, length in (("y", _YEAR), ("d", _DAY), ("h", _HOUR), ("m", _MINUTE)):
         if whole >= length:
             return f"{whole // length}{unit}"
     return f"{whole}s"
@@ -124,22 +137,27 @@ def bar(share: float, cells: int) -> str:
     return "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
 
 
-def sparkline(values: Sequence[float | None], cells: int) -> str:
+def sparkline(
+    values: Sequence[float | None], cells: int, scale: tuple[float, float] | None = None
+) -> str:
     """Draw ``values`` from their lowest (▁) to their highest (█) in at most ``cells`` cells.
 
-    More values than cells are averaged over neighbours. Missing values are left blank; a
-    constant series is drawn at half height.
+    With the ends of a ``scale``, which is that of several lines, from one to the other, and up to
+    ▇, so that lines on top of each other do not touch. More values than cells are averaged over
+    neighbours. Missing values are left blank; a constant series is drawn at half height.
     """
     shown = _resample(values, cells)
     known = [value for value in shown if value is not None]
     if not known:
         return " " * len(shown)
-    low, high = min(known), max(known)
-    if high == low:
-        return "".join(" " if value is None else _BLOCKS[3] for value in shown)
-    scale = (len(_BLOCKS) - 1) / (high - low)
+    low, high = scale or (min(known), max(known))
+    blocks = _BLOCKS if scale is None else _BLOCKS[:-1]
+    if high <= low:
+        return "".join(" " if value is None else blocks[3] for value in shown)
+    per_block = (len(blocks) - 1) / (high - low)
+    levels = (None if value is None else round((value - low) * per_block) for value in shown)
     return "".join(
-        " " if value is None else _BLOCKS[round((value - low) * scale)] for value in shown
+        " " if level is None else blocks[max(0, min(level, len(blocks) - 1))] for level in levels
     )
 
 

@@ -112,6 +112,7 @@ class FakeSource:
         self.runs = list(runs)
         self.count = len(self.runs) if count is None else count
         self.asked: list[Interest] = []
+        self.histories: dict[str, tuple[float, ...]] = {}
         self.problem: str | None = None
         self.queue = QueueState()
         self.studies: tuple[StudyProgress, ...] = ()
@@ -142,13 +143,16 @@ class FakeSource:
             )
             for at, run in enumerate(runs)
         )
-        rows: tuple[TableRow, ...] = tuple(RunRow(run, (0.3, 0.5)) for run in runs)
+        rows: tuple[TableRow, ...] = tuple(
+            RunRow(run, self.histories.get(run.run_id, (0.3, 0.5))) for run in runs
+        )
         if interest.grouping is not None:
             rows = (group_of(runs, interest.grouping),)
         return Snapshot(
             interest=interest,
             count=self.count if interest.grouping is None else 1,
             runs=self.count,
+            total=self.count,
             rows=rows,
             live={"running": 1},
             watched=watched,

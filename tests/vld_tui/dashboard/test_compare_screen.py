@@ -27,14 +27,14 @@ def test_marked_runs_are_shown_side_by_side_with_their_curves(size: tuple[int, i
         await settle(pilot)
         lines = screen_lines(app)
         assert "compare  3 runs, 2 configurations" in lines[0]
-        assert any(line.split() == ["dropout", "0.0", "0.9"] for line in lines)
+        assert any(line.split() == ["dropout", "0", "0.9"] for line in lines)
         assert any("95% interval over 3 or more seeds" in line for line in lines)
         plot = app.screen.query_one("#first", Chart).plot
         assert plot.title == "OOD ± sd over seeds"
         assert [each.name for each in plot.series if not each.is_bound] == ["run 0", "run 1 ×2"]
         await pilot.press("escape")
         await settle(pilot)
-        assert any("sorted by" in line for line in screen_lines(app))
+        assert any("age ▴" in line for line in screen_lines(app))
 
     play(two_arms(), scenario, size=size)
 
@@ -53,7 +53,7 @@ def test_columns_fit_beside_the_scroll_bar() -> None:
         await settle(pilot)
         lines = screen_lines(app)
         (at,) = (at for at, line in enumerate(lines) if line.split()[:1] == ["dropout"])
-        assert lines[at].split()[1:] == [str(rate) for rate in rates]
+        assert lines[at].split()[1:] == [f"{rate:g}" for rate in rates]
         assert lines[at + 1].split()[0] == "status"
 
     play(FakeSource(runs), scenario, size=(80, 24))

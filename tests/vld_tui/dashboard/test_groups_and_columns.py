@@ -44,7 +44,7 @@ def test_runs_alike_but_for_their_seed_are_one_row_with_mean_and_spread() -> Non
         await take_together(pilot, "all but seed")
         lines = screen_lines(app)
         assert "1 group by all but seed" in lines[1]
-        for part in ("≡", "trial", "×3", "70.0±10.0", "50.0±5.0", "3✓"):
+        for part in ("≡", "trial", "×3", "70.0±10.0%", "50.0±5.0%", "3✓"):
             assert part in lines[3], part
         assert "trail" not in lines[2], "a column that is empty for groups"
         assert source.asked[-1].watched == tuple(run.run_id for run in source.runs)
@@ -114,8 +114,8 @@ def test_columns_are_chosen_and_remembered() -> None:
         await pilot.press("enter")
         await settle(pilot)
         lines = screen_lines(app)
-        assert lines[2].split()[:4] == ["name", "OOD", "OOD−ID", "lr"]
-        assert "-20.0" in lines[3]
+        assert lines[2].split()[:4] == ["name", "OOD", "OOD", "−"]
+        assert "−20.0" in lines[3]
 
     play(three(), scenario, actions=actions)
     assert actions.preferences is not None
@@ -145,7 +145,8 @@ def test_the_dashboard_begins_as_it_was_left() -> None:
     liked = Preferences(sort="-ood", group=None, columns=("name", "seed"), theme="nord")
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        assert "sorted by -ood" in screen_lines(app)[1]
+        assert "newest first" not in screen_lines(app)[1]
+        assert "by OOD ▾" in screen_lines(app)[1]
         assert screen_lines(app)[2].split()[:2] == ["name", "seed"]
         assert app.theme == "nord"
 
@@ -156,7 +157,7 @@ def test_what_an_older_version_kept_is_no_trouble() -> None:
     liked = Preferences(sort="-gone", group="gone", columns=("gone",), theme="gone", keys={"x": ""})
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        assert "sorted by -created" in screen_lines(app)[1]
+        assert "age ▴" in screen_lines(app)[2]
         assert "OOD" in screen_lines(app)[2]
 
     play(three(), scenario, preferences=liked)

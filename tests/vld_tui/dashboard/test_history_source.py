@@ -58,6 +58,20 @@ def test_events_become_rows_and_curves(home: Home) -> None:
     source.close()
 
 
+def test_of_more_runs_than_a_page_it_is_asked_in_which_fields_all_agree(home: Home) -> None:
+    with Store.open(home) as store:
+        for seed, rate in ((0, 0.0), (1, 0.9), (2, 0.9)):
+            store.runs.create(resolve_spec({"seed": seed, "dropout_rate": rate}))
+    source = HistorySource(home)
+    whole = source.take(Interest(limit=1))
+    assert {"dataset", "target", "model", "masks"} == whole.agreed
+    part = source.take(Interest(query=Query.parse("dropout>0"), limit=1))
+    assert part.agreed - whole.agreed == {"dropout_rate"}
+    assert (part.count, part.runs, part.total) == (2, 2, 3)
+    assert not source.take(Interest(limit=5)).agreed, "the rows themselves show it"
+    source.close()
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -35,8 +35,10 @@ def test_runs_are_listed_with_the_curves_of_the_first(size: tuple[int, int]) -> 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         lines = screen_lines(app)
         assert "vld-tui  3 runs · 1 running   cpu 25% · memory 2.0/16 GiB" in lines[0]
-        for part in ("✓  run 0", "0.9", "70.0%", "50.0%"):
+        for part in ("✓  run 0", "finished", "70.0%", "50.0%"):
             assert part in lines[3]
+        assert "all: " in lines[1]
+        assert "λ 0.9" in lines[1]
         assert any("accuracy  last  70.0% ID  50.0% OOD" in line for line in lines)
         assert titles(app) == ["accuracy", "domains", "loss"]
 
@@ -144,11 +146,11 @@ def test_the_order_goes_through_fields_and_turns_round() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await pilot.press("o")
         await settle(pilot)
-        assert "sorted by -ood" in screen_lines(app)[1]
+        assert "OOD ▾" in screen_lines(app)[2]
         assert "DESC" in source.asked[-1].query.order_by
         await pilot.press("O")
         await settle(pilot)
-        assert "sorted by ood" in screen_lines(app)[1]
+        assert "OOD ▴" in screen_lines(app)[2]
 
     play(source, scenario)
 
@@ -208,7 +210,7 @@ def test_a_query_that_is_too_long_ends_in_an_ellipsis() -> None:
         await pilot.press("f", *f"name:{long_name}", "enter")
         await settle(pilot)
         line = screen_lines(app)[1].rstrip()
-        assert line.startswith(" sorted by -created · filter name:run_and")
+        assert line.startswith(" 3 of 3 runs · filter name:run_and")
         assert line.endswith("…")
 
     play(FakeSource([make_run(at) for at in range(3)]), scenario, size=(80, 24))

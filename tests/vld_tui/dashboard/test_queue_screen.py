@@ -49,7 +49,7 @@ def test_what_goes_on_and_what_waits_is_shown_in_order(size: tuple[int, int]) ->
         assert rows[3][2].startswith("[b]odd␛[2")
         await pilot.press("escape")
         await settle(pilot)
-        assert any("sorted by" in line for line in screen_lines(app))
+        assert any("newest first" in line or "age ▴" in line for line in screen_lines(app))
 
     play(full(), scenario, size=size)
 
@@ -100,7 +100,7 @@ def test_an_empty_queue_says_how_to_fill_it() -> None:
         assert any("No running or queued runs" in line for line in screen_lines(app))
         await pilot.press("S", "<", "p", "enter", "3")
         await settle(pilot)
-        assert any("sorted by" in line for line in screen_lines(app))
+        assert any("newest first" in line or "age ▴" in line for line in screen_lines(app))
 
     play(FakeSource([make_run(0)]), scenario, size=(80, 24))
 

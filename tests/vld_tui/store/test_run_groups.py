@@ -65,7 +65,7 @@ def test_groups_have_means_of_measures_and_are_sorted_by_them(home: Home) -> Non
         assert oods.deviation == pytest.approx(0.2 / 2**0.5)
         assert best[2].measures == {}
         row = GroupRow(best[1], find_grouping(CONFIGURATION), "some")
-        assert RUN_COLUMNS["ood_balanced_accuracy"].of_group(row, 0.0) == "40.0±14.1"
+        assert RUN_COLUMNS["ood_balanced_accuracy"].of_group(row, 0.0) == "40.0±14.1%"
         assert RUN_COLUMNS["id_calibration_error"].of_group(row, 0.0) == "–"
 
 

@@ -79,7 +79,7 @@ def test_the_sentence_and_the_table_are_those_of_the_numbers() -> None:
         "PACS: OOD change with λ 0.9 instead of λ 0, points (95% interval)",
         "target  accuracy",
         "sketch  +7.0 (+4.5 to +9.5)",
-        "photo   +3.3 (-34.6 to +41.3)",
+        "photo   +3.3 (−34.6 to +41.3)",
     ]
     (record, _) = change_records(changes)
     assert (record["target"], record["measure"], record["verdict"]) == (

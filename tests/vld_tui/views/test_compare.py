@@ -30,7 +30,7 @@ def runs() -> list[str]:
 def test_only_what_differs_stands_above_the_results() -> None:
     lines = [line.split() for line in runs()]
     assert lines[0] == ["erm", "×2", "drop", "×2"]
-    assert lines[1] == ["dropout", "0.0", "0.9"]
+    assert lines[1] == ["dropout", "0", "0.9"]
     assert lines[2] == ["status", "2", "finished", "1", "finished,", "1", "collapsed"]
     assert lines[3] == ["ID", *["70.0", "(sd", "0.0,", "n=2)"] * 2]
     assert lines[4][0] == "OOD"

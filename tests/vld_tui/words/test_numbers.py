@@ -10,6 +10,8 @@ from vld_tui.words.numbers import (
     percent,
     plural,
     rate,
+    signed,
+    signed_points,
     size,
     sparkline,
 )
@@ -34,7 +36,8 @@ def test_duration(seconds: float | None, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(5, "5s"), (60, "1m"), (7199, "1h"), (86_400 * 12, "12d"), (-5, "0s")]
+    ("seconds", "shown"),
+    [(5, "5s"), (60, "1m"), (7199, "1h"), (86_400 * 12, "12d"), (86_400 * 1109, "3y"), (-5, "0s")],
 )
 def test_age(seconds: float, shown: str) -> None:
     assert age(seconds) == shown
@@ -73,3 +76,16 @@ def test_missing_values_are_blank_and_constant_ones_half_high() -> None:
 def test_many_values_are_averaged_into_the_cells() -> None:
     assert sparkline([0, 0, 4, 4, 7, 7], 3) == "▁▅█"
     assert len(sparkline(list(range(1000)), 17)) == 17
+
+
+def test_lines_on_one_scale_are_comparable_and_leave_a_gap_between_them() -> None:
+    assert sparkline([0.0, 0.5, 1.0], 8, (0.0, 1.0)) == "▁▄▇"
+    assert sparkline([0.4, 0.5], 8, (0.0, 1.0)) == "▃▄"
+    assert sparkline([0.4, None], 8, (0.4, 0.4)) == "▄ "
+
+
+def test_differences_have_a_minus_sign_and_zero_has_none() -> None:
+    assert [signed(each) for each in (-1.0, 2.25, 0.0, -0.04, None)] == [
+        "−1.0", "+2.2", "0.0", "0.0", "–",
+    ]  # fmt: skip
+    assert signed_points(-0.009) == "−0.9"

@@ -1,8 +1,10 @@
+import itertools
+
 import pytest
 
 from engine.protocol.datasets import DatasetListing, DomainListing
 from vld_tui.views.inventory import Check, check_lines, dataset_detail, model_lines
-from vld_tui.words.columns import Column, table_lines
+from vld_tui.words.columns import Column, align, lay_out, table_lines
 from vld_tui.words.text import width
 
 COLUMNS = (
@@ -76,3 +78,20 @@ def test_checks_are_told_apart_by_their_sign() -> None:
         "✗ database  damaged",
         "            see doctor",
     ]
+
+
+def test_a_wider_terminal_shows_every_column_that_a_narrower_one_does() -> None:
+    columns = (
+        Column("name", rank=9, shrinks=True, narrowest=6, steps=((3, 20),)),
+        Column("where", rank=8, shrinks=True, narrowest=3, keeps_after=" → "),
+        Column("long note", rank=2),
+        Column("n", rank=1),
+    )
+    rows = [("a" * 30, "a long way → home", "something", "1"), ("b", "a → b", "", "2")]
+    layouts = [lay_out(columns, rows, cells) for cells in range(1, 80)]
+    for narrower, wider in itertools.pairwise(layouts):
+        assert {*narrower.shown} <= {*wider.shown}
+    assert layouts[-1].shown == (0, 1, 2, 3)
+    for cells, layout in enumerate(layouts, 1):
+        if 1 in layout.shown and cells > 15:
+            assert "→ home" in " ".join(align(columns, layout, rows[0]))

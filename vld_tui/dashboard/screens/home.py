@@ -51,6 +51,11 @@ if TYPE_CHECKING:  # not needed for the first frame
     from vld_tui.runs.machine import MachineLoad
     from vld_tui.study.planner import Planner
 
+BESIDE_CELLS: Final = 40
+"""Minimum width of the curves next to the list; otherwise they are below it."""
+WIDE_CELLS: Final = 120
+"""Minimum width of a terminal in which they can be next to each other."""
+WIDTH_STEP: Final = 8
 MOST_CURVES: Final = 32
 """Maximum number of runs whose curves are drawn together."""
 LOG_ROWS: Final = 3
@@ -117,13 +122,15 @@ class HomeScreen(RunKeys):
         self._load: MachineLoad | None = None
         self._rows_of_trashed: dict[str, int] = {}
         self._drawn: tuple[RunCurves, ...] | None = None
+        self._arranged_for: object = None
+        self._list_cells = 0
 
     def compose(self) -> ComposeResult:
         """Lay out the status line, the table, three charts and the log."""
         yield Static(id="status")
+        yield Static(id="query")
         with Horizontal(id="body"):
             with Vertical(id="runs"):
-                yield Static(id="query")
                 yield RunTable(id="table", clock=self._clock)
                 yield Static(WELCOME, id="welcome", markup=False)
             with Vertical(id="charts"):
@@ -135,6 +142,7 @@ class HomeScreen(RunKeys):
         """Focus the table and show the saved listing."""
         table = self.query_one(RunTable)
         table.set_columns(self._columns)
+        self._show_order()
         table.focus()
         self.post_message(InterestChanged(self._interest))
 
@@ -161,15 +169,21 @@ class HomeScreen(RunKeys):
             return
         self._snapshot = snapshot
         table = self.query_one(RunTable)
-        table.set_page(snapshot.count, snapshot.interest.offset, snapshot.rows)
+        table.set_page(snapshot.count, snapshot.interest.offset, snapshot.rows, snapshot.agreed)
         is_empty = snapshot.count == 0
         self.query_one("#welcome").display = is_empty and self._listing.is_whole
         table.display = not is_empty
         self.query_one("#charts").display = not is_empty
+        self._arrange()
         self._show_curves(snapshot.watched)
         self._show_plane(table.current)
         self._show_status()
         self._show_query()
+
+    def on_resize(self) -> None:
+        """Put the curves next to the list or below it."""
+        self._arrange()
+        self.call_after_refresh(self._show_query)
 
     def on_page_needed(self, message: PageNeeded) -> None:
         """Request other rows."""
@@ -289,6 +303,8 @@ class HomeScreen(RunKeys):
             if columns is not None:
                 self._columns = columns
                 self.query_one(RunTable).set_columns(columns)
+                self._arrange()
+                self._show_query()
                 self.post_message(PreferencesChanged(columns=columns))
 
         self.app.push_screen(ChooseColumns(self._columns), answered)
@@ -395,7 +411,12 @@ class HomeScreen(RunKeys):
         if (listing.sort, listing.group) != (before.sort, before.group):
             self.post_message(PreferencesChanged(sort=listing.sort, group=listing.group))
         self._look(interest)
+        self._show_order()
         self._show_query()
+
+    def _show_order(self) -> None:
+        field, is_descending = self._listing.order
+        self.query_one(RunTable).set_order(field, is_descending=is_descending)
 
     def _watch(self, row: TableRow | None) -> None:
         self._look(replace(self._interest, watched=row.run_ids[:MOST_CURVES] if row else ()))
@@ -458,7 +479,7 @@ class HomeScreen(RunKeys):
     def _show_status(self) -> None:
         snapshot = self._snapshot
         text = status_text(
-            snapshot.runs,
+            snapshot.total,
             snapshot.live,
             self._load,
             home=self._home,
@@ -467,10 +488,38 @@ class HomeScreen(RunKeys):
         )
         self._put("#status", text)
 
+    def _arrange(self) -> None:
+        """Put the curves next to the list if every column fits there, or below it.
+
+        Decided for a terminal width and a choice of columns: runs that come and go only widen the
+        list.
+        """
+        table = self.query_one(RunTable)
+        if self._snapshot.count == 0:
+            return
+        room = self.size.width - BESIDE_CELLS
+        whole = table.whole_cells
+        decided_for = (self.size.width, self._columns, self._listing.group)
+        if self._arranged_for != decided_for:
+            self._arranged_for = decided_for
+            self.set_class(whole > room or self.size.width < WIDE_CELLS, "-stacked")
+            self._list_cells = 0
+        cells = min(room, -(-whole // WIDTH_STEP) * WIDTH_STEP)
+        self._list_cells = max(self._list_cells, cells, self.size.width * 3 // 5)
+        is_stacked = self.has_class("-stacked")
+        self.query_one("#runs").styles.width = "100%" if is_stacked else self._list_cells
+
     def _show_query(self) -> None:
-        marked, count = self.query_one(RunTable).marked, self._snapshot.count
-        parts = self._listing.parts(count)
-        parts += [f"{len(marked)} marked"] if marked else []
+        table, snapshot = self.query_one(RunTable), self._snapshot
+        count = snapshot.count
+        parts = self._listing.parts(
+            rows=count,
+            runs=snapshot.runs,
+            total=snapshot.total,
+            marked=len(table.marked),
+            common=table.folded if count else (),
+            shows_order=count == 0 or table.shows_order,
+        )
         line = Text(f" {plain_text(' · '.join(parts))}", QUIET_STYLE, no_wrap=True)
         if not self._listing.is_whole and count == 0:
             line.append("   no matching runs; esc clears the filter", ALARM_STYLE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from rich.segment import Segment
@@ -26,16 +26,22 @@ from vld_tui.dashboard.messages import (
     SortAsked,
 )
 from vld_tui.runs.run import GroupRow, Run, RunRow, TableRow
-from vld_tui.views.run_columns import RUN_COLUMNS, USUAL_COLUMNS, RunColumn
+from vld_tui.views.run_columns import (
+    RUN_COLUMNS,
+    USUAL_COLUMNS,
+    RunColumn,
+    agreeing,
+    with_order,
+)
 from vld_tui.words.columns import GAP, Layout, align, lay_out
 from vld_tui.words.palette import MANY_MARKS, Look, series_look, status_style
 
 PAGE: Final = 100
 """Number of rows requested at a time, around the visible ones."""
 HEADING_ROWS: Final = 1
-GROUP_NAME_CELLS: Final = 48
-"""Width reserved for a group's name before columns are dropped."""
-_NAME: Final = RUN_COLUMNS["name"].column
+MARK_CELLS: Final = 1
+GROUP_NAME_STEPS: Final = ((90, 24), (86, 48))
+"""A group's name is given more room than the progress of its runs."""
 _HEADING: Final = Style(bold=True)
 
 
@@ -63,9 +69,13 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         super().__init__(**settings)
         self._clock = clock
         self._columns: tuple[RunColumn, ...] = ()
+        self._are_chosen = False
+        self._order: tuple[str, bool] = ("", False)
+        self._agreed: frozenset[str] = frozenset()
+        self._folded: dict[int, str] = {}
         self._rows: dict[int, TableRow] = {}
         self._texts: dict[int, tuple[str, ...]] = {}
-        self._layout: tuple[tuple[range, int], Layout] | None = None
+        self._layout: tuple[int, Layout] | None = None
         self._count = 0
         self._cursor = 0
         self._sought: tuple[str, ...] = ()
@@ -102,18 +112,53 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
     def set_columns(self, names: Sequence[str]) -> None:
         """Show these columns of ``RUN_COLUMNS``, in order; the default ones if empty."""
         known = [RUN_COLUMNS[name] for name in names if name in RUN_COLUMNS]
+        self._are_chosen = bool(known)
         self._columns = tuple(known) or tuple(RUN_COLUMNS[name] for name in USUAL_COLUMNS)
         self._write_rows()
         self._layout = None
         self.refresh()
 
-    def set_page(self, count: int, offset: int, rows: Sequence[TableRow]) -> None:
-        """Show a page of ``count`` rows; the cursor stays on its run if possible."""
+    def set_order(self, field: str, *, is_descending: bool) -> None:
+        """Show by which field the rows are sorted."""
+        if self._order != (field, is_descending):
+            self._order, self._layout = (field, is_descending), None
+            self.refresh()
+
+    @property
+    def shows_order(self) -> bool:
+        """Return whether a visible heading has the sign of the order."""
+        layout = self._lay_out(self.scrollable_content_region.width)
+        shown = (self._columns[at] for at in layout.shown)
+        return any(each.field == self._order[0] and each.column.heading for each in shown)
+
+    @property
+    def folded(self) -> tuple[str, ...]:
+        """Return what all runs have in common, in place of its columns, most important first."""
+        return tuple(self._folded.values())
+
+    @property
+    def whole_cells(self) -> int:
+        """Return the width that shows every column in full."""
+        layout = self._whole_layout(None)
+        return MARK_CELLS + layout.cells + self.styles.scrollbar_size_vertical
+
+    def set_page(
+        self,
+        count: int,
+        offset: int,
+        rows: Sequence[TableRow],
+        agreed: frozenset[str] = frozenset(),
+    ) -> None:
+        """Show a page of ``count`` rows; the cursor stays on its run if possible.
+
+        ``agreed`` are fields in which all runs agree, if there are more rows than these.
+        """
         before = self.current
         self._asked = None
         seen = (self._in_sight(), self._layout, self._count, self._cursor)
         self._count = count
         self._rows = {offset + index: row for index, row in enumerate(rows)}
+        self._agreed = agreed
         self._write_rows()
         if before is not None:
             same = (at for at, row in self._rows.items() if row.run_ids[0] == before.run_ids[0])
@@ -222,7 +267,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         index = self._first_in_sight + y - HEADING_ROWS
         layout = self._lay_out(cells)
         if y < HEADING_ROWS:
-            line = _heading_line(self._columns, layout)
+            line = _heading_line(self._headed, layout)
         elif index >= self._count:
             return Strip.blank(cells, base)
         elif (row := self._rows.get(index)) is None:
@@ -242,22 +287,37 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         return series_look(min(self._marked[each] for each in row.run_ids)) if is_marked else None
 
     def _lay_out(self, cells: int) -> Layout:
-        """Choose columns and widths for the visible rows, once for all of their lines."""
-        sight = self._sight()
-        if self._layout is None or self._layout[0] != (sight, cells):
-            texts = [self._texts[at] for at in sight if at in self._texts]
-            are_groups = any(isinstance(self._rows.get(at), GroupRow) for at in sight)
-            layout = _cell_layout(self._columns, texts, cells, are_groups=are_groups)
-            self._layout = ((sight, cells), layout)
+        """Choose columns and widths for the loaded rows, once for all of their lines."""
+        if self._layout is None or self._layout[0] != cells:
+            self._layout = (cells, self._whole_layout(cells - MARK_CELLS))
         return self._layout[1]
 
-    def _write_rows(self) -> None:
-        now = self._clock()
-        self._texts = {at: self._cells(row, now) for at, row in self._rows.items()}
+    def _whole_layout(self, cells: int | None) -> Layout:
+        """Choose columns and widths: in full, if ``cells`` is None."""
+        are_groups = any(isinstance(row, GroupRow) for row in self._rows.values())
+        hidden = {*self._folded}
+        if are_groups or not self._are_chosen:
+            hidden |= _blank_columns(self._columns, self._texts.values())
+        return _cell_layout(
+            self._headed, [*self._texts.values()], cells, hidden=hidden, are_groups=are_groups
+        )
 
-    def _cells(self, row: TableRow, now: float) -> tuple[str, ...]:
+    @property
+    def _headed(self) -> list[RunColumn]:
+        field, is_descending = self._order
+        return with_order(self._columns, field, is_descending=is_descending)
+
+    def _write_rows(self) -> None:
+        now, scale = self._clock(), _scale_of(self._rows.values())
+        self._texts = {at: self._cells(row, now, scale) for at, row in self._rows.items()}
+        agreed = self._agreed if len(self._rows) < self._count else None
+        rows = [*self._texts.values()]
+        self._folded = {} if self._are_chosen else agreeing(self._columns, rows, agreed)
+
+    def _cells(self, row: TableRow, now: float, scale: tuple[float, float]) -> tuple[str, ...]:
         if isinstance(row, RunRow):
-            return tuple(each.of_run(row.run, row.ood_history, now) for each in self._columns)
+            trail = _scaled(row.ood_history, scale)
+            return tuple(each.of_run(row.run, trail, now) for each in self._columns)
         return tuple(each.of_group(row, now) for each in self._columns)
 
     @property
@@ -276,7 +336,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
     def _show_changes(
         self,
         before: dict[int, tuple[Sequence[str], str]],
-        layout: tuple[object, Layout] | None,
+        layout: tuple[int, Layout] | None,
         count: int,
         cursor: int,
     ) -> None:
@@ -368,28 +428,46 @@ def _row_line(
     return line
 
 
+def _scale_of(rows: Iterable[TableRow]) -> tuple[float, float]:
+    """Return the lowest and highest OOD accuracy of all listed trails."""
+    runs = [row for row in rows if isinstance(row, RunRow) and row.ood_history]
+    lows, highs = (min(row.ood_history) for row in runs), (max(row.ood_history) for row in runs)
+    return min(lows, default=0.0), max(highs, default=1.0)
+
+
+def _scaled(trail: Sequence[float], scale: tuple[float, float]) -> Sequence[float]:
+    """Map a trail to 0..1, from the lower to the upper end of a scale."""
+    low, high = scale
+    return [(each - low) / (high - low) if high > low else 0.5 for each in trail]
+
+
+def _blank_columns(columns: Sequence[RunColumn], rows: Iterable[Sequence[str]]) -> set[int]:
+    """Return the columns with headings of which no row has a value."""
+    blank = {at for at, each in enumerate(columns) if each.column.heading}
+    for row in rows:
+        blank = {at for at in blank if not row[at].strip()}
+    return blank
+
+
 def _cell_layout(
     columns: Sequence[RunColumn],
     rows: Sequence[Sequence[str]],
-    cells: int,
+    cells: int | None,
     *,
+    hidden: Container[int] = (),
     are_groups: bool = False,
 ) -> Layout:
-    """Choose columns and widths for lines of a width.
-
-    Columns without values for groups are dropped, to leave room for their names.
-    """
-    shown = [column.column for column in columns]
-    if not are_groups:
-        return lay_out(shown, rows, cells - 1)
-    shown = [
-        column._replace(narrowest=GROUP_NAME_CELLS) if column is _NAME else column
-        for column in shown
+    """Choose columns and widths for lines of a width; None: in full."""
+    named = [
+        each.column._replace(steps=GROUP_NAME_STEPS)
+        if are_groups and each.about == RUN_COLUMNS["name"].about
+        else each.column
+        for each in columns
     ]
-    filled = [at for at in range(len(shown)) if any(row[at].strip() for row in rows)]
-    texts = [[row[at] for at in filled] for row in rows]
-    layout = lay_out([shown[at] for at in filled], texts, cells - 1)
-    return Layout(tuple(filled[at] for at in layout.shown), layout.widths)
+    listed = [at for at in range(len(columns)) if at not in hidden]
+    texts = [[row[at] for at in listed] for row in rows]
+    layout = lay_out([named[at] for at in listed], texts, cells)
+    return Layout(tuple(listed[at] for at in layout.shown), layout.widths)
 
 
 def _column_at(layout: Layout, x: int) -> int | None:

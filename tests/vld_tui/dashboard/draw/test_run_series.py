@@ -41,13 +41,13 @@ def test_seeds_are_one_curve_between_two_fainter_ones() -> None:
     content, _, _ = chart_contents(watched, over_seeds=True)
     assert content.title == "OOD ± sd over seeds"
     low, high, mean, alone = content.series
-    assert (mean.name, alone.name) == ("trial dropout 0.9 ×2", "trial-s2 dropout 0.0")
+    assert (mean.name, alone.name) == ("trial dropout 0.9 ×2", "trial-s2 dropout 0")
     assert mean.y == pytest.approx([0.2, 0.3, 0.4])
     assert high.y - mean.y == pytest.approx([0.02**0.5] * 3)
     assert mean.y - low.y == pytest.approx([0.02**0.5] * 3)
     assert mean.style in low.style
     legend = "".join(segment.text for segment in next(Plot("OOD", content.series).lines(80, 12)))
-    assert legend == "OOD  last  ● 0.4 trial dropout 0.9 ×2  ▲ 0.6 trial-s2 dropout 0.0"
+    assert legend == "OOD  last  ● 0.4 trial dropout 0.9 ×2  ▲ 0.6 trial-s2 dropout 0"
 
 
 def test_runs_of_one_name_are_told_apart() -> None:

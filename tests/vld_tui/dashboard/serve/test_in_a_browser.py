@@ -67,11 +67,11 @@ def test_runs_are_drawn_and_keys_answered(served: Served, page: Page) -> None:
     assert "75.0%" in page.evaluate(READ_TERMINAL)
     page.wait_for_selector("body.-first-byte .xterm-helper-textarea:focus", state="attached")
     page.keyboard.press("o")
-    wait_until(shows("sorted by -ood"))
+    wait_until(shows("OOD ▾"))
     page.keyboard.press("Enter")
     wait_until(shows("esc back"))
     page.keyboard.press("Escape")
-    wait_until(shows("sorted by -ood"))
+    wait_until(shows("OOD ▾"))
     assert wrong == []
     page.keyboard.press("q")
     page.get_by_text("open it again").click()
