@@ -27,6 +27,7 @@ from engine.protocol import (
     DomainInfo,
     RunFailed,
     RunFinished,
+    RunSpec,
     RunStarted,
     RunStopped,
     check_gpus,
@@ -34,6 +35,7 @@ from engine.protocol import (
 )
 from engine.rundir import ProcessInfo, RunDir
 from engine.rundir.event_log import EventLog
+from engine.rundir.phases import Phases, ReportedPhase
 from engine.stop_request import StopRequest
 from engine.train import explain_out_of_memory, fine_tune, load_last
 
@@ -83,7 +85,8 @@ def run(
     else:
         check_machine(spec)
     started = time.perf_counter()
-    data = load_data(spec, run_dir.cache, lambda _done, _total: stop.raise_if_requested())
+    phases = Phases(log)
+    data = _load(spec, run_dir, phases, stop)
     log.record(_describe(data, time.perf_counter() - started))
     stop.raise_if_requested()
     if isinstance(task, CombinationSpec):
@@ -91,9 +94,23 @@ def run(
     if spec.ranks > 1:
         check_images(spec, data)
         del checkpoint, data  # each rank reads its own
+        phases.begin("starting_processes")
         return train_on_ranks(spec, run_dir, log, stop)
     with explain_out_of_memory(spec, data, run_dir, stop):
         return fine_tune(spec, data, run_dir, checkpoint, log, stop, began=began)
+
+
+def _load(spec: RunSpec, run_dir: RunDir, phases: Phases, stop: StopRequest) -> RunData:
+    phases.begin("finding_images")
+    decoding: ReportedPhase | None = None
+
+    def on_progress(done: int, total: int) -> None:
+        nonlocal decoding
+        stop.raise_if_requested()
+        decoding = decoding or phases.begin("decoding_images", total)
+        decoding.reached(done)
+
+    return load_data(spec, run_dir.cache, on_progress)
 
 
 def _describe_start(

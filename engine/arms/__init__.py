@@ -19,6 +19,7 @@ from engine.execution import Execution
 from engine.model import FineTunedNetwork
 from engine.model.tensor_file import under_prefix
 from engine.protocol import RunSpec
+from engine.rundir.phases import SILENT, Phases
 
 
 class Arm(Protocol):
@@ -50,7 +51,9 @@ class Arm(Protocol):
         """Restore the state that :meth:`tensors` returned."""
 
 
-ARMS: Final[Mapping[str, Callable[[RunSpec, RunData, FineTunedNetwork, Execution], Arm]]] = {
+ARMS: Final[
+    Mapping[str, Callable[[RunSpec, RunData, FineTunedNetwork, Execution, Phases], Arm]]
+] = {
     "averaged": Averaged,
     "ensemble": Ensemble,
 }
@@ -60,11 +63,12 @@ class Arms:
     """The arms of one run, by name."""
 
     def __init__(
-        self, spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution
-    ) -> None:
+        self, spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution,
+        phases: Phases = SILENT,
+    ) -> None:  # fmt: skip
         self._arms: dict[str, Arm] = {}
         for name in spec.arms:
-            self._arms[name] = ARMS[name](spec, data, network, execution)
+            self._arms[name] = ARMS[name](spec, data, network, execution, phases)
 
     def __iter__(self) -> Iterator[tuple[str, Arm]]:
         return iter(self._arms.items())

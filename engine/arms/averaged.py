@@ -20,6 +20,7 @@ from engine.execution import Execution
 from engine.model import FineTunedNetwork
 from engine.model.linear import is_frozen
 from engine.protocol import RunSpec
+from engine.rundir.phases import SILENT, Phases
 
 BATCHNORM_IMAGES: Final = 1024
 """Maximum training images of each source for re-estimating BatchNorm statistics."""
@@ -36,9 +37,11 @@ class Averaged:
     needs_logits = False
 
     def __init__(
-        self, spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution
-    ) -> None:
+        self, spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution,
+        phases: Phases = SILENT,
+    ) -> None:  # fmt: skip
         self._spec, self._data, self._execution = spec, data, execution
+        self._phases = phases
         self._running = network.module
         self.network: FineTunedNetwork = copy.deepcopy(network)
         state = network.module.state_dict()
@@ -69,16 +72,18 @@ class Averaged:
         """
         if not self._count:
             return None
-        self.network.module.load_state_dict(self._mean())
-        # With linear tuning, the backbone and its statistics never change.
-        if self._spec.average_batchnorm == "reestimate" and self._spec.tuning == "full":
-            update_bn(self._training_images(), self.network.module)
+        with self._phases.begin("averaging_weights"):
+            self.network.module.load_state_dict(self._mean())
+            # With linear tuning, the backbone and its statistics never change.
+            if self._spec.average_batchnorm == "reestimate" and self._spec.tuning == "full":
+                update_bn(self._training_images(), self.network.module)
         predictor = network_predictor(
             self.network, self._spec.eval_batch_size, self._execution, self._augmentation, step
         )
         return evaluate_domains(
             predictor, self._data, "averaged",
             is_augmented=self._spec.augment_validation, select_on=self._spec.select_on,
+            phases=self._phases,
         )  # fmt: skip
 
     def tensors(self) -> Mapping[str, Tensor]:

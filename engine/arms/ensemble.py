@@ -19,6 +19,7 @@ from engine.evaluate import Evaluation, evaluate_domains
 from engine.execution import Execution
 from engine.model import FineTunedNetwork
 from engine.protocol import RunSpec
+from engine.rundir.phases import Phases
 
 COUNT: Final = "count"
 
@@ -35,6 +36,7 @@ class Ensemble:
         data: RunData,
         _network: FineTunedNetwork | None = None,
         _execution: Execution | None = None,
+        _phases: Phases | None = None,
     ) -> None:
         self._spec, self._data = spec, data
         self._sums: dict[str, Tensor] = {}

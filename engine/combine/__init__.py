@@ -29,6 +29,7 @@ from engine.protocol.combination import starts_untrained
 from engine.protocol.intervals import uncertain_selection
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
+from engine.rundir.phases import Phases
 from engine.stop_request import StopRequest
 from engine.train.setup import describe_network, measure_feature_rms
 
@@ -59,6 +60,8 @@ def combine(
     spec, combination = task.spec, task.combination
     check_images(parents, data)
     torch.set_num_threads(spec.threads or usable_cores())
+    phases = Phases(log)
+    phases.begin("building_network")
     network = _build(spec, combination, parents, data)
     first = parents[0].state
     # Evaluations are in fp32, as in the parents' runs.
@@ -69,9 +72,9 @@ def combine(
     execution.prepare(network.module)
     feature_rms = first.feature_rms
     if combination.starts_at == "linear_probe":
-        feature_rms = measure_feature_rms(network, data, spec, execution)
+        feature_rms = measure_feature_rms(network, data, spec, execution, phases)
     bench = Bench(
-        spec, combination, parents, data, network, execution, run_dir, log, stop, feature_rms,
+        spec, combination, parents, data, network, execution, run_dir, phases, stop, feature_rms,
         validation_augmentation(spec, data),
     )  # fmt: skip
     log.record(describe_network(spec, network, execution, feature_rms, loaded=network.loaded))

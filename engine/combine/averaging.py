@@ -41,9 +41,11 @@ def combine_uniformly(bench: Bench) -> RunFinished:
     """Average the parents' weights and evaluate the mean."""
     measure_barriers(bench, rank_parents(bench))
     first, *others = bench.parents
+    averaging = bench.phases.begin("averaging_weights", len(bench.parents))
     mean = WeightMean(first.weights())
     for parent in others:
         bench.stop.raise_if_requested()
+        averaging.advance()
         mean.add(parent.weights())
     return evaluate_and_save(bench, mean.weights())
 

@@ -16,6 +16,7 @@ from engine.data.load import Indices
 from engine.evaluate import (
     Evaluation,
     Predictor,
+    counted,
     evaluate_domains,
     judge,
     keep_predictions,
@@ -35,6 +36,7 @@ from engine.protocol import (
 )
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
+from engine.rundir.phases import Phases
 from engine.stop_request import StopRequest
 from engine.train.checkpoint import CheckpointFiles, Selected, TrainingState
 
@@ -65,11 +67,16 @@ class Bench:
     network: FineTunedNetwork
     execution: Execution
     run_dir: RunDir
-    log: EventLog
+    phases: Phases
     stop: StopRequest
     feature_rms: float
     augmentation: ValidationAugmentation | None
     began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def log(self) -> EventLog:
+        """Return the event log."""
+        return self.phases.log
 
     def weights(self) -> dict[str, Tensor]:
         """Return a copy of the network's current weights on the CPU."""
@@ -102,10 +109,13 @@ class Bench:
         """
         predictor = self.predictor(weights)
         split = "out" if self.augmentation is None else AUGMENTED
-        results = [
-            judge(predictor(domain, split, domain.out_indices), len(self.data.classes))
-            for domain in self.data.sources
-        ]
+        sources, results = self.data.sources, []
+        images = sum(len(domain.out_indices) for domain in sources)
+        with self.phases.begin("evaluating", images, detail=sources[0].name) as evaluating:
+            for domain in sources:
+                evaluating.at(domain.name)
+                predictions = counted(predictor(domain, split, domain.out_indices), evaluating)
+                results.append(judge(predictions, len(self.data.classes)))
         return Validation(
             sum(result.accuracy for result in results) / len(results),
             sum(result.loss for result in results) / len(results),
@@ -121,6 +131,7 @@ class Bench:
         return evaluate_domains(
             predictor, self.data, arm,
             is_augmented=self.augmentation is not None, select_on=self.spec.select_on,
+            phases=self.phases,
         )  # fmt: skip
 
     def record(self, step: int, evaluation: Evaluation, began: float, *, is_best: bool) -> None:
@@ -147,7 +158,7 @@ class Bench:
             memory_format=self.execution.memory_format,
             folds_inference=self.execution.folds_inference,
         )
-        files = CheckpointFiles(self.spec, self.data, self.run_dir, self.log)
+        files = CheckpointFiles(self.spec, self.data, self.run_dir, self.phases)
         files.save_network("best", state, self.network)
 
     def finish(self, step: int, evaluation: Evaluation) -> RunFinished:

@@ -184,11 +184,12 @@ def rebuild_start(bench: Bench) -> dict[str, Tensor]:
         execution = state.execution(device)
         frozen = features_for_head(
             parent.spec, bench.data, network, execution, bench.run_dir, bench.stop,
-            bench.log.record,
+            bench.phases,
         )  # fmt: skip
         trained = train_head_on(
             bench.data, network, parent.spec, execution, state.feature_rms,
             make_generators(parent.spec, device), bench.stop.raise_if_requested, frozen,
+            bench.phases,
         )  # fmt: skip
         bench.log.record(trained)
         if caution := _difference(parent, trained):
@@ -245,7 +246,7 @@ def probe(bench: Bench) -> dict[str, Tensor]:
     )
     trained = train_head_on(
         bench.data, bench.network, spec, bench.execution, bench.feature_rms,
-        make_generators(spec, device), bench.stop.raise_if_requested,
+        make_generators(spec, device), bench.stop.raise_if_requested, phases=bench.phases,
     )  # fmt: skip
     bench.log.record(trained)
     return bench.weights()

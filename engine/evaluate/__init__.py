@@ -3,6 +3,7 @@
 from engine.evaluate.domains import (
     Evaluation,
     Predictor,
+    counted,
     evaluate_domains,
     network_predictor,
     selection_score,
@@ -13,6 +14,7 @@ from engine.evaluate.predictions import keep_predictions
 __all__ = [
     "Evaluation",
     "Predictor",
+    "counted",
     "evaluate",
     "evaluate_domains",
     "judge",

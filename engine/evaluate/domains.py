@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
@@ -15,9 +15,10 @@ from engine.data.load import Indices
 from engine.evaluate.measures import DomainResult, judge, predict
 from engine.execution import Execution
 from engine.model import FineTunedNetwork
-from engine.protocol import AUGMENTED, MEASURES, Metric, Summary
+from engine.protocol import ARMS, AUGMENTED, MEASURES, Metric, Summary
 from engine.protocol.measures import ACCURACY
 from engine.protocol.selection import CRITERIA
+from engine.rundir.phases import SILENT, Phases, ReportedPhase
 
 Predictor = Callable[[DomainData, str, Indices], Iterable[tuple[Tensor, Tensor]]]
 """Returns batches of logits (B, C) and labels (B,) for images of a domain's split, ``in``, ``out``
@@ -143,6 +144,7 @@ def evaluate_domains(
     keeps_logits: bool = False,
     is_augmented: bool = False,
     select_on: str = "accuracy",
+    phases: Phases = SILENT,
 ) -> Evaluation:
     """Evaluate the sources' ``out`` splits and both splits of every left-out domain.
 
@@ -153,18 +155,23 @@ def evaluate_domains(
         keeps_logits: keep the logits of every image, for an ensemble.
         is_augmented: evaluate the sources' ``out_augmented`` splits as well and select on them.
         select_on: measure that selects, see :mod:`engine.protocol.selection`.
+        phases: reports the progress.
     """
 
     def measure(domain: DomainData, split: str) -> Measured:
         indices = domain.in_indices if split == "in" else domain.out_indices
-        predictions = predictor(domain, split, indices)
+        evaluating.at(f"{domain.name} ({arm})" if arm in ARMS else domain.name)
+        predictions = counted(predictor(domain, split, indices), evaluating)
         result = judge(predictions, len(data.classes), keeps_logits=keeps_logits)
         return Measured(domain, split, indices, result)
 
-    sources = [measure(domain, "out") for domain in data.sources]
-    target = [] if data.target is None else [measure(data.target, split) for split in _BOTH]
-    held_out = [measure(domain, split) for domain in data.held_out for split in _BOTH]
-    augmented = [measure(domain, AUGMENTED) for domain in data.sources if is_augmented]
+    total = sum(len(each.out_indices) for each in data.sources) * (1 + is_augmented)
+    total += sum(len(each.labels) for each in data.domains if not each.is_source)
+    with phases.begin("evaluating", total, detail=data.sources[0].name) as evaluating:
+        sources = [measure(domain, "out") for domain in data.sources]
+        target = [] if data.target is None else [measure(data.target, split) for split in _BOTH]
+        held_out = [measure(domain, split) for domain in data.held_out for split in _BOTH]
+        augmented = [measure(domain, AUGMENTED) for domain in data.sources if is_augmented]
     measured = (*sources, *target, *held_out)
     metrics = [
         Metric(each.split, each.domain.name, arm, metric, _known(value))
@@ -187,6 +194,15 @@ def evaluate_domains(
         measures={name: _summarized(name, sources, target) for name in MEASURES},
         selection_score=selection_score([each.result for each in augmented or sources], select_on),
     )
+
+
+def counted(
+    batches: Iterable[tuple[Tensor, Tensor]], phase: ReportedPhase
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches, and add their images to a phase."""
+    for images, labels in batches:
+        yield images, labels
+        phase.advance(len(labels))
 
 
 def selection_score(results: Sequence[DomainResult], select_on: str) -> float | None:

@@ -13,6 +13,7 @@ import msgspec
 
 from engine.protocol.datasets import LeftOut
 from engine.protocol.measures import Summary
+from engine.protocol.phases import Phase
 
 AUGMENTED: Final = "out_augmented"
 """The split of a source's validation images, augmented by the training transform."""
@@ -121,6 +122,28 @@ class DataPrepared(Event, frozen=True, kw_only=True, tag="data_prepared"):
         return [domain for domain in self.domains if domain.is_source]
 
 
+class PhaseReported(Event, frozen=True, kw_only=True, tag="phase_reported"):
+    """The run is in a phase that may take long, see :mod:`engine.protocol.phases`.
+
+    Reported when it begins and, at most about a hundred times, while it lasts; the next event of
+    another type ends it. Fields as in :class:`engine.protocol.phases.Phase`.
+    """
+
+    phase: str
+    done: int | None = None
+    total: int | None = None
+    detail: str = ""
+    elapsed_s: float = 0.0
+    seconds_left: float | None = None
+
+    def as_phase(self) -> Phase:
+        """Return the phase."""
+        return Phase(
+            self.phase, self.done, self.total, self.detail, self.elapsed_s, self.seconds_left,
+            self.time,
+        )  # fmt: skip
+
+
 class PastTraining(msgspec.Struct, frozen=True, kw_only=True):
     """What a network of this program was trained on: the domains left out, and the split."""
 
@@ -161,9 +184,9 @@ class LoadedWeights(msgspec.Struct, frozen=True, kw_only=True):
 class FeaturesComputed(Event, frozen=True, kw_only=True, tag="features_computed"):
     """``done`` of ``total`` images have features of the frozen network; each view counts.
 
-    Reported every few seconds and at the end. ``reused`` of them were cached before. At the end,
-    ``size_bytes`` is the size of all features, and ``notes`` say what the user should know, such as
-    a damaged cache.
+    Reported at the end; earlier versions reported it every few seconds as well. ``reused`` of them
+    were cached before. At the end, ``size_bytes`` is the size of all features, and ``notes`` say
+    what the user should know, such as a damaged cache.
     """
 
     done: int
@@ -187,7 +210,8 @@ class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):
     """The network is on its device. ``feature_rms`` is the root mean square of a feature.
 
     ``step_ms``: measured milliseconds per step of each ``execution`` tried, empty if there was
-    nothing to choose; ``under_load``: measured while other programs used the machine.
+    nothing to choose; ``under_load``: measured while other programs used the machine. ``timing_s``:
+    how long the measurement took in this attempt; None: unknown (older versions).
     ``seconds_left`` is an estimate for the whole run. ``ranks`` is the number of training
     processes, each on such a device with ``threads`` CPU threads. ``loaded`` describes the weight
     file; None: the weights are not a file. ``precision`` is that of training.
@@ -210,6 +234,7 @@ class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):
     ranks: int = 1
     loaded: LoadedWeights | None = None
     under_load: bool = False
+    timing_s: float | None = None
     evaluation_precision: str | None = None
     folds_batchnorm: bool = False
 
@@ -395,6 +420,7 @@ class RunFailed(Event, frozen=True, kw_only=True, tag="run_failed"):
 AnyEvent = (
     RunStarted
     | DataPrepared
+    | PhaseReported
     | FeaturesComputed
     | ModelPrepared
     | HeadTrained

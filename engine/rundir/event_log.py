@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import time
 from pathlib import Path
@@ -37,7 +38,10 @@ class EventLog:
         protocol_version: the newest version of any attempt; 0 if there is none.
         unended: the previous attempt, if it recorded no terminal event.
         last_time: when the last event was recorded, as Unix seconds.
+        recorded_at: when this process last recorded one, as a ``time.monotonic`` value.
     """
+
+    recorded_at = -math.inf
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -84,6 +88,7 @@ class EventLog:
             os.ftruncate(self._descriptor, size)  # so that the next event begins a line
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.last_seq += 1
+        self.recorded_at = time.monotonic()
 
     def reserve_space(self) -> None:
         """Reserve disk space for :meth:`record_last`."""

@@ -24,6 +24,7 @@ from engine.protocol import (
 )
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
+from engine.rundir.phases import Phases
 from engine.train.checkpoint import CheckpointFiles, TrainingState
 from engine.train.health import (
     DIVERGENCE_ADVICE,
@@ -50,7 +51,7 @@ class Attempt:
     data: RunData
     training: Training
     run_dir: RunDir
-    log: EventLog
+    phases: Phases
     pace: Pace
     checkpoints: CheckpointFiles
     augmentation: ValidationAugmentation | None
@@ -58,20 +59,25 @@ class Attempt:
 
     @classmethod
     def begin(
-        cls, spec: RunSpec, data: RunData, training: Training, run_dir: RunDir, log: EventLog,
+        cls, spec: RunSpec, data: RunData, training: Training, run_dir: RunDir, phases: Phases,
         began: float,
     ) -> Attempt:  # fmt: skip
         """Return a new attempt; ``began``: its start as a ``time.perf_counter`` value."""
         return cls(
-            spec, data, training, run_dir, log,
+            spec, data, training, run_dir, phases,
             Pace(spec, training.start, spec.batch_size * len(data.sources), began),
             CheckpointFiles(
-                spec, data, run_dir, log,
+                spec, data, run_dir, phases,
                 start_step=training.start.step, writes=training.execution.ranks.is_first,
             ),
             validation_augmentation(spec, data),
             class_entropy(data),
         )  # fmt: skip
+
+    @property
+    def log(self) -> EventLog:
+        """Return the event log."""
+        return self.phases.log
 
     def check_losses(self, losses: LossMeter, updates: int) -> None:
         """Check the losses since the last reading, after ``updates`` updates.
@@ -121,6 +127,7 @@ class Attempt:
             keeps_logits=training.arms.need_logits,
             is_augmented=spec.augment_validation,
             select_on=spec.select_on,
+            phases=self.phases,
         )
         release_freed_memory()
         if not math.isfinite(evaluation.id_loss):

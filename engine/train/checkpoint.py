@@ -31,7 +31,7 @@ from engine.model.tensor_file import (
 from engine.protocol import NO_TARGET, CheckpointSaved, LoadedWeights, RunSpec, trial_seed
 from engine.ranks import ALONE, Ranks
 from engine.rundir import RunDir
-from engine.rundir.event_log import EventLog
+from engine.rundir.phases import Phases
 
 OPTIMIZER = "optimizer."
 RANDOM = "random."
@@ -188,11 +188,11 @@ class CheckpointFiles:
     """
 
     def __init__(
-        self, spec: RunSpec, data: RunData, run_dir: RunDir, log: EventLog, *, start_step: int = 0,
+        self, spec: RunSpec, data: RunData, run_dir: RunDir, phases: Phases, *, start_step: int = 0,
         writes: bool = True,
     ) -> None:  # fmt: skip
         """``start_step``: step of an existing checkpoint; ``writes``: this process writes files."""
-        self._spec, self._data, self._run_dir, self._log = spec, data, run_dir, log
+        self._spec, self._data, self._run_dir, self._phases = spec, data, run_dir, phases
         self._writes = writes
         self._saved_at = -math.inf
         self.kept_step = start_step if run_dir.last_checkpoint.exists() else None
@@ -206,7 +206,9 @@ class CheckpointFiles:
         if not self._writes or self._spec.keep_checkpoints == "none":
             return
         path = self._run_dir.checkpoints / f"{kind}.safetensors"
-        self._record(kind, state, save_network(path, state, network.module, self._card(network)))
+        with self._phases.begin("saving_checkpoint"):
+            size = save_network(path, state, network.module, self._card(network))
+        self._record(kind, state, size)
 
     def save_last(
         self,
@@ -223,9 +225,10 @@ class CheckpointFiles:
         """
         if not self._writes:
             return
-        self._log.sync()  # a resumed run does not record events before its checkpoint again
         path, card = self._run_dir.last_checkpoint, self._card(network)
-        size = save_last(path, state, network.module, optimizer, generators, others, card)
+        with self._phases.begin("saving_checkpoint"):
+            self._phases.log.sync()  # a resumed run does not record earlier events again
+            size = save_last(path, state, network.module, optimizer, generators, others, card)
         self._record("last", state, size)
         self.kept_step = state.step
         self._saved_at = time.monotonic()
@@ -240,7 +243,7 @@ class CheckpointFiles:
 
     def _record(self, kind: str, state: TrainingState, size: int) -> None:
         file = f"checkpoints/{kind}.safetensors"
-        self._log.record(CheckpointSaved(step=state.step, kind=kind, file=file, bytes=size))
+        self._phases.record(CheckpointSaved(step=state.step, kind=kind, file=file, bytes=size))
 
 
 def load_last(path: Path) -> Checkpoint | None:

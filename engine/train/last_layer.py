@@ -22,6 +22,7 @@ from engine.execution import Execution
 from engine.model import FineTunedNetwork, masked_cross_entropy
 from engine.model.linear import FrozenNetwork
 from engine.protocol import HeadTrained, RunSpec, dropout_rate_at
+from engine.rundir.phases import SILENT, Phases
 from engine.train.setup import training_images
 
 HEAD_LR = 1e-3
@@ -87,6 +88,7 @@ def train_head_on(
     generators: Mapping[str, torch.Generator],
     stop_if_asked: Callable[[], None],
     frozen: FrozenFeatures | None = None,
+    phases: Phases = SILENT,
 ) -> HeadTrained:
     """Train the last layer on the sources' training images and return the event.
 
@@ -103,8 +105,21 @@ def train_head_on(
             training_images(domain, network, spec, execution.device, ranks=ranks)
             for domain in data.sources
         ]
-        inputs = cache_features(network, domains, execution, stop_if_asked)
-    loss = train_head(network, inputs, feature_rms, spec, generators, stop_if_asked)
+        images = sum(len(domain.in_indices) for domain in data.sources)
+        caching = phases.begin("caching_features", images)
+
+        def after_batch(done: int) -> None:
+            caching.advance(done)
+            stop_if_asked()
+
+        inputs = cache_features(network, domains, execution, after_batch)
+    training = phases.begin("training_last_layer", spec.head_steps)
+
+    def after_step() -> None:
+        training.advance()
+        stop_if_asked()
+
+    loss = train_head(network, inputs, feature_rms, spec, generators, after_step)
     ranks.copy_first(network.head.parameters())
     return HeadTrained(steps=spec.head_steps, loss=loss, wall_s=time.perf_counter() - began)
 
@@ -113,7 +128,7 @@ def cache_features(
     network: FineTunedNetwork,
     domains: Iterable[Iterable[tuple[Tensor, Tensor]]],
     execution: Execution,
-    between_batches: Callable[[], None],
+    after_batch: Callable[[int], None],
 ) -> TrainingFeatures:
     """Run the backbone once over images; the network is left in evaluation mode.
 
@@ -122,7 +137,7 @@ def cache_features(
         domains: batches of each domain: this rank's images (b, 3, S, S), normalised, and the labels
             of all images, (B,).
         execution: precision and memory format.
-        between_batches: called after each batch; may raise to stop.
+        after_batch: called with the number of images of each batch; may raise to stop.
     """
     network.module.eval()
     folded = network.folded(execution.folds_inference)
@@ -135,7 +150,7 @@ def cache_features(
                 if len(images):
                     features = network.features(execution.lay_out(images)).float()
                 pairs.append((execution.ranks.gather(features, len(labels)), labels))
-                between_batches()
+                after_batch(len(labels))
             features, labels = (torch.cat(parts) for parts in zip(*pairs, strict=True))
             cached.append((features, labels))
     return TrainingFeatures(cached)

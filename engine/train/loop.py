@@ -33,6 +33,7 @@ from engine.protocol.selection import is_better
 from engine.ranks import ALONE, Ranks
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
+from engine.rundir.phases import Phases
 from engine.stop_request import StopRequest, StopRequested
 from engine.train.attempt import Attempt
 from engine.train.checkpoint import Checkpoint, Selected, TrainingState
@@ -63,10 +64,11 @@ def fine_tune(
         TrainingError: if loss or weights are not finite.
     """
     began = time.perf_counter() if began is None else began
-    training = prepare(spec, data, run_dir, checkpoint, ranks, stop, log.record)
+    phases = Phases(log)
+    training = prepare(spec, data, run_dir, checkpoint, ranks, stop, phases)
     data = training.data
     network, optimizer, state = training.network, training.optimizer, training.start
-    attempt = Attempt.begin(spec, data, training, run_dir, log, began)
+    attempt = Attempt.begin(spec, data, training, run_dir, phases, began)
     log.record(training.describe(spec, data))
     few = uncertain_selection(data.validation_images, spec.select_on)
     for message in filter(None, (few, *overlaps(spec, data, training.start.loaded))):
@@ -75,12 +77,13 @@ def fine_tune(
     if checkpoint is not None:
         training.restore(checkpoint)
     elif spec.head_steps > 0:
-        log.record(_train_head_first(spec, training, run_dir, log, stop))
+        log.record(_train_head_first(spec, training, run_dir, phases, stop))
         state = evaluate(attempt, state)
 
     network.set_training(freeze_batchnorm=spec.freeze_batchnorm)
     attempt.pace.training_begins()
     losses = LossMeter(training.execution.device, state.loss_sum, state.loss_count)
+    stepping = phases.begin("training", spec.steps, done=state.step)
     for step in range(state.step, spec.steps):
         if ranks.any_rank(stop.requested):
             attempt.check_losses(losses, step)
@@ -105,6 +108,7 @@ def fine_tune(
             state = msgspec.structs.replace(state, step=updates, loss_sum=0.0, loss_count=0)
             state = evaluate(attempt, state)
             network.set_training(freeze_batchnorm=spec.freeze_batchnorm)
+        stepping.reached(updates)
     return attempt.finish(state)
 
 
@@ -215,12 +219,12 @@ def _evaluate_arm(
 
 
 def _train_head_first(
-    spec: RunSpec, training: Training, run_dir: RunDir, log: EventLog, stop: StopRequest
+    spec: RunSpec, training: Training, run_dir: RunDir, phases: Phases, stop: StopRequest
 ) -> HeadTrained:
     ranks, data, network = training.execution.ranks, training.data, training.network
     frozen = features_for_head(
         spec, data, network, training.execution, run_dir,
-        stop if ranks.size == 1 else None, log.record,
+        stop if ranks.size == 1 else None, phases,
     )  # fmt: skip
 
     def stop_if_asked() -> None:
@@ -229,5 +233,5 @@ def _train_head_first(
 
     return train_head_on(
         data, network, spec, training.execution, training.start.feature_rms,
-        training.generators, stop_if_asked, frozen,
+        training.generators, stop_if_asked, frozen, phases,
     )  # fmt: skip

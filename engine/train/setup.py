@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import msgspec
 import torch
@@ -27,6 +26,8 @@ from engine.execution import (
     TIMINGS,
     ChosenExecution,
     Execution,
+    Probe,
+    Report,
     choose_execution,
     folds_inference,
 )
@@ -36,7 +37,6 @@ from engine.machine.processor import release_freed_memory, usable_cores
 from engine.model import NETWORK, FineTunedNetwork, build_for, masked_cross_entropy
 from engine.objectives import Objective, make_objective
 from engine.protocol import (
-    Event,
     FeaturesComputed,
     LoadedWeights,
     ModelPrepared,
@@ -44,16 +44,20 @@ from engine.protocol import (
     evaluations_after,
     trial_seed,
 )
+from engine.protocol.phases import PhaseName
 from engine.ranks import ALONE, Backbone, Ranks
 from engine.rundir import RunDir
+from engine.rundir.phases import SILENT, Phases, ReportedPhase
 from engine.stop_request import StopRequest
 from engine.train.checkpoint import ARMS, OBJECTIVE, Checkpoint, TrainingState, restore
 from engine.train.optim import make_optimizer
 
-REPORTED_EVERY_S = 2.0
-"""Seconds between reports of features being computed."""
 RMS_IMAGES = 256
 """Images of each source domain for measuring the features' scale."""
+PROBE_SHARE = 8
+"""A probe of an execution has one of this many images of a step."""
+FEWEST_PROBED = 4
+"""Minimum images of a probe."""
 FORWARD_SHARE = 0.25
 """Approximate time of a forward pass without gradients, as a fraction of a training step."""
 
@@ -76,8 +80,7 @@ class Training:
     generators: dict[str, torch.Generator]
     objective: Objective
     arms: Arms
-    step_ms: dict[str, float]
-    under_load: bool
+    chosen: ChosenExecution
     start: TrainingState
 
     @property
@@ -112,16 +115,15 @@ class Training:
             self.execution,
             self.start.feature_rms,
             loaded=self.start.loaded,
-            step_ms=self.step_ms,
-            under_load=self.under_load,
+            chosen=self.chosen,
             seconds_left=self._seconds_left(spec, data),
         )
 
     def _seconds_left(self, spec: RunSpec, data: RunData) -> float | None:
         """Estimate the whole run's time from the measured step; None if none was measured."""
-        if not self.step_ms:
+        if not self.chosen.step_ms:
             return None
-        step_s = min(self.step_ms.values()) / 1000
+        step_s = min(self.chosen.step_ms.values()) / 1000
         forward_s = FORWARD_SHARE * step_s / (spec.batch_size * len(data.sources))
         evaluated = sum(len(domain.out_indices) for domain in data.domains)
         evaluated += sum(len(each.in_indices) for each in data.domains if not each.is_source)
@@ -143,8 +145,7 @@ def describe_network(
     feature_rms: float,
     *,
     loaded: LoadedWeights | None,
-    step_ms: Mapping[str, float] = MappingProxyType({}),
-    under_load: bool = False,
+    chosen: ChosenExecution | None = None,
     seconds_left: float | None = None,
 ) -> ModelPrepared:
     """Return the event about a network and its device."""
@@ -163,20 +164,20 @@ def describe_network(
         threads=torch.get_num_threads(),
         ranks=execution.ranks.size,
         loaded=loaded,
-        step_ms=dict(step_ms),
-        under_load=under_load,
+        step_ms={} if chosen is None else dict(chosen.step_ms),
+        under_load=chosen is not None and chosen.under_load,
+        timing_s=0.0 if chosen is None else chosen.timing_s,
         seconds_left=seconds_left,
     )
 
 
 def prepare(
     spec: RunSpec, data: RunData, run_dir: RunDir, checkpoint: Checkpoint | None,
-    ranks: Ranks = ALONE, stop: StopRequest | None = None,
-    report: Callable[[Event], None] = lambda _event: None,
+    ranks: Ranks = ALONE, stop: StopRequest | None = None, phases: Phases = SILENT,
 ) -> Training:  # fmt: skip
     """Build network, batches and optimizer, and choose precision and memory format.
 
-    ``report`` receives the progress of features that are computed first.
+    ``phases`` reports what takes long, and features that are computed first.
 
     Raises:
         StopRequested: if a stop is requested and there is only one rank.
@@ -186,6 +187,7 @@ def prepare(
     torch.set_num_threads(spec.threads or max(1, usable_cores() // ranks.local_size))
     device = resolve_device(spec.device, ranks.local_rank)
     seed = seed_hash("network", spec.seed)
+    phases.begin("building_network")
     network = build_for(  # a checkpoint holds every tensor
         spec, data.classes, seed=seed, is_pretrained=checkpoint is None
     )
@@ -193,9 +195,11 @@ def prepare(
     if reads_features:
         if checkpoint is not None:  # its backbone determines the features
             network.module.load_state_dict(checkpoint.part(NETWORK))
-        forward = functools.cache(lambda: fastest_forward(spec, data, network, device, run_dir))
+        forward = functools.cache(
+            lambda: fastest_forward(spec, data, network, device, run_dir, phases)
+        )
         heeded = stop if ranks.size == 1 else None
-        features = compute_features(spec, data, network, device, forward, run_dir, heeded, report)
+        features = compute_features(spec, data, network, device, forward, run_dir, heeded, phases)
         data = data.reading(features)
     generators = make_generators(spec, device)
     batches = TrainingBatches(
@@ -204,10 +208,10 @@ def prepare(
     )  # fmt: skip
     if checkpoint is None and reads_features:
         chosen = ChosenExecution(_on_features(spec, device, ranks), {})
-        start = _start(spec, data, network, chosen.execution)
+        start = _start(spec, data, network, chosen.execution, phases)
     elif checkpoint is None:
-        chosen = _choose(spec, data, network, device, run_dir, ranks, stop)
-        start = _start(spec, data, network, chosen.execution)
+        chosen = _choose(spec, data, network, device, run_dir, ranks, stop, phases)
+        start = _start(spec, data, network, chosen.execution, phases)
     else:
         start = checkpoint.state
         _check_same_images(data, start)
@@ -226,9 +230,8 @@ def prepare(
         scaler=torch.amp.GradScaler(device.type, enabled=execution.needs_scaler),
         generators=generators,
         objective=make_objective(spec, len(data.sources), device),
-        arms=Arms(spec, data, network, execution),
-        step_ms=chosen.step_ms,
-        under_load=chosen.under_load,
+        arms=Arms(spec, data, network, execution, phases),
+        chosen=chosen,
         start=start,
     )
 
@@ -236,7 +239,7 @@ def prepare(
 def compute_features(
     spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device,
     execution: Callable[[], Execution], run_dir: RunDir, stop: StopRequest | None,
-    report: Callable[[Event], None],
+    phases: Phases = SILENT,
 ) -> FrozenFeatures:  # fmt: skip
     """Return the features of all images and of ``spec.views`` views of them, and report them.
 
@@ -244,23 +247,22 @@ def compute_features(
         StopRequested: if a stop is requested.
         InputError: see :func:`engine.features.cached_features`.
     """
-    began = reported = time.perf_counter()
+    began = time.perf_counter()
+    computing: ReportedPhase | None = None
 
     def on_progress(done: int, total: int) -> None:
-        nonlocal reported
+        nonlocal computing
         if stop is not None:
             stop.raise_if_requested()
-        now = time.perf_counter()
-        if now - reported >= REPORTED_EVERY_S and done < total:
-            reported = now
-            report(FeaturesComputed(done=done, total=total, wall_s=now - began))
+        computing = computing or phases.begin("computing_features", total, done=done)
+        computing.reached(done)
 
     found = cached_features(
         network, data, run_dir.cache, execution,
         model=spec.model, device=device, views=spec.views or 0, transforms=spec.transforms,
         batch_size=spec.eval_batch_size, on_progress=on_progress,
     )  # fmt: skip
-    report(
+    phases.record(
         FeaturesComputed(
             done=found.images, total=found.images, wall_s=time.perf_counter() - began,
             reused=found.images - found.computed, size_bytes=found.size_bytes, notes=found.notes,
@@ -271,7 +273,7 @@ def compute_features(
 
 def features_for_head(
     spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution, run_dir: RunDir,
-    stop: StopRequest | None, report: Callable[[Event], None],
+    stop: StopRequest | None, phases: Phases = SILENT,
 ) -> FrozenFeatures | None:  # fmt: skip
     """Return the features on whose views the last layer is trained first.
 
@@ -280,7 +282,7 @@ def features_for_head(
     if spec.views is None:
         return None
     return data.sources[0].frozen or compute_features(
-        spec, data, network, execution.device, lambda: execution, run_dir, stop, report
+        spec, data, network, execution.device, lambda: execution, run_dir, stop, phases
     )
 
 
@@ -292,8 +294,9 @@ def _on_features(spec: RunSpec, device: torch.device, ranks: Ranks) -> Execution
 
 
 def fastest_forward(
-    spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir
-) -> Execution:
+    spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir,
+    phases: Phases = SILENT,
+) -> Execution:  # fmt: skip
     """Choose the memory format of forward passes in fp32."""
     domain = data.sources[0]
     [(images, _), *_] = training_images(domain, network, spec, device, spec.eval_batch_size)
@@ -307,15 +310,32 @@ def fastest_forward(
     in_fp32 = msgspec.structs.replace(spec, precision="fp32")
     key = f"{spec.model} {spec.image_size}px {len(images)} images forward"
     timings = run_dir.cache / TIMINGS
-    return choose_execution(in_fp32, device, trial_pass, timings, key).execution
+    report = _tries(phases, "timing_memory_formats")
+    return choose_execution(in_fp32, device, trial_pass, timings, key, report=report).execution
+
+
+def _tries(phases: Phases, name: PhaseName) -> Report:
+    """Return a function that reports the candidate that is tried."""
+    trying: ReportedPhase | None = None
+
+    def report(number: int, total: int, candidate: str) -> None:
+        nonlocal trying
+        if trying is None:
+            trying = phases.begin(name, total, done=number, detail=candidate)
+        else:
+            trying.at(candidate)
+            trying.reached(number)
+            trying.report()
+
+    return report
 
 
 def _start(
-    spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution
+    spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution, phases: Phases
 ) -> TrainingState:
     """Return the state before the first step, the same on all ranks."""
     feature_rms = execution.ranks.from_first(
-        lambda: measure_feature_rms(network, data, spec, execution), float
+        lambda: measure_feature_rms(network, data, spec, execution, phases), float
     )
     return TrainingState(
         feature_rms=feature_rms,
@@ -365,8 +385,9 @@ def training_images(
 
 
 def measure_feature_rms(
-    network: FineTunedNetwork, data: RunData, spec: RunSpec, execution: Execution
-) -> float:
+    network: FineTunedNetwork, data: RunData, spec: RunSpec, execution: Execution,
+    phases: Phases = SILENT,
+) -> float:  # fmt: skip
     """Return the root mean square of the features over training images of each source.
 
     Raises:
@@ -376,9 +397,12 @@ def measure_feature_rms(
     network.module.eval()
     squares, count = 0.0, 0
     folded = network.folded(execution.folds_inference)
+    total = sum(min(RMS_IMAGES, len(domain.in_indices)) for domain in data.sources)
+    measuring = phases.begin("measuring_features", total)
     with torch.inference_mode(), execution.autocast(), folded:
         for domain in data.sources:
             for images, _ in training_images(domain, network, spec, execution.device, RMS_IMAGES):
+                measuring.advance(len(images))
                 features = network.features(execution.lay_out(images)).float()
                 squares += float(features.square().sum())
                 count += features.numel()
@@ -392,28 +416,28 @@ def measure_feature_rms(
 
 def _choose(
     spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir,
-    ranks: Ranks, stop: StopRequest | None,
+    ranks: Ranks, stop: StopRequest | None, phases: Phases,
 ) -> ChosenExecution:  # fmt: skip
     """Choose precision, memory format and folding for all ranks."""
     heeded = stop if stop is not None and ranks.size == 1 else StopRequest()
 
-    def choose() -> tuple[str, str, bool, dict[str, float], bool]:
+    def choose() -> tuple[str, str, bool, dict[str, float], bool, float]:
         of_each = -(-spec.batch_size // ranks.size)
-        choice = _try_executions(spec, data, network, device, run_dir, of_each, heeded)
+        choice = _try_executions(spec, data, network, device, run_dir, of_each, heeded, phases)
         execution = choice.execution
         kind = (execution.precision, execution.memory_format, execution.folds_training)
-        return *kind, choice.step_ms, choice.under_load
+        return *kind, choice.step_ms, choice.under_load, choice.timing_s
 
-    precision, memory_format, folds, step_ms, under_load = ranks.from_first(
-        choose, tuple[str, str, bool, dict[str, float], bool]
+    precision, memory_format, folds, step_ms, under_load, timing_s = ranks.from_first(
+        choose, tuple[str, str, bool, dict[str, float], bool, float]
     )
     execution = Execution(device, precision, memory_format, ranks, folds, folds_inference(spec))
-    return ChosenExecution(execution, step_ms, under_load)
+    return ChosenExecution(execution, step_ms, under_load, timing_s)
 
 
 def _try_executions(
     spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir,
-    of_each: int, stop: StopRequest,
+    of_each: int, stop: StopRequest, phases: Phases,
 ) -> ChosenExecution:  # fmt: skip
     """Time executions on ``of_each`` images of each source, a rank's share.
 
@@ -426,16 +450,17 @@ def _try_executions(
     images, labels = (torch.cat(parts) for parts in zip(*per_domain, strict=True))
     no_masks = torch.Generator(device)
 
-    def trial_step(execution: Execution) -> float:
+    def trial_step(execution: Execution, count: int = len(labels)) -> float:
         stop.raise_if_requested()
         execution.prepare(network.module)
         network.set_training(freeze_batchnorm=True)
         with execution.autocast():
             features = network.features(
-                execution.lay_out(images), spec.micro_batch_size, folds=execution.folds_training
-            )
+                execution.lay_out(images[:count]), spec.micro_batch_size,
+                folds=execution.folds_training,
+            )  # fmt: skip
             loss = masked_cross_entropy(
-                network.head, features, labels,
+                network.head, features, labels[:count],
                 dropout_rate=0.0, masks=1, generator=no_masks,
             )  # fmt: skip
         loss.backward()
@@ -448,7 +473,14 @@ def _try_executions(
     timings = run_dir.cache / TIMINGS
     # With linear tuning, the backbone and its statistics never change.
     can_fold = bool(network.pairs) and (spec.freeze_batchnorm or spec.tuning == "linear")
-    choice = choose_execution(spec, device, trial_step, timings, network_key, can_fold=can_fold)
+    few = max(FEWEST_PROBED, len(labels) // PROBE_SHARE)
+    probe = None
+    if device.type == "cpu" and 2 * few <= len(labels):
+        probe = Probe(functools.partial(trial_step, count=few), len(labels) / few)
+    choice = choose_execution(
+        spec, device, trial_step, timings, network_key,
+        can_fold=can_fold, probe=probe, report=_tries(phases, "timing_precisions"),
+    )  # fmt: skip
     release_freed_memory()
     return choice
 

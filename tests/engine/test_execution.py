@@ -1,11 +1,10 @@
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from engine.errors import InputError
-from engine.execution import Execution, choose_execution
+from engine.execution import Execution, Probe, choose_execution
 from engine.protocol import resolve_spec
 
 CPU = torch.device("cpu")
@@ -20,6 +19,15 @@ def load(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         lambda _self, _threads: answers.pop(0) if answers else False,
     )
     return answers
+
+
+CLOCK = [0.0]
+"""What the measured steps took, in seconds: no step really takes time."""
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.perf_counter", lambda: CLOCK[0])
 
 
 class Trial:
@@ -39,7 +47,7 @@ class Trial:
         self.asked.append(key)
         if key not in self.costs:
             raise RuntimeError(f"{key} is not supported")
-        time.sleep(self.costs[key] / 1000)
+        CLOCK[0] += self.costs[key] / 1000
         return self.losses.get(key, 1.0)
 
 
@@ -107,7 +115,7 @@ def test_a_candidate_whose_first_step_is_much_slower_is_stopped_there(
     choice = choose_execution(resolve_spec({}), CPU, trial, tmp_path / "m.json", "net")
     assert choice.execution.precision == "bf16"
     assert trial.asked.count("bf16 contiguous") == 1
-    assert choice.step_ms["bf16 contiguous"] >= 60
+    assert choice.step_ms["bf16 contiguous"] == pytest.approx(60)
     assert trial.asked.count("bf16 channels_last") > 1
 
 
@@ -215,3 +223,78 @@ def test_folding_the_user_fixed_is_chosen_under_load_too(tmp_path: Path, load: l
     choice = choose_execution(spec, CPU, trial, tmp_path / "m.json", "net", can_fold=True)
     assert choice.under_load
     assert choice.execution.name == "bf16 channels_last folded"
+
+
+def test_a_candidate_that_is_slow_on_few_images_is_given_up(
+    tmp_path: Path, load: list[bool]
+) -> None:
+    load += [True, True, True]
+    slow = {**FAST_BF16, "bf16 contiguous": 80.0}
+    trial, probe, memory = Trial(slow), Trial(slow), tmp_path / "m.json"
+    reported: list[tuple[int, int, str]] = []
+    choice = choose_execution(
+        resolve_spec({}), CPU, trial, memory, "net", probe=Probe(probe, 20.0),
+        report=lambda *tried: reported.append(tried),
+    )  # fmt: skip
+    assert trial.asked.count("bf16 contiguous") == 0
+    assert probe.asked.count("bf16 contiguous") == 2, "a slow first step may have one-time costs"
+    assert choice.step_ms["bf16 contiguous"] == pytest.approx(1600), "what a whole step would take"
+    assert choice.execution.name == "bf16 channels_last"
+    assert reported[:4] == [(at, 4, name) for at, name in enumerate(FAST_BF16, start=1)]
+    assert choice.timing_s > 0
+    again = choose_execution(resolve_spec({}), CPU, Trial({}), memory, "net")
+    assert (again, again.timing_s) == (choice, 0.0)
+
+
+def test_one_time_costs_of_a_first_step_do_not_decide(tmp_path: Path) -> None:
+    class OneTime(Trial):
+        """Its first step of each candidate takes long."""
+
+        def __call__(self, execution: Execution) -> float:
+            if execution.name not in self.asked:
+                CLOCK[0] += 0.1
+            return super().__call__(execution)
+
+    trial, probe = Trial(FAST_BF16), OneTime(FAST_BF16)
+    choice = choose_execution(
+        resolve_spec({}), CPU, trial, tmp_path / "m.json", "net", probe=Probe(probe, 2.0)
+    )
+    assert choice.execution.name == "bf16 channels_last"
+    assert trial.asked.count("bf16 channels_last") > 1
+
+
+def test_a_probe_longer_than_any_one_time_costs_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.execution.ONE_TIME_MS", 20.0)
+    probe = Trial({**FAST_BF16, "bf16 contiguous": 150.0})
+    choose_execution(
+        resolve_spec({}), CPU, Trial(FAST_BF16), tmp_path / "m.json", "net",
+        probe=Probe(probe, 2.0),
+    )  # fmt: skip
+    assert probe.asked.count("bf16 contiguous") == 1
+
+
+def test_no_step_begins_after_the_time_limit(
+    tmp_path: Path, load: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.execution.MOST_TIMING_S", 0.05)
+    load += [True, True]
+    trial = Trial(dict.fromkeys(FAST_BF16, 40.0))
+    choice = choose_execution(
+        resolve_spec({}), CPU, trial, tmp_path / "m.json", "net", can_fold=True
+    )
+    assert trial.calls == 1
+    assert choice.execution.name == "fp32 contiguous"
+
+
+def test_under_load_what_was_clearly_slower_is_not_tried_twice(
+    tmp_path: Path, load: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.execution.SHORT_MS", 25.0)
+    load += [True, False]
+    trial = Trial({**FAST_BF16, "bf16 contiguous": 60.0})
+    choice = choose_execution(resolve_spec({}), CPU, trial, tmp_path / "m.json", "net")
+    assert trial.asked.count("bf16 contiguous") == 1
+    assert trial.asked.count("fp32 contiguous") > 2
+    assert choice.step_ms.keys() == FAST_BF16.keys()

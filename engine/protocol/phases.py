@@ -1,0 +1,76 @@
+"""The phases of a run: the parts that may take long, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+
+PhaseName = Literal[
+    "finding_images",
+    "decoding_images",
+    "starting_processes",
+    "building_network",
+    "computing_features",
+    "timing_precisions",
+    "timing_memory_formats",
+    "measuring_features",
+    "caching_features",
+    "training_last_layer",
+    "training",
+    "evaluating",
+    "averaging_weights",
+    "saving_checkpoint",
+]
+
+PHASES: Final[Mapping[str, str]] = {
+    "finding_images": "finding images",
+    "decoding_images": "decoding images",
+    "starting_processes": "starting training processes",
+    "building_network": "building the network",
+    "computing_features": "features",
+    "timing_precisions": "timing precisions",
+    "timing_memory_formats": "timing memory formats",
+    "measuring_features": "measuring features",
+    "caching_features": "features for the last layer",
+    "training_last_layer": "last layer",
+    "training": "training",
+    "evaluating": "evaluating",
+    "averaging_weights": "averaging weights",
+    "saving_checkpoint": "saving checkpoint",
+}
+"""What users read for each phase."""
+
+FIRST_RUN_ONLY: Final = ("timing_precisions", "timing_memory_formats")
+"""Phases whose result is kept for later runs of the same network here."""
+
+
+class Phase(msgspec.Struct, frozen=True, gc=False):
+    """The phase that a run is in: ``done`` of ``total`` units, or None without a count.
+
+    ``detail`` says which part of it, such as a domain. ``elapsed_s`` is since the phase began,
+    ``seconds_left`` the estimate to the phase's end, both at Unix time ``at``.
+    """
+
+    name: str
+    done: int | None = None
+    total: int | None = None
+    detail: str = ""
+    elapsed_s: float = 0.0
+    seconds_left: float | None = None
+    at: float = 0.0
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the phase as a JSON object, with its words."""
+        return msgspec.structs.asdict(self) | {"text": phase_words(self)}
+
+
+def phase_words(phase: Phase) -> str:
+    """Return a phase as users read it, with its progress: ``decoding images 2,100/4,898``."""
+    words = PHASES.get(phase.name, phase.name.replace("_", " "))
+    if phase.name == "evaluating" and phase.detail:
+        words = f"evaluating {phase.detail}"
+    if phase.total:
+        words += f" {phase.done or 0:,}/{phase.total:,}"
+    return f"{words} (first run only)" if phase.name in FIRST_RUN_ONLY else words
