@@ -31,6 +31,7 @@ from engine.errors import InputError
 from engine.machine.devices import device_name, is_out_of_memory, synchronize
 from engine.machine.processor import OtherPrograms
 from engine.protocol import FOLDED, RunSpec, execution_name
+from engine.protocol.timings import MOST_TIMING_S, UNDER_LOAD, read_timings
 from engine.ranks import ALONE, Ranks
 from engine.rundir import write_atomic
 
@@ -42,21 +43,15 @@ MEMORY_FORMATS: Final = {
 LOSS_TOLERANCE: Final = 0.02
 TIMED_ROUNDS: Final = 2
 CLEARLY_SLOWER: Final = 1.5
-UNDER_LOAD: Final = "|under load"
-"""Key suffix of measurements taken under load, which expire after ``VALID_UNDER_LOAD_S``."""
 MEASURED_AT: Final = "measured at"
 VALID_UNDER_LOAD_S: Final = 3600.0
 LOAD_SAMPLE_S: Final = 0.3
-TIMINGS: Final = "execution.json"
-"""File of earlier measurements, in the folder of caches."""
 SHORT_MS: Final = 1000.0
 """Steps shorter than this are cheap to repeat."""
 GIVEN_UP: Final = 3.0
 """How many times as long as the best's a probe takes that is not followed by a whole step."""
 ONE_TIME_MS: Final = 5000.0
 """More than the one-time costs of a first step."""
-MOST_TIMING_S: Final = 60.0
-"""Seconds after which no further step is timed."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +200,7 @@ def choose_execution(
         (torch.__version__, device_name(device), str(torch.get_num_threads()), network_key,
          spec.precision, spec.memory_format, *folding)
     )  # fmt: skip
-    known = _read_timings(timings)
+    known = read_timings(timings)
     step_ms, under_load, timing_s = known.get(key), False, 0.0
     if step_ms is None:
         step_ms, under_load = _recent_under_load(known.get(key + UNDER_LOAD)), True
@@ -429,12 +424,5 @@ def _store_timings(timings: Path, key: str, step_ms: dict[str, float], *, under_
         key, step_ms = key + UNDER_LOAD, {**step_ms, MEASURED_AT: time.time()}
     with contextlib.suppress(OSError):  # without the file, the next run measures again
         timings.parent.mkdir(parents=True, exist_ok=True)
-        found = {**_read_timings(timings), key: step_ms}
+        found = {**read_timings(timings), key: step_ms}
         write_atomic(timings, msgspec.json.format(msgspec.json.encode(found)))
-
-
-def _read_timings(timings: Path) -> dict[str, dict[str, float]]:
-    try:
-        return msgspec.json.decode(timings.read_bytes(), type=dict[str, dict[str, float]])
-    except (OSError, msgspec.DecodeError):
-        return {}

@@ -28,14 +28,17 @@ class Phases:
         self._lasted_s: dict[str, float] = {}
 
     def begin(
-        self, name: PhaseName, total: int | None = None, *, done: int = 0, detail: str = ""
-    ) -> ReportedPhase:
+        self, name: PhaseName, total: int | None = None, *, done: int = 0, detail: str = "",
+        is_paced: bool = True,
+    ) -> ReportedPhase:  # fmt: skip
         """Begin a phase of ``total`` units, of which ``done`` are done (None: without a count).
+
+        ``is_paced``: units take about as long each, so that the time left can be estimated.
 
         The first event of another type ends it. As a context manager it also remembers how long it
         lasts: the next phase of this name is reported at once only if that was long.
         """
-        phase = ReportedPhase(self, name, total, done, detail)
+        phase = ReportedPhase(self, name, total, done, detail, is_paced=is_paced)
         if self._lasted_s.get(name, SHORT_S) >= SHORT_S:
             phase.report()
         return phase
@@ -53,10 +56,12 @@ class ReportedPhase:
     """One phase, reported while it lasts. Its calls cost less than a microsecond."""
 
     def __init__(
-        self, phases: Phases, name: PhaseName, total: int | None, done: int, detail: str
-    ) -> None:
+        self, phases: Phases, name: PhaseName, total: int | None, done: int, detail: str,
+        *, is_paced: bool,
+    ) -> None:  # fmt: skip
         self._phases, self._name, self._detail = phases, name, detail
         self._total, self._done, self._first = total, done, done
+        self._is_paced = is_paced
         self._began = self._reported = time.monotonic()
 
     def __enter__(self) -> ReportedPhase:
@@ -109,7 +114,7 @@ class ReportedPhase:
 
     def _whole_s(self, elapsed_s: float) -> float | None:
         """Return the expected seconds of the whole phase, from its pace so far."""
-        if self._total is None or self._done <= self._first:
+        if self._total is None or self._done <= self._first or not self._is_paced:
             return None
         return elapsed_s * (self._total - self._first) / (self._done - self._first)
 

@@ -23,7 +23,6 @@ from engine.data import (
 )
 from engine.errors import InputError
 from engine.execution import (
-    TIMINGS,
     ChosenExecution,
     Execution,
     Probe,
@@ -45,6 +44,7 @@ from engine.protocol import (
     trial_seed,
 )
 from engine.protocol.phases import PhaseName
+from engine.protocol.timings import TIMINGS
 from engine.ranks import ALONE, Backbone, Ranks
 from engine.rundir import RunDir
 from engine.rundir.phases import SILENT, Phases, ReportedPhase
@@ -315,16 +315,21 @@ def fastest_forward(
 
 
 def _tries(phases: Phases, name: PhaseName) -> Report:
-    """Return a function that reports the candidate that is tried."""
+    """Return a function that reports the candidate that is tried.
+
+    Some are tried again later, then all are counted as tried.
+    """
     trying: ReportedPhase | None = None
+    reached = 0
 
     def report(number: int, total: int, candidate: str) -> None:
-        nonlocal trying
+        nonlocal trying, reached
+        reached = max(reached, number)
         if trying is None:
-            trying = phases.begin(name, total, done=number, detail=candidate)
+            trying = phases.begin(name, total, done=number, detail=candidate, is_paced=False)
         else:
             trying.at(candidate)
-            trying.reached(number)
+            trying.reached(reached)
             trying.report()
 
     return report

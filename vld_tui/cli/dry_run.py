@@ -116,6 +116,7 @@ def _record(
         "reading": None if images is None else images.reading,
         "left_out": None if images is None else images.left_out,
         "time_s": expected.wall_s,
+        "timing_s": expected.timing_s,
         "memory_bytes": expected.memory_bytes,
         "disk_bytes": expected.disk_bytes,
         "features": found.features and found.features.as_record(),

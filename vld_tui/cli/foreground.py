@@ -31,6 +31,7 @@ from vld_tui.runs.run import QUEUED, Run
 from vld_tui.runs.run_folder import EventFollower
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
+from vld_tui.views.phase import phase_line
 from vld_tui.views.study import failure_lines
 from vld_tui.words.numbers import plural
 
@@ -204,9 +205,8 @@ class RunsBar:
             for event in follower.news():
                 progress = progress.after(event)
         self._watched = run_id, follower, progress
-        features = progress.features
         if progress.model is not None or finished:
             return self._doing
-        if features is None or not features.total:
-            return "reading images"
-        return f"computing features, once: {100 * features.done // features.total}%"
+        if progress.phase is not None:
+            return phase_line(progress.phase.as_phase())
+        return "reading images" if progress.data is None else "preparing"

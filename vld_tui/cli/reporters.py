@@ -14,22 +14,30 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from engine.protocol import Event, RunFinished, RunTask, StepsTaken
+from engine.protocol import Event, PhaseReported, RunFinished, RunTask, StepsTaken, spec_of
 from vld_tui.cli.output import NextCommands, plain_console, with_home
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
 from vld_tui.views.accuracies import accuracy_views, interval_line
 from vld_tui.views.combined import cautions
 from vld_tui.views.event_lines import closing_line, event_lines
-from vld_tui.views.live import collapse_notice, notice_views, preparing_view, training_view
+from vld_tui.views.live import (
+    collapse_notice,
+    current_phase,
+    notice_views,
+    preparing_view,
+    training_view,
+)
 from vld_tui.views.plan import plan_table
-from vld_tui.words.numbers import size
+from vld_tui.words.numbers import duration, size
 from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, STATUS_STYLES
 from vld_tui.words.text import fit, plain_text, width
 
 REPAINT_INTERVAL_S: Final = 0.25
 IDLE_REPAINT_INTERVAL_S: Final = 1.0
 LOSS_LINE_INTERVAL_S: Final = 5.0
+SILENT_S: Final = 10.0
+"""Seconds without a line after which the run's phase is printed."""
 _SHORT_COMMAND_CELLS: Final = 32
 
 
@@ -229,6 +237,7 @@ class LineReporter:
         self._run_id, self._name = run.run_id, run.name
         self._stream = stream
         self._loss_told = float("-inf")
+        self._written_at = time.monotonic()
         self._is_named = False
 
     def __enter__(self) -> LineReporter:
@@ -250,8 +259,14 @@ class LineReporter:
                 if time.monotonic() - self._loss_told < LOSS_LINE_INTERVAL_S:
                     continue
                 self._loss_told = time.monotonic()
+            if isinstance(event, PhaseReported) and not self._is_named:  # it may yet be refused
+                continue
             for line in event_lines(self._task, progress, event):
                 self._write(line)
+        if time.monotonic() - self._written_at >= SILENT_S:
+            waited = "" if progress.heard_at is None else duration(time.time() - progress.heard_at)
+            phase = current_phase(spec_of(self._task), progress)
+            self._write(f"{phase} … {waited}".rstrip(" …"))
 
     def notice(self, text: str) -> None:
         """Print ``text``."""
@@ -270,5 +285,6 @@ class LineReporter:
             self._write(with_home(f"  {plain_text(command)}  # {purpose}"))
 
     def _write(self, line: str) -> None:
+        self._written_at = time.monotonic()
         self._stream.write(f"{plain_text(line, keep_newlines=True)}\n")
         self._stream.flush()

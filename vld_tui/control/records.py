@@ -77,6 +77,7 @@ def run_record(run: Run, arms: Sequence[ArmResult]) -> Record:
             for each in arms
         ],
         "loss": run.loss,
+        "phase": run.phase.as_record() if run.is_live and run.phase else None,
         "wall_s": run.wall_s,
         "device": run.device,
         "precision": run.precision,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +13,8 @@ from typing import Any, Final
 import psutil
 
 GIB: Final = 2**30
+SHORTEST_S: Final = 0.2
+"""Minimum seconds over which the processor's utilisation is measured."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +28,12 @@ class GpuLoad:
 
 @dataclass(frozen=True)
 class MachineLoad:
-    """The load of the machine: utilisation from 0 to 1, memory and disk in GiB."""
+    """The load of the machine: utilisation from 0 to 1, memory and disk in GiB.
 
-    cpu_share: float
+    ``cpu_share`` is None until the processor has been observed for a moment.
+    """
+
+    cpu_share: float | None
     memory_gib: float
     memory_total_gib: float
     disk_left_gib: float
@@ -37,12 +44,32 @@ class MachineLoad:
         """Measure the load; the processor's utilisation is since the last call."""
         memory = psutil.virtual_memory()
         return cls(
-            cpu_share=psutil.cpu_percent() / 100,
+            cpu_share=_processor.share(),
             memory_gib=(memory.total - memory.available) / GIB,
             memory_total_gib=memory.total / GIB,
             disk_left_gib=shutil.disk_usage(folder).free / GIB,
             gpus=tuple(load for gpu in _gpus() if (load := _gpu_load(gpu)) is not None),
         )
+
+
+class _Processor:
+    """The processor's utilisation since the last measurement."""
+
+    def __init__(self) -> None:
+        self._since = -math.inf
+        self._share: float | None = None
+
+    def share(self) -> float | None:
+        """Return the utilisation, None for the first moment, when psutil always returns 0."""
+        now = time.monotonic()
+        if now - self._since >= SHORTEST_S:
+            is_first, self._since = self._since == -math.inf, now
+            share = psutil.cpu_percent() / 100
+            self._share = None if is_first else share
+        return self._share
+
+
+_processor: Final = _Processor()
 
 
 @functools.cache

@@ -22,6 +22,7 @@ from engine.protocol import (
     ModelPrepared,
     ParentMeasured,
     ParentTried,
+    PhaseReported,
     RunFailed,
     RunFinished,
     RunStarted,
@@ -52,6 +53,7 @@ class Progress(msgspec.Struct, frozen=True):
     heard_at: float | None = None
     started: RunStarted | None = None
     data: DataPrepared | None = None
+    phase: PhaseReported | None = None
     features: FeaturesComputed | None = None
     model: ModelPrepared | None = None
     head: HeadTrained | None = None
@@ -72,7 +74,9 @@ class Progress(msgspec.Struct, frozen=True):
         """Return the number of known weight updates."""
         resumed = (self.started and self.started.resumed_step) or 0
         evaluated = self.evaluations[-1].step if self.evaluations else 0
-        return max(self.latest.step if self.latest else resumed, evaluated)
+        is_stepping = self.phase is not None and self.phase.phase == "training"
+        stepped = self.phase.done or 0 if self.phase is not None and is_stepping else 0
+        return max(self.latest.step if self.latest else resumed, evaluated, stepped)
 
     @property
     def recovered_step(self) -> int | None:
@@ -105,6 +109,8 @@ class Progress(msgspec.Struct, frozen=True):
         match event:
             case RunStarted():
                 return self._taken_up(event)
+            case PhaseReported():
+                return msgspec.structs.replace(self, heard_at=heard_at, phase=event)
             case StepsTaken():
                 changes = {"latest": event, "losses": _with_loss(self.losses, event)}
             case Evaluated():
@@ -118,6 +124,8 @@ class Progress(msgspec.Struct, frozen=True):
             case _:
                 field = _FIELD_OF.get(type(event))
                 changes = {field: event} if field else {}
+        if self.phase is not None and event.seq > self.phase.seq:  # events may come out of order
+            changes["phase"] = None
         return msgspec.structs.replace(self, heard_at=heard_at, **changes)
 
     def _taken_up(self, event: RunStarted) -> Progress:

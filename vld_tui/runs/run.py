@@ -17,6 +17,7 @@ from engine.protocol import (
     Summary,
     task_of,
 )
+from engine.protocol.phases import Phase
 from vld_tui.runs.statistics import Estimate
 
 LIVE: Final = ("starting", "running")
@@ -77,7 +78,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     must give the same result. ``data_digest`` changes with the images; empty: unknown. In
     ``mixed_fields`` the parents of a combining run differ; ``spec`` has the first parent's value.
     A damaged run without a readable specification has no field values. ``number`` counts the runs
-    of the same name from the oldest one, up to :data:`MOST_NUMBERED`.
+    of the same name from the oldest one, up to :data:`MOST_NUMBERED`. ``phase`` is what a live run
+    last reported to be doing; None: it takes steps, or an older version runs it.
     """
 
     run_id: str
@@ -126,6 +128,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     evaluation_precision: str | None = None
     measures: Summary = {}
     number: int = 1
+    phase: Phase | None = None
     mixed_fields: tuple[str, ...] = ()
 
     @property

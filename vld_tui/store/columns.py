@@ -92,7 +92,8 @@ class RunState:
     process. ``arm`` is how its predictions are made. It collapsed at ``collapsed_step`` and
     recovered at ``recovered_step``. ``target`` is the left-out domain reported by the engine, or
     ``none``; ``data_digest`` changes with its images. ``events_offset`` counts bytes read of the
-    event log, ``last_seq`` is the number of the last recorded event.
+    event log, ``last_seq`` is the number of the last recorded event. ``phase`` is the reported
+    phase as JSON, until another event.
     """
 
     status: str
@@ -127,6 +128,7 @@ class RunState:
     events_offset: int = 0
     damaged_lines: int = 0
     data_digest: str = ""
+    phase: str | None = None
 
 
 _KINDS: Final = RowKinds({name: kinds_of(hint) for name, hint in get_type_hints(RunState).items()})

@@ -361,6 +361,12 @@ def m017_notifications(db: Database) -> None:
         db.execute("INSERT OR REPLACE INTO settings VALUES ('queue', ?)", [text])
 
 
+@migrations()
+def m018_phase(db: Database) -> None:
+    """Add the phase that a running run is in, as JSON; NULL: it reported none."""
+    db.execute("ALTER TABLE runs ADD COLUMN phase TEXT")
+
+
 def _identified(rows: list[tuple[int, str, str | None]]) -> Iterator[tuple[str, str, str, int]]:
     """Yield specs with every field this program knows, and their identities."""
     for key, text, combined in rows:

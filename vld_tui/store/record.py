@@ -21,6 +21,7 @@ from engine.protocol import (
     Event,
     MetricKey,
     ModelPrepared,
+    PhaseReported,
     RunFailed,
     RunFinished,
     RunSpec,
@@ -73,6 +74,7 @@ class EventRecorder:
             return
         if state.status == "crashed" and not isinstance(event, RunStarted):
             self._undo_crash()
+        state.phase = _encoded(event) if isinstance(event, PhaseReported) else None
         if isinstance(event, RunStarted):
             self._start(event)
         elif isinstance(event, RunFinished | RunStopped | RunFailed):
@@ -85,6 +87,7 @@ class EventRecorder:
     def crash(self, end: AttemptEnd) -> None:
         """Record that the process died, or was killed on purpose, without a terminal event."""
         state = self.state
+        state.phase = None
         state.status, state.error, state.exit_code = _outcome(end), end.cause, end.exit_code
         state.seconds_left = None
         self._close_attempt(end.ended_at, state.status, end.cause)
@@ -153,6 +156,8 @@ class EventRecorder:
                 )
             case CollapseDetected():
                 self._collapse(event.step)
+            case PhaseReported(phase="training", done=int(done)):
+                state.step = max(state.step, done)
             case _:  # not stored
                 pass
 
@@ -343,6 +348,10 @@ def _stored_results(
     """Return an arm's accuracies by domain and its measures at a step, as JSON."""
     domains, measures = results_at(connection, run, step, arm)
     return msgspec.json.encode(domains).decode(), msgspec.json.encode(measures).decode()
+
+
+def _encoded(event: PhaseReported) -> str:
+    return msgspec.json.encode(event.as_phase()).decode()
 
 
 def _outcome(end: AttemptEnd) -> str:

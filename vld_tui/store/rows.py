@@ -22,6 +22,7 @@ from engine.protocol import (
     Summary,
     decode_combination,
 )
+from engine.protocol.phases import Phase
 from vld_tui.runs.run import DAMAGED, GONE, MOST_NUMBERED, STATUSES, UNKNOWN_SPEC, Run
 from vld_tui.store.columns import NOTHING, TEXT, WHOLE, Kinds, RowKinds, is_time, kinds_of
 from vld_tui.store.database import UNREADABLE, Database, Parameters, in_parts
@@ -56,6 +57,7 @@ _EXPRESSIONS: Final = {
 }
 """The expressions of fields that are not columns of the same name."""
 decode_measures: Final = msgspec.json.Decoder(Summary).decode
+decode_phase: Final = msgspec.json.Decoder(Phase).decode
 _DECODERS: Final[dict[str, Callable[[Any], Any]]] = {
     "tags": lambda text: tuple(text.split()),
     "collapsed": bool,
@@ -63,6 +65,7 @@ _DECODERS: Final[dict[str, Callable[[Any], Any]]] = {
     "domains": msgspec.json.Decoder(dict[str, float]).decode,
     "combination": lambda text: None if text is None else decode_combination(text),
     "measures": decode_measures,
+    "phase": lambda text: None if text is None else decode_phase(text),
 }
 """How the fields are read that are not stored as they are."""
 _IN_COLUMNS: Final = tuple(

@@ -23,6 +23,7 @@ from engine.protocol import (
     fields_with,
 )
 from engine.protocol.datasets import DomainListing
+from engine.protocol.timings import MOST_TIMING_S, TIMINGS, is_timed_first
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
 from vld_tui.runs.run_folder import EventFollower
@@ -63,6 +64,8 @@ class Forecast:
     Without ``wall_from``, the time was measured by a trial; without ``disk_from``, the size follows
     from the network's. ``wall_s`` excludes what ``apart_from`` lists. ``memory_bytes`` is the peak
     main memory of the process. ``disk_bytes`` is the size of the checkpoints that are kept.
+    ``timing_s`` is at most what the first run of a network here takes to time precisions; None:
+    it is not the first, or they are given.
     """
 
     wall_s: float | None = None
@@ -71,6 +74,7 @@ class Forecast:
     memory_bytes: int | None = None
     disk_bytes: int | None = None
     disk_from: Run | None = None
+    timing_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,9 @@ def forecast(store: Store, spec: RunSpec, *, host: str, counts: ImageCounts | No
     like = _likest(spec, (run for run in runs if run.host == host))
     disk_bytes, disk_from = _disk(store, spec, runs if like is None else [like, *runs])
     if like is None:
-        return Forecast(disk_bytes=disk_bytes, disk_from=disk_from)
+        is_first = is_timed_first(spec, store.home.cache / TIMINGS)
+        timing_s = MOST_TIMING_S if is_first else None
+        return Forecast(disk_bytes=disk_bytes, disk_from=disk_from, timing_s=timing_s)
     progress = Progress.told_by(EventFollower(store.runs.run_dir(like.run_id)).news())
     wall_s, apart_from = _time(spec, like, progress, counts)
     return Forecast(
@@ -190,6 +196,7 @@ def _time(
 
     apart_from = [] if is_same else ["reading the images"]
     preparing_s = model.time - (started.time if is_same else data.time)
+    preparing_s -= model.timing_s or 0.0  # later runs do not time precisions
     if (features := progress.features) is not None:
         if features.time <= model.time:
             preparing_s -= features.wall_s  # they are cached now
@@ -375,8 +382,14 @@ def with_disk(
 
 def seconds_left(live: Iterable[Run], cost: StudyCost, devices: int) -> float:
     """Return the time (s) until everything is done; ``cost`` excludes the ``live`` runs."""
-    running_s = max((run.seconds_left or 0.0 for run in live), default=0.0)
+    running_s = max((_seconds_left(run) for run in live), default=0.0)
     return running_s + cost.seconds(devices)
+
+
+def _seconds_left(run: Run) -> float:
+    """Return a live run's time left; before its own estimate, that of the phase it is in."""
+    of_phase = None if run.phase is None else run.phase.seconds_left
+    return run.seconds_left or of_phase or 0.0
 
 
 def _basis(alike: dict[Any, list[RunSpec]], forecasts: dict[Any, Forecast]) -> Run | None:

@@ -29,6 +29,7 @@ from vld_tui.views.accuracies import accuracy_views, domain_results
 from vld_tui.views.combined import MIXED, findings, progress_label
 from vld_tui.views.evaluations import evaluation_list
 from vld_tui.views.live import collapse_notice, notice_views
+from vld_tui.views.phase import activity
 from vld_tui.views.plan import LABEL_CELLS, plan_rows
 from vld_tui.views.queue import job_text, reason_in_words
 from vld_tui.views.run_status import run_heading, timeline, trouble_line
@@ -151,6 +152,8 @@ def _state_rows(run: Run) -> Iterator[tuple[str, str]]:
         reached += f" in {duration(run.wall_s)}"
     if run.has_spec:
         yield "progress" if run.combination else "steps", reached
+    if doing := activity(run):
+        yield "doing", doing
     if run.is_live and run.pid is not None:
         yield "process", f"{run.pid} on {plain_text(run.host or 'this machine')}"
     if run.job is not None:

@@ -20,6 +20,7 @@ from engine.protocol import (
     FeaturesComputed,
     HeadTrained,
     ModelPrepared,
+    PhaseReported,
     RunFailed,
     RunFinished,
     RunSpec,
@@ -33,6 +34,7 @@ from engine.protocol import (
     task_of,
 )
 from engine.protocol.measures import BALANCED
+from engine.protocol.phases import phase_label
 from engine.protocol.selection import criterion_of, unless_accuracy
 from engine.rundir import RunDir, plain_file
 from vld_tui.runs.progress import Progress, domain_accuracy
@@ -59,6 +61,10 @@ MOST_BYTES: Final = 2**19
 FIRST_BYTES: Final = 2**17
 """Bytes read first for a few lines."""
 MOST_LINES: Final = 20_000
+BEGINS_S: Final = 0.1
+"""A phase reported earlier than this has just begun."""
+REPEATED: Final = ("training", "evaluating", "averaging_weights", "saving_checkpoint")
+"""Phases that are followed by other lines; they come again and again."""
 HEAD_BYTES: Final = 2**16
 """Bytes at the start of a log that hold the run's domains."""
 
@@ -74,6 +80,9 @@ def event_lines(task: RunTask, progress: Progress, event: Event) -> list[str]:
             lines = [f"resumed at {position_label(step, task)}"]
         case DataPrepared(skipped=skipped):
             lines = [f"left out, unreadable: {plain_text(path)}" for path in skipped]
+        case PhaseReported(elapsed_s=elapsed_s) if elapsed_s < BEGINS_S:
+            phase = event.as_phase()
+            lines = [] if phase.name in REPEATED else [f"{plain_text(phase_label(phase))} …"]
         case FeaturesComputed():
             lines = _features_lines(event)
         case ModelPrepared():

@@ -11,7 +11,6 @@ from rich.text import Text
 from engine.protocol import (
     CollapseDetected,
     CombinationSpec,
-    FeaturesComputed,
     RunSpec,
     RunTask,
     spec_of,
@@ -20,6 +19,7 @@ from vld_tui.runs.progress import Progress
 from vld_tui.views.accuracies import accuracy_table
 from vld_tui.views.combined import notices, progress_label
 from vld_tui.views.event_lines import collapse_line, recovery_line
+from vld_tui.views.phase import STARTING, TRAINING, phase_line
 from vld_tui.views.plan import plan_table
 from vld_tui.words.numbers import duration, rate
 from vld_tui.words.palette import ALARM_STYLE, GREEN, ID_STYLE, QUIET_STYLE
@@ -68,21 +68,22 @@ def training_view(
 
 
 def current_phase(spec: RunSpec, progress: Progress) -> str:
-    """Return the phase of a run before its first step, as text."""
+    """Return the phase of a run as text: the reported one, else what follows from other events."""
     if progress.started is None:
-        return "starting the engine"
-    if progress.data is None:
-        return "reading the images"
+        return STARTING
+    if progress.phase is not None:
+        return phase_line(progress.phase.as_phase())
     if progress.model is None:
-        return _phase_of_network(progress.features)
+        return "reading the images" if progress.data is None else _phase_of_network(progress)
     if progress.head is None and spec.head_steps and progress.step == 0:
         return "training the last layer on cached features"
     if progress.head is not None and not progress.evaluations:
         return "evaluating the last layer"
-    return "running the first steps"
+    return "running the first steps" if progress.latest is None else TRAINING
 
 
-def _phase_of_network(features: FeaturesComputed | None) -> str:
+def _phase_of_network(progress: Progress) -> str:
+    features = progress.features
     if features is not None and features.done < features.total:
         return f"computing features of {features.done:,} of {features.total:,} images and views"
     return "preparing the network and measuring its speed"
@@ -122,6 +123,8 @@ def _progress_line(task: RunTask, progress: Progress, now: float, cells: int) ->
             f"{rate(latest.steps_per_s)} steps/s",
             f"{rate(latest.images_per_s)} images/s",
         ]
+        if progress.phase is not None and progress.phase.phase != TRAINING:
+            facts.append(current_phase(spec, progress))
     left = progress.seconds_left(now)
     if left is not None:
         facts.append(f"{duration(left)} left")

@@ -332,6 +332,7 @@ def forecast_text(forecast: Forecast, *, runs: int = 1) -> Text:
             ": no earlier run with this network, tuning, image size and images on this device",
             QUIET_STYLE,
         )
+        _with_timing(text, forecast)
         return _with_disk(text, forecast, each) if has_disk else text
     text.append(f"about {duration(forecast.wall_s)}{each}")
     if runs > 1:
@@ -352,6 +353,12 @@ def forecast_text(forecast: Forecast, *, runs: int = 1) -> Text:
         text.append(_basis(basis), QUIET_STYLE)
         _with_disk(text, forecast, each)
     return text
+
+
+def _with_timing(text: Text, forecast: Forecast) -> None:
+    if forecast.timing_s is not None:
+        most = duration(forecast.timing_s)
+        text.append(f" · first run of this network here: + up to {most} of timing precisions")
 
 
 def _with_disk(text: Text, forecast: Forecast, each: str, *, basis: Run | None = None) -> Text:

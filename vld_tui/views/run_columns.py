@@ -11,6 +11,7 @@ from engine.protocol import FIELDS, MEASURES, shown_value, value_in
 from engine.protocol.measures import BALANCED
 from vld_tui.runs.run import QUEUED, Run
 from vld_tui.runs.statistics import Estimate
+from vld_tui.views.phase import brief_activity
 from vld_tui.words.columns import Column, styled_table, table_lines
 from vld_tui.words.numbers import (
     UNKNOWN,
@@ -188,12 +189,19 @@ def progress_cell(run: Run) -> str:
     """Format a live run's progress and time left, or how a run ended."""
     if run.status == QUEUED:
         return "held" if run.is_held else "queued"
-    if run.status != "running":
+    if not run.is_live:
         return run.status
-    if run.step == 0:
-        return "preparing"
+    doing = brief_activity(run)
+    if doing and run.step == 0:
+        return doing
     done = bar(run.step / max(1, run.steps), BAR_CELLS)
-    return f"{done:<{BAR_CELLS}} {duration(run.seconds_left)}"
+    return f"{done:<{BAR_CELLS}} {doing.partition(' ')[0] or duration(run.seconds_left)}"
+
+
+def _step(run: Run) -> str:
+    """Format the steps taken, or what a live run does before the first."""
+    doing = brief_activity(run) if run.step == 0 else ""
+    return doing or f"{run.step}/{run.steps}"
 
 
 def _gap(run: Run) -> str:
@@ -320,7 +328,7 @@ RUN_COLUMNS: Final[dict[str, RunColumn]] = {
     )._replace(is_status=True),
     "step": _measured(
         "Latest step, of all steps.", "step", "step",
-        lambda run: f"{run.step}/{run.steps}" if run.has_spec else UNKNOWN, rank=7,
+        lambda run: _step(run) if run.has_spec else UNKNOWN, rank=7,
     ),
     "gap": _measured("OOD minus ID accuracy (percentage points).", "OOD − ID", None, _gap),
     **dict(_measures()),

@@ -18,7 +18,7 @@ from vld_tui.views.accuracies import run_certainty
 from vld_tui.views.combined import has_choice, position_label, progress_label, step_label
 from vld_tui.views.event_lines import accuracy_words, collapse_line, recovery_line
 from vld_tui.views.queue import job_text
-from vld_tui.words.numbers import duration, moment, percent, percent_range
+from vld_tui.words.numbers import duration, moment, percent, percent_range, plural
 from vld_tui.words.palette import (
     ALARM_STYLE,
     ID_STYLE,
@@ -176,6 +176,7 @@ def _moments(run: Run, attempts: Sequence[Attempt], progress: Progress) -> Itera
     yield Moment(run.created_at, "+", "", "created")
     for attempt in attempts:
         yield from _attempt_moments(attempt, run.task)
+    yield from _preparation_moments(progress)
     if (collapse := progress.collapse) is not None:
         recovered = progress.recovered_step
         line = collapse_line(collapse) if recovered is None else recovery_line(collapse, recovered)
@@ -197,6 +198,18 @@ def _moments(run: Run, attempts: Sequence[Attempt], progress: Progress) -> Itera
         yield Moment(None, STATUS_SIGNS.get(run.status, "?"), status_style(run.status), run.status)
     if run.error and not (attempts and attempts[-1].reason):
         yield Moment(None, "✗", status_style("failed"), plain_text(run.error.splitlines()[0]))
+
+
+def _preparation_moments(progress: Progress) -> Iterator[Moment]:
+    """Yield what was ready when, of events with a time."""
+    if (data := progress.data) is not None and data.time:
+        images = sum(domain.images for domain in data.domains)
+        yield Moment(data.time, "·", "", f"{plural(images, 'image')} ready")
+    if (model := progress.model) is not None and model.time:
+        timed = f" · precisions timed for {duration(model.timing_s)}" if model.timing_s else ""
+        yield Moment(model.time, "·", "", f"network ready: {model.execution}{timed}")
+    if (head := progress.head) is not None and head.time:
+        yield Moment(head.time, "·", "", f"last layer trained: {plural(head.steps, 'step')}")
 
 
 def reason_line(reason: str) -> str:

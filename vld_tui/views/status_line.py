@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rich.text import Text
 
 from vld_tui.runs.machine import MachineLoad
-from vld_tui.words.numbers import plural
+from vld_tui.words.numbers import UNKNOWN, plural
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, ID_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
@@ -30,9 +30,9 @@ def status_text(
     for status, number in sorted(live.items()):
         text.append(f" · {number} {status}", ID_STYLE)
     if load is not None:
+        cpu = UNKNOWN if load.cpu_share is None else f"{load.cpu_share:.0%}"
         text.append(
-            f"   cpu {load.cpu_share:.0%} · memory {load.memory_gib:.1f}/"
-            f"{load.memory_total_gib:.0f} GiB",
+            f"   cpu {cpu} · memory {load.memory_gib:.1f}/{load.memory_total_gib:.0f} GiB",
             QUIET_STYLE,
         )
         for index, gpu in enumerate(load.gpus):

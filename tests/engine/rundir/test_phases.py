@@ -55,8 +55,8 @@ def test_a_phase_is_reported_when_it_begins_and_then_now_and_then(
     assert (found[0].done, found[0].total, found[0].seconds_left) == (0, 1000, None)
     assert 40 <= len(found) <= 52, "every two seconds of a hundred"
     half = next(each for each in found if (each.done or 0) >= 500)
-    assert half.seconds_left == pytest.approx(50, abs=1)
-    assert half.elapsed_s == pytest.approx(50, abs=1)
+    assert half.seconds_left == pytest.approx(50, abs=3)
+    assert half.elapsed_s == pytest.approx(50, abs=3)
 
 
 @pytest.mark.parametrize("total", [100_000, None])

@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, TabbedContent
 
 from engine.protocol import Combination, Parent, Predictions, resolve_spec
+from engine.protocol.phases import Phase
 from tests.vld_tui.dashboard.fake_history import (
     FakeActions,
     FakeSource,
@@ -481,3 +482,25 @@ def test_a_run_that_combines_others_tells_how_and_which(size: tuple[int, int]) -
         assert {line.split()[0] for line in mixed} == {"dropout", "masks"}
 
     play(source, scenario, size=size)
+
+
+@SIZES
+def test_a_run_without_values_yet_shows_what_it_is_doing(size: tuple[int, int]) -> None:
+    phase = Phase("timing_precisions", 3, 4, "bf16 contiguous", 20.0, 7.0)
+    run = make_run(
+        0, status="running", step=0, selected_step=None, id_accuracy=None, ood_accuracy=None,
+        phase=phase,
+    )  # fmt: skip
+    words = "timing precisions 3/4 (first run only) · 7s left"
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        assert "timing 3/4" in on_screen(app)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert on_screen(app).count(words) == 2, "in the header, and in place of empty charts"
+        for key in ("2", "4", "5"):
+            await pilot.press(key)
+            await settle(pilot)
+            assert on_screen(app).count("timing pre") >= 2
+
+    play(FakeSource([run]), scenario, size=size)

@@ -60,7 +60,8 @@ def ask(
 
 def test_without_a_run_of_the_network_nothing_is_known(store: Store) -> None:
     tell_run(store, resolve_spec({"model": "resnet18"}))
-    assert ask(store) == Forecast()
+    assert ask(store) == Forecast(timing_s=60.0), "the first run of a network times precisions"
+    assert ask(store, precision="fp32", memory_format="contiguous") == Forecast()
     assert ask(store, model='no "network" of any name') == Forecast()
 
 
@@ -70,6 +71,18 @@ def test_the_same_run_takes_as_long_as_it_took(store: Store) -> None:
     assert known.wall_s == pytest.approx(4 + 20 / 2 + 2 * 1)  # preparing, steps, evaluations
     assert (known.wall_from, known.apart_from) == (run, ())
     assert (known.memory_bytes, known.disk_bytes) == (900_000_000, 3_000)
+
+
+def test_the_time_of_timing_precisions_is_not_spent_again(store: Store) -> None:
+    run = store.runs.create(SPEC)
+    teller = Teller(store.runs.run_dir(run.run_id))
+    timed = msgspec.structs.replace(model_prepared(), timing_s=30.0)
+    for at, (event, time) in enumerate(((started(), 0.0), (data_prepared(), 2.0), (timed, 34.0))):
+        teller.writes(numbered(msgspec.structs.replace(event, time=1000.0 + time), at))
+    teller.says(steps_taken(10, 1.5), *evaluated(0, id_accuracy=0.8, ood_accuracy=0.5))
+    teller.says(finished(20, selected_step=10, id_accuracy=0.8, ood_accuracy=0.5))
+    store.live.refresh()
+    assert ask(store).wall_s == pytest.approx(4 + 20 / 2 + 2 * 1)
 
 
 def test_newer_runs_that_never_started_hide_no_earlier_one(

@@ -1,5 +1,7 @@
 """The plan, the live view and the closing table, rendered to text."""
 
+import sys
+
 import msgspec
 import pytest
 from rich.console import Console, RenderableType
@@ -17,6 +19,7 @@ from engine.protocol import (
     Metric,
     ModelPrepared,
     PastTraining,
+    PhaseReported,
     RunFailed,
     RunFinished,
     RunStarted,
@@ -26,7 +29,8 @@ from engine.protocol import (
 )
 from engine.protocol.datasets import LeftOut
 from engine.protocol.extras import install_command
-from vld_tui.cli.reporters import closing_view, next_commands
+from tests.vld_tui.dashboard.fake_history import make_run
+from vld_tui.cli.reporters import LineReporter, closing_view, next_commands
 from vld_tui.runs.progress import Progress
 from vld_tui.views.accuracies import accuracy_rows, domain_results
 from vld_tui.views.event_lines import closing_line, event_lines
@@ -251,6 +255,11 @@ def test_computing_features_is_reported(event: Event, lines: list[str]) -> None:
     assert event_lines(SPEC, after(STARTED, DATA, event), event) == lines
 
 
+DECODING = PhaseReported(
+    phase="decoding_images", done=2100, total=4898, elapsed_s=3.0, seconds_left=4.0
+)
+
+
 @pytest.mark.parametrize(
     ("events", "phase"),
     [
@@ -259,6 +268,7 @@ def test_computing_features_is_reported(event: Event, lines: list[str]) -> None:
         ((STARTED, DATA), "preparing the network"),
         ((STARTED, DATA, features(64)), "computing features of 64 of 192 images and views"),
         ((STARTED, DATA, features(192)), "preparing the network"),
+        ((STARTED, DECODING), "decoding images 2,100/4,898 · 4s left"),
     ],
 )
 def test_what_is_being_prepared_is_told(events: tuple[Event, ...], phase: str) -> None:
@@ -484,3 +494,23 @@ def test_images_of_the_target_that_are_trained_on_are_a_caution() -> None:
         "12 images of the target are also in a source: OOD accuracy is measured on training "
         "images. See: vld data check"
     )
+
+
+def test_plain_lines_are_never_silent_for_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(0, spec=SPEC, status="running", step=0)
+    reporter = LineReporter(run, stream=sys.stdout)
+    reporter.show(after(STARTED, DECODING), ())
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr("vld_tui.cli.reporters.SILENT_S", 0.0)
+    reporter.show(after(STARTED, DECODING), ())
+    assert capsys.readouterr().out.startswith("decoding images 2,100/4,898 · 4s left … ")
+
+
+def test_the_log_names_the_phases_that_a_run_has_once() -> None:
+    begun = msgspec.structs.replace(DECODING, done=0, elapsed_s=0.0, seconds_left=None)
+    assert event_lines(SPEC, after(STARTED, begun), begun) == ["decoding images …"]
+    assert event_lines(SPEC, after(STARTED, DECODING), DECODING) == []
+    again = PhaseReported(phase="evaluating", done=0, total=40, detail="noto")
+    assert event_lines(SPEC, after(STARTED, again), again) == []

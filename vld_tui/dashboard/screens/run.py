@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import ClassVar, Final
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widget import Widget
@@ -30,7 +31,9 @@ from vld_tui.dashboard.widgets.run_panes import (
 from vld_tui.dashboard.widgets.samples import SamplesPane
 from vld_tui.dashboard.widgets.text import ScrolledText
 from vld_tui.runs.run import Run
+from vld_tui.views.phase import activity
 from vld_tui.views.run_status import run_heading, timeline, trouble_line
+from vld_tui.words.palette import status_style
 
 PANES: Final[Mapping[str, Callable[[], Widget]]] = {
     "curves": CurveCharts,
@@ -158,6 +161,8 @@ class RunScreen(RunKeys):
         self.query_one("#status", Static).update(heading)
         contents = detail.contents
         line = trouble_line(run, detail.checkpoints, contents.suspended_pid, contents.stop_asked)
+        if line is None and run.is_live:
+            line = Text(activity(run), status_style(run.status), no_wrap=True, overflow="ellipsis")
         trouble = self.query_one("#trouble", Static)
         trouble.display = line is not None
         trouble.update(line or "")
@@ -175,10 +180,12 @@ class RunScreen(RunKeys):
             case ConfigurationPane() as configuration:
                 configuration.show_run(detail, self._other)
             case SamplesPane() as samples:
-                samples.show(contents.predictions, contents.predictions_problem)
+                problem = contents.predictions_problem
+                samples.show(contents.predictions, problem, doing=activity(run))
             case LogPane() as log:
                 is_cut = detail.reported_is_cut or contents.log_is_cut
-                log.show(log_lines(detail.reported, contents.log), is_cut=is_cut)
+                reported = detail.reported or tuple(filter(None, [activity(run)]))
+                log.show(log_lines(reported, contents.log), is_cut=is_cut)
             case FilesPane() as files:
                 files.show_run(detail)
             case EvaluationsPane() as evaluations:

@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rich.text import Text
 from textual.containers import Vertical
+from textual.widgets import Static
 
 from vld_tui.dashboard.feed import RunCurves
 from vld_tui.views.combined import step_label
+from vld_tui.views.phase import activity
+from vld_tui.words.palette import QUIET_STYLE
+from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:  # charts are slow to import, so not before there is something to draw
     from vld_tui.dashboard.widgets.chart import Chart
@@ -17,6 +22,12 @@ if TYPE_CHECKING:  # charts are slow to import, so not before there is something
 
 class CurveCharts(Vertical):
     """The curves of one run, or of several together; the charts show the same steps."""
+
+    DEFAULT_CSS = """
+    CurveCharts > #waiting { display: none; width: 1fr; height: 1fr; content-align: center middle; }
+    CurveCharts.-waiting > * { display: none; }
+    CurveCharts.-waiting > #waiting { display: block; }
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,11 +45,15 @@ class CurveCharts(Vertical):
         if self._shown == seen or not (watched or self.children):
             return
         self._shown = seen
+        if any(each.run.is_live for each in watched) and not any(each.curves for each in watched):
+            self._show_waiting(watched)
+            return
+        self.remove_class("-waiting")
         from vld_tui.dashboard.draw.run_series import chart_contents
         from vld_tui.dashboard.widgets.chart import Chart
         from vld_tui.views.plot import STEP_NAME
 
-        if not self.children:
+        if not self.query(Chart):
             percents = [Chart(id=name, is_percent=True) for name in ("first", "second")]
             self.mount(*percents, Chart(id="third"))
         contents = chart_contents(watched, over_seeds=over_seeds, places=places or {})
@@ -61,3 +76,15 @@ class CurveCharts(Vertical):
         for chart in self.query(Chart):
             if chart is not message.chart:
                 chart.follow(message.view)
+
+    def _show_waiting(self, watched: Sequence[RunCurves]) -> None:
+        """Show what runs without any value are doing, in place of empty charts."""
+        text = Text(justify="center")
+        for each in watched:
+            name = f"{plain_text(each.run.label)}: " if len(watched) > 1 else ""
+            text.append(f"{name}{activity(each.run) or each.run.status}\n")
+        text.append("The curves begin with the first evaluation.", QUIET_STYLE)
+        if not self.query("#waiting"):
+            self.mount(Static(id="waiting"), before=0)
+        self.query_one("#waiting", Static).update(text)
+        self.add_class("-waiting")

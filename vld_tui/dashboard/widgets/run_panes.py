@@ -19,6 +19,7 @@ from vld_tui.dashboard.widgets.text import ScrolledText
 from vld_tui.views.accuracies import domain_results
 from vld_tui.views.detail import configuration, configuration_difference, run_facts, run_files
 from vld_tui.views.evaluations import evaluations_text
+from vld_tui.views.phase import activity
 from vld_tui.views.predictions import (
     class_orders,
     class_table,
@@ -123,7 +124,8 @@ class DomainsPane(Guarded, Vertical):
             return
         predictions, progress = detail.contents.predictions, detail.progress
         problem = detail.contents.predictions_problem
-        view = (cells, self._order, self._domain, self.has_class("-confusions"), problem)
+        doing = "" if progress.evaluations else activity(detail.curves.run)
+        view = (cells, self._order, self._domain, self.has_class("-confusions"), problem, doing)
         things = (predictions, progress.selected, progress.data, progress.arms)
         if self._drawn[1] == view and [*map(id, self._drawn[0])] == [*map(id, things)]:
             return
@@ -172,7 +174,9 @@ class DomainsPane(Guarded, Vertical):
             problem = plain_text(contents.predictions_problem)
             text.append(f"\npredictions.json cannot be read: {problem}", ALARM_STYLE)
         elif contents.predictions is None:
-            text.append(f"\n{NOT_KEPT}" if progress.evaluations else "", QUIET_STYLE)
+            doing = activity(detail.curves.run)
+            waiting = f"\nNo evaluation yet · {doing}" if doing else ""
+            text.append(f"\n{NOT_KEPT}" if progress.evaluations else waiting, QUIET_STYLE)
         else:
             step = progress.selected.step if progress.selected else None
             parts = [predictions_line(contents.predictions, step)]

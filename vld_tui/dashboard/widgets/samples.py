@@ -20,6 +20,7 @@ from vld_tui.words.palette import ALARM_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
 NONE_KEPT: Final = "No misclassified images are stored; see Domains."
+NOT_YET: Final = "No misclassified images yet (saved at the first evaluation)"
 ALL_RIGHT: Final = "Every {} image is classified correctly."
 
 
@@ -55,6 +56,7 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
         super().__init__(**settings)
         self._predictions: Predictions | None = None
         self._problem: str | None = None
+        self._doing = ""
         self._first = 0
         self._drawn: tuple[Predictions | None, tuple[object, ...]] = (None, ())
 
@@ -63,11 +65,13 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
         yield Static()
         yield TileGrid()
 
-    def show(self, predictions: Predictions | None, problem: str | None) -> None:
-        """Show the misclassified images of these predictions."""
+    def show(
+        self, predictions: Predictions | None, problem: str | None, *, doing: str = ""
+    ) -> None:
+        """Show the misclassified images of these predictions; ``doing``: what a live run does."""
         if predictions is not self._predictions:
             self._first = 0
-        self._predictions, self._problem = predictions, problem
+        self._predictions, self._problem, self._doing = predictions, problem, doing
         self._show()
 
     def on_resize(self) -> None:
@@ -97,7 +101,7 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
         if self.size.width == 0 or not self.is_mounted:
             return
         fit = self._fit
-        view = (self._problem, self._first, fit)
+        view = (self._problem, self._first, fit, self._predictions is None and self._doing)
         if self._drawn[0] is self._predictions and self._drawn[1] == view:
             return
         self._drawn = (self._predictions, view)
@@ -122,7 +126,8 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
             said = f"predictions.json cannot be read: {plain_text(self._problem)}"
             return Text(said, ALARM_STYLE, no_wrap=True)
         if self._predictions is None:
-            return Text(NONE_KEPT, QUIET_STYLE)
+            said = f"{NOT_YET} · {self._doing}" if self._doing else NONE_KEPT
+            return Text(said, QUIET_STYLE, no_wrap=True, overflow="ellipsis")
         count = len(self._predictions.wrong)
         images = "target" if self._predictions.has_target else "validation"
         if not count:
