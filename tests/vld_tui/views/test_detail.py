@@ -180,7 +180,7 @@ def test_the_state_of_the_log_in_words() -> None:
         }  # fmt: skip
         return str(log_state(3, **known))  # type: ignore[arg-type]
 
-    assert state() == "3 lines · following (f) · / to search"
+    assert state() == "3 lines · following (F) · / to search"
     assert "earlier lines" in state(is_cut=True)
     assert "not following" in state(is_followed=False)
     assert "“x␛” not found" in state(searched="x\x1b")
