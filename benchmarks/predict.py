@@ -60,6 +60,7 @@ import time
 import torch
 began, processor = time.perf_counter(), time.process_time()
 import sys
+from engine.inference.listing import find_files
 from engine.inference.predict import predict_images
 import msgspec
 from engine.protocol.inference import PredictImages
@@ -70,7 +71,8 @@ def report(each):
         print(time.perf_counter() - began, time.process_time() - processor)
         sys.exit()
 
-predict_images(msgspec.json.decode(sys.argv[1], type=PredictImages), report)
+request = msgspec.json.decode(sys.argv[1], type=PredictImages)
+predict_images(request, find_files(request), report)
 """
 """Prints the seconds, and those of the processor, from `import torch` to the first rows."""
 

@@ -29,8 +29,9 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from engine.export import FORMS, onnx_file
-from engine.inference import Classifier
+from engine.export import onnx_file
+from engine.export.network import FORMS
+from engine.inference.classifier import Classifier
 from engine.machine.processor import cpu_name, usable_cores
 from engine.model import build_network
 from engine.protocol import resolve_spec

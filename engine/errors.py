@@ -21,6 +21,10 @@ class DataError(InputError):
     """Unusable images; the message names the file, folder or data set."""
 
 
+class DamagedFileError(Exception):
+    """A corrupted file of tensors. The reader reports which file it is, and what to do."""
+
+
 class TrainingError(UserError, RuntimeError):
     """Training that cannot continue, such as a loss that is not finite.
 

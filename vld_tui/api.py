@@ -47,7 +47,7 @@ from vld_tui.words.text import plain_text, shorten
 if TYPE_CHECKING:
     import pandas
 
-    from engine.inference import Classifier
+    from engine.inference.classifier import Classifier
 
 Answer = TypeVar("Answer")
 HomePath = str | Path | None
@@ -472,7 +472,7 @@ def load(
 
     with warnings.catch_warnings():  # a package offers a progress bar that notebooks may lack
         warnings.filterwarnings("ignore", message="IProgress not found")
-        from engine.inference import load_classifier  # imports torch
+        from engine.inference.classifier import load_classifier  # imports torch
     classifier = load_classifier(RunDir(folder), arm=arm, at=at)
     try:
         return classifier.to(device)

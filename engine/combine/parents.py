@@ -10,10 +10,9 @@ from typing import Final
 from torch import Tensor
 
 from engine.data import RunData
-from engine.errors import InputError
+from engine.errors import DamagedFileError, InputError
 from engine.model import FineTunedNetwork
 from engine.model.tensor_file import (
-    DamagedFileError,
     Shapes,
     read_header,
     read_tensors,

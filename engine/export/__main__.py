@@ -6,14 +6,26 @@ For programs that do not import torch; see :mod:`engine.protocol.export`.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from engine.machine.processor import let_waiting_threads_sleep
 
 let_waiting_threads_sleep()  # before torch is imported
 
-from engine.export import export_network  # noqa: E402
-from engine.protocol.export import ExportNetwork  # noqa: E402
-from engine.work import work  # noqa: E402
+from engine.export.folder import check_destination  # noqa: E402
+from engine.inference.checkpoints import checkpoint_files  # noqa: E402
+from engine.protocol.export import ExportedNetwork, ExportNetwork  # noqa: E402
+from engine.rundir import RunDir  # noqa: E402
+from engine.work import Reporter, work  # noqa: E402
+
+
+def _export(request: ExportNetwork, report: Reporter) -> ExportedNetwork:
+    check_destination(Path(request.destination).resolve(), replaces=request.replaces)
+    checkpoint_files(RunDir(Path(request.run_dir)), request.arm, request.at)
+    from engine.export.network import export_network  # imports torch
+
+    return export_network(request, report)
+
 
 if __name__ == "__main__":
-    sys.exit(work(sys.argv[1:], ExportNetwork, {ExportNetwork: export_network}))
+    sys.exit(work(sys.argv[1:], ExportNetwork, {ExportNetwork: _export}))

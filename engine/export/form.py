@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from engine.inference import Classifier
+from engine.inference.classifier import Classifier
 from engine.text import visible
 
 

@@ -12,7 +12,7 @@ from engine.export import pt2_file, timm_folder
 from engine.export.folder import MANIFEST
 from engine.export.form import Form, Loaded
 from engine.export.model_card import Facts, model_card
-from engine.inference import Classifier
+from engine.inference.classifier import Classifier
 from engine.text import without_secrets
 
 README: Final = "README.md"

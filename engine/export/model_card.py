@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from engine.datasets.card import read_card
 from engine.datasets.catalog import LICENSES
 from engine.errors import UserError
-from engine.inference import Classifier
+from engine.inference.classifier import Classifier
 from engine.protocol import (
     FIELDS,
     METHODS,

@@ -25,7 +25,7 @@ from engine.export.form import (
     preparing_with_numpy,
 )
 from engine.export.pt2_file import program_of
-from engine.inference import Classifier
+from engine.inference.classifier import Classifier
 from engine.protocol.extras import install_command
 
 FILE: Final = "model.onnx"

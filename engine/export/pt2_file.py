@@ -24,7 +24,7 @@ from engine.export.form import (
     preparing_with_numpy,
     sample_input,
 )
-from engine.inference import Classifier
+from engine.inference.classifier import Classifier
 
 FILE: Final = "model.pt2"
 CARD: Final = "card.json"

@@ -16,7 +16,7 @@ from torch import nn
 
 from engine.errors import InputError
 from engine.export.form import Form, Loaded, logits_of
-from engine.inference import Classifier
+from engine.inference.classifier import Classifier
 from engine.model import creation_options
 from engine.model.linear import PenultimateNetwork
 from engine.model.tensor_file import write_tensors

@@ -16,7 +16,7 @@ from engine.datasets.catalog import find_image_set
 from engine.datasets.folders import decode_image
 from engine.errors import DataError, InputError
 from engine.export.form import Loaded, as_rgb
-from engine.inference import Classifier
+from engine.inference.classifier import Classifier
 from engine.protocol import RunSpec
 from engine.protocol.export import Verification
 

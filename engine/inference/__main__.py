@@ -14,18 +14,35 @@ from engine.machine.processor import keep_freed_memory, let_waiting_threads_slee
 
 let_waiting_threads_sleep()  # before torch is imported
 
-from engine.inference.evaluation import evaluate_run  # noqa: E402
-from engine.inference.predict import predict_images  # noqa: E402
+from engine.inference.labelled import find_images  # noqa: E402
+from engine.inference.listing import find_files  # noqa: E402
+from engine.protocol.data_evaluations import DataEvaluation  # noqa: E402
 from engine.protocol.inference import (  # noqa: E402
     EvaluateRun,
     InferenceRequest,
     PredictImages,
+    PredictionsMade,
 )
 from engine.work import Reporter, work  # noqa: E402
 
+
+def _predict(request: PredictImages, report: Reporter) -> PredictionsMade:
+    found = find_files(request)  # a wrong path is reported before seconds of importing torch
+    from engine.inference.predict import predict_images
+
+    return predict_images(request, found, report)
+
+
+def _evaluate(request: EvaluateRun, report: Reporter) -> DataEvaluation:
+    images = find_images(request)
+    from engine.inference.evaluation import evaluate_run
+
+    return evaluate_run(request, images, report)
+
+
 WORK: Final[Mapping[type, Callable[[Any, Reporter], object]]] = {
-    PredictImages: predict_images,
-    EvaluateRun: evaluate_run,
+    PredictImages: _predict,
+    EvaluateRun: _evaluate,
 }
 """Handlers by request type."""
 

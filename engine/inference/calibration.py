@@ -21,11 +21,8 @@ from engine.data import load_data
 from engine.data.batches import send
 from engine.data.load import RunData
 from engine.errors import InputError
-from engine.inference.classifier import (
-    Classifier,
-    calibration_key,
-    checkpoint_files,
-)
+from engine.inference.checkpoints import checkpoint_files
+from engine.inference.classifier import Classifier, calibration_key
 from engine.model.tensor_file import read_header
 from engine.protocol import CombinationSpec, RunTask, spec_of, splits_differ
 from engine.protocol.inference import KEPT_SHARE, At, Calibration

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +17,9 @@ from engine.data.transforms import network_input
 from engine.datasets.cache import resize
 from engine.datasets.folders import to_rgb
 from engine.errors import InputError
+from engine.inference.checkpoints import checkpoint_files, classes_in_log, refusing_damage
 from engine.model import FineTunedNetwork, NetworkCard, build_network
 from engine.model.tensor_file import (
-    DamagedFileError,
     digest_of,
     read_card,
     read_header,
@@ -27,14 +27,9 @@ from engine.model.tensor_file import (
     read_tensors,
 )
 from engine.protocol import (
-    NETWORK_ARMS,
     CombinationSpec,
-    DataPrepared,
-    EventDecodeError,
-    RunFinished,
     RunSpec,
     RunTask,
-    decode_event,
     own_arm,
     spec_of,
 )
@@ -172,21 +167,9 @@ def load_classifier(
     return Classifier(networks, card, arm, stored, checkpoint, step).to(device)
 
 
-def classes_of(run_dir: RunDir, arm: str | None, at: At) -> tuple[str, ...]:
-    """Return the classes of a run's network, without loading it.
-
-    Raises:
-        InputError: as :func:`load_classifier`.
-    """
-    path, *_ = checkpoint_files(run_dir, arm, at)
-    with _refusing_damage(path):
-        card = read_card(read_metadata(path))
-    return card.classes if card else _classes_in_log(run_dir)
-
-
 def _step_of(path: Path) -> int:
     """Return the number of updates of the network in a checkpoint."""
-    with _refusing_damage(path):
+    with refusing_damage(path):
         return decode_state(read_header(path)[0]).step
 
 
@@ -199,84 +182,9 @@ def _digest_of(files: Sequence[Path]) -> str:
     """Return a text that changes with any of these checkpoints."""
     digests = []
     for file in files:
-        with _refusing_damage(file):
+        with refusing_damage(file):
             digests.append(digest_of(file))
     return "-".join(digests)
-
-
-def checkpoint_files(run_dir: RunDir, arm: str | None, at: At) -> tuple[Path, ...]:
-    """Return the checkpoints to load: several for an ensemble of runs.
-
-    Raises:
-        InputError: if one does not exist.
-    """
-    if not run_dir.spec.is_file():
-        raise InputError(f"{run_dir.path} is not a run folder: spec.json is missing.")
-    task = run_dir.read_task()
-    own = own_arm(task)
-    if isinstance(task, CombinationSpec) and own == "ensemble" and arm in (None, own):
-        return tuple(_parent_file(run_dir, each.file) for each in task.combination.parents)
-    name: str = at if arm in (None, own) else _checkpoint_of_arm(run_dir, arm, at)
-    path = run_dir.checkpoints / f"{name}.safetensors"
-    if not path.is_file():
-        raise InputError(_no_checkpoint(run_dir, path))
-    return (path,)
-
-
-def _checkpoint_of_arm(run_dir: RunDir, arm: str | None, at: At) -> str:
-    """Return the name of the checkpoint of an additional arm."""
-    task = run_dir.read_task()
-    arms = (own_arm(task), *spec_of(task).arms)
-    if arm not in arms:
-        known = ", ".join(arms)
-        raise InputError(f"Run {run_dir.run_id} has no arm {arm}; it has {known}.")
-    if arm not in NETWORK_ARMS:
-        raise InputError(
-            f"The arm {arm} of run {run_dir.run_id} averages the logits of many steps, whose "
-            "networks are not kept. To use several runs as one: vld combine ensemble RUN RUN"
-        )
-    if at == "last":
-        raise InputError(f"The arm {arm} is kept at its selected step only. Drop --at last.")
-    return arm
-
-
-def _parent_file(run_dir: RunDir, file: str | None) -> Path:
-    """Return a parent's checkpoint, at its recorded path or in the same home."""
-    if file is None:
-        raise AssertionError("an ensemble has no pre-trained parent")
-    path = Path(file)
-    same_home = run_dir.path.parent.joinpath(*path.parts[-3:])
-    found = next((each for each in (path, same_home) if each.is_file()), None)
-    if found is None:
-        raise InputError(
-            f"The ensemble {run_dir.run_id} needs the checkpoint {path}, which was deleted or "
-            "moved. Restore that run, or combine others."
-        )
-    return found
-
-
-def _no_checkpoint(run_dir: RunDir, path: Path) -> str:
-    others = sorted(each.stem for each in run_dir.checkpoints.glob("*.safetensors"))
-    if others:
-        kept = ", ".join(others)
-        return f"Run {run_dir.run_id} has no checkpoint {path.name}; it has {kept}."
-    if run_dir.is_copy:
-        reason = "it is a copy of a run on another machine. Use it there"
-    elif not _has_finished(run_dir):
-        reason = "it has not saved a network yet. Wait until it has finished, or resume it"
-    elif run_dir.read_spec().keep_checkpoints == "none":
-        reason = "it did not keep them (--keep none). Use another run, or train again"
-    else:
-        reason = "they were deleted to free disk space. Use another run, or train again"
-    return f"Run {run_dir.run_id} has no checkpoints: {reason}."
-
-
-def _has_finished(run_dir: RunDir) -> bool:
-    """Return whether a run's last event is that it finished."""
-    lines = run_dir.events.read_bytes().splitlines() if run_dir.events.is_file() else []
-    with suppress(EventDecodeError, IndexError):
-        return isinstance(decode_event(lines[-1]), RunFinished)
-    return False
 
 
 def _load_unchanged(
@@ -301,10 +209,10 @@ def _load_unchanged(
 
 def _load(path: Path, spec: RunSpec, run_dir: RunDir) -> tuple[FineTunedNetwork, NetworkCard]:
     """Return a trained network and its card."""
-    with _refusing_damage(path):
+    with refusing_damage(path):
         card = read_card(read_metadata(path))
         tensors = read_tensors(path, network_prefix(path))
-    classes = card.classes if card else _classes_in_log(run_dir)
+    classes = card.classes if card else classes_in_log(run_dir)
     network = build_network(
         spec.model,
         classes=len(classes),
@@ -325,31 +233,3 @@ def _load(path: Path, spec: RunSpec, run_dir: RunDir) -> tuple[FineTunedNetwork,
             f"{timm.__version__}. It may have been trained with another version: {reason}"
         ) from None
     return network, card or card_of(network, spec, classes, run_dir.run_id)
-
-
-@contextmanager
-def _refusing_damage(path: Path) -> Iterator[None]:
-    """Raise InputError if a checkpoint that is read in the block is damaged."""
-    try:
-        yield
-    except (DamagedFileError, OSError) as error:
-        raise InputError(
-            f"The checkpoint {path} is damaged ({error}). Use another one (--at best or --at "
-            "last), or another run."
-        ) from None
-
-
-def _classes_in_log(run_dir: RunDir) -> tuple[str, ...]:
-    """Return the classes of a run whose checkpoints do not name them, as in older versions.
-
-    Raises:
-        InputError: if its log does not name them either.
-    """
-    for line in run_dir.events.read_bytes().splitlines() if run_dir.events.is_file() else ():
-        with suppress(EventDecodeError):
-            event = decode_event(line)
-            if isinstance(event, DataPrepared):
-                return tuple(event.classes)
-    raise InputError(
-        f"Run {run_dir.run_id} names its classes neither in its checkpoint nor in {run_dir.events}."
-    )

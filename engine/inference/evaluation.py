@@ -14,18 +14,15 @@ import msgspec
 import torch
 from torch import Tensor
 
-from engine.datasets.catalog import find_image_set, refuse_contradiction
 from engine.datasets.folders import ImageSet
 from engine.errors import DataError, UserError
 from engine.evaluate.measures import DomainResult, Tally
 from engine.evaluate.predictions import confusions_in
 from engine.evaluate.resampling import JudgedImages, ValueKey, Values, measure_images
-from engine.inference.class_names import ClassesOfData, match_classes
-from engine.inference.classifier import classes_of
+from engine.inference.labelled import LabelledImages
 from engine.inference.own_images import PixelDigest, find_own_images, pixel_digest
 from engine.inference.session import InferenceSession
 from engine.machine.devices import device_name
-from engine.protocol import nearest, spec_from_mapping
 from engine.protocol.data_evaluations import (
     RESAMPLES,
     RESAMPLING_SEED,
@@ -38,25 +35,7 @@ from engine.protocol.data_evaluations import (
 from engine.protocol.inference import EvaluateRun
 from engine.protocol.measures import ACCURACY
 from engine.rundir import RunDir
-from engine.text import listed, quoted
 from engine.work import Progress, Reporter, progress_of
-
-
-@dataclass(frozen=True)
-class LabelledImages:
-    """The images to evaluate.
-
-    Attributes:
-        image_set: all files of the data.
-        rows: of the images to evaluate, by domain.
-        labels: the run's class by row.
-        left_out: number of images left out, by class of the data.
-    """
-
-    image_set: ImageSet
-    rows: tuple[int, ...]
-    labels: Mapping[int, int]
-    left_out: dict[str, int]
 
 
 @dataclass
@@ -68,14 +47,13 @@ class _Domain:
     rows: list[int] = field(default_factory=list)
 
 
-def evaluate_run(request: EvaluateRun, report: Reporter) -> DataEvaluation:
+def evaluate_run(request: EvaluateRun, images: LabelledImages, report: Reporter) -> DataEvaluation:
     """Evaluate a run's network on labelled images.
 
     Raises:
-        InputError: if the images, their classes or the network cannot be used.
+        InputError: if the images or the network cannot be used.
     """
     run_dir = RunDir(Path(request.run_dir))
-    images = find_images(request, run_dir)
     session = InferenceSession(request, report)
     domains, unreadable, pixels = _predict(session, images, report)
     if not pixels:
@@ -109,50 +87,6 @@ def evaluate_run(request: EvaluateRun, report: Reporter) -> DataEvaluation:
         known_problem=known_problem,
         device=device_name(session.device),
     )
-
-
-def find_images(request: EvaluateRun, run_dir: RunDir) -> LabelledImages:
-    """Return the images to evaluate, with labels of the run's classes.
-
-    Raises:
-        InputError: if there are none, or their classes do not match the run's.
-    """
-    given = {"dataset": request.dataset, "data_dir": request.data_dir, "layout": request.layout}
-    image_set = find_image_set(spec_from_mapping(given), use="test")
-    refuse_contradiction(image_set)
-    wanted = _wanted_domains(image_set, request.domains)
-    files = [(row, file) for row, file in enumerate(image_set.files) if file.domain in wanted]
-    index_of = match_classes(
-        ClassesOfData(
-            run_dir.run_id,
-            classes_of(run_dir, request.arm, request.at),
-            image_set.name,
-            sorted({file.class_name for _, file in files}),
-            image_set.domains,
-        ),
-        request.class_map,
-    )
-    labels: dict[int, int] = {}
-    left_out: dict[str, int] = {}
-    for row, file in files:
-        label = index_of[file.class_name]
-        if label is None:
-            left_out[file.class_name] = left_out.get(file.class_name, 0) + 1
-        else:
-            labels[row] = label
-    rows = sorted(labels, key=lambda row: (image_set.files[row].domain, row))
-    return LabelledImages(image_set, tuple(rows), labels, left_out)
-
-
-def _wanted_domains(image_set: ImageSet, domains: Sequence[str]) -> set[str]:
-    """Return the domains to evaluate; raise DataError for an unknown one."""
-    for name in domains:
-        if name not in image_set.domains:
-            raise DataError(
-                f"{image_set.name} has no domain {quoted(name)}.{nearest(name, image_set.domains)}"
-                f" Its domains: {listed(map(quoted, image_set.domains))}."
-            )
-    return set(domains or image_set.domains)
 
 
 def _predict(

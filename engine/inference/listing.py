@@ -1,4 +1,7 @@
-"""Image files to classify: given as files, folders, globs, or tables of paths."""
+"""Image files to classify: given as files, folders, globs, or tables of paths.
+
+Found without importing torch.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,28 @@ from engine.datasets.parquet import read_parquet_column
 from engine.datasets.tables import TABLE_SUFFIXES, read_columns
 from engine.datasets.tree import folder_tree
 from engine.errors import InputError
+from engine.inference.checkpoints import checkpoint_files
 from engine.protocol.datasets import left_out_text
+from engine.protocol.inference import PredictImages
+from engine.rundir import RunDir
 from engine.text import listed as listed_names
 
 PARQUET: Final = ".parquet"
+
+
+def find_files(request: PredictImages) -> FoundImages:
+    """Return the images to classify.
+
+    Raises:
+        InputError: as :class:`FoundImages`, or if the run has no such network.
+    """
+    checkpoint_files(RunDir(Path(request.run_dir)), request.arm, request.at)
+    return FoundImages(
+        request.paths,
+        request.listed,
+        path_column=request.path_column,
+        skipped_folder=request.skipped_folder,
+    )
 
 
 class FoundImages:

@@ -19,18 +19,12 @@ from engine.protocol.work import WorkNote, WorkRows
 from engine.work import Reporter, progress_of
 
 
-def predict_images(request: PredictImages, report: Reporter) -> PredictionsMade:
+def predict_images(request: PredictImages, found: FoundImages, report: Reporter) -> PredictionsMade:
     """Classify images and report a row for each, in order.
 
     Raises:
-        InputError: if there are no images, or the network cannot be used.
+        InputError: if the network cannot be used.
     """
-    found = FoundImages(
-        request.paths,
-        request.listed,
-        path_column=request.path_column,
-        skipped_folder=request.skipped_folder,
-    )
     for text in found.left_out:
         report(WorkNote(text))
     session = InferenceSession(request, report)

@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from engine.errors import DamagedFileError
 from engine.machine.disk import sync_folder
 from engine.text import format_size
 
@@ -39,10 +40,6 @@ _TYPES: Mapping[str, Any] = {
     "tuning": str, "linear_start": str, "linear_features": str, "dataset": str, "target": str,
     "held_out_source": str, "split_seed": int, "validation_fraction": float, "run": str,
 }  # fmt: skip
-
-
-class DamagedFileError(Exception):
-    """A corrupted file of tensors."""
 
 
 def write_tensors(

@@ -27,8 +27,8 @@ import torch
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from engine.errors import InputError
-from engine.model.tensor_file import DamagedFileError, read_metadata, read_tensors
+from engine.errors import DamagedFileError, InputError
+from engine.model.tensor_file import read_metadata, read_tensors
 from engine.text import listed
 
 # This also applies to timm and the hub's client in this process.

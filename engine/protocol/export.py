@@ -20,7 +20,7 @@ TARGETS: Final[dict[Target, str]] = {
     "pt2": "torch.export file, loaded by PyTorch alone",
     "hub": "folder for the Hugging Face Hub, with a model card",
 }
-"""Every form of an exported network; see ``engine/export/__init__.py``."""
+"""Every form of an exported network; see ``engine/export/network.py``."""
 
 
 NOT_TIMM: Final = "Use --to onnx or --to pt2."

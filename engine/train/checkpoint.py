@@ -17,12 +17,11 @@ import torch
 from torch import Tensor
 
 from engine.data import RunData
-from engine.errors import TrainingError
+from engine.errors import DamagedFileError, TrainingError
 from engine.evaluate import Evaluation
 from engine.execution import Execution
 from engine.model import NETWORK, FineTunedNetwork, NetworkCard, creation_options
 from engine.model.tensor_file import (
-    DamagedFileError,
     read_header,
     read_tensors,
     under_prefix,

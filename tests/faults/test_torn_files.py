@@ -12,8 +12,8 @@ import torch
 
 from engine.datasets.cache import cached_images
 from engine.datasets.folders import open_image_set
-from engine.errors import InputError, TrainingError
-from engine.model.tensor_file import DIGEST_KEY, DamagedFileError, read_tensors, write_tensors
+from engine.errors import DamagedFileError, InputError, TrainingError
+from engine.model.tensor_file import DIGEST_KEY, read_tensors, write_tensors
 from engine.model.weights import read_weights
 from engine.protocol import PROTOCOL_VERSION, PredictionsError, RunSpec, SpecError, encode_event
 from engine.rundir import RunDir, UserData

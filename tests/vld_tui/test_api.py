@@ -517,7 +517,7 @@ def test_wide_rows_show_accuracies_and_what_differs() -> None:
 def test_a_network_is_loaded_to_classify_images(make_run: MakeRun, small_emoji: Path) -> None:
     import torch
 
-    from engine.inference import calibrate
+    from engine.inference.calibration import calibrate
 
     run_dir = make_run()
     run_here(run_dir)

@@ -22,11 +22,12 @@ from torch import Tensor, nn
 from engine.datasets.catalog import EMOJI_ARCHIVE
 from engine.datasets.folders import decode_image
 from engine.errors import InputError
-from engine.export import FORMS, export_network, hub_folder, onnx_file, pt2_file
+from engine.export import hub_folder, onnx_file, pt2_file
 from engine.export.folder import MANIFEST, Manifest
 from engine.export.form import Loaded
+from engine.export.network import FORMS, export_network
 from engine.export.verify import find_sample, verify
-from engine.inference import Classifier, load_classifier
+from engine.inference.classifier import Classifier, load_classifier
 from engine.model import FineTunedNetwork, build_network
 from engine.protocol import (
     Combination,

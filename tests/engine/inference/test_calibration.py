@@ -12,14 +12,15 @@ import torch
 import torch.nn.functional as F
 
 from engine.errors import InputError
-from engine.inference import calibrate, load_classifier
 from engine.inference.calibration import (
+    calibrate,
     fit_calibration,
     fit_temperature,
     ood_score_energy,
     ood_score_msp,
     spread,
 )
+from engine.inference.classifier import load_classifier
 from engine.protocol import Combination, CombinationSpec, Parent
 from engine.rundir import RunDir, UserData
 from tests.small_runs import MakeRun, run_here

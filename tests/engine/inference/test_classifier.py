@@ -13,7 +13,7 @@ from PIL import Image
 
 from engine.data import load_data
 from engine.errors import InputError
-from engine.inference import Classifier, load_classifier
+from engine.inference.classifier import Classifier, load_classifier
 from engine.model import FineTunedNetwork, build_network
 from engine.model.tensor_file import read_header, read_tensors, write_tensors
 from engine.protocol import Combination, CombinationSpec, Evaluated, Parent, spec_of

@@ -13,6 +13,7 @@ from PIL import Image
 from engine.errors import DataError, InputError
 from engine.evaluate.measures import MEASURED
 from engine.inference.evaluation import evaluate_run
+from engine.inference.labelled import find_images
 from engine.model.tensor_file import digest_of
 from engine.protocol import Evaluated, resolve_spec
 from engine.protocol.data_evaluations import (
@@ -44,7 +45,9 @@ def _evaluate(
     request = EvaluateRun(
         run_dir=str(run_dir.path), dataset="photos", data_dir=str(data), device="cpu", **fields
     )
-    return evaluate_run(request, (reports if reports is not None else []).append)
+    return evaluate_run(
+        request, find_images(request), (reports if reports is not None else []).append
+    )
 
 
 def _copy(domain: Path, folder: Path, classes: tuple[str, ...] = SMALL_CLASSES) -> Path:
@@ -228,6 +231,6 @@ def test_an_evaluation_names_the_network_that_was_loaded(
         run_dir=str(copy.path), dataset="photos", data_dir=str(small_emoji), device="cpu",
         domains=(TARGET,),
     )  # fmt: skip
-    found = evaluate_run(request, replace)
+    found = evaluate_run(request, find_images(request), replace)
     assert digest_of(copy.best_checkpoint) != expected.checkpoint
     assert (found.checkpoint, found.step) == (expected.checkpoint, expected.step)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.inference import load_classifier
+from engine.inference.classifier import load_classifier
 from engine.inference.images import classify, decoded_batches
 from tests.small_runs import MakeRun, run_here
 

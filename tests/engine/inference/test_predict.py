@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from engine.errors import InputError
-from engine.inference import load_classifier
+from engine.inference.classifier import load_classifier
+from engine.inference.listing import find_files
 from engine.inference.predict import predict_images
 from engine.model.tensor_file import read_header, read_tensors, write_tensors
 from engine.protocol.inference import PredictImages, Prediction, PredictionsMade
@@ -36,7 +37,7 @@ def _predicted(
     """Return the answer, the rows and the notes of a request."""
     reports: list[WorkReport] = []
     request = PredictImages(run_dir=str(run_dir.path), paths=tuple(paths), device="cpu", **given)
-    made = predict_images(request, reports.append)
+    made = predict_images(request, find_files(request), reports.append)
     batches = [each.rows for each in reports if isinstance(each, WorkRows)]
     rows = [row for each in batches for row in msgspec.json.decode(each, type=list[Prediction])]
     return made, rows, [each.text for each in reports if isinstance(each, WorkNote)]
