@@ -3,7 +3,8 @@
 Knows the engine only by its protocol and its run folders; imports no torch.
 
 For Python, ``import vld_tui as vld`` offers what :mod:`vld_tui.api` defines: ``vld.runs``,
-``vld.run``, ``vld.study`` and ``vld.load``. They are imported when they are first used.
+``vld.run``, ``vld.study``, ``vld.imported`` and ``vld.load``. They are imported when
+they are first used.
 """
 
 from __future__ import annotations
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
     from typing import Any
 
     from engine.protocol import UserError
-    from vld_tui.api import Rows, RunHandle, RunPredictions, load, run, runs, study
+    from vld_tui.api import (
+        Rows,
+        RunHandle,
+        RunPredictions,
+        imported,
+        imported_curves,
+        load,
+        run,
+        runs,
+        study,
+    )
 
     __version__: str
 
@@ -26,6 +37,8 @@ __all__ = [
     "RunPredictions",
     "UserError",
     "__version__",
+    "imported",
+    "imported_curves",
     "load",
     "run",
     "runs",

@@ -28,7 +28,9 @@ from vld_tui.control.records import (
     settings_record,
     table_records,
 )
-from vld_tui.home import find_named_home, look_at_home
+from vld_tui.home import Home, find_named_home, look_at_home
+from vld_tui.runs.evaluations import evaluation_rows
+from vld_tui.runs.imported import ImportedError, ImportedRun, find_imported, load_imported
 from vld_tui.runs.metrics import MetricPoint
 from vld_tui.runs.run import Run
 from vld_tui.store.errors import (
@@ -40,6 +42,7 @@ from vld_tui.store.errors import (
 from vld_tui.store.lookup import LAST
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store, read_untouched
+from vld_tui.views.imported import imported_record
 from vld_tui.words.columns import Column, lay_out, table_lines
 from vld_tui.words.numbers import UNKNOWN, plural
 from vld_tui.words.text import plain_text, shorten
@@ -61,6 +64,8 @@ _HTML_CELLS: Final = 140
 """Width of a table in a prompt and in a notebook, in columns of text."""
 _KEPT_COLUMNS: Final = ("name", "id_accuracy", "ood_accuracy")
 _LONGEST_CELL: Final = 32
+_EVALUATION_COLUMNS: Final = ("evaluation", "dataset", "domain")
+_CURVE_COLUMNS: Final = ("run", "name", "curve", "step", "value")
 _CHECKPOINT: Final = ("kind", "step", "file", "bytes", "path")
 
 
@@ -332,6 +337,73 @@ class RunHandle:
             ),
         )
 
+    def evaluations(self, *, classes: bool = False) -> Rows:
+        """Return the stored evaluations on other data (``vld evaluate``).
+
+        There is a row for each evaluation and domain and, with several domains, for their mean and
+        for all images: ``evaluation``, ``dataset``, ``domain``, ``images``, ``accuracy`` and the
+        other measures, with the ends of their 95% intervals (``…_low``, ``…_high``). ``is_test`` is
+        False if images are known to have trained or selected the network.
+
+        Args:
+            classes: return the rows of each ``class`` instead: recall, precision and F1.
+        """
+        rows = (
+            {"is_test": each.is_test, "arm": each.arm, "step": each.step} | row
+            for each in RunDir(self.folder).read_evaluations().found
+            for row in evaluation_rows(each)
+        )
+        wanted = [row for row in rows if bool(row["class"]) == classes]
+        for row in wanted if not classes else ():
+            del row["class"]
+        return Rows(wanted, _EVALUATION_COLUMNS)
+
+
+def imported(*, home: HomePath = None) -> Rows:
+    """Return a row for each run that ``vld pull`` imported from another tracker, by name.
+
+    ``settings.NAME`` and ``values.CURVE`` are columns: the settings, and the last value of each
+    curve. These runs are not among :func:`runs`.
+
+    Args:
+        home: as in :func:`runs`.
+
+    Raises:
+        HomeError: when a home that was named does not exist.
+        ImportedError: when a file cannot be read.
+    """
+    return Rows(map(_flat_imported, _imported(home)), ("run", "name", "tracker"))
+
+
+def imported_curves(reference: str | None = None, *, home: HomePath = None) -> Rows:
+    """Return the curves of imported runs: ``run``, ``name``, ``curve``, ``step`` and ``value``
+    (None: not finite).
+
+    Args:
+        reference: only this run: its id, the start of it, or its name; None: all.
+        home: as in :func:`runs`.
+
+    Raises:
+        HomeError: when a home that was named does not exist.
+        ImportedError: when no run or several match, or a file cannot be read.
+    """
+    found = _imported(home)
+    if reference is not None:
+        one = find_imported(_home(home).imported, reference)
+        if one is None:
+            names = [each.name for each in found]
+            raise ImportedError(f"No imported run {reference!r}.{nearest(reference, names)}")
+        found = [one]
+    return Rows(
+        (
+            {"run": each.run_id, "name": each.name, "curve": name, "step": step, "value": value}
+            for each in found
+            for name, curve in each.curves.items()
+            for step, value in zip(curve.steps, curve.values, strict=True)
+        ),
+        _CURVE_COLUMNS,
+    )
+
 
 def runs(
     where: str | None = None,
@@ -511,6 +583,33 @@ def _get(store: Store, reference: str) -> Run:
     return store.runs.get(reference)
 
 
+def _home(home: HomePath) -> Home:
+    """Return a home, to read.
+
+    Raises:
+        HomeError: when a home that was named does not exist, or none can.
+    """
+    if home == "":
+        raise ApiError("home must be a path, not an empty string.")
+    given = None if home is None else Path(home)
+    found = find_named_home(given)
+    if not found.is_made:
+        look_at_home(given)
+    return found
+
+
+def _flat_imported(run: ImportedRun) -> Record:
+    """Return an imported run with a key for every setting and curve."""
+    record = imported_record(run)
+    for part in ("settings", "values"):
+        record |= {f"{part}.{name}": value for name, value in record.pop(part).items()}
+    return record
+
+
+def _imported(home: HomePath) -> list[ImportedRun]:
+    return load_imported(_home(home).imported)
+
+
 def _read(
     home: HomePath, question: Callable[[Store], Answer], of_runs: Sequence[str] = ()
 ) -> Answer:
@@ -522,12 +621,7 @@ def _read(
         HomeError: when a home that was named does not exist, or none can.
         StoreError: when the history cannot be read.
     """
-    if home == "":
-        raise ApiError("home must be a path, not an empty string.")
-    given = None if home is None else Path(home)
-    found = find_named_home(given)
-    if not found.is_made:
-        look_at_home(given)
+    found = _home(home)
     try:
         answer, problem = read_untouched(
             found, lambda store: (question(store), store.database.problem)

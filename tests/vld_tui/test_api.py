@@ -29,12 +29,14 @@ from engine.protocol import (
     WrongImage,
     resolve_spec,
 )
+from tests.made_evaluations import make_evaluation
 from tests.small_runs import MakeRun, run_here
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.told_runs import SOURCES, TARGET, Teller, evaluated, steps_taken
 from vld_tui.api import ApiError, Per
 from vld_tui.control.records import write_table
 from vld_tui.home import HOME_VARIABLE, Home
+from vld_tui.runs.imported import Curve, ImportedError, ImportedRun, save_imported
 from vld_tui.store.errors import DatabaseDamaged, DatabaseLocked
 from vld_tui.store.store import Store, read_untouched
 from vld_tui.study.define.files import find_text, keep_study
@@ -126,7 +128,7 @@ def test_importing_loads_nothing_and_reading_nothing_slow(run_id: str, home: Hom
 
 def test_the_package_offers_the_interface() -> None:
     assert vld.__version__.count(".") == 2
-    assert {"load", "run", "runs", "study"} <= set(dir(vld))
+    assert {"imported", "load", "run", "runs", "study"} <= set(dir(vld))
     with pytest.raises(AttributeError, match="no attribute 'rnus'"):
         vld.rnus  # type: ignore[attr-defined]  # noqa: B018
 
@@ -551,3 +553,42 @@ def test_a_network_is_loaded_to_classify_images(make_run: MakeRun, small_emoji: 
 def test_a_run_without_checkpoints_cannot_be_loaded(run_id: str) -> None:
     with pytest.raises(UserError, match="has no checkpoints"):
         vld.load()
+
+
+def test_evaluations_are_rows_by_domain_or_by_class(home: Home) -> None:
+    run_id = tell_run(home)
+    assert vld.run(run_id, home=home.path).evaluations() == []
+    home.run_dir(run_id).write_evaluation(make_evaluation({"art": 0.75, "photo": 0.5}))
+    rows = vld.run(run_id, home=home.path).evaluations()
+    assert [row["domain"] for row in rows] == ["art", "photo", "mean", "all images"]
+    assert rows.columns[:3] == ["evaluation", "dataset", "domain"]
+    assert (rows[0]["evaluation"], rows[0]["accuracy"], rows[0]["is_test"]) == (
+        "photos", 0.75, True,
+    )  # fmt: skip
+    assert "class" not in rows.columns
+    by_class = vld.run(run_id, home=home.path).evaluations(classes=True)
+    assert len(by_class) == 3 * 3
+    assert (by_class[0]["domain"], by_class[0]["class"], by_class[0]["recall"]) == (
+        "art", "bird", 0.75,
+    )  # fmt: skip
+
+
+def test_imported_runs_are_rows_of_their_own(home: Home) -> None:
+    tell_run(home)
+    assert vld.imported(home=home.path) == []
+    curve = Curve([0, 10], [0.5, None])
+    theirs = ImportedRun(
+        run_id="imported-1", name="theirs", tracker="wandb", source="/w", imported_at=1.0,
+        settings={"lr": 0.1}, curves={"val/acc": curve}, id_curve="val/acc",
+    )  # fmt: skip
+    save_imported(home.imported, [theirs])
+    (row,) = vld.imported(home=home.path)
+    assert (row["run"], row["id_accuracy"], row["settings.lr"]) == ("imported-1", 0.5, 0.1)
+    assert [run["name"] for run in vld.runs(home=home.path)] == ["first"]
+    values = vld.imported_curves("theirs", home=home.path)
+    assert [(each["curve"], each["step"], each["value"]) for each in values] == [
+        ("val/acc", 0, 0.5), ("val/acc", 10, None),
+    ]  # fmt: skip
+    assert vld.imported_curves(home=home.path) == values
+    with pytest.raises(ImportedError, match="No imported run 'their'"):
+        vld.imported_curves("their", home=home.path)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vld_tui.cli.command import Command, JsonOption, proposes
+from vld_tui.cli.errors import check_choice
 from vld_tui.cli.output import print_json, say, suggest
 from vld_tui.cli.session import this_home
 from vld_tui.control.pull import ID_CURVE, OOD_CURVE, Reading
@@ -57,7 +58,7 @@ def pull(
     Pull again to update them.
     """
     reading = Reading(id_curve, ood_curve, is_percent=percent)
-    runs = pull_runs(this_home(ctx), source, folder, reading)
+    runs = pull_runs(this_home(ctx), check_choice("--from", source, READABLE), folder, reading)
     if as_json:
         print_json([imported_record(run) for run in runs])
         return

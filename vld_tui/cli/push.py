@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vld_tui.cli.command import Command, JsonOption, proposes, run_argument
+from vld_tui.cli.errors import check_choice
 from vld_tui.cli.output import print_json, say, suggest
 from vld_tui.cli.session import open_store, refresh_or_say
 from vld_tui.control.push import Pushed, find_candidates, push_all
@@ -66,11 +67,12 @@ def push(
     as_json: JsonOption = False,
 ) -> None:
     """Push settings, curves and results of runs. Pushing again adds only what is new."""
+    tracker_name = check_choice("--to", to, TRACKERS)
     records: list[dict[str, Any]] = []
     with open_store(ctx, to_look=True) as store:
         refresh_or_say(store)
         candidates = find_candidates(store, runs)
-        tracker = open_tracker(to, Destination(project, folder, uri, offline=offline))
+        tracker = open_tracker(tracker_name, Destination(project, folder, uri, offline=offline))
         for pushed in push_all(store, candidates, tracker, follow=follow):
             records.append(_record(pushed))
             if not as_json:

@@ -29,14 +29,14 @@ class ClassResult(NamedTuple):
     predicted: int
 
     @property
-    def accuracy(self) -> float | None:
-        """Return the fraction of its images classified correctly (recall); None without images."""
+    def recall(self) -> float | None:
+        """Return the fraction of its images classified correctly; None without images."""
         return self.right / self.images if self.images else None
 
     @property
     def interval(self) -> Interval | None:
-        """Return the 95% interval of the accuracy."""
-        return accuracy_interval([Sample(self.accuracy or 0.0, self.images)])
+        """Return the 95% interval of the recall."""
+        return accuracy_interval([Sample(self.recall or 0.0, self.images)])
 
     @property
     def precision(self) -> float | None:
@@ -45,7 +45,7 @@ class ClassResult(NamedTuple):
 
     @property
     def f1(self) -> float | None:
-        """Return the harmonic mean of accuracy and precision; None without images."""
+        """Return the harmonic mean of recall and precision; None without images."""
         return 2 * self.right / (self.images + self.predicted) if self.images else None
 
 
@@ -121,7 +121,11 @@ def evaluation_rows(evaluation: DataEvaluation) -> Iterator[Record]:
             low, high = result.interval or (None, None)
             figures = {
                 "images": result.images,
-                "accuracy": result.accuracy,
+                "recall": result.recall,
+                "recall_low": low,
+                "recall_high": high,
+                # Its former name, in columns that the rows of all classes have too.
+                "accuracy": result.recall,
                 "accuracy_low": low,
                 "accuracy_high": high,
                 "precision": result.precision,
@@ -136,7 +140,9 @@ def _classes_record(confusions: Sequence[Confusion], classes: Sequence[str]) -> 
             {
                 "class": each.name,
                 "images": each.images,
-                "accuracy": each.accuracy,
+                "recall": each.recall,
+                "recall_interval": each.interval,
+                "accuracy": each.recall,  # its former name
                 "accuracy_interval": each.interval,
                 "precision": each.precision,
                 "f1": each.f1,

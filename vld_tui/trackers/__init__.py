@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from engine.protocol import nearest
 from engine.protocol.extras import install_command
 from vld_tui.trackers.tracker import Destination, FoundRun, Tracker, TrackerError
 
@@ -41,17 +40,12 @@ READABLE: Final = ("tensorboard", "wandb")
 
 
 def open_tracker(name: str, destination: Destination) -> Tracker:
-    """Return a tracker, ready to receive runs.
+    """Return a tracker of ``TRACKERS``, ready to receive runs.
 
     Raises:
-        TrackerError: for an unknown name, a part of the destination that it does not have, or a
-            missing client.
+        TrackerError: for a part of the destination that it does not have, or a missing client.
     """
-    info = TRACKERS.get(name)
-    if info is None:
-        raise TrackerError(
-            f"No tracker {name!r}.{nearest(name, TRACKERS)}\nTrackers: {', '.join(TRACKERS)}."
-        )
+    info = TRACKERS[name]
     for part, option in _SPELLINGS.items():
         if getattr(destination, part) and part not in info.parts:
             known = ", ".join(_SPELLINGS[each] for each in info.parts)
@@ -62,16 +56,11 @@ def open_tracker(name: str, destination: Destination) -> Tracker:
 
 
 def read_runs(name: str, folder: Path) -> list[FoundRun]:
-    """Return the runs in a tracker's files below a folder.
+    """Return the runs in the files of a tracker of ``READABLE`` below a folder.
 
     Raises:
-        TrackerError: for a tracker without files to read, a missing client, or a damaged file.
+        TrackerError: for a missing client, or a damaged file.
     """
-    if name not in READABLE:
-        raise TrackerError(
-            f"Cannot import from {name!r}.{nearest(name, READABLE)}\n"
-            f"Runs can be imported from: {', '.join(READABLE)}."
-        )
     if not folder.is_dir():
         raise TrackerError(f"{folder} is not a folder.")
     with _client_of(name) as module:

@@ -45,7 +45,7 @@ _LIST_COLUMNS: Final = (
 )
 _CLASS_COLUMNS: Final = (
     Column("class", rank=1000, shrinks=True, narrowest=10),
-    Column("accuracy", right=True, rank=999),
+    Column("recall", right=True, rank=999),
     Column("95% interval", right=True, rank=994),
     Column("precision", right=True, rank=998),
     Column("F1", right=True, rank=997),
@@ -201,12 +201,12 @@ def _score_cells(
 def _class_table(
     each: DataEvaluation, confusions: Sequence[Confusion], cells: int, most: int | None
 ) -> Text:
-    """Return a line for each class with images or predictions, weakest first, with the accuracy
-    in each of several domains."""
+    """Return a line for each class with images or predictions, weakest first, with the recall in
+    each of several domains."""
     results = class_results(confusions, each.classes)
     order = sorted(
         (at for at, result in enumerate(results) if result.images or result.predicted),
-        key=lambda at: (results[at].accuracy is None, results[at].accuracy or 0.0),
+        key=lambda at: (results[at].recall is None, results[at].recall or 0.0),
     )
     shown = order[:most]
     of_domains = [
@@ -222,20 +222,20 @@ def _class_table(
         ),
     ]
     rows = [
-        [*_class_cells(results[at]), *(percent(found[at].accuracy) for _, found in of_domains)]
+        [*_class_cells(results[at]), *(percent(found[at].recall) for _, found in of_domains)]
         for at in shown
     ]
     text = styled_table(columns, rows, cells)
     if len(shown) < len(order):
         more = plural(len(order) - len(shown), "more class")
-        text.append(f"\n… and {more} with higher accuracy", QUIET_STYLE)
+        text.append(f"\n… and {more} with higher recall", QUIET_STYLE)
     return text
 
 
 def _class_cells(result: ClassResult) -> list[str]:
     return [
         plain_text(result.name),
-        percent(result.accuracy),
+        percent(result.recall),
         percent_range(result.interval),
         percent(result.precision),
         percent(result.f1),

@@ -176,7 +176,9 @@ class TestRefusals:
             vld, str(tmp_path / "no"), "--from", "wandb"
         )
         assert "No run of wandb with curves" in self.told(vld, str(tmp_path), "--from", "wandb")
-        assert "Cannot import from 'mlflow'." in self.told(vld, str(tmp_path), "--from", "mlflow")
+        assert "--from is 'mlflow', but must be" in self.told(
+            vld, str(tmp_path), "--from", "mlflow"
+        )
 
     def test_damaged_files_are_named(self, vld: Vld, board: Path, tmp_path: Path) -> None:
         (file,) = board.rglob("events.out.tfevents.*")

@@ -500,7 +500,7 @@ class TestRefusals:
             assert result.exit_code == 2
             return result.stderr
 
-        assert "No tracker 'wand'. Did you mean wandb?" in told(run.run_id, "--to", "wand")
+        assert "trackio. Did you mean wandb?" in told(run.run_id, "--to", "wand")
         assert "TensorBoard has no --uri. Its options: --dir." in told(
             run.run_id, "--to", "tensorboard", "--uri", "x"
         )

@@ -25,10 +25,10 @@ CONFUSIONS = (Confusion(0, 0, 6), Confusion(0, 1, 2), Confusion(1, 1, 3), Confus
 
 def test_results_of_classes_agree_with_their_definitions() -> None:
     first, second, third = class_results(CONFUSIONS, ["a", "b", "c"])
-    assert (first.accuracy, first.precision) == (0.75, 6 / 7)
+    assert (first.recall, first.precision) == (0.75, 6 / 7)
     assert first.f1 == pytest.approx(2 * 0.75 * (6 / 7) / (0.75 + 6 / 7))
-    assert (second.accuracy, second.precision, second.images) == (0.75, 0.6, 4)
-    assert (third.accuracy, third.precision, third.f1, third.interval) == (None,) * 4
+    assert (second.recall, second.precision, second.images) == (0.75, 0.6, 4)
+    assert (third.recall, third.precision, third.f1, third.interval) == (None,) * 4
 
 
 def test_domains_are_pooled() -> None:

@@ -54,7 +54,7 @@ def test_classes_are_listed_weakest_first_up_to_a_number() -> None:
     made = replace(made, domains=(replace(made.domains[0], confusions=confusions),))
     shown = evaluation_text(made, 100).plain
     assert [line[:8] for line in shown.splitlines() if "class " in line][1] == "class 39"
-    assert "… and 10 more classes with higher accuracy" in shown
+    assert "… and 10 more classes with higher recall" in shown
     every = evaluation_text(made, 100, most_classes=None).plain
     assert "class 00" in every
     assert "more classes" not in every
