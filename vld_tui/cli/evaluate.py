@@ -28,6 +28,7 @@ from vld_tui.control.evaluate import (
 from vld_tui.control.records import write_records
 from vld_tui.runs.evaluations import evaluation_record, evaluation_rows
 from vld_tui.views.evaluations import MOST_CLASSES, evaluation_list, evaluation_text
+from vld_tui.words import use_help
 
 EPILOG: Final = (
     "Classes are matched by name. The result is stored in the run's folder and shown by vld show; "
@@ -41,21 +42,20 @@ DataArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="[NAME|PATH]",
-        help="Data set name (see vld data ls), or labelled folder, table or archive of images.",
+        help=use_help.DATA,
         autocompletion=proposes("data sets"),
         show_default=False,
     ),
 ]
 DomainOption = Annotated[
     list[str] | None,
-    typer.Option("--domain", metavar="NAME", help="Only this domain. [repeatable; default: all]"),
+    typer.Option("--domain", metavar="NAME", help=f"{use_help.DOMAIN} [repeatable; default: all]"),
 ]
 MapOption = Annotated[
     list[str] | None,
     typer.Option(
         "--map", metavar="OLD=NEW",
-        help="Class of the data and its name in the run; OLD= leaves the images of a class out. "
-        "[repeatable]",
+        help=f"{use_help.CLASS_MAP} [repeatable]",
     ),
 ]  # fmt: skip
 CsvOption = Annotated[

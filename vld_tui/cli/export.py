@@ -16,6 +16,7 @@ from vld_tui.cli.session import open_for_runs
 from vld_tui.cli.work import showing_work
 from vld_tui.control.export import export_network
 from vld_tui.views.exported import exported_lines
+from vld_tui.words import use_help
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -24,8 +25,7 @@ ToOption = Annotated[
     typer.Option(
         "--to",
         metavar="|".join(TARGETS),
-        help="Form: timm (folder for timm.create_model), onnx (ONNX file), pt2 (torch.export "
-        "file) or hub (folder with a model card for the Hugging Face Hub).",
+        help=use_help.FORM,
         autocompletion=proposes(tuple(TARGETS)),
     ),
 ]
@@ -34,8 +34,7 @@ PushOption = Annotated[
     typer.Option(
         "--push",
         metavar="OWNER/NAME",
-        help="With --to hub: upload to this repository of the Hugging Face Hub, created as a "
-        "private one if it is new.",
+        help=use_help.PUSH,
     ),
 ]
 
@@ -45,7 +44,7 @@ def export(
     ctx: typer.Context,
     run: RunArgument,
     destination: Annotated[
-        str, typer.Argument(metavar="DIR", help="Folder to create.", show_default=False)
+        str, typer.Argument(metavar="DIR", help=use_help.FOLDER, show_default=False)
     ],
     to: ToOption,
     arm: ArmOption = None,
@@ -55,7 +54,7 @@ def export(
         bool,
         typer.Option(
             "--force",
-            help="Replace DIR if it contains an unchanged export and nothing else.",
+            help=use_help.FORCE,
         ),
     ] = False,
     push: PushOption = None,

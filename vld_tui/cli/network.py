@@ -19,6 +19,7 @@ from vld_tui.cli.session import open_for_runs
 from vld_tui.control.combine import CHECKPOINTS
 from vld_tui.runs.run import Run
 from vld_tui.store.errors import StoreError, out_of_reach
+from vld_tui.words import use_help
 
 _PANEL: Final = "Network"
 
@@ -27,7 +28,7 @@ ArmOption = Annotated[
     typer.Option(
         "--arm",
         metavar="ARM",
-        help="Predictor to use, such as averaged. [default: the run's own network]",
+        help=f"{use_help.ARM} [default: the run's own network]",
         rich_help_panel=_PANEL,
         autocompletion=proposes(tuple(sorted(NETWORK_ARMS))),
     ),
@@ -37,7 +38,7 @@ AtOption = Annotated[
     typer.Option(
         "--at",
         metavar="best|last",
-        help="Network to use: at the selected step (best) or at the last one. [default: best]",
+        help=f"{use_help.AT} [default: best]",
         show_default=False,
         rich_help_panel=_PANEL,
         autocompletion=proposes(CHECKPOINTS),

@@ -18,6 +18,7 @@ from vld_tui.cli.prediction_output import OutputOptions, PredictionOutput, with_
 from vld_tui.cli.work import showing_work
 from vld_tui.control.predict import predict as predict_images
 from vld_tui.runs.run import Run
+from vld_tui.words import use_help
 
 STDIN: Final = "-"
 
@@ -32,16 +33,13 @@ PathsArgument = Annotated[
         show_default=False,
     ),
 ]
-TopOption = Annotated[
-    int, typer.Option("--top", metavar="N", help="Classes to list, most probable first.")
-]
+TopOption = Annotated[int, typer.Option("--top", metavar="N", help=use_help.TOP)]
 OodOption = Annotated[
     str | None,
     typer.Option(
         "--ood",
         metavar="|".join(OOD_SCORES),
-        help="Score how unlike the training images each image is: maximum softmax probability "
-        "(msp) or energy. Images above the score of 95% of the validation images are marked.",
+        help=use_help.OOD,
         autocompletion=proposes((*OOD_SCORES,)),
     ),
 ]
@@ -50,7 +48,7 @@ MinProbabilityOption = Annotated[
     typer.Option(
         "--min-probability",
         metavar="0-1",
-        help="Leave out the class (unsure) below this probability.",
+        help=use_help.MIN_PROBABILITY,
     ),
 ]
 PathColumnOption = Annotated[

@@ -33,6 +33,7 @@ from vld_tui.views.image_predictions import (
     prediction_table,
     summary_line,
 )
+from vld_tui.words import use_help
 from vld_tui.words.numbers import plural
 
 TERMINAL_LIMIT: Final = 50
@@ -71,7 +72,7 @@ IntoOption = Annotated[
     typer.Option(
         "--into",
         metavar="DIR",
-        help="Copy the images into DIR/CLASS; unsure ones into DIR/_unsure. No file is replaced.",
+        help=use_help.INTO,
         rich_help_panel=_OUTPUT,
     ),
 ]

@@ -155,6 +155,24 @@ def test_the_form_spells_the_command_and_starts_it() -> None:
     assert ("use", make_run(0).run_id, order) in actions.done
 
 
+def test_the_form_of_an_export_has_every_option_of_the_command() -> None:
+    actions = UsingActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_form(pilot, "export")
+        for name, text in {
+            "to": "hub", "folder": "/out", "replaces": "yes", "push_to": "me/photos",
+        }.items():  # fmt: skip
+            app.screen.query_one(f"#{name}", Input).value = text
+        await settle(pilot)
+        assert "/out --to hub --force --push me/photos" in text_of(app)
+        app.screen.query_one("#replaces", Input).value = "perhaps"
+        await settle(pilot)
+        assert "must be yes or no" in text_of(app)
+
+    play(FakeSource([make_run(0)]), scenario, actions=actions)
+
+
 def test_progress_is_shown_and_escape_cancels_then_closes() -> None:
     actions = UsingActions()
     actions.may_end.clear()

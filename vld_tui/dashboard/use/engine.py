@@ -102,6 +102,8 @@ def _export(home: Home, run_id: str, order: ExportOrder, work: Work) -> Exported
             order.folder,
             arm=order.arm,
             at=order.at,
+            replaces=order.replaces,
+            push_to=order.push_to,
             on_report=work.report,
             on_start=work.started,
         )

@@ -82,10 +82,17 @@ class ExportOrder(Network):
 
     to: Target
     folder: str
+    replaces: bool = False
+    push_to: str | None = None
 
     def words(self, run: str) -> list[str]:
         """Return the equivalent command."""
-        return ["vld", "export", run, self.folder, "--to", self.to, *self.options]
+        return [
+            "vld", "export", run, self.folder, "--to", self.to,
+            *(["--force"] if self.replaces else []),
+            *(["--push", self.push_to] if self.push_to is not None else []),
+            *self.options,
+        ]  # fmt: skip
 
 
 UseOrder = PredictOrder | EvaluateOrder | ExportOrder

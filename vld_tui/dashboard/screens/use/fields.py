@@ -16,6 +16,7 @@ from vld_tui.dashboard.use.orders import EvaluateOrder, ExportOrder, PredictOrde
 from vld_tui.dashboard.widgets.form import FormField
 from vld_tui.home import absolute_path, expanded
 from vld_tui.runs.run import Run
+from vld_tui.words import use_help
 
 NONE: Final = "none"
 OWN_ARM: Final = "own"
@@ -97,12 +98,11 @@ def _network_fields(run: Run) -> list[UseField]:
     fields = []
     if arms := [arm for arm in run.spec.arms if arm in NETWORK_ARMS]:
         choices = ((OWN_ARM, f"the run's own network ({run.arm})"), *((arm, "") for arm in arms))
-        about = "Predictor to use."
-        fields.append(UseField("arm", "--arm", about, OWN_ARM, _one_of(choices, OWN_ARM), choices))
+        reads = _one_of(choices, OWN_ARM)
+        fields.append(UseField("arm", "--arm", use_help.ARM, OWN_ARM, reads, choices))
     if run.combination is None:
         steps = (("best", "the selected step"), ("last", "the last step"))
-        about = "Network to use: at the selected step (best) or at the last one."
-        fields.append(UseField("at", "--at", about, "best", _one_of(steps), steps))
+        fields.append(UseField("at", "--at", use_help.AT, "best", _one_of(steps), steps))
     return fields
 
 
@@ -165,6 +165,18 @@ def _class_map(text: str) -> dict[str, str]:
         raise FieldError(str(error)) from None
 
 
+def _yes(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise FieldError("must be yes or no")
+    return text == "yes"
+
+
+def _repository(text: str) -> str | None:
+    return None if text == NONE else text
+
+
+_SEVERAL: Final = "Separate several by commas."
+_YES_OR_NO: Final = (("no", ""), ("yes", ""))
 _SCORES: Final = ((NONE, "no score"), *OOD_SCORES.items())
 _TARGETS: Final = tuple((str(name), about) for name, about in TARGETS.items())
 _FIELDS: Final[Mapping[UseKind, tuple[UseField, ...]]] = {
@@ -173,37 +185,27 @@ _FIELDS: Final[Mapping[UseKind, tuple[UseField, ...]]] = {
             "paths", "PATH", "Images, folders (searched recursively), globs or tables of paths, "
             "separated by spaces.", "", _paths, is_path=True,
         ),
-        UseField("top", "--top", "Classes to list, most probable first.", "1", _whole_number),
+        UseField("top", "--top", use_help.TOP, "1", _whole_number),
         UseField(
-            "ood", "--ood", "Score how unlike the training images each image is, and mark those "
-            "above the score of 95% of the validation images.",
-            NONE, _one_of(_SCORES, NONE), _SCORES,
+            "ood", "--ood", use_help.OOD, NONE, _one_of(_SCORES, NONE), _SCORES,
         ),
         UseField(
-            "min_probability", "--min-probability",
-            "Leave out the class (unsure) below this probability.", NONE, _share,
+            "min_probability", "--min-probability", use_help.MIN_PROBABILITY, NONE, _share,
         ),
-        UseField(
-            "into", "--into", "Copy the images into a folder for each class in this folder; no "
-            "file is replaced.", NONE, _folder, is_path=True,
-        ),
+        UseField("into", "--into", use_help.INTO, NONE, _folder, is_path=True),
     ),
     "evaluate": (
+        UseField(DATA, "DATA", use_help.DATA, "", _data, is_path=True),
         UseField(
-            DATA, "DATA", "Data set name, or labelled folder, table or archive of images.",
-            "", _data, is_path=True,
+            "domains", "--domain", f"{use_help.DOMAIN} {_SEVERAL}", "all", _domains
         ),
-        UseField(
-            "domains", "--domain", "Only these domains, separated by commas.", "all", _domains
-        ),
-        UseField(
-            "class_map", "--map", "Classes with another name in the run, separated by commas: "
-            "OLD=NEW; OLD= leaves the images of a class out.", NONE, _class_map,
-        ),
+        UseField("class_map", "--map", f"{use_help.CLASS_MAP} {_SEVERAL}", NONE, _class_map),
     ),
     "export": (
-        UseField("to", "--to", "Form of the network.", "timm", _one_of(_TARGETS), _TARGETS),
-        UseField("folder", "DIR", "Folder to create.", "", _folder, is_path=True),
+        UseField("to", "--to", use_help.FORM, "timm", _one_of(_TARGETS), _TARGETS),
+        UseField("folder", "DIR", use_help.FOLDER, "", _folder, is_path=True),
+        UseField("replaces", "--force", use_help.FORCE, "no", _yes, _YES_OR_NO),
+        UseField("push_to", "--push", use_help.PUSH, NONE, _repository),
     ),
 }  # fmt: skip
 _ORDERS: Final[Mapping[UseKind, Callable[..., UseOrder]]] = {

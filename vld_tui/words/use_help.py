@@ -1,0 +1,30 @@
+"""Help of the options that use a trained run: the command line and the dashboard show it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+ARM: Final = "Predictor to use, such as averaged."
+AT: Final = "Network to use: at the selected step (best) or at the last one."
+TOP: Final = "Classes to list, most probable first."
+OOD: Final = (
+    "Score how unlike the training images each image is: maximum softmax probability (msp) or "
+    "energy. Images above the score of 95% of the validation images are marked."
+)
+MIN_PROBABILITY: Final = "Leave out the class (unsure) below this probability."
+INTO: Final = "Copy the images into DIR/CLASS; unsure ones into DIR/_unsure. No file is replaced."
+DATA: Final = "Data set name (see vld data ls), or labelled folder, table or archive of images."
+DOMAIN: Final = "Only this domain."
+CLASS_MAP: Final = (
+    "Class of the data and its name in the run, OLD=NEW; OLD= leaves the images of a class out."
+)
+FORM: Final = (
+    "Form: timm (folder for timm.create_model), onnx (ONNX file), pt2 (torch.export file) or hub "
+    "(folder with a model card for the Hugging Face Hub)."
+)
+FOLDER: Final = "Folder to create."
+FORCE: Final = "Replace DIR if it contains an unchanged export and nothing else."
+PUSH: Final = (
+    "With --to hub: upload to this repository of the Hugging Face Hub, created as a private one if "
+    "it is new."
+)
