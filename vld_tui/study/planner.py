@@ -10,7 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -68,6 +68,15 @@ class Network(msgspec.Struct, frozen=True):
         return self.weights in ("packaged", "cached")
 
 
+class StudyOutline(NamedTuple):
+    """The number of a study's runs, and the seconds and bytes on disk of those that do not exist
+    yet; None: unknown without asking the engine."""
+
+    runs: int
+    seconds: float | None = None
+    disk_bytes: int | None = None
+
+
 class InspectedWeights(msgspec.Struct, frozen=True):
     """What a run would load from its weights file, or why it cannot."""
 
@@ -105,8 +114,8 @@ class Planner(Protocol):
     def study_plan(self, reference: str | StudyText) -> LaunchPlan:
         """Return the plan of launching a study: saved, preset, TOML file or text."""
 
-    def quick_study_plan(self, reference: str) -> LaunchPlan:
-        """Return the same from history alone, without asking the engine for unknown sizes."""
+    def study_outline(self, reference: str) -> StudyOutline:
+        """Return the size and cost of a study that was not launched, as history has them."""
 
     def close(self) -> None:
         """Cancel pending queries."""
@@ -121,6 +130,7 @@ class LocalPlanner:
         self._datasets: tuple[DatasetListing, ...] = ()
         self._folders: dict[tuple[str, str], DatasetListing] = {}
         self._asks = threading.Lock()
+        self._outlined: HomeDatasets | None = None
         self._is_closed = False
         self._asked: list[EngineQuery] = []
 
@@ -289,12 +299,21 @@ class LocalPlanner:
         with Store.open(self._home) as store:
             return plan_launch(store, reference, self.cost)
 
-    def quick_study_plan(self, reference: str) -> LaunchPlan:
-        """Return the same from history alone, without asking the engine for unknown sizes."""
-        from vld_tui.study.standing import cost_to_launch, plan_launch
+    def study_outline(self, reference: str) -> StudyOutline:
+        """Return the size and cost of a study that was not launched, as history has them."""
+        from vld_tui.study.define.datasets import HomeDatasets  # not for the first picture
+        from vld_tui.study.define.files import find_text
+        from vld_tui.study.standing import cost_to_launch, devices_of, standing_of
 
+        if self._outlined is None:
+            self._outlined = HomeDatasets(self._home)  # asks about each data set once
+        study = find_text(self._home, reference).read(self._home, self._outlined)
         with Store.open(self._home) as store:
-            return plan_launch(store, reference, cost_to_launch)
+            cost = cost_to_launch(store, standing_of(store, study), self._outlined)
+            devices = devices_of(store)
+        is_known = not cost.unknown and not any(feature_key(spec) for spec in study.specs)
+        seconds = cost.seconds(devices) if is_known else None
+        return StudyOutline(len(study.specs), seconds, cost.disk_bytes)
 
     def close(self) -> None:
         """End the engine processes of pending queries."""

@@ -9,7 +9,7 @@ from engine.protocol.datasets import DatasetListing, DomainListing
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.study.define.files import StudyText
 from vld_tui.study.forecast import Forecast
-from vld_tui.study.planner import FormPreset, Network
+from vld_tui.study.planner import FormPreset, Network, StudyOutline
 from vld_tui.study.standing import LaunchPlan
 
 DRAWN = DatasetListing(
@@ -43,7 +43,7 @@ class FakePlanner:
         self.kept: dict[str, FormPreset] = {}
         self.asked: list[RunSpec] = []
         self.plan: LaunchPlan | Exception | None = None
-        self.quick_plans: dict[str, LaunchPlan] = {}
+        self.outlines: dict[str, StudyOutline] = {}
         self.planned: list[str] = []
 
     def datasets(self) -> tuple[DatasetListing, ...]:
@@ -85,10 +85,10 @@ class FakePlanner:
         assert self.plan is not None, reference
         return self.plan
 
-    def quick_study_plan(self, reference: str) -> LaunchPlan:
-        if reference not in self.quick_plans:
+    def study_outline(self, reference: str) -> StudyOutline:
+        if reference not in self.outlines:
             raise DatasetError(f"{reference} cannot be read.")
-        return self.quick_plans[reference]
+        return self.outlines[reference]
 
     def close(self) -> None:
         """Have nothing to let go of."""

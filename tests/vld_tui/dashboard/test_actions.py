@@ -63,7 +63,7 @@ def test_of_several_runs_the_first_is_started_and_the_others_wait(
         "Q on an ended run, or ctrl+l in the form, waits for one"
     )
     assert supervised == [home], "nothing else waits"
-    assert actions.queue(specs[1]).endswith("-s1 is queued")
+    assert actions.queue(specs[1]).endswith("-s1 #2 is queued")
 
 
 def test_where_the_first_cannot_be_started_none_waits(

@@ -37,6 +37,7 @@ from vld_tui.dashboard.widgets.heat_map import HeatMapView
 from vld_tui.dashboard.widgets.plane import StudyPlane
 from vld_tui.study.define.grid import StudyError
 from vld_tui.study.forecast import StudyCost
+from vld_tui.study.planner import StudyOutline
 from vld_tui.study.results.outcomes import Outcome
 from vld_tui.study.results.state import Counts, StudyProgress, StudyState, TimeLeft
 from vld_tui.study.standing import LaunchPlan, Standing
@@ -111,6 +112,25 @@ def test_the_list_of_studies_looks_as_it_did(
 
     play(source, scenario, size=size)
     assert "\n".join(shown) == snapshot
+
+
+def test_presets_get_their_cost_while_the_list_is_shown() -> None:
+    planner = FakePlanner()
+    planner.outlines = {
+        "demo": StudyOutline(30, 3700.0, 2**30),
+        "paper-fig3": StudyOutline(1152),
+    }
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("4")
+        await settle(pilot)
+        lines = {line.split()[0]: line for line in screen_lines(app) if line.split()}
+        assert lines["demo"].split()[1:6] == ["30", "1h", "01m", "1.0", "GiB"]
+        assert lines["paper-fig3"].split()[1:4] == ["1,152", "–", "–"]
+        assert lines["demo"].index("1h 01m") == lines["rates"].index("1h 01m"), "columns agree"
+        assert "enter open" in screen_lines(app)[-1]
+
+    play(source_of(), scenario, planner=planner, size=(120, 40))
 
 
 def test_escape_goes_back_step_by_step_and_nothing_is_read_then() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rich.text import Text
 
@@ -28,9 +28,18 @@ from vld_tui.views.study import (
     shown_setting,
 )
 from vld_tui.words.columns import GAP, Column, align, lay_out, styled_table
-from vld_tui.words.numbers import UNKNOWN, duration, plural
-from vld_tui.words.palette import HEADING_STYLE, OOD_STYLE, QUIET_STYLE, STATUS_STYLES
+from vld_tui.words.numbers import UNKNOWN, duration, plural, size
+from vld_tui.words.palette import (
+    HEADING_STYLE,
+    OOD_STYLE,
+    QUIET_STYLE,
+    STATUS_SIGNS,
+    STATUS_STYLES,
+)
 from vld_tui.words.text import plain_text
+
+if TYPE_CHECKING:
+    from vld_tui.study.planner import StudyOutline
 
 Target = tuple[str, str | None]
 """A data set and the domain left out of training."""
@@ -41,9 +50,9 @@ LOWEST: Final = "▾"
 """Marks the lowest accuracy of a row."""
 BAR_CELLS: Final = 20
 PARTS: Final = (
-    ("█", "finished", STATUS_STYLES["finished"]),
-    ("▓", "running", STATUS_STYLES["running"]),
-    ("░", "queued", STATUS_STYLES["queued"]),
+    ("━", "finished", STATUS_STYLES["finished"]),
+    ("╍", "running", STATUS_STYLES["running"]),
+    ("┄", "queued", STATUS_STYLES["queued"]),
     ("✗", "failed", STATUS_STYLES["failed"]),
     ("■", "stopped", STATUS_STYLES["stopped"]),
     ("·", "missing", QUIET_STYLE),
@@ -53,7 +62,8 @@ _COLUMNS: Final = (
     Column("study", rank=100, shrinks=True, narrowest=16),
     Column("", rank=97),
     Column("runs", rank=99),
-    Column("time left", rank=98),
+    Column("time", rank=98),
+    Column("disk", rank=60),
     Column("title", rank=50, shrinks=True, narrowest=12),
 )
 _LIST_BAR_CELLS: Final = 10
@@ -92,45 +102,81 @@ def left_text(counts: Counts, left: TimeLeft) -> str:
     return f"about {duration(left.seconds)}{more} left"
 
 
-def study_lines(studies: Sequence[StudyProgress], cells: int) -> list[Text]:
-    """Return an aligned line for each launched study."""
-    rows = [_row(each) for each in studies]
-    layout = lay_out(_COLUMNS, rows, cells)
-    lines = []
-    for study, row in zip(studies, rows, strict=True):
-        line = Text(no_wrap=True, overflow="ellipsis")
+class PresetRow(NamedTuple):
+    """A preset in the list; ``outline`` None: not estimated yet."""
+
+    name: str
+    title: str
+    outline: StudyOutline | None = None
+
+
+class StudyList(NamedTuple):
+    """Aligned lines: the headings, the launched studies, and the presets."""
+
+    heading: str
+    launched: list[Text]
+    presets: list[Text]
+
+
+def study_list(
+    studies: Sequence[StudyProgress], presets: Sequence[PresetRow], cells: int
+) -> StudyList:
+    """Return the list of studies and presets with columns of the same width."""
+    rows, others = [_row(each) for each in studies], [_preset_row(each) for each in presets]
+    layout = lay_out(_COLUMNS, [*rows, *others], cells)
+
+    def line(row: Sequence[str], counts: Counts | None) -> Text:
+        text = Text(no_wrap=True, overflow="ellipsis")
         shown = zip(layout.shown, align(_COLUMNS, layout, row), strict=True)
         for place, (index, cell) in enumerate(shown):
-            line.append(GAP if place else "")
-            if index == 1 and study.problem is None:
-                line.append_text(progress_bar(study.counts, _LIST_BAR_CELLS))
+            text.append(GAP if place else "")
+            if index == 1 and counts is not None:
+                text.append_text(progress_bar(counts, _LIST_BAR_CELLS))
             else:
-                line.append(cell, QUIET_STYLE if index > 2 else "")
-        lines.append(line)
-    return lines
+                text.append(cell, QUIET_STYLE if index > 2 else "")
+        return text
+
+    bars = [study.counts if study.problem is None else None for study in studies]
+    return StudyList(
+        GAP.join(align(_COLUMNS, layout, [column.heading for column in _COLUMNS])),
+        [line(row, counts) for row, counts in zip(rows, bars, strict=True)],
+        [line(row, None) for row in others],
+    )
 
 
-def study_list_heading(studies: Sequence[StudyProgress], cells: int) -> str:
-    """Return the headings of the columns of :func:`study_lines`."""
-    layout = lay_out(_COLUMNS, [_row(each) for each in studies], cells)
-    return GAP.join(align(_COLUMNS, layout, [column.heading for column in _COLUMNS]))
+def _preset_row(preset: PresetRow) -> list[str]:
+    runs = time = disk = ""
+    if (outline := preset.outline) is not None:
+        runs = f"{outline.runs:,}"
+        time = UNKNOWN if outline.seconds is None else duration(outline.seconds)
+        disk = UNKNOWN if outline.disk_bytes is None else size(outline.disk_bytes)
+    return [plain_text(preset.name), "", runs, time, disk, plain_text(preset.title)]
 
 
 def _row(study: StudyProgress) -> list[str]:
     if study.problem is not None:
         problem = plain_text(study.problem.splitlines()[0])
-        return [plain_text(study.name), " " * _LIST_BAR_CELLS, "?", "", problem]
+        return [plain_text(study.name), " " * _LIST_BAR_CELLS, "?", "", "", problem]
     counts = study.counts
     runs = f"{counts.finished:,}/{counts.runs:,}"
-    signs = ((count, sign) for count, (sign, _, _) in zip(counts, PARTS, strict=True))
-    beside = [f"{count:,}{sign}" for count, sign in signs if count and sign not in "█░"]
-    left = left_text(counts, study.left).removeprefix("about ").removesuffix(" left")
+    beside = [
+        f"{count:,}{sign}"
+        for count, sign in (
+            (counts.live, STATUS_SIGNS["running"]),
+            (counts.failed, STATUS_SIGNS["failed"]),
+            (counts.stopped, STATUS_SIGNS["stopped"]),
+            (counts.missing, MISSING),
+        )
+        if count
+    ]
+    left = left_text(counts, study.left).removeprefix("about ")
     done = "done" if counts.finished == counts.runs else left.removeprefix("time left ")
     return [
         plain_text(study.name),
         " " * _LIST_BAR_CELLS,
         " ".join([runs, *beside]),
         done,
+        "",
         plain_text(study.title),
     ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
@@ -10,8 +12,10 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
+from textual.worker import get_current_worker
 
-from vld_tui.dashboard.draw.study import study_lines, study_list_heading
+from engine.protocol import UserError
+from vld_tui.dashboard.draw.study import PresetRow, study_list
 from vld_tui.dashboard.feed import Snapshot
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
@@ -22,11 +26,10 @@ from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.home import absolute_path
 from vld_tui.study.define.files import SMALL, study_preset_titles
 from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE
-from vld_tui.words.text import fit, shorten
 
 if TYPE_CHECKING:
     from vld_tui.dashboard.actions import Actions
-    from vld_tui.study.planner import Planner
+    from vld_tui.study.planner import Planner, StudyOutline
     from vld_tui.study.results.state import StudyProgress
 
 NOTHING: Final = """\
@@ -47,7 +50,7 @@ class StudiesScreen(LaunchKeys):
     """A list of launched studies, then presets."""
 
     DEFAULT_CSS = """
-    StudiesScreen OptionList { border: none; height: 1fr; padding: 0; background: $background; }
+    StudiesScreen OptionList { border: none; height: 1fr; padding: 0 1; background: $background; }
     StudiesScreen OptionList:focus { border: none; }
     StudiesScreen #hint { height: auto; padding: 1 1; }
     """
@@ -64,6 +67,7 @@ class StudiesScreen(LaunchKeys):
         super().__init__(actions, planner)
         self._studies: tuple[StudyProgress, ...] | None = None
         self._presets: dict[str, str] = {}
+        self._outlines: dict[str, StudyOutline] = {}
 
     def compose(self) -> ComposeResult:
         """Lay out the list below a hint."""
@@ -82,6 +86,23 @@ class StudiesScreen(LaunchKeys):
 
     def _set_presets(self, presets: dict[str, str]) -> None:
         self._presets = presets
+        self._show()
+        self._read_outlines(tuple(presets))
+
+    @work(thread=True)
+    def _read_outlines(self, presets: Sequence[str]) -> None:
+        """Read the size and cost of each preset; the list fills as they are known."""
+        worker, app = get_current_worker(), self.app
+        for name in presets:
+            if worker.is_cancelled:
+                return
+            with contextlib.suppress(UserError):  # enter on it shows the reason
+                outline = self._planner.study_outline(name)
+                if not worker.is_cancelled:
+                    app.call_from_thread(self._add_outline, name, outline)
+
+    def _add_outline(self, name: str, outline: StudyOutline) -> None:
+        self._outlines[name] = outline
         self._show()
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
@@ -125,9 +146,9 @@ class StudiesScreen(LaunchKeys):
         """Update the list; the cursor stays on its line."""
         if self._studies is None or not self.is_mounted:
             return
-        options, cells = self.query_one(OptionList), max(20, self.size.width - 3)
+        options, cells = self.query_one(OptionList), max(20, self.size.width - 4)
         pointed = options.highlighted_option
-        made = [*self._study_options(self._studies, cells), *self._preset_options(cells)]
+        made = self._options(self._studies, cells)
         options.clear_options()
         options.add_options(made)
         known = [option.id for option in made]
@@ -141,33 +162,25 @@ class StudiesScreen(LaunchKeys):
         self.query_one("#status", Static).update(Text(title, HEADING_STYLE, no_wrap=True))
         self.show_work("")
 
-    def _study_options(self, studies: tuple[StudyProgress, ...], cells: int) -> list[Option]:
-        if not studies:
-            return []
-        heading = Text(study_list_heading(studies, cells), HEADING_STYLE, no_wrap=True)
-        lines = zip(studies, study_lines(studies, cells), strict=True)
-        return [
-            Option(heading, disabled=True),
-            *(Option(line, id=f"{_KEPT}{study.name}") for study, line in lines),
-            Option("", disabled=True),
+    def _options(self, studies: tuple[StudyProgress, ...], cells: int) -> list[Option]:
+        """Return the launched studies, then the presets that were not launched yet."""
+        launched = {study.name for study in studies}
+        presets = [
+            PresetRow(name, title, self._outlines.get(name))
+            for name, title in self._presets.items()
+            if name not in launched
         ]
-
-    def _preset_options(self, cells: int) -> list[Option]:
-        """Return the presets that were not launched yet."""
-        launched = {study.name for study in self._studies or ()}
-        names = [name for name in self._presets if name not in launched]
-        longest = max(map(len, names), default=0)
-        heading = Text(
-            "presets: enter shows the cost of a launch and asks for confirmation", HEADING_STYLE
-        )
+        lines = study_list(studies, presets, cells)
+        heading = Option(Text(lines.heading, HEADING_STYLE, no_wrap=True), disabled=True)
+        named = zip(studies, lines.launched, strict=True)
         return [
-            Option(heading, disabled=True),
+            heading,
+            *(Option(line, id=f"{_KEPT}{study.name}") for study, line in named),
+            *([Option("", disabled=True)] if studies else []),
+            Option(Text("presets (enter to preview before launching)", QUIET_STYLE), disabled=True),
             *(
-                Option(
-                    Text(shorten(f"{fit(name, longest)}  {self._presets[name]}", cells)),
-                    id=f"{_PRESET}{name}",
-                )
-                for name in names
+                Option(line, id=f"{_PRESET}{preset.name}")
+                for preset, line in zip(presets, lines.presets, strict=True)
             ),
         ]
 
