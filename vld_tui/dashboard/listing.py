@@ -15,9 +15,12 @@ from vld_tui.store.groups import find_grouping, member_condition
 from vld_tui.store.query import Condition, Query, is_one_of
 from vld_tui.views.run_columns import order_label, order_sign
 from vld_tui.words.numbers import plural
+from vld_tui.words.text import shorten
 
 SORTS: Final = ("-created", "-ood", "-id_accuracy", "name", "status", "dropout", "target")
 """Orders that the sort key cycles through."""
+MOST_FILTER_CELLS: Final = 40
+"""Of a filter above the list, which shows what its runs have in common too."""
 
 
 @dataclass(frozen=True)
@@ -113,13 +116,13 @@ class Listing:
             alike = "all but seed" if self.group == CONFIGURATION else self.group
             spread = "seeds" if self.group == CONFIGURATION else "runs"
             parts.append(f"{plural(rows, 'group')} by {alike}, ± sd over {spread}")
+        if self.filter:
+            parts.append(f"filter {shorten(self.filter, MOST_FILTER_CELLS)}")
         if marked:
             parts.append(f"{marked:,} marked")
         if common:
             parts.append(f"all: {' · '.join(common)}")
-        if not shows_order:
-            parts.append(self._order_words())
-        return [*parts, f"filter {self.filter}"] if self.filter else parts
+        return parts if shows_order else [*parts, self._order_words()]
 
     def _order_words(self) -> str:
         field, is_descending = self.order

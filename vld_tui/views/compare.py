@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from engine.protocol import (
     FIELDS,
@@ -21,17 +22,99 @@ from vld_tui.runs.run import ArmResult, Run
 from vld_tui.runs.statistics import FEWEST, Estimate
 from vld_tui.study.results.groups import RunGroup, differing_fields, group_labels
 from vld_tui.views.combined import method_name, networks
-from vld_tui.words.columns import Column, table_lines
-from vld_tui.words.numbers import UNKNOWN, decimal, duration
-from vld_tui.words.text import plain_text
+from vld_tui.words.columns import GAP
+from vld_tui.words.numbers import UNKNOWN, decimal, duration, percent, signed_points
+from vld_tui.words.text import fit, folded, plain_text, width
 
 Show = Callable[[float], str]
 INTERVALS: Final = (
     f"±: 95% interval over {FEWEST} or more seeds (Student's t); sd: 2 seeds, too few"
 )
 
+SELECTED: Final = "selected step"
+"""The label of the step at which accuracies are reported, below them."""
+MOST_CELLS: Final = 28
+"""Width of a column above which its texts are folded."""
+FEWEST_LABEL_CELLS: Final = 12
+
 ArmsOfRuns = Mapping[str, Sequence[ArmResult]]
 """Results of additional arms, by run."""
+
+
+class Comparison(NamedTuple):
+    """A table with a column for each group of runs and each imported run.
+
+    ``rows`` begin with their label. ``note`` explains the ± in them, if there is any.
+    """
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+class Section(NamedTuple):
+    """Some columns of a comparison, whole: those from ``first`` to before ``stop``.
+
+    The first ``heads`` of the ``lines`` are the heading. Each has the label, then a cell for each
+    column, in exactly their widths.
+    """
+
+    first: int
+    stop: int
+    heads: int
+    lines: tuple[tuple[str, ...], ...]
+
+
+def compare(
+    groups: Sequence[RunGroup],
+    arms: ArmsOfRuns | None = None,
+    imported: Sequence[ImportedRun] = (),
+) -> Comparison:
+    """Compare groups of runs: the fields that differ, then the results.
+
+    Accuracies are those at each arm's selected step. Imported runs have columns of their own.
+    """
+    labels = [*group_labels(groups), *(f"{each.name} (imported)" for each in imported)]
+    rows = [*_combinations(groups), *_differences(groups, imported), *_results(groups, arms or {})]
+    return Comparison(
+        tuple(map(plain_text, labels)),
+        tuple((*row, *(_imported_cell(row[0], each) for each in imported)) for row in rows),
+        INTERVALS if any(len(group.runs) > 1 for group in groups) else "",
+    )
+
+
+def section_from(table: Comparison, first: int, cells: int | None) -> Section:
+    """Return the columns from ``first`` that fit in ``cells``, at least one; None: all."""
+    columns = [*zip(table.headings, *(row[1:] for row in table.rows), strict=True)]
+    labels = ["", *(row[0] for row in table.rows)]
+    label_cells = max(FEWEST_LABEL_CELLS, *map(width, labels))
+    widths = [max(map(width, column)) for column in columns]
+    stop = len(columns)
+    if cells is not None:
+        label_cells = min(label_cells, max(FEWEST_LABEL_CELLS, cells * 2 // 5))
+        room = max(FEWEST_LABEL_CELLS, cells - label_cells - len(GAP))
+        widths = [min(each, MOST_CELLS, room) for each in widths]
+        ends = itertools.accumulate(each + len(GAP) for each in widths[first:])
+        fitting = sum(end <= cells - label_cells for end in ends)
+        stop = first + max(1, fitting)
+    shown = columns[first:stop]
+    labels[0] = "" if stop - first == len(columns) else f"{first + 1}–{stop} of {len(columns)}"
+    lines: list[tuple[str, ...]] = []
+    heads = 0
+    for at, label in enumerate(labels):
+        parts = [folded(label, label_cells), *(
+            folded(column[at], each)
+            for column, each in zip(shown, widths[first:stop], strict=True)
+        )]  # fmt: skip
+        for pieces in itertools.zip_longest(*parts, fillvalue=""):
+            texts = [fit(pieces[0], label_cells)]
+            texts += [
+                fit(piece, each, right=True)
+                for piece, each in zip(pieces[1:], widths[first:stop], strict=True)
+            ]
+            lines.append(tuple(texts))
+        heads = heads or len(lines)
+    return Section(first, stop, heads, tuple(lines))
 
 
 def compare_lines(
@@ -41,23 +124,17 @@ def compare_lines(
     *,
     cells: int | None,
 ) -> Iterator[str]:
-    """Yield a table with a column for each group: the fields that differ, then the results.
-
-    Accuracies are those at each arm's selected step. Imported runs have columns of their own.
-    """
-    labels = [*group_labels(groups), *(f"{each.name} (imported)" for each in imported)]
-    columns = [
-        Column("", rank=1000),
-        *(
-            Column(plain_text(label), right=True, rank=999 - index, shrinks=True, narrowest=14)
-            for index, label in enumerate(labels)
-        ),
-    ]
-    rows = [*_combinations(groups), *_differences(groups, imported), *_results(groups, arms or {})]
-    rows = [[*row, *(_imported_cell(row[0], each) for each in imported)] for row in rows]
-    yield from table_lines(columns, rows, cells)
-    if any(len(group.runs) > 1 for group in groups):
-        yield INTERVALS
+    """Yield a comparison, in several tables below one another if the columns do not fit."""
+    table = compare(groups, arms, imported)
+    stop = 0
+    while stop < len(table.headings):
+        section = section_from(table, stop, cells)
+        if stop:
+            yield ""
+        yield from (GAP.join(line).rstrip() for line in section.lines)
+        stop = section.stop
+    if table.note:
+        yield table.note
 
 
 def _combinations(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
@@ -109,20 +186,16 @@ def _imported_cell(label: str, run: ImportedRun) -> str:
 
 def _imported_gap(run: ImportedRun) -> str:
     known = run.id_accuracy, run.ood_accuracy
-    return UNKNOWN if None in known else _share((known[1] or 0.0) - (known[0] or 0.0))
-
-
-def _share(value: float | None) -> str:
-    return UNKNOWN if value is None else _points(value)
+    return UNKNOWN if None in known else signed_points((known[1] or 0.0) - (known[0] or 0.0))
 
 
 _FIELD_NAMES: Final = {info.label: name for name, info in FIELDS.items()}
 _IMPORTED: Final[Mapping[str, Callable[[ImportedRun], str]]] = {
     "status": lambda run: run.status or UNKNOWN,
-    "ID": lambda run: _share(run.id_accuracy),
-    "OOD": lambda run: _share(run.ood_accuracy),
+    "ID": lambda run: percent(run.id_accuracy),
+    "OOD": lambda run: percent(run.ood_accuracy),
     "OOD − ID": _imported_gap,
-    "selected step": lambda run: UNKNOWN if run.selected_step is None else f"{run.selected_step:,}",
+    SELECTED: lambda run: UNKNOWN if run.selected_step is None else f"{run.selected_step:,}",
 }
 """The rows that an imported run has values of."""
 
@@ -130,29 +203,31 @@ _IMPORTED: Final[Mapping[str, Callable[[ImportedRun], str]]] = {
 def _results(groups: Sequence[RunGroup], arms: ArmsOfRuns) -> Iterator[list[str]]:
     runs = [run for group in groups for run in group.runs]
     yield ["status", *(_statuses(group) for group in groups)]
-    yield _row("ID", groups, lambda run: run.id_accuracy, _points)
+    yield _row("ID", groups, lambda run: run.id_accuracy, percent)
     is_augmented = any(run.spec.augment_validation for run in runs)
     if is_augmented:
-        yield _row("ID, plain images", groups, _plain_id, _points)
-    yield _row("OOD", groups, lambda run: run.ood_accuracy, _points)
+        yield _row("ID, plain images", groups, _plain_id, percent)
+    yield _row("OOD", groups, lambda run: run.ood_accuracy, percent)
     # The target is never augmented, so the difference is between plain images.
-    yield _row(f"OOD − ID{', plain images' if is_augmented else ''}", groups, _gap, _points)
+    yield _row(f"OOD − ID{', plain images' if is_augmented else ''}", groups, _gap, signed_points)
+    yield _means(SELECTED, groups, lambda run: run.selected_step, lambda at: f"{at:,.0f}")
     yield from _measures("", groups, {run.run_id: run.measures for run in runs})
     for arm in sorted({each.arm for found in arms.values() for each in found}):
         of_arm = _of_arm(arms, arm)
-        yield _row(f"{plain_text(arm)} ID", groups, partial(_arm_id, of_arm), _points)
+        yield _row(f"{plain_text(arm)} ID", groups, partial(_arm_id, of_arm), percent)
         if is_augmented:
             label = f"{plain_text(arm)} ID, plain images"
-            yield _row(label, groups, partial(_arm_plain_id, of_arm), _points)
-        yield _row(f"{plain_text(arm)} OOD", groups, partial(_arm_ood, of_arm), _points)
+            yield _row(label, groups, partial(_arm_plain_id, of_arm), percent)
+        yield _row(f"{plain_text(arm)} OOD", groups, partial(_arm_ood, of_arm), percent)
+        label = f"{plain_text(arm)} {SELECTED}"
+        yield _means(label, groups, partial(_arm_step, of_arm), lambda at: f"{at:,.0f}")
         found = {run_id: each.measures for run_id, each in of_arm.items()}
         yield from _measures(f"{plain_text(arm)} ", groups, found)
     for domain in sorted({name for run in runs for name in run.domains}):
         targets = {run.target for run in runs}
         label = f"  {plain_text(domain)}{' (target)' if targets == {domain} else ''}"
-        yield _row(label, groups, partial(_accuracy, domain), _points)
+        yield _row(label, groups, partial(_accuracy, domain), percent)
     yield _row("loss", groups, lambda run: run.loss, decimal)
-    yield _means("selected step", groups, lambda run: run.selected_step, lambda at: f"{at:,.0f}")
     yield _means("time", groups, lambda run: run.wall_s, duration)
 
 
@@ -167,7 +242,7 @@ def _measures(
     for name in measures_in(found.values()):
         for index, which in enumerate(("ID", "OOD")):
             label = f"{prefix}{which} {MEASURES[name].label}"
-            yield _row(label, groups, partial(measured, name=name, index=index), _points)
+            yield _row(label, groups, partial(measured, name=name, index=index), percent)
 
 
 def _row(
@@ -188,9 +263,15 @@ def _cell(found: Estimate | None, show: Show) -> str:
     if found is None:
         return UNKNOWN
     if found.half_interval is not None:
-        return f"{show(found.mean)} ± {show(found.half_interval)}"
-    spread = "" if found.deviation is None else f" (sd {show(found.deviation)}, n={found.n})"
-    return f"{show(found.mean)}{spread}"
+        return f"{show(found.mean)} ± {_spread(found.half_interval, show)}"
+    deviation = found.deviation
+    told = "" if deviation is None else f" (sd {_spread(deviation, show)}, n={found.n})"
+    return f"{show(found.mean)}{told}"
+
+
+def _spread(value: float, show: Show) -> str:
+    """Format a spread like its mean, whose unit and sign are not repeated."""
+    return show(value).strip("+%")
 
 
 def _accuracy(domain: str, run: Run) -> float | None:
@@ -215,6 +296,10 @@ def _arm_id(of_arm: Mapping[str, ArmResult], run: Run) -> float | None:
     return of_arm[run.run_id].id_accuracy if run.run_id in of_arm else None
 
 
+def _arm_step(of_arm: Mapping[str, ArmResult], run: Run) -> float | None:
+    return of_arm[run.run_id].selected_step if run.run_id in of_arm else None
+
+
 def _arm_plain_id(of_arm: Mapping[str, ArmResult], run: Run) -> float | None:
     if run.run_id not in of_arm:
         return None
@@ -224,10 +309,6 @@ def _arm_plain_id(of_arm: Mapping[str, ArmResult], run: Run) -> float | None:
 
 def _arm_ood(of_arm: Mapping[str, ArmResult], run: Run) -> float | None:
     return of_arm[run.run_id].ood_accuracy if run.run_id in of_arm else None
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:z.1f}"
 
 
 def _statuses(group: RunGroup) -> str:

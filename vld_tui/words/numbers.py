@@ -17,7 +17,7 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 def percent(share: float | None) -> str:
     """Show a share (0 to 1) as a percentage with one decimal."""
-    return UNKNOWN if share is None else f"{100 * share:.1f}%"
+    return UNKNOWN if share is None else f"{100 * share:z.1f}%"
 
 
 def signed(difference: float | None, digits: int = 1) -> str:

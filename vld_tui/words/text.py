@@ -8,10 +8,11 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 
 _PART: Final = re.compile(r"[-_ ./]*[^-_ ./]+")
 """A part of a name, with the separator before it."""
+_BREAKS = " ,-/_→"
 _JOINERS = "\u200c\u200d"
 """Invisible but harmless characters, needed for emoji and scripts such as Persian."""
 
@@ -63,6 +64,19 @@ def fit(text: str, cells: int, *, right: bool = False) -> str:
 def shorten(text: str, cells: int) -> str:
     """Cut ``text`` to at most ``cells`` terminal cells; a cut ends in an ellipsis."""
     return fit(text, cells) if width(text) > cells else text
+
+
+def folded(text: str, cells: int) -> list[str]:
+    """Return ``text`` in lines of at most ``cells`` terminal cells, broken after spaces or
+    punctuation if possible."""
+    lines = []
+    while width(text) > cells:
+        most = len(chop_cells(text, max(2, cells))[0])
+        ends = [at + 1 for at in range(most) if text[at] in _BREAKS]
+        at = ends[-1] if ends and ends[-1] > most // 3 else most
+        lines.append(text[:at].rstrip())
+        text = text[at:].lstrip()
+    return [*lines, text] if text or not lines else lines
 
 
 def shorten_middle(text: str, cells: int) -> str:

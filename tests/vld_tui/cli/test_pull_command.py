@@ -105,9 +105,9 @@ def test_it_is_compared_with_a_run(vld: Vld, board: Path) -> None:
     lines = vld("compare", "mine", run_id).stdout.splitlines()
     assert "sweep/resnet (imported)" in lines[0]
     rows = {line.split("  ")[0].strip(): line.split()[-2:] for line in lines[1:]}
-    assert rows["ID"] == ["80.0", "80.0"]
-    assert rows["OOD"] == ["50.0", "40.0"]
-    assert rows["OOD − ID"] == ["-30.0", "-40.0"]
+    assert rows["ID"] == ["80.0%", "80.0%"]
+    assert rows["OOD"] == ["50.0%", "40.0%"]
+    assert rows["OOD − ID"] == ["−30.0", "−40.0"]
     assert rows["loss"] == ["1.000", "–"]
     assert vld.json("compare", "mine", run_id)["imported"] == [vld.json("show", run_id)]
     assert vld("compare", run_id).exit_code == 2

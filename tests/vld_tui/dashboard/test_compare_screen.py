@@ -9,6 +9,7 @@ from engine.protocol import resolve_spec
 from tests.vld_tui.dashboard.fake_history import FakeSource, make_run, play, screen_lines, settle
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.widgets.chart import Chart
+from vld_tui.dashboard.widgets.compare_table import CompareTable
 
 
 def two_arms() -> FakeSource:
@@ -53,7 +54,8 @@ def test_columns_fit_beside_the_scroll_bar() -> None:
         await settle(pilot)
         lines = screen_lines(app)
         (at,) = (at for at, line in enumerate(lines) if line.split()[:1] == ["dropout"])
-        assert lines[at].split()[1:] == [f"{rate:g}" for rate in rates]
+        assert lines[at].split()[1:] == [f"{rate:g}" for rate in rates[:3]]
+        assert lines[1].split()[:3] == ["1–3", "of", "4"]
         assert lines[at + 1].split()[0] == "status"
 
     play(FakeSource(runs), scenario, size=(80, 24))
@@ -73,5 +75,57 @@ def test_one_run_is_not_compared() -> None:
         await pilot.press("space", "d")
         await settle(pilot)
         assert any("Mark at least two runs" in str(each.message) for each in app._notifications)
+
+    play(two_arms(), scenario)
+
+
+@pytest.mark.parametrize(("count", "size"), [(16, (80, 24)), (40, (80, 24)), (40, (200, 50))])
+def test_no_run_is_lost(count: int, size: tuple[int, int]) -> None:
+    runs = [
+        make_run(at, name=f"run-{1000 + at}", spec=resolve_spec({"lr": (at + 1) / 1000}))
+        for at in range(count)
+    ]
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press(*["space"] * count, "d")
+        await settle(pilot)
+        assert f"{count} runs, {count} configurations" in screen_lines(app)[0]
+        assert app.screen.query_one(CompareTable).has_focus
+        seen: list[str] = []
+        for _ in range(count):
+            heading = screen_lines(app)[1]
+            assert f"of {count}" in heading
+            names = [word for word in heading.split() if word.startswith("run-")]
+            assert not any("…" in name for name in names)
+            seen += [name for name in names if name not in seen]
+            (lrs,) = (line.split() for line in screen_lines(app) if line.split()[:1] == ["lr"])
+            assert [float(each) for each in lrs[1:]] == [
+                (int(name.removeprefix("run-")) - 999) / 1000 for name in names
+            ]
+            await pilot.press("right")
+            await pilot.pause()
+        assert seen == [run.name for run in runs]
+        await pilot.press("home")
+        assert "run-1000" in screen_lines(app)[1]
+        await pilot.press("end")
+        assert f"–{count} of {count}" in screen_lines(app)[1]
+
+    play(FakeSource(runs), scenario, size=size)
+
+
+def test_the_names_of_runs_have_the_colours_of_their_curves() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("space", "space", "space", "d")
+        await settle(pilot)
+        series = [each for each in app.screen.query_one("#first", Chart).plot.series if each.name]
+        heading = app.screen.query_one(CompareTable).render_line(0)
+        colours = {
+            segment.text.strip(): segment.style.color.name
+            for segment in heading
+            if segment.style is not None and segment.style.color is not None
+        }
+        for each in series:
+            (found,) = (colour for text, colour in colours.items() if each.name in text)
+            assert found == each.style.lower()
 
     play(two_arms(), scenario)

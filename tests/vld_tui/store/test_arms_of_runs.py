@@ -136,8 +136,8 @@ def test_records_and_comparisons_have_the_other_arms(
     rows = [
         line.split() for line in compare_lines(groups, store.series.arms([run.run_id]), cells=None)
     ]
-    assert ["averaged", "ID", "75.0", "–"] in rows
-    assert ["averaged", "OOD", "72.0", "–"] in rows
+    assert ["averaged", "ID", "75.0%", "–"] in rows
+    assert ["averaged", "OOD", "72.0%", "–"] in rows
 
 
 def test_a_resumed_run_selects_again_from_what_is_left(

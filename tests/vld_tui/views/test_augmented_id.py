@@ -31,6 +31,7 @@ from vld_tui.views.accuracies import accuracy_rows, domain_results
 from vld_tui.views.compare import compare_lines
 from vld_tui.views.event_lines import story_lines
 from vld_tui.views.plan import plan_rows
+from vld_tui.words.numbers import signed
 
 SPEC = resolve_spec({"steps": 10, "augment_validation": True, "target": "sketch"})
 DOMAINS = {"art": 0.8, "photo": 0.6, "sketch": 0.3}
@@ -107,11 +108,11 @@ def test_a_comparison_has_a_row_of_what_can_be_compared() -> None:
     lines = compare_lines(group_by_seed([plain, augmented]), arms, cells=None)
     rows = {line[:26].strip(): line[26:].split() for line in lines}
     assert rows["augment-validation"] == ["no", "yes"]
-    assert rows["ID"] == ["70.0", "61.6"]
-    assert rows["ID, plain images"] == ["70.0", "70.0"]
-    assert rows["averaged ID"] == ["80.0", "60.0"]
-    assert rows["averaged ID, plain images"] == ["80.0", "80.0"]
-    assert rows["OOD − ID, plain images"] == [f"{100 * (run.ood_accuracy or 0) - 70:.1f}"
+    assert rows["ID"] == ["70.0%", "61.6%"]
+    assert rows["ID, plain images"] == ["70.0%", "70.0%"]
+    assert rows["averaged ID"] == ["80.0%", "60.0%"]
+    assert rows["averaged ID, plain images"] == ["80.0%", "80.0%"]
+    assert rows["OOD − ID, plain images"] == [signed(100 * (run.ood_accuracy or 0) - 70)
                                               for run in (plain, augmented)]  # fmt: skip
     alone = "\n".join(compare_lines(group_by_seed([plain]), cells=None))
     assert "plain images" not in alone

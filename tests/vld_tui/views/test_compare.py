@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from engine.protocol import resolve_spec
 from tests.vld_tui.dashboard.fake_history import make_run
 from vld_tui.study.results.groups import group_by_seed
-from vld_tui.views.compare import INTERVALS, compare_lines
+from vld_tui.views.compare import INTERVALS, compare, compare_lines, section_from
+from vld_tui.words.text import width
 
 DOMAINS = {"noto": 0.8, "fluent-mono": 0.5}
 
@@ -32,9 +35,9 @@ def test_only_what_differs_stands_above_the_results() -> None:
     assert lines[0] == ["erm", "×2", "drop", "×2"]
     assert lines[1] == ["dropout", "0", "0.9"]
     assert lines[2] == ["status", "2", "finished", "1", "finished,", "1", "collapsed"]
-    assert lines[3] == ["ID", *["70.0", "(sd", "0.0,", "n=2)"] * 2]
+    assert lines[3] == ["ID", *["70.0%", "(sd", "0.0,", "n=2)"] * 2]
     assert lines[4][0] == "OOD"
-    assert lines[4][1::4][:2] == ["55.0", "64.0"]
+    assert lines[4][1::4][:2] == ["55.0%", "64.0%"]
 
 
 def test_the_target_is_named_and_the_interval_explained() -> None:
@@ -62,5 +65,40 @@ def test_three_seeds_have_an_interval_and_two_their_deviation() -> None:
     ]
     lines = list(compare_lines(group_by_seed(known), cells=None))
     ood = next(line for line in lines if line.startswith("OOD "))
-    assert ood.split() == ["OOD", "60.0", "±", "24.8", "55.0", "(sd", "7.1,", "n=2)"]
+    assert ood.split() == ["OOD", "60.0%", "±", "24.8", "55.0%", "(sd", "7.1,", "n=2)"]
     assert lines[-1] == INTERVALS
+
+
+@pytest.mark.parametrize("cells", [40, 60, 80, 120, 200])
+def test_columns_that_do_not_fit_follow_below(cells: int) -> None:
+    known = [
+        make_run(at, name=f"run-{1000 + at}", spec=resolve_spec({"lr": (at + 1) / 1000}))
+        for at in range(16)
+    ]
+    lines = list(compare_lines(group_by_seed(known), cells=cells))
+    assert all(width(line) <= cells for line in lines)
+    names = [word for line in lines for word in line.split() if word.startswith("run-")]
+    assert names == [run.name for run in known]
+    blocks = sum(line.split()[:1] == ["lr"] for line in lines)
+    assert sum("of 16" in line for line in lines) == (blocks if blocks > 1 else 0)
+
+
+def test_long_values_are_folded_rather_than_cut() -> None:
+    path = "/data/of/someone/with/a/long/path/to/images/" + "PACS"
+    known = [
+        make_run(at, spec=resolve_spec({"dataset": "PACS", "data_dir": each, "target": "photo"}))
+        for at, each in enumerate((path, f"{path}2"))
+    ]
+    table = compare(group_by_seed(known))
+    section = section_from(table, 0, 80)
+    texts = ["".join(line[1 + at].strip() for line in section.lines) for at in range(2)]
+    assert path in texts[0]
+    assert f"{path}2" in texts[1]
+
+
+def test_differences_have_a_minus_sign_and_accuracies_a_unit() -> None:
+    lines = [line.split() for line in runs()]
+    assert next(line for line in lines if line[:3] == ["OOD", "−", "ID"])[3] == "−15.0"
+    assert next(line for line in lines if line[:2] == ["selected", "step"]) == [
+        "selected", "step", "150", "150",
+    ]  # fmt: skip

@@ -15,12 +15,13 @@ from vld_tui.dashboard.feed import RunCurves
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import SnapshotTaken
+from vld_tui.dashboard.widgets.compare_table import CompareTable
 from vld_tui.dashboard.widgets.curves import CurveCharts
 from vld_tui.dashboard.widgets.key_bar import KeyBar
-from vld_tui.dashboard.widgets.text import ScrolledText
-from vld_tui.study.results.groups import group_by_seed
-from vld_tui.views.compare import compare_lines
+from vld_tui.study.results.groups import RunGroup, group_by_seed
+from vld_tui.views.compare import compare
 from vld_tui.words.numbers import plural
+from vld_tui.words.palette import QUIET_STYLE, Look, series_look
 
 
 class CompareScreen(Guarded, Screen[None]):
@@ -37,13 +38,16 @@ class CompareScreen(Guarded, Screen[None]):
     def compose(self) -> ComposeResult:
         """Lay out the table above the curves."""
         yield Static(id="status")
-        yield ScrolledText(id="table")
+        yield CompareTable(id="table")
+        yield Static(id="note")
         yield CurveCharts()
         yield KeyBar()
 
     def on_mount(self) -> None:
         """Show the known runs."""
         self.query_one(CurveCharts).show(self._watched, over_seeds=True, places=self._places)
+        self.query_one(CompareTable).focus()
+        self._show_table()
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Show the present state of the runs."""
@@ -53,14 +57,26 @@ class CompareScreen(Guarded, Screen[None]):
             self.query_one(CurveCharts).show(watched, over_seeds=True, places=self._places)
             self._show_table()
 
-    def on_resize(self) -> None:
-        """Fit the table."""
-        self.call_after_refresh(self._show_table)
-
     def _show_table(self) -> None:
         groups = group_by_seed(each.run for each in self._watched)
-        table = self.query_one(ScrolledText)
-        table.show(Text("\n".join(compare_lines(groups, cells=table.text_cells)), no_wrap=True))
+        table = compare(groups)
+        looks = [self._look_of(group) for group in groups]
+        marked = tuple(
+            f"{look.mark} {name}" for look, name in zip(looks, table.headings, strict=True)
+        )
+        self.query_one(CompareTable).show(
+            table._replace(headings=marked), [look.colour for look in looks]
+        )
+        note = self.query_one("#note", Static)
+        note.update(Text(f" {table.note}", QUIET_STYLE, no_wrap=True, overflow="ellipsis"))
+        note.display = bool(table.note)
         runs, configurations = len(self._watched), plural(len(groups), "configuration")
         title = f" compare  {plural(runs, 'run')}, {configurations}"
+        if (marked_count := len(self._places)) > runs:
+            title += f"  (the first {runs:,} of {marked_count:,} marked runs)"
         self.query_one("#status", Static).update(Text(title, "bold", no_wrap=True))
+
+    def _look_of(self, group: RunGroup) -> Look:
+        """Return the appearance of a group's curve."""
+        places = (self._places[run.run_id] for run in group.runs if run.run_id in self._places)
+        return series_look(min(places, default=0))

@@ -56,6 +56,8 @@ BESIDE_CELLS: Final = 40
 WIDE_CELLS: Final = 120
 """Minimum width of a terminal in which they can be next to each other."""
 WIDTH_STEP: Final = 8
+MOST_MARKED: Final = 100
+"""Maximum number of marked runs that are drawn and compared."""
 MOST_CURVES: Final = 32
 """Maximum number of runs whose curves are drawn together."""
 LOG_ROWS: Final = 3
@@ -211,7 +213,7 @@ class HomeScreen(RunKeys):
     def on_marks_changed(self, message: MarksChanged) -> None:
         """Draw the curves of the marked runs together."""
         if message.run_ids:
-            self._look(replace(self._interest, watched=message.run_ids[:MOST_CURVES]))
+            self._look(replace(self._interest, watched=message.run_ids[:MOST_MARKED]))
         else:
             self._watch(self.query_one(RunTable).current)
 
