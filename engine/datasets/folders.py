@@ -53,8 +53,7 @@ Use = Literal["run", "test", "check"]
 classes and one is enough; or a check, which collects problems instead of raising the first."""
 
 DATA_WORDS: Final = (
-    "--data a folder of domain/class/image, a CSV table of path, label and domain, or a zip or tar "
-    "archive"
+    "a folder of domain/class/image, a CSV table of path, label and domain, or a zip or tar archive"
 )
 PACKED_SUFFIXES: Final = (".parquet", ".arrow")
 """Files that must be imported first."""

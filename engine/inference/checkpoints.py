@@ -17,6 +17,7 @@ from engine.protocol import (
     EventDecodeError,
     RunFinished,
     decode_event,
+    nearest,
     own_arm,
     spec_of,
 )
@@ -48,8 +49,8 @@ def _checkpoint_of_arm(run_dir: RunDir, arm: str | None, at: At) -> str:
     task = run_dir.read_task()
     arms = (own_arm(task), *spec_of(task).arms)
     if arm not in arms:
-        known = ", ".join(arms)
-        raise InputError(f"Run {run_dir.run_id} has no arm {arm}; it has {known}.")
+        known, hint = ", ".join(arms), nearest(arm or "", arms)
+        raise InputError(f"Run {run_dir.run_id} has no arm {arm}; it has {known}.{hint}")
     if arm not in NETWORK_ARMS:
         raise InputError(
             f"The arm {arm} of run {run_dir.run_id} averages the logits of many steps, whose "

@@ -89,7 +89,7 @@ class FoundImages:
                 if not self._is_skipped(match):
                     yield from self._found(match)
         else:
-            raise InputError(f"No file or folder {path}.")
+            raise InputError(f"No file or folder {path or repr(path)}.")
 
     def _new(self, files: Sequence[str]) -> Iterator[str]:
         for file in files:

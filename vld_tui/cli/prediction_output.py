@@ -145,8 +145,10 @@ class OutputOptions:
             raise CommandError("--link needs --into DIR.")
         if self.force and self.output is None:
             raise CommandError("--force needs -o FILE.")
-        if self.into is not None and self.into.exists() and not self.into.is_dir():
-            raise CommandError(f"--into {self.into} is not a folder.")
+        if self.into is not None:
+            there = next(path for path in (self.into, *self.into.parents) if path.exists())
+            if not there.is_dir():
+                raise CommandError(f"--into {self.into}: {there} is not a folder.")
         check_range("--limit", self.limit, 0)
 
     @property

@@ -46,10 +46,14 @@ def answer(package: str, request: msgspec.Struct, folder: Path) -> str:
     ("given", "message"),
     [
         ({"paths": ["nowhere.jpg"]}, "No file or folder nowhere.jpg."),
+        ({"paths": [""]}, "No file or folder ''."),
         ({"paths": ["none*.jpg"]}, "No file matches 'none*.jpg'."),
         ({"paths": ["empty"]}, "No images found in empty."),
         ({"paths": ["table.csv"]}, "table.csv has no column path; its columns are file."),
-        ({"paths": ["empty"], "arm": "averagd"}, "has no arm averagd; it has"),
+        (
+            {"paths": ["empty"], "arm": "dropot"},
+            "has no arm dropot; it has dropout. Did you mean dropout?",
+        ),
         ({"paths": ["empty"], "at": "last"}, "has no checkpoint last.safetensors; it has best."),
     ],
 )

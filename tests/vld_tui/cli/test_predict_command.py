@@ -133,6 +133,8 @@ def test_paths_come_from_stdin_globs_and_tables(trained: Vld, photos: Path) -> N
         (["trained", "photos", "--batch", "0"], "--batch is 0"),
         (["trained", "photos", "--json", "--csv"], "Pass only one of"),
         (["trained", "photos", "--link"], "--link needs --into"),
+        (["trained", "photos", "--into", f"{__file__}/x"], f"{__file__} is not a folder"),
+        (["trained", ""], "No file or folder ''"),
         (["trained", "photos", "--pictures"], "--pictures needs a terminal"),
         (["trained", "photos", "-o", "out.xls"], "no known format"),
         (["trained", "photos", "-o", "photos"], "no known format"),

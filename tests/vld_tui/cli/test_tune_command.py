@@ -344,6 +344,12 @@ def test_a_wrong_option_is_named(vld: Vld, options: list[str], message: str) -> 
     assert vld.json("ls") == []
 
 
+def test_an_empty_name_of_data_is_not_the_current_folder(vld: Vld) -> None:
+    refused = vld("tune", "")
+    assert refused.exit_code == 2
+    assert "DATA is empty" in refused.stderr
+
+
 def test_a_file_of_settings_cannot_set_what_is_chosen(vld: Vld, tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     file.write_text("dropout = 0.5\n")

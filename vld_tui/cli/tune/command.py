@@ -173,6 +173,8 @@ def _opened(
 
 def _named_data(given: str) -> str:
     """Return the name of a data set unchanged, and an existing folder or file as absolute path."""
+    if not given:
+        raise CommandError("DATA is empty. Give the name of a data set, or a folder of images.")
     path = absolute_path(given)
     return str(path) if "/" in given or path.exists() else given
 
