@@ -154,8 +154,13 @@ class Dashboard(Guarded, App[None]):
                 queue=mine.queue,
                 studies=mine.studies,
                 study=mine.study,
+                times=mine.times,
             )
         )
+
+    def on_times_needed(self) -> None:
+        """Read the times of the steps of runs from now on."""
+        self._look(replace(self._interest, times=True))
 
     def on_other_run_named(self, message: OtherRunNamed) -> None:
         """Set the run that the opened one is compared with."""

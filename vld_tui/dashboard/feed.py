@@ -45,6 +45,7 @@ from vld_tui.words.numbers import plural
 if TYPE_CHECKING:  # numpy is slow to import, and the list of runs does not need it
     from vld_tui.launch.slurm.jobs import JobWatch
     from vld_tui.runs.curves import Curves
+    from vld_tui.runs.step_times import StepTimes
     from vld_tui.study.queue_times import QueueForecast, QueueTime
     from vld_tui.study.results.state import StudyProgress, StudyReader, StudyState
 
@@ -64,7 +65,8 @@ class Interest:
 
     ``other`` refers to the run that the opened one is compared with.
     With ``grouping``, page and plane show groups, sorted by ``sort``.
-    ``study`` is the opened study; ``studies``: read the progress of every study.
+    ``study`` is the opened study; ``studies``: read the progress of every study; ``times``: read
+    the times of the steps of watched runs.
     """
 
     query: Query = EVERY_RUN
@@ -79,6 +81,7 @@ class Interest:
     queue: bool = False
     studies: bool = False
     study: str | None = None
+    times: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +96,7 @@ class RunCurves:
     curves: Curves
     log: tuple[str, ...] = ()
     reported: tuple[str, ...] = ()
+    times: StepTimes | None = None
 
 
 @dataclass(frozen=True)
@@ -256,8 +260,9 @@ class HistorySource:
     def _list(self, store: Store, interest: Interest) -> Snapshot:
         """Return what the list of runs shows, the same object while the history is unchanged."""
         looked_at = replace(
-            interest, watched=(), opened=None, other=None, queue=False, studies=False, study=None
-        )
+            interest, watched=(), opened=None, other=None, queue=False, studies=False, study=None,
+            times=False,
+        )  # fmt: skip
         state = (store.database.version(), looked_at)
         if self._listed is None or self._listed[0] != state:
             runs, grouping = store.runs.count(interest.query), interest.grouping
@@ -343,13 +348,16 @@ class HistorySource:
             except StoreError:  # deleted in the meantime
                 continue
             log, _ = read_log(store.runs.run_dir(run_id).log, LOG_BYTES)
-            state = (run, log)
+            state = (run, log, interest.times)
             before = self._curves.get(run_id)
             if before is not None and before[0] == state:
                 found[run_id] = before
             else:
-                reported = _last_reported(store.runs.run_dir(run_id), run)
-                found[run_id] = (state, RunCurves(run, _curves(store, run), log, reported))
+                run_dir = store.runs.run_dir(run_id)
+                reported = _last_reported(run_dir, run)
+                times = _step_times(run_dir) if interest.times else None
+                curves = RunCurves(run, _curves(store, run), log, reported, times)
+                found[run_id] = (state, curves)
         self._curves = found
         return [found[run_id][1] for run_id in interest.watched if run_id in found]
 
@@ -422,6 +430,12 @@ def _last_reported(run_dir: RunDir, run: Run) -> tuple[str, ...]:
 
     tail = EventTail(run_dir.events, most_bytes=LOG_BYTES)
     return tail.read(told_task(run, run_dir))
+
+
+def _step_times(run_dir: RunDir) -> StepTimes | None:
+    from vld_tui.runs.step_times import read_step_times  # imports numpy
+
+    return read_step_times(run_dir.events)
 
 
 def _find_other(store: Store, reference: str) -> OtherRun:

@@ -103,6 +103,11 @@ class MarksChanged(Message):
 
 
 @dataclass
+class TimesNeeded(Message):
+    """The times of the steps of shown runs are needed."""
+
+
+@dataclass
 class InterestChanged(Message):
     """The user looks at something else."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,12 @@ from rich.segment import Segment
 from rich.style import Style
 
 from vld_tui.runs.curves import Values
+from vld_tui.runs.step_times import StepTimes
 from vld_tui.views.legend import Entry, Line, legend_lines
 from vld_tui.views.raster import BLANK, DOTS_ACROSS, DOTS_DOWN, PlotAxis, draw_curve, smoothed
-from vld_tui.views.ticks import Tick, step_ticks, value_ticks
+from vld_tui.views.ticks import Tick, clock_ticks, elapsed_ticks, step_ticks, value_ticks
 from vld_tui.words.columns import GAP
-from vld_tui.words.numbers import UNKNOWN
+from vld_tui.words.numbers import UNKNOWN, duration, moment
 from vld_tui.words.palette import (
     DASH_SIGNS,
     MANY_MARKS,
@@ -48,6 +49,13 @@ _FEWEST_ROWS: Final = 5
 """Rows of curves below which the legend has one line."""
 
 StyledCell = tuple[str, Style]
+XScale = Literal["step", "elapsed", "clock"]
+X_SCALES: Final[tuple[XScale, ...]] = ("step", "elapsed", "clock")
+_TICKS: Final[Mapping[XScale, Callable[[PlotAxis, int], list[Tick]]]] = {
+    "step": step_ticks,
+    "elapsed": elapsed_ticks,
+    "clock": clock_ticks,
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,8 @@ class PlotSeries:
 
     ``style`` is its colour, ``dash`` its line pattern, ``mark`` its sign in the legend, if any.
     ``marked_x`` is a step to mark, such as the selected one. One that ``is_bound`` of another has
-    no legend.
+    no legend. ``times`` are those of its steps. Of a curve over times, ``x`` and ``marked_x`` are
+    seconds, and ``steps`` and ``marked_step`` the steps.
     """
 
     name: str
@@ -67,6 +76,26 @@ class PlotSeries:
     is_bound: bool = False
     dash: tuple[int, ...] = SOLID
     mark: str = ""
+    times: StepTimes | None = None
+    steps: Values | None = None
+    marked_step: float | None = None
+
+    def over(self, scale: XScale) -> PlotSeries:
+        """Return the curve over steps, or over times (s); without known times it is empty."""
+        if scale == "step":
+            return self
+        if self.times is None:
+            return replace(self, x=self.x[:0], y=self.y[:0], marked_x=None)
+        start = self.times.start if scale == "elapsed" else 0.0
+        marked = self.marked_x
+        if marked is not None:
+            marked = float(self.times.at(np.array([marked]))[0]) - start
+        x = self.times.at(self.x) - start
+        return replace(self, x=x, steps=self.x, marked_x=marked, marked_step=self.marked_x)
+
+    def step_at(self, index: int) -> float:
+        """Return the step of a value."""
+        return float((self.x if self.steps is None else self.steps)[index])
 
     def index_at(self, x: float | None) -> int | None:
         """Return the index of the value nearest to ``x``, or of the last; None outside."""
@@ -77,13 +106,17 @@ class PlotSeries:
 
 @dataclass(frozen=True)
 class View:
-    """The chosen view: ``across`` None: every step; ``cursor``: a step."""
+    """The chosen view: ``across`` None: every step; ``cursor``: a step.
+
+    ``x_scale``: over steps, seconds since the start (``elapsed``) or Unix seconds (``clock``).
+    """
 
     across: PlotAxis | None = None
     cursor: float | None = None
     x_is_log: bool = False
     y_is_log: bool = False
     smoothing: float = 0.0
+    x_scale: XScale = "step"
 
 
 @dataclass(frozen=True)
@@ -122,7 +155,9 @@ class Plot:
         series = (*self.series, *self.beside)
         known = [each.x if is_log else each.x[[0, -1]] for each in series if len(each.x)]
         known += [np.array([x]) for each in series if (x := each.marked_x) is not None]
-        if self.length is not None:
+        if self.view.x_scale == "elapsed":
+            known.append(np.array([0.0]))
+        elif self.length is not None and self.view.x_scale == "step":
             known.append(np.array([0.0, max(1.0, self.length)]))
         return PlotAxis.around(known, is_log=is_log)  # steps ascend, but 0 has no logarithm
 
@@ -164,7 +199,7 @@ class Plot:
         legend = self._legend(shown, cells, max(1, (rows - 1 - _FEWEST_ROWS) // 2))
         yield from legend
         yield from self._picture(shown, cells - LABEL_CELLS, rows - 1 - len(legend))
-        ticks = step_ticks(self.across, cells - LABEL_CELLS)
+        ticks = _TICKS[self.view.x_scale](self.across, cells - LABEL_CELLS)
         steps = _tick_line(self.across, ticks, cells - LABEL_CELLS)
         yield [Segment(" " * LABEL_CELLS), Segment(steps, _QUIET)]
 
@@ -241,6 +276,7 @@ class Plot:
         """Return the title, the state of the view, names and values of curves, the marked step."""
         view, cursor = self.view, self.view.cursor
         remarks = [LAST if cursor is None else self._cursor_words(shown, cursor)]
+        remarks += ["time since the start"] if view.x_scale == "elapsed" and cursor is None else []
         remarks += ["log x"] if view.x_is_log else []
         remarks += ["log y"] if view.y_is_log else []
         remarks += [f"smooth {view.smoothing:g}"] if view.smoothing else []
@@ -265,12 +301,20 @@ class Plot:
     def _steps_at(self, shown: Sequence[PlotSeries], cursor: float) -> set[float]:
         """Return the steps of the values that are shown at the cursor."""
         found = ((each, each.index_at(cursor)) for each in shown if not each.is_bound)
-        return {float(each.x[at]) for each, at in found if at is not None}
+        return {each.step_at(at) for each, at in found if at is not None}
 
     def _cursor_words(self, shown: Sequence[PlotSeries], cursor: float) -> str:
-        """Return the name of the cursor's step, and the step of all values if it is another."""
-        name, steps = self.step_name(round(cursor)), self._steps_at(shown, cursor)
-        if len(steps) != 1 or steps == {cursor}:
+        """Return the name of the cursor's step or time, and the step of all values if it is
+        another."""
+        steps = self._steps_at(shown, cursor)
+        match self.view.x_scale:
+            case "step":
+                name = self.step_name(round(cursor))
+            case "elapsed":
+                name = f"after {duration(cursor)}"
+            case "clock":
+                name = moment(cursor)
+        if len(steps) != 1 or (self.view.x_scale == "step" and steps == {cursor}):
             return name
         return f"{name}, values of {self.step_name(round(steps.pop()))}"
 
@@ -285,8 +329,9 @@ class Plot:
             return words
         if self.view.smoothing and np.isfinite(recorded.y[at]):
             words += f" ({self.number(float(recorded.y[at]))})"
-        is_other = shown.x[at] != cursor and len(self._steps_at(self.series, cursor)) > 1
-        return f"{words} at {shown.x[at]:,.0f}" if is_other else words
+        is_named = self.view.x_scale == "step" and shown.x[at] == cursor
+        is_other = not is_named and len(self._steps_at(self.series, cursor)) > 1
+        return f"{words} at {shown.step_at(at):,.0f}" if is_other else words
 
     def _spread_words(self, series: PlotSeries, cells: int) -> str:
         """Return lowest, mean and highest value of the cursor's column if it has several values,
@@ -306,14 +351,16 @@ class Plot:
         return f"({where}: min {low} mean {mean} max {high})"
 
     def _selected(self, shown: Sequence[PlotSeries]) -> Line:
-        """Return the words for the marked step, if it is the only one and visible."""
-        marked = {each.marked_x for each in shown if each.marked_x is not None}
-        if len(marked) != 1:
-            return []
-        (step,) = marked
-        is_in_sight = 0 <= _position(self.across, step) <= 1
-        words = f"{RULE} {self.step_name(round(step))} selected"
-        return [Segment(words, Style.parse(SELECTED_STYLE))] if is_in_sight else []
+        """Return the words for the visible marked steps, with the step if it is the only one."""
+        marked = {
+            (each.marked_x, each.marked_x if each.marked_step is None else each.marked_step)
+            for each in shown
+            if each.marked_x is not None and 0 <= _position(self.across, each.marked_x) <= 1
+        }
+        if len(marked) > 1:
+            return [Segment(f"{RULE} selected steps", _QUIET)]
+        words = (f"{RULE} {self.step_name(round(step))} selected" for _, step in marked)
+        return [Segment(each, Style.parse(SELECTED_STYLE)) for each in words]
 
     def _labels(self, up: PlotAxis, rows: int) -> dict[int, str]:
         """Return the labels of the rows."""
@@ -325,7 +372,7 @@ class Plot:
 
     def _rules(self, shown: Sequence[PlotSeries], cells: int) -> dict[int, StyledCell]:
         """Return the columns of vertical lines: marked steps and the cursor."""
-        steps = {each.marked_x for each in shown}
+        steps = {each.marked_x for each in shown if each.marked_x is not None}
         places = [
             (each.marked_x, RULE, Style.parse(SELECTED_STYLE if len(steps) == 1 else each.style))
             for each in shown

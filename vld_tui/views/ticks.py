@@ -9,7 +9,7 @@ from typing import Final
 
 from vld_tui.views.raster import PlotAxis, multiples
 
-TICK_CELLS: Final = 12
+TICK_CELLS: Final = 9
 """Cells of a horizontal axis per tick."""
 MOST_DIGITS: Final = 6
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400

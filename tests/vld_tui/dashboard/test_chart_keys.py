@@ -12,7 +12,7 @@ from textual.events import MouseScrollDown, MouseScrollUp
 from textual.pilot import Pilot
 
 from vld_tui.dashboard.widgets.chart import Chart
-from vld_tui.views.plot import LABEL_CELLS, PlotSeries
+from vld_tui.views.plot import LABEL_CELLS, PlotSeries, View
 
 
 class OneChart(App[None]):
@@ -161,3 +161,11 @@ def test_dragging_moves_the_zoomed_steps_but_not_beyond_the_run() -> None:
     assert ends(chart) == pytest.approx((15, 65))
     assert chart.plot.view.cursor is None, "dragging is no click"
     assert ends(use(lambda pilot, chart: drag(pilot, chart, 50))) == pytest.approx((0, 50))
+
+
+def test_the_axis_is_steps_then_time_since_the_start_then_the_time_of_day() -> None:
+    assert [press(*["W"] * times).plot.view.x_scale for times in range(4)] == [
+        "step", "elapsed", "clock", "step",
+    ]  # fmt: skip
+    assert press("plus", "i", "x", "W").plot.view == View(x_scale="elapsed")
+    assert press("W", "x").plot.view.x_is_log is False

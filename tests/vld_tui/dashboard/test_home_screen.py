@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from textual.pilot import Pilot
@@ -18,6 +19,7 @@ from tests.vld_tui.dashboard.fake_history import (
     settle,
 )
 from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.feed import Interest, Snapshot
 from vld_tui.dashboard.screens.compare import CompareScreen
 from vld_tui.dashboard.widgets.chart import Chart
 from vld_tui.dashboard.widgets.run_table import RunTable
@@ -479,3 +481,53 @@ def test_curves_are_filtered_by_name() -> None:
         assert [each.name for each in chart.plot.series] == ["fluent-mono", "noto"]
 
     play(FakeSource([make_run(0)]), scenario)
+
+
+def test_the_charts_of_a_screen_show_the_same_steps_and_the_cursor() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        first, _, third = app.screen.query(Chart)
+        ends = {(chart.plot.across.low, chart.plot.across.high) for chart in (first, third)}
+        assert ends == {(0, 200)}, "the loss begins at step 50"
+        await pilot.click(third, offset=(7 + (third.size.width - 8) // 2, 4))
+        await settle(pilot)
+        assert [chart.plot.view.cursor for chart in (first, third)] == [100, 100]
+        await pilot.press("plus", "s")
+        await settle(pilot)
+        assert first.plot.across == third.plot.across
+        assert (first.plot.view.smoothing, third.plot.view.smoothing) == (0, 0.6)
+
+    play(FakeSource([make_run(0)]), scenario)
+
+
+def test_the_times_of_steps_are_read_once_they_are_needed() -> None:
+    source = FakeSource([make_run(0)])
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        before = source.asked[-1].times
+        app.screen.query(Chart).first().focus()
+        await pilot.press("W")
+        await settle(pilot)
+        assert (before, source.asked[-1].times) == (False, True)
+        assert any("no recorded times" in line for line in screen_lines(app))
+
+    play(source, scenario)
+
+
+def test_a_run_without_values_has_one_chart_that_says_so() -> None:
+    source = FakeSource([make_run(0, status="stopped")])
+    taken = source.take
+
+    def take(interest: Interest) -> Snapshot:
+        snapshot = taken(interest)
+        return replace(
+            snapshot, watched=tuple(replace(each, curves={}) for each in snapshot.watched)
+        )
+
+    source.take = take  # type: ignore[method-assign]
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        shown = [chart.id for chart in app.screen.query(Chart) if chart.display]
+        assert shown == ["first"]
+        assert any("accuracy  nothing recorded yet" in line for line in screen_lines(app))
+
+    play(source, scenario)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.style import Style
 
+from vld_tui.runs.step_times import StepTimes
 from vld_tui.views.plot import GAP_MARK, Plot, PlotSeries, View
 from vld_tui.views.raster import PlotAxis
 from vld_tui.words.palette import series_look
@@ -57,7 +59,7 @@ def test_a_marked_step_0_stands_as_a_line_too() -> None:
 
 def test_marked_steps_are_not_named_if_there_are_several() -> None:
     several = (RISING, replace(FLAT, marked_x=50))
-    assert "selected" not in text(Plot("accuracy", several, is_percent=True))[0]
+    assert text(Plot("accuracy", several, is_percent=True))[0].endswith("ID  ┊ selected steps")
 
 
 def test_the_cursor_reads_every_curve_at_its_step() -> None:
@@ -278,3 +280,27 @@ def test_values_that_are_not_finite_leave_a_gap_with_a_mark_below_it() -> None:
     assert marked.count(GAP_MARK) == 1
     whole = text(Plot("accuracy", (RISING,)), rows=12)
     assert not any(GAP_MARK in line for line in whole)
+
+
+def test_a_curve_over_times_has_round_durations_and_names_its_step() -> None:
+    times = StepTimes(1000.0, STEPS, 1000.0 + 36 * STEPS)
+    elapsed = replace(RISING, times=times).over("elapsed")
+    plot = Plot("OOD", (elapsed,), View(x_scale="elapsed"), is_percent=True)
+    assert text(plot)[-1].split() == ["0s", "30m", "1h", "1h", "30m", "2h"]
+    assert text(plot, 90)[0].endswith("┊ step 150 selected")
+    at_half = replace(plot, view=replace(plot.view, cursor=3600.0))
+    assert text(at_half)[0].startswith("OOD  after 1h 00m, values of step 100  45.0% OOD")
+
+
+def test_a_curve_over_the_time_of_day_has_round_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    times = StepTimes(0.0, STEPS, 9.5 * 3600 + 36 * STEPS)
+    clock = replace(RISING, times=times).over("clock")
+    plot = Plot("OOD", (clock,), View(x_scale="clock"), is_percent=True)
+    assert text(plot)[-1].split() == ["09:30", "10:00", "10:30", "11:00", "11:30"]
+
+
+def test_a_curve_without_times_is_not_drawn_over_times() -> None:
+    plot = Plot("OOD", (RISING.over("elapsed"),), View(x_scale="elapsed"))
+    assert plot.is_empty

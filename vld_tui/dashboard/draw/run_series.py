@@ -131,7 +131,10 @@ def _arms(run: RunCurves) -> Iterator[PlotSeries]:
             (MetricKey.id(arm), "ID", ID_STYLE), (MetricKey.ood(arm), "OOD", OOD_STYLE)
         ):  # fmt: skip
             if key in run.curves:  # no OOD accuracy without a target
-                yield PlotSeries(f"{title} {arm}", *run.curves[key], style, selected, dash=dash)
+                values_of = run.curves[key]
+                yield PlotSeries(
+                    f"{title} {arm}", *values_of, style, selected, dash=dash, times=run.times
+                )
 
 
 def _domains(run: RunCurves) -> tuple[PlotSeries, ...]:
@@ -165,8 +168,9 @@ def _series(run: RunCurves, key: MetricKey, name: str, look: Look) -> PlotSeries
         return None
     steps, values = run.curves[key]
     return PlotSeries(
-        name, steps, values, look.colour, run.run.selected_step, dash=look.dash, mark=look.mark
-    )
+        name, steps, values, look.colour, run.run.selected_step,
+        dash=look.dash, mark=look.mark, times=run.times,
+    )  # fmt: skip
 
 
 def _known(series: Sequence[PlotSeries | None]) -> tuple[PlotSeries, ...]:

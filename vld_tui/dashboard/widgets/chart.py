@@ -14,7 +14,15 @@ from textual.message import Message
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.text import Drawing
 from vld_tui.views.legend import Line
-from vld_tui.views.plot import EMPTY, LABEL_CELLS, STEP_NAME, Plot, PlotSeries, View
+from vld_tui.views.plot import (
+    EMPTY,
+    LABEL_CELLS,
+    STEP_NAME,
+    X_SCALES,
+    Plot,
+    PlotSeries,
+    View,
+)
 from vld_tui.views.raster import PlotAxis
 from vld_tui.words.text import plain_text
 
@@ -24,6 +32,7 @@ ZOOM: Final = 2.0
 WHEEL_ZOOM: Final = 1.25
 """Factors by which a key and a notch of the wheel change the visible range."""
 PAN_SHARE: Final = 0.1
+NO_TIMES: Final = "no recorded times"
 
 
 class Chart(Drawing, can_focus=True):
@@ -38,6 +47,7 @@ class Chart(Drawing, can_focus=True):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("log-steps", "x", "toggle_log_x", "log steps"),
+        bind("time-axis", "W", "next_scale", "steps/time"),
         bind("log-values", "y", "toggle_log_y", "log values"),
         bind("smooth", "s", "smooth", "smooth", show=True),
         bind("zoom-in", "plus,equals_sign", "zoom_in", "zoom in", key_display="+"),
@@ -60,6 +70,7 @@ class Chart(Drawing, can_focus=True):
         super().__init__(**settings)
         self._plot = Plot("", (), is_percent=is_percent, shows_spread=True)
         self._all: tuple[PlotSeries, ...] = ()
+        self._beside: tuple[PlotSeries, ...] = ()
         self._filter = ""
         self._grabbed: tuple[int, PlotAxis] | None = None
         self._is_dragged = False
@@ -86,26 +97,24 @@ class Chart(Drawing, can_focus=True):
 
         ``beside``, ``length`` and ``step_name`` are as of :class:`Plot`.
         """
-        self._all = tuple(series)
-        self._show(
-            replace(
-                self._plot,
-                title=title,
-                series=self._wanted(),
-                beside=tuple(beside),
-                length=length,
-                step_name=step_name,
-            )
-        )
+        self._all, self._beside = tuple(series), tuple(beside)
+        self._plot = replace(self._plot, title=title, length=length, step_name=step_name)
+        self.set_view(self._plot.view)
 
     def set_view(self, view: View) -> None:
         """Change the view of the curves."""
-        self._show(replace(self._plot, view=view))
+        beside = tuple(each.over(view.x_scale) for each in self._beside)
+        series = tuple(each.over(view.x_scale) for each in self._wanted())
+        note = EMPTY if view.x_scale == "step" else NO_TIMES
+        if self._filter:
+            note = f"no curve's name contains “{plain_text(self._filter)}”"
+        plot = replace(self._plot, series=series, beside=beside, view=view, empty_note=note)
+        self._show(plot)
 
     def follow(self, view: View) -> None:
         """Show the steps and the value cursor of another chart's view."""
-        across, cursor, is_log = view.across, view.cursor, view.x_is_log
-        self.set_view(replace(self._plot.view, across=across, cursor=cursor, x_is_log=is_log))
+        mine = self._plot.view
+        self.set_view(replace(view, y_is_log=mine.y_is_log, smoothing=mine.smoothing))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Free the keys that move sideways, such as l, while nothing can be moved."""
@@ -120,15 +129,21 @@ class Chart(Drawing, can_focus=True):
         def answered(text: str | None) -> None:
             if text is not None:
                 self._filter = text
-                note = f"no curve's name contains “{plain_text(text)}”" if text else EMPTY
-                self._show(replace(self._plot, series=self._wanted(), empty_note=note))
+                self.set_view(self._plot.view)
 
         question = AskLine("Show curves whose names contain (empty: all):", answer=self._filter)
         self.app.push_screen(question, answered)
 
     def action_toggle_log_x(self) -> None:
         """Switch the steps between linear and logarithmic."""
-        self._change(x_is_log=not self._plot.view.x_is_log, across=None)
+        if self._plot.view.x_scale == "step":
+            self._change(x_is_log=not self._plot.view.x_is_log, across=None)
+
+    def action_next_scale(self) -> None:
+        """Draw over steps, over the time since the start, or over the time of day."""
+        following = X_SCALES.index(self._plot.view.x_scale) + 1
+        scale = X_SCALES[following % len(X_SCALES)]
+        self._change(x_scale=scale, x_is_log=False, across=None, cursor=None)
 
     def action_toggle_log_y(self) -> None:
         """Switch the values between linear and logarithmic."""

@@ -11,6 +11,7 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from vld_tui.dashboard.feed import RunCurves
+from vld_tui.dashboard.messages import TimesNeeded
 from vld_tui.views.combined import step_label
 from vld_tui.views.phase import activity
 from vld_tui.words.palette import QUIET_STYLE
@@ -64,9 +65,7 @@ class CurveCharts(Vertical):
             chart.set_series(
                 content.title, content.series, beside=every, length=length, step_name=name
             )
-            chart.set_class(chart.plot.is_empty, "-empty")
-        if all(chart.plot.is_empty for chart in self.query(Chart)):
-            self.query(Chart).first().remove_class("-empty")  # it shows that nothing is recorded
+        self._hide_empty()
 
     def on_chart_view_changed(self, message: Chart.ViewChanged) -> None:
         """Show the same steps and the value cursor in every chart."""
@@ -76,6 +75,19 @@ class CurveCharts(Vertical):
         for chart in self.query(Chart):
             if chart is not message.chart:
                 chart.follow(message.view)
+        if message.view.x_scale != "step":
+            self.post_message(TimesNeeded())
+        self._hide_empty()
+
+    def _hide_empty(self) -> None:
+        """Leave out charts without values, but not all, or not the one with the focus."""
+        from vld_tui.dashboard.widgets.chart import Chart
+
+        charts = list(self.query(Chart))
+        for chart in charts:
+            chart.set_class(chart.plot.is_empty and not chart.has_focus, "-empty")
+        if charts and all(chart.has_class("-empty") for chart in charts):
+            charts[0].remove_class("-empty")
 
     def _show_waiting(self, watched: Sequence[RunCurves]) -> None:
         """Show what runs without any value are doing, in place of empty charts."""
