@@ -10,7 +10,7 @@ from rich.text import Text
 
 from engine.protocol import RunTask
 from engine.protocol.certainty import Certainty, RunCertainty
-from engine.protocol.selection import unless_accuracy
+from engine.protocol.selection import criterion_of, unless_accuracy
 from vld_tui.runs.metrics import Attempt, CheckpointInfo
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import DAMAGED, GONE, QUEUED, Run
@@ -41,17 +41,22 @@ _WARNED: Final = "SIGUSR2"
 def run_heading(run: Run, cells: int, progress: Progress | None = None) -> Text:
     """Return name, id, status, steps and accuracies in one line of ``cells``.
 
-    If it does not fit, the 95% intervals of accuracies, then tags, then the id, then the end of the
-    name are left out. The intervals come from ``progress``.
+    If it does not fit, the 95% intervals of accuracies, then tags, then the id, then what selected
+    the step, then the end of the name are left out. The intervals come from ``progress``.
     """
     if progress is not None:
         whole = Text(f" {plain_text(run.label)}  {run.run_id}", "bold")
-        whole = Text.assemble(whole, _standing(run, _certainty(run, progress)), _tags(run))
+        standing = _standing(run, _certainty(run, progress), selected=_selected_words(run)[0])
+        whole = Text.assemble(whole, standing, _tags(run))
         if whole.cell_len <= cells:
             return whole
-    standing, tags = _standing(run), _tags(run)
+    tags = _tags(run)
     name, run_id = f" {plain_text(run.label)}", f"  {run.run_id}"
-    room = cells - standing.cell_len
+    for selected in _selected_words(run):
+        standing = _standing(run, selected=selected)
+        room = cells - standing.cell_len
+        if width(name) <= room:
+            break
     if width(name + run_id) > room:
         run_id = ""
     title = Text(shorten(name, max(SHORTEST_NAME, room)) + run_id, "bold")
@@ -76,8 +81,8 @@ def _tags(run: Run) -> Text:
     return Text(f"  {plain_text(' '.join(run.tags))}" if run.tags else "", QUIET_STYLE)
 
 
-def _standing(run: Run, certainty: RunCertainty | None = None) -> Text:
-    """Return status, steps and accuracies."""
+def _standing(run: Run, certainty: RunCertainty | None = None, *, selected: str) -> Text:
+    """Return status, steps, and accuracies with the step at which they are."""
     label = status_label(run.status, collapsed=run.collapsed)
     text = Text(f"  {label}", status_style(run.status, collapsed=run.collapsed))
     if run.combination is None and run.has_spec:
@@ -90,8 +95,20 @@ def _standing(run: Run, certainty: RunCertainty | None = None) -> Text:
     if run.id_accuracy is not None:
         found = certainty or RunCertainty()
         text.append(f"  ID {percent(run.id_accuracy)}{_within(found.id)}", ID_STYLE)
-        text.append(f"  OOD {percent(run.ood_accuracy)}{_within(found.ood)}", OOD_STYLE)
+        text.append(" · ")
+        text.append(f"OOD {percent(run.ood_accuracy)}{_within(found.ood)}", OOD_STYLE)
+        text.append(selected, QUIET_STYLE)
     return text
+
+
+def _selected_words(run: Run) -> tuple[str, ...]:
+    """Return the step at which a run's accuracies are, and what selected it: in full, then
+    shorter, then not at all."""
+    if run.selected_step is None or not has_choice(run.task):
+        return ("",)
+    at = f" at {step_label(run.selected_step, run.task)}"
+    best = criterion_of(run.spec).label.removesuffix(" accuracy")
+    return f"{at} (best {best})", at, ""
 
 
 def _within(certainty: Certainty) -> str:

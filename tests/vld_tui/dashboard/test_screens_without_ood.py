@@ -90,7 +90,7 @@ def test_every_tab_of_the_run_screen_shows_it(home: Home, size: tuple[int, int])
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await press(pilot, "enter")
-        assert "ID 80.0%  OOD –" in on_screen(app)
+        assert "ID 80.0% · OOD –" in on_screen(app)
         assert "ID averaged" in on_screen(app)
         for key, said in {"2": "OOD –", "3": "target", "7": "OOD –"}.items():
             await press(pilot, key)

@@ -134,18 +134,24 @@ def test_nothing_went_wrong() -> None:
 
 def test_the_heading_names_the_run_and_how_it_stands() -> None:
     run = make_run(0, name="[b]x\x1b", tags=("best",))
-    assert str(run_heading(run, 90)) == (
-        f" [b]x␛  {run.run_id}  ✓ finished  200/200  ID 70.0%  OOD 50.0%  best"
+    assert str(run_heading(run, 100)) == (
+        f" [b]x␛  {run.run_id}  ✓ finished  200/200  "
+        "ID 70.0% · OOD 50.0% at step 150 (best ID)  best"
     )
+
+
+NAMED = " a long name indeed"
+STANDING = "  ✓ finished  200/200  ID 70.0% · OOD 50.0%"
 
 
 @pytest.mark.parametrize(
     ("cells", "said"),
     [
-        (81, " a long name indeed  250101-000000-aaaa  ✓ finished  200/200  ID 70.0%  OOD 50.0%"),
-        (80, " a long name indeed  ✓ finished  200/200  ID 70.0%  OOD 50.0%  best"),
-        (62, " a long name indeed  ✓ finished  200/200  ID 70.0%  OOD 50.0%"),
-        (54, " a long nam…  ✓ finished  200/200  ID 70.0%  OOD 50.0%"),
+        (105, f"{NAMED}  250101-000000-aaaa{STANDING} at step 150 (best ID)"),
+        (103, f"{NAMED}{STANDING} at step 150 (best ID)  best"),
+        (75, f"{NAMED}{STANDING} at step 150"),
+        (63, f"{NAMED}{STANDING}"),
+        (54, f" a long na…{STANDING}"),
     ],
 )
 def test_the_heading_keeps_the_accuracies_where_there_is_little_room(cells: int, said: str) -> None:

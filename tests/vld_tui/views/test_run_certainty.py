@@ -198,10 +198,12 @@ def test_that_few_images_select_is_said_once_whoever_says_it() -> None:
 def test_the_heading_of_a_run_has_intervals_where_there_is_room() -> None:
     run = make_run(0, name="x")  # ID 70.0%, OOD 50.0%
     progress = told(prepared(PHOTO, SKETCH), evaluated({("out", "photo"): 0.7}, id_accuracy=0.7))
-    whole = str(run_heading(run, 120, progress))
-    assert whole.endswith("ID 70.0% (95%: 60.4–78.1%)  OOD 50.0% (95%: 46.5–53.5%)")
+    whole = str(run_heading(run, 150, progress))
+    assert whole.endswith(
+        "ID 70.0% (95%: 60.4–78.1%) · OOD 50.0% (95%: 46.5–53.5%) at step 150 (best ID)"
+    )
     assert str(run_heading(run, len(whole), progress)) == whole
-    assert str(run_heading(run, len(whole) - 1, progress)) == str(run_heading(run, 120))
+    assert str(run_heading(run, len(whole) - 1, progress)) == str(run_heading(run, 150))
 
 
 def test_the_heading_has_no_interval_of_another_evaluation() -> None:
