@@ -21,6 +21,7 @@ from engine.protocol import (
     Evaluated,
     HeadTrained,
     ModelPrepared,
+    PhaseReported,
     RunFailed,
     RunFinished,
     RunStarted,
@@ -89,8 +90,13 @@ def test_a_run_tells_its_story_and_finishes(make_run: MakeRun) -> None:
     assert run_to_its_end(run_dir) == 0
     events = read_events(run_dir)
     assert [event.seq for event in events] == list(range(len(events)))
-    kinds = [type(event) for event in events]
+    kinds = [type(event) for event in events if not isinstance(event, PhaseReported)]
     assert kinds[:5] == [RunStarted, DataPrepared, ModelPrepared, Cautioned, HeadTrained]
+    phases = dict.fromkeys(event.phase for event in events if isinstance(event, PhaseReported))
+    assert [*phases][:3] == ["finding_images", "decoding_images", "building_network"]
+    assert {"measuring_features", "caching_features", "training_last_layer"} <= phases.keys()
+    assert {"evaluating", "saving_checkpoint", "training"} <= phases.keys()
+    assert len(kinds) < len(events) < 2 * len(kinds), "few phases of a short run are reported"
     assert kinds[-1] is RunFinished
     assert sum(kind in TERMINAL_EVENTS for kind in kinds) == 1
     evaluated = [event for event in events if isinstance(event, Evaluated)]
