@@ -432,7 +432,7 @@ def test_the_log_of_a_run_is_a_key_away() -> None:
         await settle(pilot)
         assert source.asked[-1].opened == source.runs[0].run_id
         assert any(
-            "a line of the log" in line or "The log is empty" in line for line in screen_lines(app)
+            "a line of the log" in line or "training 200/200" in line for line in screen_lines(app)
         )
         assert app.screen.query_one("TabbedContent").active == "log-pane"  # type: ignore[attr-defined]
         await pilot.press("escape")
