@@ -163,8 +163,8 @@ def queue_rows(
     for run in live:
         left = f"{duration(run.seconds_left)} left" if run.seconds_left is not None else ""
         done = f"{run.step:,}/{run.steps:,} {left}".rstrip() if run.has_spec else run.status
-        if brief_activity(run):
-            done = activity(run) if run.step == 0 else f"{done} · {activity(run)}"
+        if doing := brief_activity(run):
+            done = activity(run) if run.step == 0 else f"{done} · {doing}"
         yield [STATUS_SIGNS[run.status], "", *_what(run), done, run.run_id, run.gpu or UNKNOWN]
     for position, run in enumerate(waiting, start=1):
         state = _waiting_state(run, times.get(run.run_id))

@@ -6,6 +6,7 @@ import pytest
 from textual.pilot import Pilot
 
 from engine.protocol import resolve_spec
+from engine.protocol.phases import Phase
 from tests.vld_tui.dashboard.fake_history import (
     FakeActions,
     FakeSource,
@@ -17,6 +18,7 @@ from tests.vld_tui.dashboard.fake_history import (
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.feed import QueueState
 from vld_tui.study.queue_times import QueueTime
+from vld_tui.views.queue import queue_rows
 
 GOING_ON = make_run(0, status="running", step=50, seconds_left=60.0, gpu="1")
 WAITING = (
@@ -31,6 +33,19 @@ def full() -> FakeSource:
     times = {WAITING[0].run_id: QueueTime(60.0, 2400.0)}
     source.queue = QueueState((GOING_ON,), WAITING, ("0", "1"), times=times)
     return source
+
+
+def test_a_run_in_the_queue_shows_its_phase() -> None:
+    timing = Phase("timing_precisions", 3, 4)
+    evaluating = Phase("evaluating", 100, 840, "noto")
+    live = (
+        make_run(0, status="running", step=0, phase=timing),
+        make_run(1, status="running", step=50, seconds_left=60.0, phase=evaluating),
+    )
+    cells = [row[-3] for row in queue_rows(live, (), {})]
+    assert cells == [
+        "timing precisions 3/4 (first run only)", "50/200 1m 00s left · evaluating 11%"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
