@@ -250,7 +250,7 @@ def _figures(cell: StudyCell) -> dict[str, Any]:
 
     known = quantities(cell.results)
     ids = cell.estimate(known["id"])
-    domain, worst = cell.worst or ("", None)
+    domain, worst = cell.worst or (None, None)
     figures: dict[str, Any] = {
         "seeds": ids.n if ids else 0,
         "finished": len(cell.results),

@@ -16,6 +16,7 @@ from vld_tui.report.accuracy import by_target, centres, measure_tables
 from vld_tui.report.choices import choice_tables
 from vld_tui.report.differences import differences
 from vld_tui.report.evaluations import evaluation_tables
+from vld_tui.report.incomplete import Incomplete
 from vld_tui.report.tables import CellValue, Table, TableColumn, records
 from vld_tui.runs.metrics import Attempt
 from vld_tui.runs.run import Run
@@ -206,6 +207,7 @@ class Report(NamedTuple):
     """A study's report before rendering.
 
     ``missing`` lists missing runs; None: none. ``definition`` is the study's TOML for sharing.
+    ``clouds`` and ``complete`` are of settings without missing runs: only these are drawn.
     """
 
     name: str
@@ -215,6 +217,7 @@ class Report(NamedTuple):
     tables: tuple[Table, ...]
     clouds: tuple[Cloud, ...]
     results: tuple[Outcome, ...]
+    complete: tuple[Outcome, ...]
     ways: tuple[Way, ...]
     design: Design
     definition: str
@@ -240,9 +243,10 @@ def make_report(
         evaluations: results on other data by run, oldest first.
     """
     results = gathered.results
-    found = tuple(clouds(results))
+    found = clouds(results)
+    incomplete = Incomplete.of(results, gathered.coverage)
     tables = [by_target(results), *([centres(results)] if found else [])]
-    tables += measure_tables(results)
+    tables = [incomplete.withheld(table) for table in (*tables, *measure_tables(results))]
     tables += evaluation_tables(
         results, {run.run_id: run.arm for run in gathered.runs}, evaluations or {}
     )
@@ -255,8 +259,9 @@ def make_report(
         facts=tuple(facts(gathered, attempts, made_at=made_at, version=version)),
         missing=coverage_table(gathered.coverage),
         tables=tuple(tables),
-        clouds=found,
+        clouds=tuple(incomplete.complete_clouds(found)),
         results=results,
+        complete=tuple(incomplete.complete(results)),
         ways=tuple(ways),
         design=gathered.design,
         definition=without_local_folder(gathered.study.text),

@@ -87,7 +87,7 @@ def draw(report: Report) -> list[FigureFiles]:
     pictures = [
         cloud_picture(report.clouds) if report.clouds else None,
         chain_picture(report.clouds),
-        target_picture(report.results),
+        target_picture(report.complete),
         way_picture(report.ways) if report.ways else None,
     ]
     return [picture for picture in pictures if picture is not None]

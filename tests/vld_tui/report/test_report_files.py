@@ -44,6 +44,7 @@ def report_of(results: list[Outcome], *, name: str = "rates") -> Report:
         tables=(by_target(results), centres(results)),
         clouds=tuple(clouds(results)),
         results=tuple(results),
+        complete=tuple(results),
         ways=(),
         design=Design(("dropout_rate",), ("lr", "weight_decay")),
         definition=f'title = "{name}"\n[cross]\n',
