@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -25,11 +24,6 @@ Proposal = str | tuple[str, str]
 Completer = Callable[[typer.Context, str], list[Proposal]]
 Source = Callable[[Home, typer.Context, str], Iterable[Proposal]]
 
-_PLAIN: Final = re.compile(r"[^\s'\"\\$`!&|;<>(){}*?#~]+")
-"""A word that needs no quoting in a shell."""
-_LAST_TERM: Final = re.compile(
-    r"(?P<head>(?:.*[\s(])?-?)(?P<field>\w[\w-]*)?(?:(?P<op>!?[=:])(?P<value>\S*))?"
-)
 _LIVE: Final = "'starting', 'running', 'queued'"
 _NOT_TRASHED: Final = "trashed_at IS NULL"
 
@@ -54,15 +48,16 @@ def _word(proposal: Proposal) -> str:
 
 def _runs(condition: str) -> Source:
     def runs(home: Home, _ctx: typer.Context, incomplete: str) -> Iterator[Proposal]:
-        from vld_tui.store.lookup import glance_at_runs  # SQLite, when asked for
+        from vld_tui.store.completion import PLAIN  # SQLite, when asked for
+        from vld_tui.store.lookup import glance_at_runs
 
         found = glance_at_runs(home.database, incomplete.removeprefix("@"), condition)
         if home.database.is_file():
             yield "@last", "the newest run"
         for run_id, name, status in found:
-            if _PLAIN.fullmatch(name):
+            if PLAIN.fullmatch(name):
                 yield name, f"{status} · {run_id}"
-            if incomplete or not _PLAIN.fullmatch(name):
+            if incomplete or not PLAIN.fullmatch(name):
                 yield run_id, f"{status} · {name}"
 
     return runs
@@ -82,24 +77,9 @@ def complete_sort(_home: Home, _ctx: typer.Context, incomplete: str) -> Iterator
 @completer
 def complete_filter(home: Home, _ctx: typer.Context, incomplete: str) -> Iterator[Proposal]:
     """Complete the fields of a filter, and their values after ``=`` or ``:``."""
-    from vld_tui.store.fields import QUERY_FIELDS, known_name
-    from vld_tui.store.lookup import glance_at_values
+    from vld_tui.store.completion import filter_proposals
 
-    term = _LAST_TERM.fullmatch(incomplete)
-    if term is None:
-        return
-    head, name, operator = term["head"], term["field"], term["op"]
-    if operator is None:
-        for field in QUERY_FIELDS.values():
-            yield f"{head}{field.name}{'' if field.kind == 'flag' else '='}", field.about
-        return
-    known = QUERY_FIELDS.get(known_name(name))
-    if known is None:
-        return
-    values = known.choices or glance_at_values(home.database, known.name)
-    for value in values if known.kind in ("choice", "text") else ():
-        quoted = value if _PLAIN.fullmatch(value) else f'"{value}"'
-        yield f"{head}{name}{operator}{quoted}"
+    yield from filter_proposals(home.database, incomplete)
 
 
 @completer

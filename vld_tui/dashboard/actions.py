@@ -53,6 +53,12 @@ class Actions:
         self._home = home
         self._lock = threading.Lock()
 
+    def complete_filter(self, text: str) -> list[str]:
+        """Return the continuations of a filter that begin with it."""
+        from vld_tui.store.completion import completions
+
+        return completions(self._home.database, text)
+
     def start(self, *specs: RunSpec) -> str:
         """Create runs and start the first; the others are queued."""
         from vld_tui.control.start import begin, located

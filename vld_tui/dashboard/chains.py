@@ -22,6 +22,7 @@ from vld_tui.dashboard.screens.use.screen import UseForm
 from vld_tui.dashboard.screens.use.text import ResultScreen
 from vld_tui.dashboard.widgets.ask_labels import AskNote
 from vld_tui.dashboard.widgets.chart import Chart
+from vld_tui.dashboard.widgets.filter_line import FilterInput
 from vld_tui.dashboard.widgets.heat_map import HeatMapView
 from vld_tui.dashboard.widgets.log import LogLines, LogPane
 from vld_tui.dashboard.widgets.plane import Plane, StudyPlane
@@ -41,6 +42,7 @@ def chains(everywhere: Sequence[BindingType]) -> tuple[Chain, ...]:
     of_study, of_text = (everywhere, StudyScreen.BINDINGS), ScrolledText.BINDINGS
     return (
         (*of_home, RunTable.BINDINGS),
+        (*of_home, FilterInput.BINDINGS),
         (*of_home, Chart.BINDINGS),
         (*of_home, Plane.BINDINGS),
         (*of_run, Chart.BINDINGS),

@@ -32,11 +32,12 @@ from vld_tui.store.errors import (
     DatabaseDamaged,
     DatabaseLocked,
     DatabaseUnwritable,
+    QueryError,
     SeriesDamaged,
     StoreError,
 )
 from vld_tui.store.notifications import SendFailure
-from vld_tui.store.query import Query
+from vld_tui.store.query import Query, is_one_of
 from vld_tui.store.store import Store
 from vld_tui.study.results.groups import distinctions
 from vld_tui.views.run_columns import FOLDED_FIELDS
@@ -67,6 +68,8 @@ class Interest:
     With ``grouping``, page and plane show groups, sorted by ``sort``.
     ``study`` is the opened study; ``studies``: read the progress of every study; ``times``: read
     the times of the steps of watched runs.
+    ``near`` is the run under the cursor, then its neighbours, the nearest first. ``marked`` are
+    the marked runs.
     """
 
     query: Query = EVERY_RUN
@@ -74,6 +77,8 @@ class Interest:
     sort: str = "-created"
     offset: int = 0
     limit: int = 50
+    near: tuple[str, ...] = ()
+    marked: tuple[str, ...] = ()
     watched: tuple[str, ...] = ()
     opened: str | None = None
     other: str | None = None
@@ -140,7 +145,9 @@ class Snapshot:
 
     ``count`` is the number of rows, ``runs`` the number of matching runs, of ``total`` runs,
     ``unmatched`` why none match; ``agreed`` are fields in which all matching runs agree, if there
-    are more rows than those of the page; ``ended`` are the runs that have ended since the previous
+    are more rows than those of the page. ``offset`` is that of ``rows``, if not the one of
+    interest; ``cursor`` the row of the first run of ``near`` that is listed, if rows have moved.
+    ``hidden`` marked runs do not match. ``ended`` are the runs that have ended since the previous
     snapshot, ``unsent`` the notifications that have failed since. ``points`` are those of the
     ID–OOD plane, which leaves out ``without_ood`` runs.
     """
@@ -152,6 +159,9 @@ class Snapshot:
     unmatched: str = ""
     agreed: frozenset[str] = frozenset()
     rows: tuple[TableRow, ...] = ()
+    offset: int | None = None
+    cursor: int | None = None
+    hidden: int = 0
     live: Mapping[str, int] = field(default_factory=dict)
     watched: tuple[RunCurves, ...] = ()
     opened: RunDetail | None = None
@@ -177,6 +187,17 @@ class Source(Protocol):
         """Close files."""
 
 
+@dataclass(frozen=True)
+class _Listed:
+    """A list of runs that was read: the version of the history, the page that was asked for, and
+    the page that is shown, which has the run under the cursor."""
+
+    version: object
+    asked: Interest
+    shown: Interest
+    snapshot: Snapshot
+
+
 class HistorySource:
     """Snapshots of the history in a home."""
 
@@ -188,7 +209,8 @@ class HistorySource:
         self._studies: StudyReader | None = None
         self._queue_times: QueueForecast | None = None
         self._jobs: JobWatch | None = None
-        self._listed: tuple[object, Snapshot] | None = None
+        self._listed: _Listed | None = None
+        self._hidden: tuple[object, int] = (None, 0)
         self._last = Snapshot()
         self._live: set[str] = set()
         self._looked_at: tuple[int, int] | None = None
@@ -259,32 +281,30 @@ class HistorySource:
 
     def _list(self, store: Store, interest: Interest) -> Snapshot:
         """Return what the list of runs shows, the same object while the history is unchanged."""
-        looked_at = replace(
-            interest, watched=(), opened=None, other=None, queue=False, studies=False, study=None,
-            times=False,
-        )  # fmt: skip
-        state = (store.database.version(), looked_at)
-        if self._listed is None or self._listed[0] != state:
-            runs, grouping = store.runs.count(interest.query), interest.grouping
-            count = runs if grouping is None else store.groups.count(interest.query, grouping)
-            rows = _read_rows(store, interest)
-            is_cut = len(rows) < count and runs <= MOST_IN_AGREEMENT
-            listed = Snapshot(
-                count=count,
-                runs=runs,
-                total=store.runs.count() if interest.query.conditions else runs,
-                agreed=store.runs.agreed_fields(interest.query, FOLDED_FIELDS)
-                if is_cut
-                else frozenset(),
-                unmatched="" if runs else store.runs.why_nothing_matches(interest.query),
-                rows=rows,
-                live=store.runs.count_statuses(),
-                points=_read_points(store, interest) if interest.plane else (),
-                without_ood=store.runs.count_without_ood(interest.query) if interest.plane else 0,
-                is_read_only=store.database.is_read_only,
-            )
-            self._listed = (state, listed)
-        return self._listed[1]
+        version, asked, last = store.database.version(), _listing_of(interest), self._listed
+        shown = last.shown if last is not None and last.asked == asked else asked
+        if last is None or (last.version, last.shown) != (version, shown):
+            try:
+                snapshot, shown = _read_list(store, interest, shown, last)
+            except QueryError as error:  # an expression that takes too long
+                snapshot = Snapshot(
+                    total=store.runs.count(),
+                    unmatched=str(error),
+                    live=store.runs.count_statuses(),
+                    is_read_only=store.database.is_read_only,
+                )
+            last = self._listed = _Listed(version, asked, shown, snapshot)
+        if interest.marked and last.snapshot.runs < last.snapshot.total:
+            return replace(last.snapshot, hidden=self._count_hidden(store, version, interest))
+        return last.snapshot
+
+    def _count_hidden(self, store: Store, version: object, interest: Interest) -> int:
+        """Return how many marked runs do not match."""
+        state = (version, interest.query, interest.marked)
+        if self._hidden[0] != state:
+            listed = store.runs.count(interest.query.narrowed(is_one_of(interest.marked)))
+            self._hidden = state, len(interest.marked) - listed
+        return self._hidden[1]
 
     def _read_queue(self, store: Store) -> QueueState:
         """Return the queue, with the times of its first runs."""
@@ -443,6 +463,73 @@ def _find_other(store: Store, reference: str) -> OtherRun:
         return OtherRun(reference, store.runs.get(reference))
     except StoreError as error:
         return OtherRun(reference, None, str(error))
+
+
+def _listing_of(interest: Interest) -> Interest:
+    """Return the parts of an interest that decide what the list shows."""
+    return Interest(
+        query=interest.query,
+        grouping=interest.grouping,
+        sort=interest.sort,
+        offset=interest.offset,
+        limit=interest.limit,
+        plane=interest.plane,
+    )
+
+
+def _order_of(shown: Interest) -> tuple[object, ...]:
+    return shown.query, shown.grouping, shown.sort
+
+
+def _read_list(
+    store: Store, interest: Interest, shown: Interest, last: _Listed | None
+) -> tuple[Snapshot, Interest]:
+    """Return the page ``shown``, or the one with the run under the cursor if rows have moved, and
+    which page it is."""
+    query, grouping = shown.query, shown.grouping
+    runs, rows, cursor = store.runs.count(query), _read_rows(store, shown), None
+    if last is not None and interest.near:
+        is_other = _order_of(last.shown) != _order_of(shown)
+        if is_other or _has_lost(last.snapshot.rows, rows, interest.near[0]):
+            cursor = _find_row(store, shown, rows, interest.near)
+            cursor = 0 if cursor is None and is_other else cursor
+    if cursor is not None and not 0 <= cursor - shown.offset < max(1, len(rows)):
+        shown = replace(shown, offset=max(0, cursor - shown.limit // 2))
+        rows = _read_rows(store, shown)
+    count = runs if grouping is None else store.groups.count(query, grouping)
+    is_cut = len(rows) < count and runs <= MOST_IN_AGREEMENT
+    snapshot = Snapshot(
+        count=count,
+        runs=runs,
+        agreed=store.runs.agreed_fields(query, FOLDED_FIELDS) if is_cut else frozenset(),
+        total=store.runs.count() if query.conditions else runs,
+        unmatched="" if runs else store.runs.why_nothing_matches(query),
+        rows=rows,
+        offset=shown.offset,
+        cursor=cursor,
+        live=store.runs.count_statuses(),
+        points=_read_points(store, shown) if shown.plane else (),
+        without_ood=store.runs.count_without_ood(query) if shown.plane else 0,
+        is_read_only=store.database.is_read_only,
+    )
+    return snapshot, shown
+
+
+def _has_lost(before: Sequence[TableRow], now: Sequence[TableRow], run_id: str) -> bool:
+    """Return whether a run was on a page and no longer is."""
+    return any(run_id in row.run_ids for row in before) and not any(
+        run_id in row.run_ids for row in now
+    )
+
+
+def _find_row(
+    store: Store, shown: Interest, rows: Sequence[TableRow], near: Sequence[str]
+) -> int | None:
+    """Return the row of the first of some runs that is listed; groups only if on the page."""
+    at = {run: shown.offset + place for place, row in enumerate(rows) for run in row.run_ids}
+    if near[0] not in at and shown.grouping is None:
+        at = store.runs.places(shown.query, near)
+    return next((at[run] for run in near if run in at), None)
 
 
 def _read_rows(store: Store, interest: Interest) -> tuple[TableRow, ...]:

@@ -101,11 +101,13 @@ class Listing:
         runs: int,
         total: int,
         marked: int = 0,
+        hidden: int = 0,
         common: Sequence[str] = (),
         shows_order: bool = False,
     ) -> list[str]:
         """Return its parts as text: ``rows`` list ``runs`` of ``total`` runs, which agree in what
-        is ``common``. ``shows_order``: the heading of a column has the sign of the order.
+        is ``common``. ``hidden`` of the marked runs do not match. ``shows_order``: the heading of
+        a column has the sign of the order.
         """
         parts = [self.only[0]] if self.only is not None else []
         if not self.is_whole:
@@ -119,7 +121,7 @@ class Listing:
         if self.filter:
             parts.append(f"filter {shorten(self.filter, MOST_FILTER_CELLS)}")
         if marked:
-            parts.append(f"{marked:,} marked")
+            parts.append(f"{marked:,} marked" + (f" ({hidden:,} hidden)" if hidden else ""))
         if common:
             parts.append(f"all: {' · '.join(common)}")
         return parts if shows_order else [*parts, self._order_words()]

@@ -15,7 +15,7 @@ PREFERENCES_SETTING: Final = "dashboard"
 class Preferences(DashboardConfig, frozen=True, kw_only=True):
     """What the dashboard remembers: its settings and the last choices.
 
-    ``columns`` empty: the default ones that fit.
+    ``columns`` empty: the default ones that fit. ``filters`` are the last ones, the latest last.
 
     ``keys`` are the chosen keys of actions, separated by commas, by the id of their bindings.
     """
@@ -23,6 +23,7 @@ class Preferences(DashboardConfig, frozen=True, kw_only=True):
     columns: tuple[str, ...] = ()
     sort: str = "-created"
     group: str | None = None
+    filters: tuple[str, ...] = ()
     keys: dict[str, str] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:

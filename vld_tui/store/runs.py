@@ -184,6 +184,17 @@ class Runs:
         agreed = (field.name for field, count in zip(found, different, strict=True) if count == 1)
         return frozenset() if others else frozenset(agreed)
 
+    def places(self, query: Query, run_ids: Sequence[str]) -> dict[str, int]:
+        """Return where those of some runs that match are in the order of the query, from 0."""
+        condition = row_condition(self._database, query)
+        rows = self._database.rows(
+            f"SELECT run_id, place FROM (SELECT run_id, row_number() OVER (ORDER BY "
+            f"{query.order_by}) - 1 AS place FROM runs WHERE {condition}) "
+            "WHERE run_id IN (SELECT value FROM json_each(?))",
+            (*query.parameters, msgspec.json.encode([*run_ids]).decode()),
+        )
+        return dict(rows)
+
     def count_statuses(self) -> dict[str, int]:
         """Return the number of live and queued runs by status."""
         return dict(self._database.rows(_STATUSES))

@@ -144,3 +144,8 @@ def _count_common(names: Sequence[Sequence[str]]) -> int:
     """Return the number of parts at the beginning that all names share."""
     places = zip(*names, strict=False)
     return sum(1 for _ in itertools.takewhile(lambda parts: len({*parts}) == 1, places))
+
+
+def common_beginning(texts: Sequence[str]) -> str:
+    """Return what all of some texts begin with."""
+    return texts[0][: _count_common(texts)] if texts else ""

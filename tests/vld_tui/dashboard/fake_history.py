@@ -193,6 +193,9 @@ class FakeActions(Actions):
         self.done.append(what)
         return "done"
 
+    def complete_filter(self, text: str) -> list[str]:
+        return []
+
     def start(self, *specs: RunSpec) -> str:
         return self._do("start", *specs)
 

@@ -35,6 +35,7 @@ SAVED_IDS: Final = """
 """
 """Every id that the first versions with settings saved keys under."""
 LATER = {
+    "complete-filter", "previous-filter", "next-filter", "keep-filter",
     "plotted-measure", "evaluations", "report", "use", "large-picture", "image-left", "image-right",
     "last-page", "rename", "save-note",
     "open-trash", "restore", "delete", "empty-trash", "edit-study", "list-runs",
@@ -55,6 +56,7 @@ def test_the_usual_keys_do_not_clash() -> None:
         ({"quit": "x", "help": "x"}, ["help", "quit"]),  # a chart has x
         ({"first": "i"}, []),  # of the table; i is a key of charts
         ({"smooth": "/"}, ["smooth"]),
+        ({"filter": "/"}, []),  # of the list; the focused chart has its own
         ({"sort": "", "not-known": "q"}, []),
     ],
 )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from engine.protocol import FIELDS, resolve_spec
 from tests.vld_tui.store.told_runs import Teller
 from vld_tui.home import open_home
+from vld_tui.store.completion import finished_part
 from vld_tui.store.errors import QueryError
 from vld_tui.store.fields import ALIASES, QUERY_FIELDS, is_field
 from vld_tui.store.query import Query
@@ -504,3 +505,19 @@ def test_a_run_stored_before_a_field_existed_has_its_default(tmp_path: Path) -> 
         assert _names(store, "augment_validation=no") == ["old"]
         assert _names(store, "momentum=0.9 precision=auto") == ["new", "old"]
         assert _names(store, "", sort="augment_validation,name") == ["old", "new"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "finished"),
+    [
+        ("target=noto se", "target=noto"),
+        ("target=noto !collap", "target=noto"),
+        ("(seed=1|dro", "(seed=1|"),
+        ("gamma", "gamma"),
+        ("seed", ""),
+        ("name=se", "name=se"),
+        ("'a se", "'a"),
+    ],
+)
+def test_a_field_that_is_begun_is_no_text_to_search_for(typed: str, finished: str) -> None:
+    assert finished_part(typed) == finished

@@ -11,6 +11,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.events import DescendantFocus
 from textual.widgets import Static
 
 from engine.protocol import MetricKey, RunSpec, resolve_spec
@@ -33,12 +34,14 @@ from vld_tui.dashboard.messages import (
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.dashboard.screens.run_keys import RunKeys
 from vld_tui.dashboard.widgets.curves import CurveCharts
+from vld_tui.dashboard.widgets.filter_line import FilterInput, FilterLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.run_table import RunTable
 from vld_tui.runs.run import CONFIGURATION, DAMAGED, GONE, GroupRow, Run, RunRow, TableRow
+from vld_tui.store.completion import finished_part
 from vld_tui.store.errors import QueryError
 from vld_tui.store.fields import QUERY_FIELDS
-from vld_tui.store.query import EXAMPLE
+from vld_tui.store.query import EXAMPLE, Query
 from vld_tui.views.status_line import status_text
 from vld_tui.words.numbers import plural
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
@@ -118,6 +121,7 @@ class HomeScreen(RunKeys):
         self._planner = planner
         self._home, self._clock = home, clock
         self._listing, self._columns = Listing.liked(preferences), preferences.columns
+        self._filters = preferences.filters
         self._interest = self._listing.interest(Interest())
         self._plane: Plane | None = None
         self._snapshot = Snapshot()
@@ -126,11 +130,13 @@ class HomeScreen(RunKeys):
         self._drawn: tuple[RunCurves, ...] | None = None
         self._arranged_for: object = None
         self._list_cells = 0
+        self._placed: tuple[TableRow, ...] | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out the status line, the table, three charts and the log."""
         yield Static(id="status")
         yield Static(id="query")
+        yield FilterLine(self._actions.complete_filter, EXAMPLE)
         with Horizontal(id="body"):
             with Vertical(id="runs"):
                 yield RunTable(id="table", clock=self._clock)
@@ -145,6 +151,7 @@ class HomeScreen(RunKeys):
         table = self.query_one(RunTable)
         table.set_columns(self._columns)
         self._show_order()
+        self.query_one(FilterLine).set_kept(self._filters)
         table.focus()
         self.post_message(InterestChanged(self._interest))
 
@@ -171,7 +178,7 @@ class HomeScreen(RunKeys):
             return
         self._snapshot = snapshot
         table = self.query_one(RunTable)
-        table.set_page(snapshot.count, snapshot.interest.offset, snapshot.rows, snapshot.agreed)
+        self._show_page(snapshot)
         is_empty = snapshot.count == 0
         self.query_one("#welcome").display = is_empty and self._listing.is_whole
         table.display = not is_empty
@@ -181,6 +188,21 @@ class HomeScreen(RunKeys):
         self._show_plane(table.current)
         self._show_status()
         self._show_query()
+        self._show_matches()
+
+    def _show_page(self, snapshot: Snapshot) -> None:
+        """Show the rows; the cursor moves to its run once, if the user has not moved it since."""
+        offset, cursor = snapshot.offset, None
+        if snapshot.rows is not self._placed and snapshot.interest.near == self._interest.near:
+            cursor = snapshot.cursor
+        self._placed = snapshot.rows
+        if offset is None:
+            offset = snapshot.interest.offset
+        elif self._interest.offset == snapshot.interest.offset:
+            self._look(replace(self._interest, offset=offset))
+        self.query_one(RunTable).set_page(
+            snapshot.count, offset, snapshot.rows, snapshot.agreed, cursor=cursor
+        )
 
     def on_resize(self) -> None:
         """Put the curves next to the list or below it."""
@@ -194,6 +216,9 @@ class HomeScreen(RunKeys):
     def on_row_highlighted(self, message: RowHighlighted) -> None:
         """Draw the run's curves, unless marked runs are drawn, and its point in the plane."""
         self._show_plane(message.row)
+        if not self.query_one(FilterLine).is_open:
+            near = self.query_one(RunTable).near if message.row is not None else ()
+            self._look(replace(self._interest, near=near))
         if not self.query_one(RunTable).marked:
             self._watch(message.row)
 
@@ -212,6 +237,7 @@ class HomeScreen(RunKeys):
 
     def on_marks_changed(self, message: MarksChanged) -> None:
         """Draw the curves of the marked runs together."""
+        self._look(replace(self._interest, marked=message.run_ids))
         if message.run_ids:
             self._look(replace(self._interest, watched=message.run_ids[:MOST_MARKED]))
         else:
@@ -271,11 +297,64 @@ class HomeScreen(RunKeys):
         ask_export(self.app, question, export, example="runs.csv")
 
     def action_filter(self) -> None:
-        """Ask for a filter."""
-        from vld_tui.dashboard.widgets.ask import AskLine
+        """Type a filter."""
+        self.query_one("#query").display = False
+        self.query_one(FilterLine).open(self._listing.filter)
 
-        question = AskLine("Filter:", answer=self._listing.filter, example=EXAMPLE)
-        self.app.push_screen(question, self._set_filter)
+    def on_filter_line_typed(self, message: FilterLine.Typed) -> None:
+        """List what matches so far; an invalid filter changes nothing."""
+        finished = finished_part(message.text)
+        if finished != message.text and not _is_valid(finished):
+            finished = self._listing.filter  # such as after "or"
+        self._filter_by(finished)
+
+    def on_filter_line_kept(self, message: FilterLine.Kept) -> None:
+        """Return to the list, unless the filter is invalid."""
+        line = self.query_one(FilterLine)
+        if self._filter_by(message.text):
+            line.close()
+            self._end_filter()
+            self.post_message(PreferencesChanged(filters=line.kept))
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """Keep the filter when the user clicks elsewhere."""
+        line = self.query_one(FilterLine)
+        if line.is_open and not isinstance(event.widget, FilterInput):
+            line.submit()
+
+    def on_filter_line_restored(self, message: FilterLine.Restored) -> None:
+        """Return to the list as it was."""
+        self._filter_by(message.text)
+        self._end_filter()
+
+    def _filter_by(self, text: str) -> bool:
+        """Filter the list; return whether the filter is valid."""
+        listing = replace(self._listing, filter=text)
+        try:
+            interest = listing.interest(self._interest)
+        except QueryError as error:
+            self.query_one(FilterLine).remark(str(error), is_wrong=True)
+            return False
+        self._listing = listing
+        self._look(interest)
+        self._show_matches()
+        return True
+
+    def _end_filter(self) -> None:
+        self.query_one("#query").display = True
+        self._show_query()
+        self.query_one(RunTable).focus()
+
+    def _show_matches(self) -> None:
+        """Show below the filter how many runs match."""
+        snapshot, line = self._snapshot, self.query_one(FilterLine)
+        if not line.is_open or _page_of(snapshot.interest) != _page_of(self._interest):
+            return
+        if snapshot.runs or not snapshot.unmatched:
+            total = max(snapshot.total, snapshot.runs)
+            line.remark(f"{snapshot.runs:,} of {plural(total, 'run')}")
+        else:
+            line.remark(snapshot.unmatched, is_wrong=True)
 
     def action_sort(self) -> None:
         """Sort by the next field."""
@@ -393,10 +472,6 @@ class HomeScreen(RunKeys):
                 self._do(partial(begin, *order.specs))
 
         self.app.push_screen(NewRun(spec, self._planner), answered)
-
-    def _set_filter(self, text: str | None) -> None:
-        if text is not None:
-            self._list(replace(self._listing, filter=text))
 
     def _set_group(self, name: str | None) -> None:
         if name is not None:
@@ -519,6 +594,7 @@ class HomeScreen(RunKeys):
             runs=snapshot.runs,
             total=snapshot.total,
             marked=len(table.marked),
+            hidden=snapshot.hidden,
             common=table.folded if count else (),
             shows_order=count == 0 or table.shows_order,
         )
@@ -533,6 +609,14 @@ class HomeScreen(RunKeys):
         static = self.query_one(place, Static)
         if static.content != text:
             static.update(text, layout=False)
+
+
+def _is_valid(text: str) -> bool:
+    try:
+        Query.parse(text)
+    except QueryError:
+        return False
+    return True
 
 
 def _page_of(interest: Interest) -> tuple[object, ...]:

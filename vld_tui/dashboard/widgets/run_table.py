@@ -38,6 +38,8 @@ from vld_tui.words.palette import MANY_MARKS, Look, series_look, status_style
 
 PAGE: Final = 100
 """Number of rows requested at a time, around the visible ones."""
+MOST_NEAR: Final = 40
+"""Neighbours of the cursor that it may move to when its run is filtered out."""
 HEADING_ROWS: Final = 1
 MARK_CELLS: Final = 1
 GROUP_NAME_STEPS: Final = ((90, 24), (86, 48))
@@ -142,31 +144,50 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         layout = self._whole_layout(None)
         return MARK_CELLS + layout.cells + self.styles.scrollbar_size_vertical
 
+    @property
+    def row_count(self) -> int:
+        """Return the number of rows, loaded or not."""
+        return self._count
+
+    @property
+    def near(self) -> tuple[str, ...]:
+        """Return the run under the cursor, then its loaded neighbours, the nearest first."""
+        places = sorted(self._rows, key=lambda at: (abs(at - self._cursor), -at))
+        return tuple(self._rows[at].run_ids[0] for at in places[:MOST_NEAR])
+
     def set_page(
         self,
         count: int,
         offset: int,
         rows: Sequence[TableRow],
         agreed: frozenset[str] = frozenset(),
+        *,
+        cursor: int | None = None,
     ) -> None:
-        """Show a page of ``count`` rows; the cursor stays on its run if possible.
+        """Show a page of ``count`` rows; the cursor stays on its run, or moves to a row.
 
-        ``agreed`` are fields in which all runs agree, if there are more rows than these.
+        If it moves out of sight, so does what is visible, by as many rows. ``agreed`` are fields in
+        which all runs agree, if there are more rows than these.
         """
-        before = self.current
+        before, was_in_sight, was_at = self.current, self._cursor in self._sight(), self._cursor
         self._asked = None
         seen = (self._in_sight(), self._layout, self._count, self._cursor)
         self._count = count
         self._rows = {offset + index: row for index, row in enumerate(rows)}
         self._agreed = agreed
         self._write_rows()
-        if before is not None:
-            same = (at for at, row in self._rows.items() if row.run_ids[0] == before.run_ids[0])
-            self._cursor = next(same, self._cursor)
+        if cursor is not None:
+            self._cursor = cursor
+        elif before is not None:
+            same = self._row_of(before.run_ids[:1])
+            self._cursor = self._cursor if same is None else same
         self._cursor = max(0, min(self._cursor, count - 1))
         found = self._row_of(self._sought)
         self._tell()
         self._show_changes(*seen)
+        if was_in_sight and self._cursor not in self._sight():
+            top = max(0, self.scroll_y + self._cursor - was_at)
+            self.scroll_to(y=top, animate=False, force=True, immediate=True)
         if found is not None:
             self._go(found)
 

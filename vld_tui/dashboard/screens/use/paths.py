@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from textual.suggester import Suggester
 
 from vld_tui.home import absolute_path, expanded
+from vld_tui.words.text import common_beginning
 
 MOST_ENTRIES: Final = 10_000
 """Entries of a folder that are read for a completion."""
@@ -52,18 +53,11 @@ def completed(text: str) -> str | None:
             continue
         found = sorted(_entries(folder, name, with_spaces=begin == 0))
         if found:
-            rest = _common_beginning(found)
+            rest = common_beginning(found)
             rest = rest if len(rest) > len(name) else found[0]
             if len(rest) > len(name):
                 return f"{text[:begin]}{typed[: len(typed) - len(name)]}{rest}"
     return None
-
-
-def _common_beginning(names: Sequence[str]) -> str:
-    """Return what all of some sorted names begin with."""
-    first, last = names[0], names[-1]
-    pairs = zip(first, last, strict=False)
-    return first[: next((at for at, (a, b) in enumerate(pairs) if a != b), len(first))]
 
 
 def _entries(folder: str, name: str, *, with_spaces: bool) -> Iterator[str]:
