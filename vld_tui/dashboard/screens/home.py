@@ -131,6 +131,7 @@ class HomeScreen(RunKeys):
         self._arranged_for: object = None
         self._list_cells = 0
         self._placed: tuple[TableRow, ...] | None = None
+        self._has_wrong_filter = False
 
     def compose(self) -> ComposeResult:
         """Lay out the status line, the table, three charts and the log."""
@@ -333,9 +334,10 @@ class HomeScreen(RunKeys):
         try:
             interest = listing.interest(self._interest)
         except QueryError as error:
+            self._has_wrong_filter = True
             self.query_one(FilterLine).remark(str(error), is_wrong=True)
             return False
-        self._listing = listing
+        self._listing, self._has_wrong_filter = listing, False
         self._look(interest)
         self._show_matches()
         return True
@@ -348,7 +350,9 @@ class HomeScreen(RunKeys):
     def _show_matches(self) -> None:
         """Show below the filter how many runs match."""
         snapshot, line = self._snapshot, self.query_one(FilterLine)
-        if not line.is_open or _page_of(snapshot.interest) != _page_of(self._interest):
+        if not line.is_open or self._has_wrong_filter:
+            return
+        if _page_of(snapshot.interest) != _page_of(self._interest):
             return
         if snapshot.runs or not snapshot.unmatched:
             total = max(snapshot.total, snapshot.runs)
