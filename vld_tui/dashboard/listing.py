@@ -106,7 +106,8 @@ class Listing:
         shows_order: bool = False,
     ) -> list[str]:
         """Return its parts as text: ``rows`` list ``runs`` of ``total`` runs, which agree in what
-        is ``common``. ``shows_order``: the heading of a column has the sign of the order.
+        is ``common``. ``hidden`` of the marked runs do not match. ``shows_order``: the heading of
+        a column has the sign of the order.
         """
         parts = [self.only[0]] if self.only is not None else []
         if not self.is_whole:
