@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
@@ -59,25 +60,35 @@ class Actions:
 
         return completions(self._home.database, text)
 
-    def start(self, *specs: RunSpec) -> str:
+    def start(
+        self, *specs: RunSpec, names: Sequence[str] | None = None, tags: Sequence[str] = ()
+    ) -> str:
         """Create runs and start the first; the others are queued."""
         from vld_tui.control.start import begin, located
 
         first, *others = specs
         with Store.open(self._home) as store:
-            run = store.runs.create(located(self._home, first))
+            name = names[0] if names else None
+            run = store.runs.create(located(self._home, first), name=name, tags=tags)
             record_end(begin(store, run), store.runs.run_dir(run.run_id))
             said = f"{run.label} is starting{_over_slots(store)}"
-        return f"{said}; {self.queue(*others)}" if others else said
+        if not others:
+            return said
+        return f"{said}; {self.queue(*others, names=names and names[1:], tags=tags)}"
 
-    def queue(self, *specs: RunSpec) -> str:
+    def queue(
+        self, *specs: RunSpec, names: Sequence[str] | None = None, tags: Sequence[str] = ()
+    ) -> str:
         """Create queued runs."""
         from vld_tui.control.queue import start_queued
         from vld_tui.control.start import located
 
         with Store.open(self._home) as store:
             placed = [located(self._home, spec) for spec in specs]
-            runs = [store.runs.create(spec, is_queued=True) for spec in placed]
+            runs = [
+                store.runs.create(spec, name=name, tags=tags, is_queued=True)
+                for spec, name in itertools.zip_longest(placed, names or ())
+            ]
             start_queued(store, [run.run_id for run in runs])
         return f"{runs[0].label} is queued" if len(runs) == 1 else f"{len(runs):,} runs are queued"
 

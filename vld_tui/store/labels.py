@@ -4,6 +4,7 @@ runs."""
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import time
 from collections import Counter
@@ -13,7 +14,15 @@ from typing import Final, Literal
 
 import msgspec
 
-from engine.protocol import NO_TARGET, Combination, CombinationSpec, RunTask, UserError, spec_of
+from engine.protocol import (
+    NO_TARGET,
+    Combination,
+    CombinationSpec,
+    RunSpec,
+    RunTask,
+    UserError,
+    spec_of,
+)
 from engine.rundir import RunDir, UserData
 from vld_tui.home import Home
 from vld_tui.store.columns import is_sound, is_time
@@ -227,6 +236,22 @@ def default_name(task: RunTask) -> str:
         return f"{place[:60] or 'run'}-{_combined_name(task.combination)}"
     masks = f"-m{spec.masks}" if spec.dropout_rate else ""
     return f"{place[:60] or 'run'}-d{spec.dropout_rate:g}{masks}-s{spec.seed}"
+
+
+def names_of(specs: Sequence[RunSpec], name: str | None) -> list[str]:
+    """Return the names of new runs: generated, the given name, or of several runs that name and
+    their seeds."""
+    if name is None:
+        return [default_name(spec) for spec in specs]
+    return [name] if len(specs) == 1 else [f"{name}-s{spec.seed}" for spec in specs]
+
+
+def name_of_copy(name: str) -> str:
+    """Return a name for a run like the one of this name: with the next number at its end."""
+    found = re.fullmatch(r"(.*?)(?:-(\d{1,6}))?", name, re.DOTALL)
+    start, number = found.groups() if found else (name, None)
+    end = f"-{int(number or 1) + 1}"
+    return f"{start[: NAME_LENGTH - len(end)]}{end}"
 
 
 def _combined_name(combination: Combination) -> str:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from vld_tui.runs.run import GroupRow
 
+NOTE_SIGN: Final = "✎"
 BAR_CELLS: Final = 6
 SPARK_CELLS: Final = 8
 FEWEST_TO_FOLD: Final = 2
@@ -86,6 +87,12 @@ def estimate_text(found: Estimate | None) -> str:
         return UNKNOWN
     spread = "" if found.deviation is None else f"±{100 * found.deviation:.1f}"
     return f"{100 * found.mean:z.1f}{spread}".replace("-", "−")
+
+
+def note_line(note: str) -> str:
+    """Return the first line of a note after its sign; empty for no note."""
+    first, *more = note.strip().splitlines() or [""]
+    return f"{NOTE_SIGN} {plain_text(first)}{' …' if more else ''}" if first else ""
 
 
 def _data_cell(run: Run) -> str:
@@ -293,6 +300,12 @@ _USUAL: Final = {
         "tag",
         lambda run: plain_text(" ".join(run.tags)),
     ),
+    "note": _of_run(
+        "First line of the note.",
+        Column("note", rank=3, shrinks=True, narrowest=6, style=QUIET_STYLE),
+        "note",
+        lambda run: note_line(run.note),
+    ),
 }
 FOLDED_FIELDS: Final = frozenset(
     name for column in _USUAL.values() if column.folded is not None for name in column.fields
@@ -350,10 +363,6 @@ RUN_COLUMNS: Final[dict[str, RunColumn]] = {
         lambda run: plain_text(run.arm.replace("_", " ")),
     ),
     "gpu": _measured("Assigned GPU.", "gpu", None, lambda run: plain_text(run.gpu or "")),
-    "note": _of_run(
-        "Note.", Column("note", rank=_CHOSEN_RANK, shrinks=True, narrowest=8), "note",
-        lambda run: plain_text(run.note),
-    ),
     "run": _of_run(
         "Run id.", Column("run", rank=97, style=QUIET_STYLE), "run",
         lambda run: plain_text(run.run_id),

@@ -196,11 +196,15 @@ class FakeActions(Actions):
     def complete_filter(self, text: str) -> list[str]:
         return []
 
-    def start(self, *specs: RunSpec) -> str:
-        return self._do("start", *specs)
+    def start(
+        self, *specs: RunSpec, names: Sequence[str] | None = None, tags: Sequence[str] = ()
+    ) -> str:
+        return self._do("start", *specs, *(names or ()), *tags)
 
-    def queue(self, *specs: RunSpec) -> str:
-        return self._do("queue", *specs)
+    def queue(
+        self, *specs: RunSpec, names: Sequence[str] | None = None, tags: Sequence[str] = ()
+    ) -> str:
+        return self._do("queue", *specs, *(names or ()), *tags)
 
     def queue_again(self, run_id: str) -> str:
         return self._do("queue again", run_id)

@@ -5,13 +5,23 @@ from __future__ import annotations
 import msgspec
 import pytest
 from syrupy.assertion import SnapshotAssertion
+from textual.pilot import Pilot
 from textual.widgets import Input
 
 from engine.protocol import FIELDS, resolve_spec
 from engine.protocol.datasets import DatasetListing, DomainListing
-from tests.vld_tui.dashboard.fake_history import make_run, screen_lines
+from tests.vld_tui.dashboard.fake_history import (
+    FakeActions,
+    FakeSource,
+    make_run,
+    play,
+    screen_lines,
+    settle,
+)
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
 from tests.vld_tui.dashboard.new_run_form import Form, use_form
+from vld_tui.dashboard.app import Dashboard
+from vld_tui.store.labels import name_of_copy
 from vld_tui.study.forecast import Forecast
 from vld_tui.study.planner import Network
 
@@ -20,7 +30,7 @@ def test_every_field_is_there_and_the_line_to_type_is_told() -> None:
     async def use(form: Form) -> None:
         assert form.verdict == "vld run"
         await form.unfold()
-        assert {field.id for field in form.app.screen.query(Input)} == set(FIELDS)
+        assert {field.id for field in form.app.screen.query(Input)} == {*FIELDS, "name", "tags"}
         await form.fill(dropout_rate="0.5", freeze_batchnorm="no")
         assert form.verdict == "vld run --dropout 0.5 --no-freeze-batchnorm"
         await form.fill(freeze_batchnorm="", dropout_rate="0.9")
@@ -66,7 +76,46 @@ def test_a_clone_starts_from_the_run_under_the_cursor() -> None:
         assert form.text("lr") == "0.0001"
         await form.press("ctrl+l")
 
-    assert use_form(use, like=spec).done == [("queue", spec)]
+    assert use_form(use, like=spec).done == [("queue", spec, "run 0-2")]
+
+
+def test_a_run_is_named_and_tagged_in_the_form() -> None:
+    async def use(form: Form) -> None:
+        assert form.text("name") == "clipart-d0.9-m8-s0", "the generated name"
+        await form.fill(name="a/b", tags="best, later")
+        assert "must not contain '/'" in form.verdict
+        await form.press("ctrl+l")
+        await form.fill(name="try", seed="0,1")
+        assert "try-s0 … try-s1" in form.line(" name ")
+        assert form.verdict.endswith("--name try-s0 --tag best --tag later")
+        await form.press("ctrl+l")
+
+    done = use_form(use, like=None).done
+    assert [each[3:] for each in done] == [("try-s0", "try-s1", "best", "later")]
+
+
+def test_a_clone_says_of_which_run_and_of_a_generated_name_none_is_proposed() -> None:
+    spec = resolve_spec({"target": "lineart"})
+    run = make_run(0, name="lineart-d0.9-m8-s0", spec=spec, number=2)
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("c")
+        await settle(pilot)
+        assert "Clone of lineart-d0.9-m8-s0 #2" in "\n".join(screen_lines(app))
+        await pilot.press("ctrl+l")
+        await settle(pilot)
+
+    actions = FakeActions()
+    play(FakeSource([run]), scenario, actions=actions)
+    assert actions.done == [("queue", spec)]
+
+
+@pytest.mark.parametrize(
+    ("name", "copy"),
+    [("best", "best-2"), ("best-2", "best-3"), ("x" * 100, "x" * 98 + "-2")],
+)
+def test_a_copy_gets_the_next_number(name: str, copy: str) -> None:
+    assert name_of_copy(name) == copy
 
 
 def test_a_recipe_shows_its_values_where_nothing_was_typed() -> None:
@@ -201,7 +250,7 @@ def test_a_clone_of_a_run_without_a_target_has_none() -> None:
     planner.folders["/photos"] = DatasetListing(
         "photos", (DomainListing("all", 30),), ("a", "b"), "/photos", complete=True
     )
-    assert use_form(use, like=spec, planner=planner).done == [("queue", spec)]
+    assert use_form(use, like=spec, planner=planner).done == [("queue", spec, "run 0-2")]
 
 
 def test_the_forecast_says_what_it_rests_on() -> None:
@@ -251,7 +300,7 @@ def test_arrows_walk_from_line_to_line_and_unfold_groups() -> None:
         assert form.focused == "masks"
         await form.press("enter")
         assert form.focused == "recipe"
-        await form.press("down", "down", "down", "enter", "down")
+        await form.press("down", "down", "down", "down", "down", "enter", "down")
         assert form.focused == "data_dir"
         await form.press("up", "left", "down", "right", "down")
         assert form.focused == "weights"
@@ -280,7 +329,7 @@ def test_the_form_looks_as_it_did(size: tuple[int, int], snapshot: SnapshotAsser
 
     async def use(form: Form) -> None:
         await form.fill(masks="4", seed="0,1", steps="many")
-        await form.press("down", "down", "down", "down", "down", "enter")
+        await form.press(*["down"] * 7, "enter")
         await form.fill(batch_size="8", steps="")
         await form.wait()
         shown.extend(line.rstrip() for line in screen_lines(form.app))

@@ -14,7 +14,7 @@ from textual.containers import Horizontal, Vertical
 from textual.events import DescendantFocus
 from textual.widgets import Static
 
-from engine.protocol import MetricKey, RunSpec, resolve_spec
+from engine.protocol import MetricKey, resolve_spec
 from vld_tui.dashboard.draw.log import log_tail
 from vld_tui.dashboard.feed import Interest, RunCurves, Snapshot
 from vld_tui.dashboard.keys import bind
@@ -41,6 +41,7 @@ from vld_tui.runs.run import CONFIGURATION, DAMAGED, GONE, GroupRow, Run, RunRow
 from vld_tui.store.completion import finished_part
 from vld_tui.store.errors import QueryError
 from vld_tui.store.fields import QUERY_FIELDS
+from vld_tui.store.labels import names_of
 from vld_tui.store.query import EXAMPLE, Query
 from vld_tui.views.status_line import status_text
 from vld_tui.words.numbers import plural
@@ -275,7 +276,7 @@ class HomeScreen(RunKeys):
         if not run.has_spec:
             self.notify("The run is damaged: its settings cannot be read.", severity="warning")
             return
-        self._configure(run.spec)
+        self._configure(run)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer the example only if there are no runs."""
@@ -467,15 +468,16 @@ class HomeScreen(RunKeys):
             self.notify("This is a group of runs: enter lists them, space marks them.")
         return self.run
 
-    def _configure(self, spec: RunSpec | None) -> None:
+    def _configure(self, like: Run | None) -> None:
         from vld_tui.dashboard.screens.new_run.screen import NewRun
 
         def answered(order: Order | None) -> None:
             if order is not None:
                 begin = self._actions.queue if order.is_queued else self._actions.start
-                self._do(partial(begin, *order.specs))
+                names = None if order.name is None else names_of(order.specs, order.name)
+                self._do(partial(begin, *order.specs, names=names, tags=order.tags))
 
-        self.app.push_screen(NewRun(spec, self._planner), answered)
+        self.app.push_screen(NewRun(like, self._planner), answered)
 
     def _set_group(self, name: str | None) -> None:
         if name is not None:

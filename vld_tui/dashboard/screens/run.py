@@ -32,8 +32,9 @@ from vld_tui.dashboard.widgets.samples import SamplesPane
 from vld_tui.dashboard.widgets.text import ScrolledText
 from vld_tui.runs.run import Run
 from vld_tui.views.phase import activity
+from vld_tui.views.run_columns import note_line
 from vld_tui.views.run_status import run_heading, timeline, trouble_line
-from vld_tui.words.palette import status_style
+from vld_tui.words.palette import QUIET_STYLE, status_style
 
 PANES: Final[Mapping[str, Callable[[], Widget]]] = {
     "curves": CurveCharts,
@@ -54,6 +55,7 @@ class RunScreen(RunKeys):
 
     AUTO_FOCUS = ""  # not the tabs: keys act on what the pane shows
     DEFAULT_CSS = """
+    RunScreen #note { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
     RunScreen #trouble { height: auto; max-height: 40%; padding: 0 1; }
     RunScreen ContentSwitcher, RunScreen TabPane { height: 1fr; padding: 0; }
     """
@@ -93,6 +95,7 @@ class RunScreen(RunKeys):
         """Lay out the panes."""
         yield Static(id="status")
         yield Static(id="trouble")
+        yield Static(id="note")
         with TabbedContent():
             for place, pane in enumerate(PANES, start=1):
                 label = SHORT_LABELS.get(pane, pane.capitalize())
@@ -101,7 +104,7 @@ class RunScreen(RunKeys):
 
     async def on_mount(self) -> None:
         """Show the requested pane, without an error line."""
-        self.query_one("#trouble").display = False
+        self.query_one("#trouble").display = self.query_one("#note").display = False
         await self.action_pane(self._first_pane)
 
     def on_resize(self) -> None:
@@ -166,6 +169,9 @@ class RunScreen(RunKeys):
         trouble = self.query_one("#trouble", Static)
         trouble.display = line is not None
         trouble.update(line or "")
+        note = self.query_one("#note", Static)
+        note.display = bool(run.note.strip())
+        note.update(Text(note_line(run.note), QUIET_STYLE))
 
     def _show(self, pane: str) -> None:
         """Update a pane."""

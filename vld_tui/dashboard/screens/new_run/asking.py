@@ -24,10 +24,15 @@ LOOKING: Final = "looking for networks…"
 
 @dataclass(frozen=True)
 class Order:
-    """Runs to start: the first now and the others queued, or all of them queued."""
+    """Runs to start: the first now and the others queued, or all of them queued.
+
+    ``name``: of the run, or the start of the names of several; None: generated.
+    """
 
     specs: tuple[RunSpec, ...]
     is_queued: bool
+    name: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass

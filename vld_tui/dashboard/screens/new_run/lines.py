@@ -53,11 +53,11 @@ class PresetLine(Static, can_focus=True):
         """List the presets."""
         self.post_message(self.ListAsked())
 
-    def show(self, name: str | None, *, is_changed: bool, count: int) -> None:
-        """Show the preset, and the number of presets."""
+    def show(self, title: str, name: str | None, *, is_changed: bool, count: int) -> None:
+        """Show the form's title, the preset, and the number of presets."""
         line = Text("  ", no_wrap=True)
-        line.append("New run", HEADING_STYLE)
-        line.pad_right(NAME_CELLS - line.cell_len)
+        line.append(plain_text(title), HEADING_STYLE)
+        line.pad_right(max(2, NAME_CELLS - line.cell_len))
         if name is None:
             there = f"{plural(count, 'preset')} available ▾" if count else "no presets yet"
             line.append(f"{there} · ctrl+s saves these values as a preset", QUIET_STYLE)

@@ -15,7 +15,7 @@ from textual.containers import Vertical
 from textual.timer import Timer
 from textual.widgets import Input, Static
 
-from engine.protocol import FIELDS, RunSpec, fields_with
+from engine.protocol import FIELDS, fields_with
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.screens.new_run.asking import (
     Appraised,
@@ -29,6 +29,7 @@ from vld_tui.dashboard.screens.new_run.asking import (
 )
 from vld_tui.dashboard.screens.new_run.draft import Draft, read_draft, typed_texts, usual_texts
 from vld_tui.dashboard.screens.new_run.knowledge import A_FOLDER, Knowledge, preset_choices
+from vld_tui.dashboard.screens.new_run.labels import LabelLines
 from vld_tui.dashboard.screens.new_run.lines import FieldGroup, PresetLine, form_field, hint
 from vld_tui.dashboard.screens.pick import Pick
 from vld_tui.dashboard.widgets.ask import AskLine, copy_command
@@ -43,6 +44,7 @@ from vld_tui.dashboard.widgets.form import (
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.slider import Slider
 from vld_tui.runs.progress import Progress
+from vld_tui.runs.run import Run
 from vld_tui.study.planner import FormPreset, Planner
 from vld_tui.views.plan import forecast_text, plan_table
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
@@ -85,9 +87,11 @@ class NewRun(AskingScreen):
         bind("line-down", "down,enter", "walk(1)", "line down"),
     ]
 
-    def __init__(self, like: RunSpec | None, planner: Planner) -> None:
+    def __init__(self, like: Run | None, planner: Planner) -> None:
         super().__init__(planner)
-        typed = typed_texts(like) if like is not None else {}
+        typed = typed_texts(like.spec) if like is not None else {}
+        self._title = "New run" if like is None else f"Clone of {like.label}"
+        self._labels = LabelLines(like)
         usual = usual_texts(typed)
         self._lines = {
             name: FieldLine(form_field(info), usual[name], typed.get(name))
@@ -106,6 +110,7 @@ class NewRun(AskingScreen):
             with FormLines():
                 yield PresetLine()
                 yield from (self._lines[name] for name in FIRST)
+                yield from self._labels
                 for group in GROUPS:
                     names = [name for name, info in FIELDS.items() if info.group == group]
                     folded = [self._lines[name] for name in names if name not in FIRST]
@@ -128,7 +133,7 @@ class NewRun(AskingScreen):
     def on_resize(self, event: events.Resize) -> None:
         """Divide the width between values and notes."""
         cells = max(NARROW_CELLS, min(MOST_CELLS, event.size.width // 3))
-        for line in self._lines.values():
+        for line in (*self._lines.values(), *self._labels):
             line.value_cells = cells
         self.query_one("#plan").display = event.size.height >= PLAN_LINES
 
@@ -136,6 +141,8 @@ class NewRun(AskingScreen):
         """Check the whole form if a typed text changed."""
         if self._typed() != self._draft.typed:
             self._check()
+        else:  # a label, which does not change the run
+            self._show()
 
     def on_input_submitted(self, _event: Input.Submitted) -> None:
         """Go to the next field."""
@@ -145,7 +152,8 @@ class NewRun(AskingScreen):
         """Show the full help of the field."""
         line = line_of(event.widget)
         if isinstance(line, FieldLine):
-            remark = hint(FIELDS[line.field.name])
+            info = FIELDS.get(line.field.name)
+            remark = line.field.note if info is None else hint(info)
         else:
             remark = "enter lists presets" if isinstance(line, PresetLine) else "enter unfolds"
         self.query_one("#hint", Static).update(Text(remark, QUIET_STYLE))
@@ -201,12 +209,13 @@ class NewRun(AskingScreen):
 
     def action_launch(self, is_queued: bool) -> None:
         """Return the runs, if valid."""
-        if self._draft.specs and not self._known.problems(self._draft):
-            self.dismiss(Order(self._draft.specs, is_queued))
+        specs, labels = self._draft.specs, self._labels
+        if specs and not self._known.problems(self._draft) and not labels.problem:
+            self.dismiss(Order(specs, is_queued, labels.name, labels.tags))
 
     def action_copy(self) -> None:
         """Copy the command line of each run."""
-        copy_command(self, self._draft.lines)
+        copy_command(self, self._labels.commands(self._draft.lines))
 
     def action_list_presets(self) -> None:
         """List the presets to load or delete one."""
@@ -281,11 +290,15 @@ class NewRun(AskingScreen):
         notes = self._known.notes(self._draft)
         for name, line in self._lines.items():
             line.say(notes.get(name, ""), problems.get(name))
+        self._labels.show(self._draft.specs)
         for group in self.query(FieldGroup):
             group.say(problems)
         preset = self._presets.get(self._preset or "")
         self.query_one(PresetLine).show(
-            self._preset, is_changed=preset != self._draft.typed, count=len(self._presets)
+            self._title,
+            self._preset,
+            is_changed=preset != self._draft.typed,
+            count=len(self._presets),
         )
         runs, text = len(self._draft.specs), Text()
         if runs:
@@ -300,9 +313,10 @@ class NewRun(AskingScreen):
     def _verdict(self, problems: Mapping[str, str]) -> Text:
         """Return the problem as the command line words it, or the equivalent command after a
         warning."""
-        for problem in problems.values():
-            return Text(plain_text(problem), ALARM_STYLE)
-        lines, verdict = self._draft.lines, Text()
+        for problem in (*problems.values(), self._labels.problem):
+            if problem is not None:
+                return Text(plain_text(problem), ALARM_STYLE)
+        lines, verdict = self._labels.commands(self._draft.lines), Text()
         if warning := self._known.warning(self._draft):
             verdict.append(f"{plain_text(warning)}\n", ALARM_STYLE)
         count = f"{len(lines)} runs such as  " if len(lines) > 1 else ""
