@@ -325,6 +325,17 @@ def test_labels_that_are_unusable_stay_in_the_dialog_and_a_changed_note_is_not_l
     assert actions.done == [("tags", "250101-000000-aaaa", "later")]
 
 
+def test_a_note_is_seen_in_the_list_and_on_the_run() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        assert "✎ warm start [b]helps[/b] …" in "\n".join(screen_lines(app))
+        await pilot.press("enter")
+        await settle(pilot)
+        assert screen_lines(app)[1].strip() == "✎ warm start [b]helps[/b] …"
+
+    run = make_run(0, note="warm start [b]helps[/b]\nmore")
+    play(FakeSource([run, make_run(1)]), scenario, size=(200, 50))
+
+
 def test_tags_are_added_to_all_marked_runs() -> None:
     actions = FakeActions()
 
