@@ -34,7 +34,7 @@ from vld_tui.words.palette import (
     status_label,
     status_style,
 )
-from vld_tui.words.text import plain_text
+from vld_tui.words.text import plain_text, shorten
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -425,11 +425,26 @@ def run_lines(runs: Sequence[Run], *, now: float) -> Iterator[str]:
 
 
 def run_table(runs: Sequence[Run], *, now: float, cells: int) -> Text:
-    """Return a table of runs in ``cells`` columns, leaving out the least important ones."""
-    columns = [RUN_COLUMNS[name].column for name in LISTED_COLUMNS]
+    """Return a table of runs in ``cells`` columns, leaving out the least important ones, below what
+    all of them have in common."""
+    columns = [RUN_COLUMNS[name] for name in LISTED_COLUMNS]
     rows = [run_row(run, now=now) for run in runs]
+    folded = agreeing(columns, rows, None)
+    kept = [at for at in range(len(columns)) if at not in folded]
     styles = [status_style(run.status, collapsed=run.collapsed) for run in runs]
-    return styled_table(columns, rows, cells, row_styles=styles, heading_style=HEADING_STYLE)
+    table = styled_table(
+        [columns[at].column for at in kept],
+        [[row[at] for at in kept] for row in rows],
+        cells,
+        row_styles=styles,
+        heading_style=HEADING_STYLE,
+    )
+    if not folded:
+        return table
+    from rich.text import Text  # a pipe does without it
+
+    common = shorten(f"all listed: {' · '.join(folded.values())}", cells)
+    return Text("\n", no_wrap=True, overflow="crop").join([Text(common, QUIET_STYLE), table])
 
 
 def run_row(run: Run, *, now: float) -> tuple[str, ...]:

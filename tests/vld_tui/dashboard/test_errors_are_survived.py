@@ -57,7 +57,7 @@ def test_an_action_a_handler_a_picture_and_the_source_may_fail(
         source.broken = False
         await pilot.press("1", "escape", "o", "j")
         await settle(pilot)
-        assert "sorted by" in screen_lines(app)[1]
+        assert "OOD ▾" in screen_lines(app)[2]
         assert app.screen.query_one(RunTable).current is not None
         said = [str(each.message) for each in app._notifications]
         assert any("out of order" in each for each in said)
