@@ -96,7 +96,7 @@ def test_the_dashboard_says_what_a_quota_leaves_of_a_study(
     programs.complains("sbatch", "sbatch: error: QOSMaxSubmitJobPerUserLimit\n", after=1)
     said = Actions(store.home).launch_study(str(rates))
     assert said == (
-        f"{rates}: 3 new runs, 2 to resume, on slurm as last time; 2 runs not submitted: "
+        "rates: 3 new runs, 2 to resume, on slurm as last time; 2 runs not submitted: "
         "sbatch: QOSMaxSubmitJobPerUserLimit"
     )
 
