@@ -125,6 +125,12 @@ def test_curves_have_marks_where_there_is_no_colour(
 def test_a_click_reads_the_values_of_the_nearest_step() -> None:
     chart = use(lambda pilot, chart: pilot.click(chart, offset=(LABEL_CELLS + 40, 5)))
     assert chart.plot.view.cursor == 40
+
+    async def click_between_two_steps(pilot: Pilot[None], chart: Chart) -> None:
+        await pilot.press("plus")
+        await pilot.click(chart, offset=(LABEL_CELLS + 41, 5))
+
+    assert use(click_between_two_steps).plot.view.cursor in (45, 46)
     beside = use(lambda pilot, chart: pilot.click(chart, offset=(2, 5)))
     assert beside.plot.view.cursor == 0
 
@@ -151,8 +157,8 @@ def test_the_wheel_zooms_around_the_pointer() -> None:
 
 
 def test_dragging_moves_the_zoomed_steps_but_not_beyond_the_run() -> None:
-    async def drag(pilot: Pilot[None], chart: Chart, cells: int) -> None:
-        await pilot.press("plus")  # 25 to 75
+    async def drag(pilot: Pilot[None], chart: Chart, cells: int, *keys: str) -> None:
+        await pilot.press("plus", *keys)  # 25 to 75
         await pilot.mouse_down(chart, offset=(LABEL_CELLS + 50, 5))
         await pilot.hover(chart, offset=(LABEL_CELLS + 50 + cells, 5))
         await pilot.mouse_up(chart, offset=(LABEL_CELLS + 50 + cells, 5))
@@ -160,7 +166,7 @@ def test_dragging_moves_the_zoomed_steps_but_not_beyond_the_run() -> None:
     chart = use(lambda pilot, chart: drag(pilot, chart, 20))
     assert ends(chart) == pytest.approx((15, 65))
     assert chart.plot.view.cursor is None, "dragging is no click"
-    assert ends(use(lambda pilot, chart: drag(pilot, chart, 50))) == pytest.approx((0, 50))
+    assert ends(use(lambda pilot, chart: drag(pilot, chart, 50, "h"))) == pytest.approx((0, 50))
 
 
 def test_the_axis_is_steps_then_time_since_the_start_then_the_time_of_day() -> None:

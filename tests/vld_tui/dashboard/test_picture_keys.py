@@ -86,10 +86,10 @@ def test_keys_choose_the_next_run_by_id_or_by_ood_accuracy(keys: str, run: str) 
 def test_a_key_places_points_by_a_measure_of_theirs_and_by_accuracy_again() -> None:
     measured = (("calibration_error", (0.2, 0.1)),)
     points = [msgspec.structs.replace(point, measures=measured) for point in POINTS[:2]]
-    plane = placed_by(points, "M")
+    plane = placed_by(points, "m")
     assert [(each.id_accuracy, each.ood_accuracy) for each in plane.plot.points] == [(0.2, 0.1)] * 2
     assert "calibration error (lower is better)" in plane.plot.explanation
-    assert placed_by(points, "M", "M").plot.points == (*points, *POINTS[2:])
+    assert placed_by(points, "m", "m").plot.points == (*points, *POINTS[2:])
 
 
 def placed_by(points: list[RunPoint], *keys: str) -> Plane:
