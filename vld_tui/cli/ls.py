@@ -29,7 +29,7 @@ from vld_tui.runs.run import Run
 from vld_tui.store.fields import ALIASES, QUERY_FIELDS, QueryField
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
-from vld_tui.views.run_columns import run_lines, run_table
+from vld_tui.views.run_columns import LISTED_COLUMNS, RUN_COLUMNS, run_lines, run_table
 from vld_tui.words.columns import Column, table_lines
 from vld_tui.words.numbers import plural
 
@@ -77,6 +77,15 @@ def ls(
     where: WhereOption = None,
     sort: SortOption = None,
     limit: LimitOption = None,
+    view: Annotated[
+        str | None,
+        typer.Option(
+            "--view",
+            metavar="NAME",
+            help="Filter, order and columns of a view saved in the dashboard; groups are not "
+            "listed. --where narrows it, --sort replaces its order.",
+        ),
+    ] = None,
     trashed: Annotated[bool, typer.Option("--trashed", help="List the runs in the trash.")] = False,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV to stdout.")] = False,
@@ -95,13 +104,19 @@ def ls(
         _print_fields(as_json=as_json)
         return
     if imported:
-        if where or sort or trashed or as_csv or limit is not None:
+        if where or sort or view or trashed or as_csv or limit is not None:
             raise CommandError("--imported takes no other option than --json.")
         _list_imported(ctx, as_json=as_json)
         return
     Query.parse(where or "", sort=sort)  # checked before the home is opened
     with open_store(ctx, to_look=True) as store:
         refresh_or_say(store)
+        names: Sequence[str] = LISTED_COLUMNS
+        if view is not None:
+            saved = store.views.get(view)
+            where = f"({saved.filter}) {where or ''}" if saved.filter else where
+            sort = sort or saved.sort
+            names = [each for each in saved.columns if each in RUN_COLUMNS] or LISTED_COLUMNS
         query = store.runs.query(where or "", sort=sort)
         on_terminal = sys.stdout.isatty() and not (as_json or as_csv)
         most = limit if limit is not None else (TERMINAL_LIMIT if on_terminal else 0)
@@ -119,9 +134,11 @@ def ls(
     elif nothing is not None:
         say(nothing, to_stderr=True)
     elif on_terminal:
-        _print_table(shown, hidden=count - len(shown))
+        _print_table(shown, names, hidden=count - len(shown))
     elif shown:
-        sys.stdout.writelines(f"{line}\n" for line in run_lines(shown, now=time.time()))
+        sys.stdout.writelines(
+            f"{line}\n" for line in run_lines(shown, now=time.time(), names=names)
+        )
     if unread:
         folders = plural(unread, "run folder")
         first = with_home("vld rebuild")
@@ -181,11 +198,14 @@ def _row(field: QueryField) -> tuple[str, ...]:
     return (field.name, " ".join(_aliases(field)), kind, field.about + choices)
 
 
-def _print_table(runs: Sequence[Run], *, hidden: int) -> None:
+def _print_table(runs: Sequence[Run], names: Sequence[str], *, hidden: int) -> None:
     cells = shutil.get_terminal_size().columns
     console = plain_console()
     console.print(
-        run_table(runs, now=time.time(), cells=cells), no_wrap=True, overflow="ignore", crop=False
+        run_table(runs, now=time.time(), cells=cells, names=names),
+        no_wrap=True,
+        overflow="ignore",
+        crop=False,
     )
     if any(run.collapsed for run in runs):
         console.print(

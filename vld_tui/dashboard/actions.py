@@ -19,6 +19,7 @@ from vld_tui.home import Home, absolute_path
 from vld_tui.launch.local import LaunchError, record_end
 from vld_tui.store.labels import typed_tags
 from vld_tui.store.query import Query
+from vld_tui.store.saved_views import SavedView
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
 
@@ -53,6 +54,23 @@ class Actions:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._lock = threading.Lock()
+
+    def views(self) -> dict[str, SavedView]:
+        """Return the saved views by name."""
+        with Store.open(self._home) as store:
+            return store.views.all()
+
+    def save_view(self, name: str, view: SavedView) -> str:
+        """Save a view under a name."""
+        with Store.open(self._home) as store:
+            store.views.save(name, view)
+        return f"view {name} saved"
+
+    def delete_view(self, name: str) -> str:
+        """Delete a saved view."""
+        with Store.open(self._home) as store:
+            store.views.delete(name)
+        return f"view {name} deleted"
 
     def complete_filter(self, text: str) -> list[str]:
         """Return the continuations of a filter that begin with it."""

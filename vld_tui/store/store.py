@@ -22,6 +22,7 @@ from vld_tui.store.missing_folders import MissingFolders
 from vld_tui.store.notifications import Notifications
 from vld_tui.store.queue import Queue
 from vld_tui.store.runs import Runs
+from vld_tui.store.saved_views import SavedViews
 from vld_tui.store.series import STEP_BYTES, Series
 from vld_tui.store.settings import Settings
 from vld_tui.store.trash import Trash
@@ -48,6 +49,7 @@ class Store:
         self.missing = MissingFolders(database, home, self.settings)
         self.runs = Runs(database, home, self.folders, self.live, self.missing)
         self.groups = Groups(database)
+        self.views = SavedViews(database, self.settings)
         self.labels = Labels(database, home)
         self.queue = Queue(database, home, self.runs)
         self.jobs = Jobs(database, home)

@@ -418,17 +418,21 @@ def agreeing(
     return found
 
 
-def run_lines(runs: Sequence[Run], *, now: float) -> Iterator[str]:
+def run_lines(
+    runs: Sequence[Run], *, now: float, names: Sequence[str] = LISTED_COLUMNS
+) -> Iterator[str]:
     """Yield a table of runs at Unix time ``now`` as plain lines with every column."""
-    columns = [RUN_COLUMNS[name].column for name in LISTED_COLUMNS]
-    yield from table_lines(columns, [run_row(run, now=now) for run in runs])
+    columns = [RUN_COLUMNS[name].column for name in names]
+    yield from table_lines(columns, [run_row(run, now=now, names=names) for run in runs])
 
 
-def run_table(runs: Sequence[Run], *, now: float, cells: int) -> Text:
+def run_table(
+    runs: Sequence[Run], *, now: float, cells: int, names: Sequence[str] = LISTED_COLUMNS
+) -> Text:
     """Return a table of runs in ``cells`` columns, leaving out the least important ones, below what
     all of them have in common."""
-    columns = [RUN_COLUMNS[name] for name in LISTED_COLUMNS]
-    rows = [run_row(run, now=now) for run in runs]
+    columns = [RUN_COLUMNS[name] for name in names]
+    rows = [run_row(run, now=now, names=names) for run in runs]
     folded = agreeing(columns, rows, None)
     kept = [at for at in range(len(columns)) if at not in folded]
     styles = [status_style(run.status, collapsed=run.collapsed) for run in runs]
@@ -447,6 +451,6 @@ def run_table(runs: Sequence[Run], *, now: float, cells: int) -> Text:
     return Text("\n", no_wrap=True, overflow="crop").join([Text(common, QUIET_STYLE), table])
 
 
-def run_row(run: Run, *, now: float) -> tuple[str, ...]:
-    """Return a run's cells at Unix time ``now``, one for each of ``LISTED_COLUMNS``."""
-    return tuple(RUN_COLUMNS[name].of_run(run, (), now) for name in LISTED_COLUMNS)
+def run_row(run: Run, *, now: float, names: Sequence[str] = LISTED_COLUMNS) -> tuple[str, ...]:
+    """Return a run's cells at Unix time ``now``, one for each of these columns."""
+    return tuple(RUN_COLUMNS[name].of_run(run, (), now) for name in names)

@@ -9,6 +9,9 @@ import pytest
 from engine.protocol import encode_predictions
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.dashboard.run_facts import make_predictions
+from vld_tui.home import Home
+from vld_tui.store.saved_views import SavedView
+from vld_tui.store.store import Store
 
 
 def run_id(vld: Vld, reference: str) -> str:
@@ -34,6 +37,19 @@ class TestLs:
         assert "first" in finished
         assert "best" in finished
         assert "73.3%  53.3%" in finished
+
+    def test_a_saved_view_has_its_filter_order_and_columns(self, history: Vld) -> None:
+        view = SavedView(filter="target=noto or name=first", sort="name", columns=("name", "ood"))
+        with Store.open(Home(history.home)) as store:
+            store.views.save("mine", view)
+        heading, *rows = history("ls", "--view", "mine").stdout.splitlines()
+        assert heading.split() == ["name", "OOD"]
+        assert len(rows) >= 1
+        (row,) = history("ls", "--view", "mine", "--where", "name=first").stdout.splitlines()[1:]
+        assert row.split() == ["first", "53.3%"]
+        missing = history("ls", "--view", "mien")
+        assert "No saved view 'mien'. Did you mean mine?" in missing.stderr
+        assert missing.exit_code == 2
 
     def test_columns_are_aligned(self, history: Vld) -> None:
         lines = history("ls").stdout.splitlines()

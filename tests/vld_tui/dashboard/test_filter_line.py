@@ -24,6 +24,7 @@ from vld_tui.dashboard.feed import HistorySource
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.dashboard.widgets.run_table import RunTable
 from vld_tui.home import Home
+from vld_tui.store.saved_views import SavedView
 from vld_tui.store.store import Store
 
 RUNS = 300
@@ -202,3 +203,40 @@ def test_a_click_on_the_list_keeps_the_filter() -> None:
         assert source.asked[-1].watched == ("250101-000002-aaaa",)
 
     play(source, scenario)
+
+
+def test_a_view_is_saved_chosen_and_deleted(filled: Home) -> None:
+    class Viewing(FakeActions):
+        """Keeps views in the home."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self._home = filled
+
+    def saved() -> dict[str, SavedView]:
+        return Actions(filled).views()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        table = app.screen.query_one(RunTable)
+        await pilot.press("slash", *"target=noto", "enter")
+        await settle_until(pilot, lambda: table.row_count == 100)
+        await pilot.press("V")
+        await settle_until(pilot, lambda: app.screen is not app.home)
+        await pilot.press("enter")
+        await settle(pilot)
+        await pilot.press(*"mine", "enter")
+        await settle_until(pilot, saved)
+        await pilot.press("escape")
+        await settle_until(pilot, lambda: table.row_count == RUNS)
+        await pilot.press("V")
+        await settle_until(pilot, lambda: app.screen is not app.home)
+        await pilot.press("up", "enter")
+        await settle_until(pilot, lambda: table.row_count == 100)
+        await pilot.press("V")
+        await settle_until(pilot, lambda: app.screen is not app.home)
+        await pilot.press("up", "ctrl+d")
+        await settle(pilot)
+        await pilot.press("y")
+        await settle_until(pilot, lambda: not saved())
+
+    play(HistorySource(filled), scenario, actions=Viewing())

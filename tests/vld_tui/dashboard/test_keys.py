@@ -36,6 +36,7 @@ SAVED_IDS: Final = """
 """Every id that the first versions with settings saved keys under."""
 LATER = {
     "complete-filter", "previous-filter", "next-filter", "keep-filter",
+    "views",
     "plotted-measure", "evaluations", "report", "use", "large-picture", "image-left", "image-right",
     "last-page", "rename", "save-note",
     "open-trash", "restore", "delete", "empty-trash", "edit-study", "list-runs",

@@ -8,13 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.events import DescendantFocus
 from textual.widgets import Static
 
-from engine.protocol import MetricKey, resolve_spec
+from engine.protocol import MetricKey, UserError, resolve_spec
 from vld_tui.dashboard.draw.log import log_tail
 from vld_tui.dashboard.feed import Interest, RunCurves, Snapshot
 from vld_tui.dashboard.keys import bind
@@ -43,6 +44,7 @@ from vld_tui.store.errors import QueryError
 from vld_tui.store.fields import QUERY_FIELDS
 from vld_tui.store.labels import names_of
 from vld_tui.store.query import EXAMPLE, Query
+from vld_tui.store.saved_views import SavedView
 from vld_tui.views.status_line import status_text
 from vld_tui.words.numbers import plural
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
@@ -88,6 +90,7 @@ class HomeScreen(RunKeys):
         bind("reverse-order", "O", "reverse", "reverse order"),
         bind("group", "b", "group", "group", show=True),
         bind("columns", "C", "columns", "columns"),
+        bind("views", "V", "views", "saved filters"),
         bind("export", "w", "export", "export"),
         bind("run-example", "enter", "begin", "run the example"),
         bind("resume", "r", "resume", "resume"),
@@ -395,6 +398,58 @@ class HomeScreen(RunKeys):
 
         self.app.push_screen(ChooseColumns(self._columns), answered)
 
+    @work(thread=True, exclusive=True)
+    def action_views(self) -> None:
+        """Offer the saved views."""
+        views: dict[str, SavedView] = {}
+        try:
+            views = self._actions.views()
+        except UserError as error:
+            self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
+        self.app.call_from_thread(self._offer_views, views)
+
+    def _offer_views(self, views: dict[str, SavedView]) -> None:
+        """Ask for a view to show, to delete, or a name for the present one."""
+        from vld_tui.dashboard.screens.pick import Pick, PickOption
+        from vld_tui.dashboard.widgets.ask import AskLine
+
+        def save(name: str | None) -> None:
+            if name:
+                present = SavedView(
+                    filter=self._listing.filter,
+                    columns=self._columns,
+                    sort=self._listing.sort,
+                    group=self._listing.group,
+                )
+                self._do(partial(self._actions.save_view, name, present))
+
+        def answered(name: str | None) -> None:
+            if name:
+                self._show_view(views[name])
+            elif name is not None:
+                self.app.push_screen(AskLine("Save this view as:"), save)
+
+        choices = [
+            *(PickOption(name, (name, _view_text(view))) for name, view in views.items()),
+            PickOption("", ("save…", "save this filter, columns, order and grouping")),
+        ]
+        pick = Pick(
+            "Saved views",
+            choices,
+            current="",
+            drop=lambda name: self._do(partial(self._actions.delete_view, name)),
+        )
+        self.app.push_screen(pick, answered)
+
+    def _show_view(self, view: SavedView) -> None:
+        """List what a saved view does, unless it is no longer valid."""
+        listing = Listing(filter=view.filter, sort=view.sort, group=view.group)
+        self._list(listing)
+        if self._listing == listing:
+            self._columns = view.columns
+            self.query_one(RunTable).set_columns(view.columns)
+            self.post_message(PreferencesChanged(columns=view.columns))
+
     def action_clear(self) -> None:
         """Remove the marks, then leave the group, then clear the filter."""
         table = self.query_one(RunTable)
@@ -615,6 +670,12 @@ class HomeScreen(RunKeys):
         static = self.query_one(place, Static)
         if static.content != text:
             static.update(text, layout=False)
+
+
+def _view_text(view: SavedView) -> str:
+    parts = [view.filter or "all runs", f"sorted by {view.sort}"]
+    parts += [f"grouped by {view.group}"] if view.group else []
+    return " · ".join([*parts, *([f"{len(view.columns)} columns"] if view.columns else [])])
 
 
 def _is_valid(text: str) -> bool:

@@ -140,7 +140,7 @@ class Pick(Guarded, ModalScreen[str | None]):
     def action_drop(self) -> None:
         """Delete the value under the cursor after confirmation."""
         choice, drop = self._pointed, self._drop
-        if choice is None or drop is None:
+        if choice is None or drop is None or not choice.value:
             return
 
         def confirmed() -> None:
