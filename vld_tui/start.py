@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 from vld_tui.home import Home, HomeError, open_home
+from vld_tui.words.terminal import is_dumb
 from vld_tui.words.utf8 import use_utf8_names
 
 
 def main() -> None:
     """Open the dashboard, or pass arguments other than ``--home`` to the command line."""
     use_utf8_names()
-    home = _only_home(sys.argv[1:]) if sys.stdout.isatty() else None
+    home = _only_home(sys.argv[1:]) if sys.stdout.isatty() and not is_dumb() else None
     if home is None:
         from vld_tui.cli.dashboard import main as main_of_command
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -9,11 +10,13 @@ from typing import Annotated
 
 import typer
 
+from engine.protocol import UserError
 from vld_tui.cli.command import Command
 from vld_tui.cli.group import ErrorsInWords
 from vld_tui.cli.output import home_option, plain_console, settle_streams
 from vld_tui.cli.session import open_store
 from vld_tui.home import HomeError, absence, find_home, open_home
+from vld_tui.words.terminal import is_dumb
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -34,6 +37,11 @@ def dashboard(ctx: typer.Context, once: OnceOption = False) -> None:
     if once or not sys.stdout.isatty():
         _print_once(ctx)
         return
+    if is_dumb():
+        raise UserError(
+            f"The dashboard needs a full terminal, but TERM is {os.environ['TERM']}.\n"
+            "Print the runs with vld-tui --once or vld ls, or use a browser: vld serve"
+        )
     home = open_home(home_option(ctx), to_look=True)
     from vld_tui.dashboard.app import make_dashboard  # Textual takes a moment
 

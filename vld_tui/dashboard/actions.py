@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -31,8 +31,12 @@ if TYPE_CHECKING:
     from vld_tui.dashboard.use.orders import UseOrder
     from vld_tui.dashboard.use.results import UseResult
     from vld_tui.dashboard.use.work import Work
+    from vld_tui.runs.run import Run
     from vld_tui.study.define.files import StudyText
     from vld_tui.study.results.state import StudyState
+
+MOST_JUMPS: Final = 20
+"""Maximum number of runs to find by name."""
 
 # The control modules are imported by the actions: not needed for the first frame.
 
@@ -226,6 +230,22 @@ class Actions:
 
         with Store.open(self._home) as store:
             return report_study(store, name, progress=progress).files[0]
+
+    def study_names(self) -> list[str]:
+        """Return the names of launched studies."""
+        from vld_tui.study.define.files import kept_names
+
+        return kept_names(self._home)
+
+    def runs_named(self, text: str) -> list[Run]:
+        """Return the newest runs whose names contain a text, or the run of this id or number.
+
+        Raises:
+            UserError: when there is none.
+        """
+        with Store.open(self._home) as store:
+            query = store.runs.query('name:"{}"'.format(text.replace('"', "")))
+            return store.runs.find(query, limit=MOST_JUMPS) or [store.runs.get(text)]
 
     def use(self, run_id: str, order: UseOrder, work: Work) -> UseResult:
         """Classify or evaluate images with a run's network, or export it."""

@@ -19,7 +19,7 @@ import msgspec
 from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.events import Key
+from textual.events import Event, Key
 from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.theme import Theme
@@ -30,7 +30,7 @@ from engine.protocol import UserError
 from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.feed import HistorySource, Interest, Snapshot, Source
 from vld_tui.dashboard.guard import ErrorLog, Guarded
-from vld_tui.dashboard.keys import KeyTable, bind, key_name
+from vld_tui.dashboard.keys import HELP, KeyTable, bind, key_name
 from vld_tui.dashboard.messages import (
     ActionAsked,
     InterestChanged,
@@ -46,6 +46,8 @@ from vld_tui.dashboard.notices import notice_for, terminal_name
 from vld_tui.dashboard.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.dashboard.screens.home import HomeScreen
 from vld_tui.dashboard.shades import ON_DARK, ON_LIGHT
+from vld_tui.dashboard.themes import READABLE_DIM, THEMES, with_selection
+from vld_tui.dashboard.widgets.dialog import Dialog
 from vld_tui.home import Home
 from vld_tui.runs.machine import MachineLoad
 from vld_tui.runs.run import Run
@@ -57,6 +59,8 @@ from vld_tui.views.notifications import failure_lines
 from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:  # not needed for the first frame
+    from textual.command import Provider
+
     from vld_tui.dashboard.screens.use.screen import UseForm
     from vld_tui.dashboard.use.results import Uses
 
@@ -66,16 +70,30 @@ LOAD_S: Final = 5.0
 """Interval between measurements of the machine's load."""
 
 
+def _screen_actions() -> type[Provider]:
+    from vld_tui.dashboard.palette import ScreenActions  # not needed for the first frame
+
+    return ScreenActions
+
+
+def _jumps() -> type[Provider]:
+    from vld_tui.dashboard.palette import Jumps
+
+    return Jumps
+
+
 class Dashboard(Guarded, App[None]):
     """Configures, launches and watches runs; quitting it stops none of them."""
 
     TITLE = "vld-tui"
     CSS_PATH = "app.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - as Textual has it
+    COMMANDS = {_screen_actions, _jumps}  # noqa: RUF012 - as Textual has it
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("quit", "q", "quit", "quit", show=True),
-        bind("help", "question_mark", "show_help_panel", "help", key_display="?", show=True),
-        bind("settings", "comma", "open_settings", "settings", key_display=","),
+        bind(HELP, "question_mark,f1", "show_help_panel", "help", show=True),
+        bind("settings", "comma", "open_settings", "settings"),
+        bind("suspend", "ctrl+z", "suspend_process", "suspend"),
     ]
 
     def __init__(
@@ -113,7 +131,15 @@ class Dashboard(Guarded, App[None]):
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Return what changes drawn lines: the palette is drawn in the shades of the theme."""
         shades = ON_DARK if self.current_theme.dark else ON_LIGHT
-        return [shades, *super().get_line_filters()]
+        return [shades, READABLE_DIM, *super().get_line_filters()]
+
+    def get_theme(self, theme_name: str) -> Theme | None:
+        """Return a theme by its name; those of the dashboard replace Textual's."""
+        return THEMES.get(theme_name) or super().get_theme(theme_name)
+
+    def get_css_variables(self) -> dict[str, str]:
+        """Return the variables of the theme, with the colour of the selection."""
+        return with_selection(super().get_css_variables())
 
     def on_mount(self) -> None:
         """Apply the preferences and start to read history."""
@@ -134,6 +160,13 @@ class Dashboard(Guarded, App[None]):
     def _load_run_screen(self) -> None:
         """Import what the first ``enter`` needs."""
         importlib.import_module("vld_tui.dashboard.screens.run")
+
+    async def on_event(self, event: Event) -> None:
+        """Drop keys that were typed before the user could read the question they would answer."""
+        screen = self.screen_stack[-1] if self._running and self.screen_stack else None
+        if isinstance(event, Key) and isinstance(screen, Dialog) and screen.is_too_early(event):
+            return
+        await super().on_event(event)
 
     def on_key(self, event: Key) -> None:
         """Forward keys typed before an input had the focus: they are text, not actions."""
@@ -218,19 +251,17 @@ class Dashboard(Guarded, App[None]):
         return key_name(binding.key)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Yield every action of this screen, with its key."""
-        yield from super().get_system_commands(screen)
-        known: set[str] = set()
-        for active in screen.active_bindings.values():
-            binding = active.binding
-            if not binding.description or binding.action in known or binding.system:
-                continue
-            known.add(binding.action)
-            yield SystemCommand(
-                binding.description.capitalize(),
-                f"key {self.get_key_display(binding)}",
-                partial(self.run_action, binding.action, active.node),
-            )
+        """Yield every action of this screen, with what it does and its key."""
+        from vld_tui.dashboard.palette import screen_actions  # not needed for the first frame
+
+        yield from screen_actions(self, screen)
+
+    def action_suspend_process(self) -> None:
+        """Return to the shell; ``fg`` continues."""
+        if self._driver is None or not self._driver.can_suspend:
+            self.notify("Only a dashboard in a terminal can be suspended.", severity="warning")
+        else:
+            super().action_suspend_process()
 
     def action_open_settings(self) -> None:
         """Open the settings."""
@@ -257,6 +288,16 @@ class Dashboard(Guarded, App[None]):
 
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(self.screen.active_bindings))
+
+    @property
+    def actions(self) -> Actions:
+        """Return what can be done with the runs of the home."""
+        return self._actions
+
+    def report_study(self, name: str) -> None:
+        """Write a study's report, and show the path of its page."""
+        self.notify("writing the report…")
+        self._act(lambda: f"Report of {name}: {self._actions.report_study(name, lambda _: None)}")
 
     def on_action_asked(self, message: ActionAsked) -> None:
         """Run an action in a worker, and report its result."""

@@ -39,6 +39,14 @@ FORMER_IDS: Final[Mapping[str, str]] = {
 RESERVED: Final = {"ctrl+q": "quit at once", "ctrl+p": "find an action by name"}
 """Keys that cannot be assigned, so that quitting is always possible."""
 
+HELP: Final = "help"
+"""The id of the key that lists the keys."""
+MOVEMENTS: Final = frozenset(
+    ("up", "down", "left", "right", "shift+left", "shift+right", "home", "end", "pageup",
+     "pagedown", "tab", "shift+tab", *"hjklgG")
+)  # fmt: skip
+"""Keys that move within the focused part, or from part to part."""
+
 Chain = Iterable[Iterable[BindingType]]
 """Bindings that are active together, one group a class."""
 
@@ -67,6 +75,11 @@ def bind(
         priority=priority,
         id=binding_id,
     )
+
+
+def is_movement(binding: Binding) -> bool:
+    """Return whether a binding of a single key only moves, as listed in the help."""
+    return binding.key in MOVEMENTS
 
 
 def key_name(key: str) -> str:

@@ -10,7 +10,7 @@ from vld_tui.dashboard.feed import Interest
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.runs.run import CONFIGURATION, Grouping, GroupRow
 from vld_tui.store.errors import QueryError
-from vld_tui.store.fields import known_name
+from vld_tui.store.fields import known_name, shown_name
 from vld_tui.store.groups import find_grouping, member_condition
 from vld_tui.store.query import Condition, Query, is_one_of
 from vld_tui.views.run_columns import order_label, order_sign
@@ -115,7 +115,7 @@ class Listing:
         if self.within is not None:
             parts.append(f"within {self.within[0]}")
         elif self.group is not None:
-            alike = "all but seed" if self.group == CONFIGURATION else self.group
+            alike = "all but seed" if self.group == CONFIGURATION else shown_name(self.group)
             spread = "seeds" if self.group == CONFIGURATION else "runs"
             parts.append(f"{plural(rows, 'group')} by {alike}, ± sd over {spread}")
         if self.filter:

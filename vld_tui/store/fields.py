@@ -157,6 +157,11 @@ def known_name(name: str) -> str:
     return ALIASES.get(plain, plain)
 
 
+def shown_name(name: str) -> str:
+    """Return a field as users read and type it, such as ``dropout``."""
+    return FIELDS[name].spelled_as_flag if name in FIELDS else name
+
+
 def is_field(name: str) -> bool:
     """Return whether this is the name or alias of a field."""
     return known_name(name) in QUERY_FIELDS

@@ -20,7 +20,7 @@ from vld_tui.views.legend import Line
 from vld_tui.views.plot import LABEL_CELLS, LOWEST, NARROWEST, StyledCell, join_cells
 from vld_tui.views.raster import BLANK, PlotAxis, draw_curve
 from vld_tui.words.numbers import balanced_words, percent, plural
-from vld_tui.words.palette import MANY_MARKS, SERIES_STYLES
+from vld_tui.words.palette import LIGHT_GREY, MANY_MARKS, SERIES_STYLES
 from vld_tui.words.text import plain_text, shorten, width
 
 TargetDomain = tuple[str, str]
@@ -37,7 +37,7 @@ CURRENT_MARK: Final = "◉"
 AXES: Final = "ID across, OOD up"
 _QUIET: Final = Style(dim=True)
 _STRONG: Final = Style(bold=True)
-_FRONT: Final = Style(color="grey70")
+_FRONT: Final = Style(color=LIGHT_GREY)
 _TRAIL: Final = Style(color="grey50")
 _ROOM: Final = 0.06
 _BESIDES_ROWS: Final = 3

@@ -221,7 +221,7 @@ def _worst(run: Run) -> str:
 
 _USUAL: Final = {
     "status": RunColumn(
-        "Status as a sign.",
+        "Status symbol.",
         Column("", rank=100),
         lambda run, _, __: COLLAPSED_SIGN if run.collapsed else STATUS_SIGNS.get(run.status, "?"),
         lambda *_: "≡",

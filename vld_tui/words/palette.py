@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 SKY_BLUE, ORANGE, GREEN, PURPLE = "#56B4E9", "#E69F00", "#009E73", "#CC79A7"
 YELLOW, VERMILION, BLUE, GREY = "#F0E442", "#D55E00", "#0072B2", "#999999"
+LIGHT_GREY: Final = "#B2B2B2"
 
 ID_STYLE: Final = SKY_BLUE
 OOD_STYLE: Final = ORANGE
@@ -61,9 +62,9 @@ DASH_SIGNS: Final[Mapping[tuple[int, ...], str]] = {
 """Line patterns in a legend."""
 DARK_SHADES: Final[Mapping[str, str]] = {
     GREEN: "#26B98D",
-    VERMILION: "#FF7148",
+    VERMILION: "#FF8A66",
     BLUE: "#4FA3E0",
-    PURPLE: "#D48AB3",
+    PURPLE: "#DD9DC1",
 }
 """Colours that have another shade on a dark background, to be readable as text."""
 LIGHT_SHADES: Final[Mapping[str, str]] = {
@@ -75,6 +76,7 @@ LIGHT_SHADES: Final[Mapping[str, str]] = {
     VERMILION: "#9C3000",
     BLUE: "#005A94",
     GREY: "#505050",
+    LIGHT_GREY: "#6A6A6A",
     "#1CA98B": "#005F42",
     "#B980FF": "#5A1FE0",
     "#FAE1A4": "#3A3A00",

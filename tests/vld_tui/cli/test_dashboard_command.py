@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,6 +22,26 @@ def test_the_runs_are_printed_once(history: Vld) -> None:
     heading, *rows = result.stdout.splitlines()
     assert "3 runs" in heading
     assert any("first" in row and "finished" in row for row in rows)
+
+
+def test_a_dumb_terminal_is_refused_with_what_to_use_instead(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    code = "from vld_tui.start import main; main()"
+    command = [sys.executable, "-c", code, "--home", str(tmp_path)]
+    with os.fdopen(ours, "rb"), os.fdopen(theirs, "wb") as terminal:
+        done = subprocess.run(
+            command,
+            check=False,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            env={**os.environ, "TERM": "dumb"},
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: The dashboard needs a full terminal, but TERM is dumb.")
+    assert "vld-tui --once" in done.stderr
 
 
 def test_a_home_that_is_not_there_is_told_and_not_made(tmp_path: Path) -> None:

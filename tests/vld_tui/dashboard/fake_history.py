@@ -242,6 +242,12 @@ class FakeActions(Actions):
     def export_study(self, state: StudyState, path: str) -> str:
         return self._do("export study", state.name, path)
 
+    def study_names(self) -> list[str]:
+        return ["rates"]
+
+    def runs_named(self, text: str) -> list[Run]:
+        return [make_run(7, name=f"found-{text}")]
+
     def report_study(self, name: str, progress: Callable[[str], object]) -> Path:
         progress("reading results")
         self._do("report study", name)

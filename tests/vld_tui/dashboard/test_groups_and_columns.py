@@ -125,7 +125,9 @@ def test_columns_are_chosen_and_remembered() -> None:
 def test_a_ticked_column_has_a_sign_that_needs_no_colour() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         def line(name: str) -> str:
-            return next(line for line in screen_lines(app) if f" {name} " in line).strip()
+            return next(
+                line[line.index("[") :] for line in screen_lines(app) if f"] {name} " in line
+            )
 
         await pilot.press("C")
         await settle(pilot)

@@ -21,8 +21,9 @@ from tests.vld_tui.dashboard.fake_history import (
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.feed import Interest, Snapshot
 from vld_tui.dashboard.screens.compare import CompareScreen
+from vld_tui.dashboard.screens.home import WELCOME
 from vld_tui.dashboard.widgets.chart import Chart
-from vld_tui.dashboard.widgets.run_table import RunTable
+from vld_tui.dashboard.widgets.run_table import HEADING_ROWS, RunTable
 from vld_tui.words.palette import DARK_SHADES, ID_STYLE, LIGHT_SHADES, OOD_STYLE, series_look
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
@@ -545,3 +546,29 @@ def test_a_run_without_values_has_one_chart_that_says_so() -> None:
         assert any("accuracy  nothing recorded yet" in line for line in screen_lines(app))
 
     play(source, scenario)
+
+
+def test_a_click_on_the_two_cells_at_the_left_edge_marks() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        table = app.screen.query_one(RunTable)
+        for x, marked in ((1, 1), (0, 0), (2, 0)):
+            await pilot.click(RunTable, offset=(x, HEADING_ROWS))
+            await settle(pilot)
+            assert len(table.marked) == marked
+
+    play(FakeSource([make_run(0)]), scenario)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 50)])
+def test_an_empty_home_shows_the_example_whole_and_offers_no_actions_on_runs(
+    size: tuple[int, int],
+) -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        lines = screen_lines(app)
+        for line in WELCOME.splitlines():
+            assert any(line in each for each in lines)
+        assert "enter run the example" in lines[-1]
+        assert "? help" in lines[-1]
+        assert "resume" not in lines[-1]
+
+    play(FakeSource([]), scenario, size=size)

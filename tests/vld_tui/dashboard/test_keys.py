@@ -41,6 +41,7 @@ LATER = {
     "last-page", "rename", "save-note",
     "open-trash", "restore", "delete", "empty-trash", "edit-study", "list-runs",
     "time-axis",
+    "suspend",
 }  # fmt: skip
 """Ids of actions that came after."""
 

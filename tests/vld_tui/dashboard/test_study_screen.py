@@ -12,7 +12,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from textual.app import App
 from textual.pilot import Pilot
-from textual.widgets import Input, OptionList
+from textual.widgets import Input, OptionList, Static
 
 from engine.protocol import RunSpec
 from tests.vld_tui.dashboard.fake_history import (
@@ -225,7 +225,7 @@ def test_a_study_is_stopped_after_it_said_what_that_does(answer: str, done: list
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await open_study(pilot, "S")
-        said = " ".join(" ".join(screen_lines(app)).split())
+        said = " ".join(str(each.content) for each in app.screen.query(Static))
         for part in ("1 running run will save a checkpoint and stop", "1 queued run will leave"):
             assert part in said
         await pilot.press(answer)

@@ -11,11 +11,11 @@ from textual.app import App, ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import Vertical
 from textual.dom import DOMNode
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widgets import Static
 
-from vld_tui.dashboard.guard import Guarded
-from vld_tui.dashboard.keys import bind
+from vld_tui.dashboard.keys import HELP, bind
+from vld_tui.dashboard.widgets.dialog import Dialog
 from vld_tui.dashboard.widgets.text import ScrolledText
 from vld_tui.words.palette import HEADING_STYLE, ID_STYLE, QUIET_STYLE
 from vld_tui.words.text import fit, width
@@ -34,18 +34,17 @@ class KeyGroup(NamedTuple):
     entries: Sequence[tuple[str, str]]
 
 
-class HelpScreen(Guarded, ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """A list of keys that scrolls; ``?`` and ``esc`` close it."""
 
     DEFAULT_CSS = """
-    HelpScreen { align: center middle; background: $background 60%; }
-    #help { width: 116; max-width: 100%; height: 100%; background: $panel; }
+    #help { width: 116; height: 100%; padding: 0; }
     #help ScrolledText { height: 1fr; padding: 0 2; }
     #help > Static { height: 1; padding: 0 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape", "dismiss(None)", "back"),
-        bind("help", "question_mark", "dismiss(None)", "help"),
+        bind(HELP, "question_mark,f1", "dismiss(None)", "help"),
     ]
 
     def __init__(self, bindings: Mapping[str, ActiveBinding]) -> None:
@@ -54,7 +53,7 @@ class HelpScreen(Guarded, ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """Lay out the keys above a hint."""
-        with Vertical(id="help"):
+        with Vertical(id="help", classes="frame"):
             yield ScrolledText(id="help-keys")
             yield Static(Text(ADVICE, QUIET_STYLE))
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Container, Horizontal, Vertical
 from textual.events import DescendantFocus
 from textual.widgets import Static
 
@@ -41,7 +41,7 @@ from vld_tui.dashboard.widgets.run_table import RunTable
 from vld_tui.runs.run import CONFIGURATION, DAMAGED, GONE, GroupRow, Run, RunRow, TableRow
 from vld_tui.store.completion import finished_part
 from vld_tui.store.errors import QueryError
-from vld_tui.store.fields import QUERY_FIELDS
+from vld_tui.store.fields import QUERY_FIELDS, shown_name
 from vld_tui.store.labels import names_of
 from vld_tui.store.query import EXAMPLE, Query
 from vld_tui.store.saved_views import SavedView
@@ -67,34 +67,46 @@ MOST_MARKED: Final = 100
 MOST_CURVES: Final = 32
 """Maximum number of runs whose curves are drawn together."""
 LOG_ROWS: Final = 3
+_ON_RUNS: Final = frozenset(
+    ("compare", "group", "interrupt", "kill", "log", "note", "queue_again", "rename", "resume",
+     "tags", "trash", "use")
+)  # fmt: skip
+"""Actions that need a run."""
 WELCOME: Final = """\
-No runs yet.
+No runs yet. The example shows what this program measures:
 
-  enter   run the example: train on emoji and line art, test on clip art
+   train on                        test on
+  ╭───────╮ ╭──────────╮          ╭──────────╮
+  │ emoji │ │ line art │  ─────▶  │ clip art │
+  ╰───────╯ ╰──────────╯          ╰──────────╯
+   ID accuracy: images kept        OOD accuracy: images of a kind
+   back from training              that the network has not seen
+
+  enter   run the example
           (a small network, no download, a few minutes on two cores)
-  n       configure a run: your own images, network and dropout rate
+  n       configure a run: your images, network and dropout rate
   ?       list all keys
-  q       quit; runs continue in the background
-"""
+  q       quit; runs continue in the background"""
 
 
 class HomeScreen(RunKeys):
     """Runs on one side, their curves on the other, the log of the current run below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        bind("run-example", "enter", "begin", "run the example", show=True),
         bind("new", "n", "new", "new", show=True),
         bind("clone", "c", "clone", "clone"),
         bind("use", "u", "use", "use"),
         bind("filter", "slash,f", "filter", "filter", key_display="/", show=True),
         bind("sort", "o", "sort", "sort"),
         bind("reverse-order", "O", "reverse", "reverse order"),
+        bind("compare", "d", "compare", "compare", show=True),
+        bind("resume", "r", "resume", "resume", show=True),
+        bind("stop", "S", "interrupt", "stop", show=True),
         bind("group", "b", "group", "group", show=True),
         bind("columns", "C", "columns", "columns"),
         bind("views", "V", "views", "saved filters"),
         bind("export", "w", "export", "export"),
-        bind("run-example", "enter", "begin", "run the example"),
-        bind("resume", "r", "resume", "resume"),
-        bind("stop", "S", "interrupt", "stop"),
         bind("kill", "K", "kill", "kill"),
         bind("trash", "ctrl+d", "trash", "trash"),
         bind("undo", "z", "undo", "undo"),
@@ -103,7 +115,6 @@ class HomeScreen(RunKeys):
         bind("tags", "t", "tags", "tags"),
         bind("note", "e", "note", "note"),
         bind("rename", "f2", "rename", "rename"),
-        bind("compare", "d", "compare", "compare"),
         bind("curves", "1", "plane(False)", "curves"),
         bind("plane", "2", "plane(True)", "plane", show=True),
         bind("queue", "3", "app.open_queue", "queue", show=True),
@@ -145,7 +156,8 @@ class HomeScreen(RunKeys):
         with Horizontal(id="body"):
             with Vertical(id="runs"):
                 yield RunTable(id="table", clock=self._clock)
-                yield Static(WELCOME, id="welcome", markup=False)
+                with Container(id="welcome"):
+                    yield Static(WELCOME, markup=False)
             with Vertical(id="charts"):
                 yield CurveCharts()
         yield Static(id="log")
@@ -282,9 +294,11 @@ class HomeScreen(RunKeys):
         self._configure(run)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer the example only if there are no runs."""
+        """Offer the example only if there are no runs, and actions on runs only if there are."""
         if action == "begin":
             return bool(self.query_one("#welcome").display)
+        if action in _ON_RUNS and self.query_one("#welcome").display:
+            return False
         return super().check_action(action, parameters)
 
     def action_begin(self) -> None:
@@ -379,7 +393,10 @@ class HomeScreen(RunKeys):
         choices = [
             PickOption(CONFIGURATION, ("all but seed", "mean and spread of each configuration")),
             PickOption("", ("none", "no grouping")),
-            *(PickOption(name, (name, f"runs with the same {name}")) for name in QUERY_FIELDS),
+            *(
+                PickOption(name, (shown_name(name), f"same {shown_name(name)}"))
+                for name in QUERY_FIELDS
+            ),
         ]
         pick = Pick("Group runs by:", choices, current=self._listing.group or CONFIGURATION)
         self.app.push_screen(pick, self._set_group)

@@ -12,15 +12,14 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.strip import Strip
 from textual.widgets import Input, OptionList, SelectionList, Static
 from textual.widgets.option_list import Option
 from textual.widgets.selection_list import Selection
 
-from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.ask import PlainInput, confirm
+from vld_tui.dashboard.widgets.dialog import Dialog
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.views.run_columns import RUN_COLUMNS, USUAL_COLUMNS
 from vld_tui.words.columns import GAP
@@ -28,7 +27,7 @@ from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE
 from vld_tui.words.text import fit, plain_text, width
 
 MOST_SHOWN: Final = 200
-OTHER_LINES: Final = 4
+OTHER_LINES: Final = 6
 """Lines above and below the list."""
 
 
@@ -48,22 +47,17 @@ class _Options(OptionList, can_focus=False):
     """The list; the filter keeps the focus."""
 
 
-class Pick(Guarded, ModalScreen[str | None]):
+class Pick(Dialog[str | None]):
     """Returns the picked value, or None.
 
     ``drop`` deletes a value, if that is possible.
     """
 
     DEFAULT_CSS = """
-    Pick { align: center middle; background: $background 60%; }
-    Pick > Vertical {
-        width: 100; max-width: 100%; height: auto;
-        background: $panel; padding: 0 1;
-    }
+    Pick > .frame { width: 104; }
     Pick Input { border: none; height: 1; padding: 0; background: $boost; }
     Pick OptionList { border: none; height: auto; padding: 0; background: $panel; }
     Pick #remark { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
-    Pick Footer { background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape", "dismiss(None)", "back", show=True),
@@ -91,7 +85,7 @@ class Pick(Guarded, ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         """Lay out the filter above the list."""
-        with Vertical():
+        with Vertical(classes="frame"):
             yield Static(Text(self._title, HEADING_STYLE))
             yield PlainInput(placeholder="type to search", compact=True)
             yield _Options(markup=False)
@@ -183,7 +177,7 @@ class Pick(Guarded, ModalScreen[str | None]):
         """Return the choices as aligned columns; the last one is shortened to fit."""
         if not self._shown:
             return []
-        room = max(20, min(100, self.size.width) - 4)
+        room = max(20, min(104, self.size.width) - 6)
         columns = [[plain_text(text) for text in each.columns] for each in self._shown]
         cells = [min(room // 2, max(map(width, texts))) for texts in zip(*columns, strict=True)]
         cells[-1] = max(0, room - sum(cells[:-1]) - len(GAP) * (len(cells) - 1))
@@ -222,13 +216,12 @@ class _Ticks(SelectionList[str]):
         return Strip([Segment("[✓]" if is_ticked else "[ ]", style), *prompt])
 
 
-class ChooseColumns(Guarded, ModalScreen[tuple[str, ...] | None]):
+class ChooseColumns(Dialog[tuple[str, ...] | None]):
     """A list of columns; returns the chosen ones in the table's order, empty for the default
     ones, or None if cancelled."""
 
     DEFAULT_CSS = """
-    ChooseColumns { align: center middle; background: $background 60%; }
-    ChooseColumns Vertical { width: 76; max-width: 100%; height: 90%; background: $panel; }
+    ChooseColumns > .frame { width: 76; height: 90%; }
     ChooseColumns SelectionList { height: 1fr; border: none; background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -244,7 +237,8 @@ class ChooseColumns(Guarded, ModalScreen[tuple[str, ...] | None]):
     def compose(self) -> ComposeResult:
         """Lay out every column with its description."""
         cells = max(map(len, RUN_COLUMNS))
-        with Vertical():
+        with Vertical(classes="frame"):
+            yield Static(Text("Columns of the list", HEADING_STYLE))
             yield _Ticks(
                 *(
                     Selection(

@@ -15,7 +15,7 @@ from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
@@ -25,6 +25,7 @@ from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import ActionAsked
 from vld_tui.dashboard.screens.pick import Pick, PickOption
 from vld_tui.dashboard.widgets.ask import ask_export, copy_path
+from vld_tui.dashboard.widgets.dialog import Dialog
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.tile_grid import TileFit, TileGrid, tile_module
 from vld_tui.views.image_predictions import (
@@ -296,12 +297,11 @@ class PredictionsScreen(Guarded, Screen[None]):
         self.query_one("#chosen", Static).update(text)
 
 
-class LargePicture(Guarded, ModalScreen[None]):
+class LargePicture(Dialog[None]):
     """An image as large as the screen allows, with its most probable classes."""
 
     DEFAULT_CSS = """
-    LargePicture { align: center middle; background: $background 60%; }
-    LargePicture Vertical { width: 100%; height: auto; background: $panel; padding: 0 1; }
+    LargePicture > .frame { width: 100%; }
     LargePicture Tile { height: auto; }
     LargePicture .caption { width: 100%; text-wrap: nowrap; text-overflow: ellipsis; }
     """
@@ -317,10 +317,10 @@ class LargePicture(Guarded, ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Lay out the picture above its description."""
         width, height = self.app.size
-        cells = max(8, min(width - 4, 2 * (height - 4)))
+        cells = max(8, min(width - 4, 2 * (height - 6)))
         text = Text(shorten_middle(plain_text(self._prediction.path), width - 4), no_wrap=True)
         text.append("\n").append_text(prediction_words(self._prediction))
-        with Vertical():
+        with Vertical(classes="frame"):
             yield tile_module(self.app).Tile(text, cells)
 
     def on_mount(self) -> None:

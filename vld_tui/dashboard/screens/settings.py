@@ -10,16 +10,15 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import DataTable, Input, Label, Select, Static
 
 from vld_tui.config import FASTEST_REFRESH_S, SLOWEST_REFRESH_S
-from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import KeyTable, bind, key_names
 from vld_tui.dashboard.messages import PreferencesChanged
 from vld_tui.dashboard.notices import NOTICES
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.dashboard.widgets.ask import AskLine
+from vld_tui.dashboard.widgets.dialog import Dialog
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
 
@@ -50,12 +49,11 @@ class KeysTable(DataTable[Text]):
             super().action_cursor_up()
 
 
-class SettingsScreen(Guarded, ModalScreen[None]):
+class SettingsScreen(Dialog[None]):
     """Settings, each applied immediately, above the keys of every action."""
 
     DEFAULT_CSS = """
-    SettingsScreen { align: center middle; background: $background 60%; }
-    #settings { width: 84; max-width: 100%; height: 100%; background: $panel; padding: 0 2; }
+    #settings { width: 84; height: 100%; padding: 0 2; }
     #settings Horizontal { height: 1; }
     #settings Label { width: 28; }
     #settings Input, #settings Select { width: 1fr; }
@@ -75,7 +73,7 @@ class SettingsScreen(Guarded, ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """Lay out the settings above the keys."""
-        with Vertical(id="settings"):
+        with Vertical(id="settings", classes="frame"):
             yield Static(Text("Settings", HEADING_STYLE))
             with Horizontal():
                 yield Label("theme")
@@ -87,7 +85,7 @@ class SettingsScreen(Guarded, ModalScreen[None]):
                 yield Label("refresh interval (s)")
                 yield Input(f"{self._preferences.refresh_s:g}", compact=True, id="refresh")
             with Horizontal():
-                yield Label("when a run ends")
+                yield Label("notify when a run ends")
                 yield SettingSelect(
                     [(NOTICE_WORDS[kind], kind) for kind in NOTICES],
                     value=self._preferences.notice, allow_blank=False, compact=True, id="notice",

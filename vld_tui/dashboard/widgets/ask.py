@@ -7,14 +7,17 @@ from typing import Any, ClassVar
 
 from rich.text import Text
 from textual.app import App, ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.screen import ModalScreen, Screen
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Button, Input, Static
 
-from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.keys import bind
+from vld_tui.dashboard.widgets.dialog import GRACE_S, Dialog
+from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.home import absolute_path
+from vld_tui.words.palette import QUIET_STYLE
 from vld_tui.words.text import plain_text
 
 
@@ -33,10 +36,14 @@ class PlainInput(Input):
         return Text(plain, no_wrap=True, overflow="ignore", end="")
 
 
-class AskLine(Guarded, ModalScreen[str | None]):
+class AskLine(Dialog[str | None]):
     """Asks for a line of text; ``esc`` returns None."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "back")]
+    DEFAULT_CSS = "AskLine > .frame { width: 78; padding: 1 2 0 2; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("accept", "enter", "accept", "accept", show=True, priority=True),
+        bind("back", "escape", "dismiss(None)", "back", show=True),
+    ]
 
     def __init__(self, question: str, *, answer: str = "", example: str = "") -> None:
         super().__init__()
@@ -44,13 +51,14 @@ class AskLine(Guarded, ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         """Lay the question out above its answer."""
-        with Vertical(classes="question"):
+        with Vertical(classes="frame"):
             yield Static(self._question, markup=False)
             yield PlainInput(self._answer, placeholder=self._example, select_on_focus=False)
+            yield KeyBar()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def action_accept(self) -> None:
         """Return the answer."""
-        self.dismiss(event.value.strip())
+        self.dismiss(self.query_one(PlainInput).value.strip())
 
 
 def ask_export(
@@ -99,22 +107,50 @@ def copy_path(screen: Widget, path: str) -> None:
     screen.notify("Path copied to the clipboard (if the terminal supports it).")
 
 
-class Confirm(Guarded, ModalScreen[bool]):
-    """Asks for confirmation; only ``y`` confirms."""
+class Question(Dialog[bool]):
+    """A text above buttons; keys typed before it could be read do not answer it."""
 
+    DEFAULT_CSS = """
+    Question > .frame { width: 78; padding: 1 2 0 2; }
+    Question Horizontal { height: 1; margin-top: 1; }
+    Question Button {
+        min-width: 8; width: auto; padding: 0 1; margin-right: 2;
+        background: $boost; color: $foreground;
+    }
+    Question Button:hover { background: $selection; }
+    Question Button:focus { background: $selection; text-style: bold reverse; }
+    Question #hint { width: 1fr; text-align: right; color: $foreground; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "dismiss(True)", "yes"),
-        Binding("n,escape", "dismiss(False)", "no"),
+        bind("choose-left", "left,up", "app.focus_previous", "previous button"),
+        bind("choose-right", "right,down", "app.focus_next", "next button"),
     ]
+    grace_s: ClassVar[float | None] = GRACE_S
+    BUTTONS: ClassVar[Sequence[tuple[str, str]]] = ()
+    """The label and the action of each button; the first has the focus."""
 
-    def __init__(self, question: str) -> None:
+    def __init__(self, text: str) -> None:
         super().__init__()
-        self._question = question
+        self._text = text
 
     def compose(self) -> ComposeResult:
-        """Show the question."""
-        with Vertical(classes="question"):
-            yield Static(f"{self._question}\n\ny  yes     n  no", markup=False)
+        """Lay out the text above the buttons."""
+        with Vertical(classes="frame"):
+            yield Static(plain_text(self._text, keep_newlines=True), markup=False)
+            with Horizontal():
+                for label, action in self.BUTTONS:
+                    yield Button(Text(label), compact=True, action=action)
+                yield Static(Text("? help", QUIET_STYLE), id="hint")
+
+
+class Confirm(Question):
+    """Asks for confirmation; declining is the default."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("confirm", "y", "dismiss(True)", "yes"),
+        bind("decline", "n,escape", "dismiss(False)", "no"),
+    ]
+    BUTTONS = (("No  n", "screen.dismiss(False)"), ("Yes  y", "screen.dismiss(True)"))
 
 
 def confirm(app: App[Any], question: str, action: Callable[[], object]) -> None:
@@ -127,17 +163,8 @@ def confirm(app: App[Any], question: str, action: Callable[[], object]) -> None:
     app.push_screen(Confirm(question), answered)
 
 
-class Alert(Guarded, ModalScreen[None]):
+class Alert(Question):
     """Shows a message."""
 
-    DEFAULT_CSS = "Alert { align: center middle; background: $background 60%; }"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter", "dismiss(None)", "back")]
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self._text = text
-
-    def compose(self) -> ComposeResult:
-        """Show the text."""
-        with Vertical(classes="question"):
-            yield Static(f"{self._text}\n\nesc  back", markup=False)
+    BINDINGS: ClassVar[list[BindingType]] = [bind("back", "escape", "dismiss(False)", "back")]
+    BUTTONS = (("Close  esc", "screen.dismiss(False)"),)

@@ -10,14 +10,13 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.suggester import Suggester
 from textual.widgets import Input, Static, TextArea
 
 from engine.protocol import UserError
-from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.ask import confirm
+from vld_tui.dashboard.widgets.dialog import Dialog
 from vld_tui.dashboard.widgets.form import CompletingInput
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.store.labels import check_name, typed_tags
@@ -28,13 +27,14 @@ KNOWN_CELLS: Final = 600
 """Characters of the list of existing tags."""
 
 
-class _Checked(Guarded, ModalScreen[str | None]):
+class _Checked(Dialog[str | None]):
     """Asks for a line of text that is checked while it is typed; ``esc`` returns None."""
 
-    DEFAULT_CSS = """
-    _Checked { align: center middle; background: $background 60%; }
-    """
-    BINDINGS: ClassVar[list[BindingType]] = [bind("back", "escape", "dismiss(None)", "back")]
+    DEFAULT_CSS = "_Checked > .frame { width: 78; padding: 1 2 0 2; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("accept", "enter", "accept", "accept", show=True, priority=True),
+        bind("back", "escape", "dismiss(None)", "back", show=True),
+    ]
 
     def __init__(self, question: str, answer: str, suggester: Suggester | None = None) -> None:
         super().__init__()
@@ -42,10 +42,11 @@ class _Checked(Guarded, ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         """Lay the question out above its answer and the remark on it."""
-        with Vertical(classes="question"):
+        with Vertical(classes="frame"):
             yield Static(self._question, markup=False)
             yield CompletingInput(self._answer, suggester=self._suggester, select_on_focus=False)
             yield Static(id="remark")
+            yield KeyBar()
 
     def on_mount(self) -> None:
         """Show the remark on the present answer."""
@@ -55,13 +56,14 @@ class _Checked(Guarded, ModalScreen[str | None]):
         """Show the remark on the answer."""
         self._show()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def action_accept(self) -> None:
         """Return the answer, if valid."""
+        answer = self.query_one(Input).value.strip()
         try:
-            self.remark(event.value.strip())
+            self.remark(answer)
         except UserError:  # shown below the answer
             return
-        self.dismiss(event.value.strip())
+        self.dismiss(answer)
 
     def remark(self, text: str) -> str:
         """Return a remark on an answer.
@@ -83,9 +85,9 @@ class AskName(_Checked):
     """Asks for the name of a run."""
 
     def remark(self, text: str) -> str:
-        """Return the keys, for a usable name."""
+        """Check the name."""
         check_name(text)
-        return "enter saves · esc cancels"
+        return ""
 
 
 class AskTags(_Checked):
@@ -153,21 +155,16 @@ class _KnownTags(Suggester):
         return None if tag is None else value + tag[len(word) :]
 
 
-class AskNote(Guarded, ModalScreen[str | None]):
+class AskNote(Dialog[str | None]):
     """Asks for a text of several lines; returns None if it is unchanged."""
 
     DEFAULT_CSS = """
-    AskNote { align: center middle; background: $background 60%; }
-    AskNote > Vertical {
-        width: 90; max-width: 95%; height: 60%; min-height: 10; max-height: 90%;
-        padding: 1 2; background: $panel;
-    }
+    AskNote > .frame { width: 90; height: 60%; min-height: 10; padding: 1 2 0 2; }
     AskNote TextArea { height: 1fr; border: none; padding: 0 1; background: $boost; }
-    AskNote Footer { background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind(
-            "save-note", "ctrl+s,ctrl+enter", "save", "save", key_display="^s", show=True,
+            "save-note", "ctrl+s,ctrl+enter", "save", "save", show=True,
             priority=True,
         ),
         bind("back", "escape", "leave", "back", show=True, priority=True),
@@ -179,7 +176,7 @@ class AskNote(Guarded, ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         """Lay the question out above the text."""
-        with Vertical():
+        with Vertical(classes="frame"):
             yield Static(self._question, markup=False)
             yield TextArea(self._note)
             yield KeyBar()

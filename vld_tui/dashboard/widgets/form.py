@@ -25,7 +25,6 @@ TYPED_MARK: Final = "•"
 NAME_CELLS: Final = 21
 NARROW_CELLS: Final = 27
 RATE_CELLS: Final = 8
-MARK_CELLS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,9 @@ class FieldLine(Widget):
 
     DEFAULT_CSS = """
     FieldLine { height: 1; layout: horizontal; text-wrap: nowrap; text-overflow: ellipsis; }
+    FieldLine:hover { background: $boost; }
     FieldLine Input { height: 1; border: none; padding: 0 1; background: $boost; }
-    FieldLine Input:focus { border: none; background: $primary 40%; }
+    FieldLine Input:focus { border: none; background: $selection; }
     """
     value_cells: reactive[int] = reactive(NARROW_CELLS)
     """Width of the editing widget."""
@@ -174,8 +174,8 @@ class FieldLine(Widget):
             self._slider.value = _number(self._input.value)
 
     def on_click(self, event: events.Click) -> None:
-        """Open the list by its mark; elsewhere, focus the field."""
-        is_mark = 0 <= event.x - NAME_CELLS - self.value_cells < MARK_CELLS
+        """Open the list by its mark or the note after it; elsewhere, focus the field."""
+        is_mark = event.x >= NAME_CELLS + self.value_cells
         if event.widget is self and is_mark and self.field.is_pickable:
             self.post_message(PickAsked(self.field.name))
         elif event.widget is self:

@@ -44,6 +44,8 @@ HEADING_ROWS: Final = 1
 MARK_CELLS: Final = 1
 GROUP_NAME_STEPS: Final = ((90, 24), (86, 48))
 """A group's name is given more room than the progress of its runs."""
+CLICK_CELLS: Final = 2
+"""Width of the left edge in which a click marks."""
 _HEADING: Final = Style(bold=True)
 
 
@@ -53,8 +55,8 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
     COMPONENT_CLASSES: ClassVar[set[str]] = {"run-table--cursor"}
     DEFAULT_CSS = """
     RunTable { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }
-    RunTable > .run-table--cursor { background: $panel; text-style: bold; }
-    RunTable:focus > .run-table--cursor { background: $panel-lighten-2; }
+    RunTable > .run-table--cursor { background: $selection; }
+    RunTable:focus > .run-table--cursor { text-style: bold; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("up", "up,k", "move(-1)", "up"),
@@ -258,7 +260,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         if row >= self._count:
             return
         self._go(row)
-        if event.x == 0:  # the column of marks
+        if event.x < CLICK_CELLS:
             self.action_mark()
         elif event.chain == 2:
             self.action_open()

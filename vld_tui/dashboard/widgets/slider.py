@@ -28,7 +28,7 @@ class Slider(Widget, can_focus=True):
 
     DEFAULT_CSS = """
     Slider { height: 1; min-width: 12; }
-    Slider:focus { background: $primary 40%; text-style: bold; }
+    Slider:focus { background: $selection; text-style: bold; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("less", "left", "step(-1)", "less"),

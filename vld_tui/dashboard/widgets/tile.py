@@ -34,7 +34,7 @@ class Tile(Vertical):
     DEFAULT_CSS = """
     Tile { align-vertical: bottom; }
     Tile > Static { height: 2; }
-    Tile.-current > .caption { background: $primary 40%; text-style: bold underline; }
+    Tile.-current > .caption { background: $selection; text-style: bold underline; }
     """
 
     @dataclass

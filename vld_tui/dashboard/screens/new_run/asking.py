@@ -8,12 +8,11 @@ from typing import Final
 
 from textual import work
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.worker import get_current_worker
 
 from engine.protocol import RunSpec, SpecError, UserError
 from engine.protocol.datasets import DatasetListing, check_target
-from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.widgets.dialog import Dialog
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.study.forecast import Forecast
 from vld_tui.study.planner import FormPreset, Network, Planner
@@ -71,7 +70,7 @@ class Appraised(Message):
     forecast: Forecast
 
 
-class AskingScreen(Guarded, ModalScreen[Order | None]):
+class AskingScreen(Dialog[Order | None]):
     """A screen that asks a planner without blocking."""
 
     def __init__(self, planner: Planner) -> None:

@@ -35,7 +35,7 @@ class PresetLine(Static, can_focus=True):
     DEFAULT_CSS = """
     PresetLine { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     PresetLine:hover { background: $boost; }
-    PresetLine:focus { background: $primary 40%; }
+    PresetLine:focus { background: $selection; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("list-presets", "enter,space", "list", "list presets")
@@ -73,7 +73,7 @@ class GroupTitle(Static, can_focus=True):
     DEFAULT_CSS = """
     GroupTitle { height: 1; width: 100%; text-wrap: nowrap; text-overflow: ellipsis; }
     GroupTitle:hover { background: $boost; }
-    GroupTitle:focus { background: $primary 40%; }
+    GroupTitle:focus { background: $selection; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("toggle-group", "enter,space", "switch", "fold or unfold"),

@@ -65,16 +65,13 @@ class NewRun(AskingScreen):
     """A form of every field; returns the runs to start, or None."""
 
     DEFAULT_CSS = """
-    NewRun { align: center middle; background: $background 60%; }
-    NewRun #form {
-        width: 100%; max-width: 150; height: 100%; background: $panel; padding: 0 1;
-    }
+    NewRun #form { width: 100%; max-width: 150; padding: 0; height: 100%; }
+    NewRun.-narrow #form { border: none; padding: 0 1; }
     NewRun #plan { height: auto; }
-    NewRun #foot { height: auto; border-top: solid $boost; padding: 0 2; }
+    NewRun #foot { height: auto; border-top: solid $border; padding: 0 2; }
     NewRun #hint { height: auto; min-height: 2; max-height: 5; }
     NewRun #forecast { height: 2; }
     NewRun #verdict { height: auto; max-height: 4; }
-    NewRun Footer { background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape", "dismiss(None)", "back", show=True),
@@ -106,7 +103,7 @@ class NewRun(AskingScreen):
 
     def compose(self) -> ComposeResult:
         """Lay out the visible fields, the groups of the others, and the plan."""
-        with Vertical(id="form"):
+        with Vertical(id="form", classes="frame"):
             with FormLines():
                 yield PresetLine()
                 yield from (self._lines[name] for name in FIRST)

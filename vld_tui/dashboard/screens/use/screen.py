@@ -13,12 +13,10 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from engine.protocol import UserError
 from engine.protocol.datasets import DatasetListing
-from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.screens.new_run.knowledge import dataset_words
 from vld_tui.dashboard.screens.pick import Pick, PickOption
@@ -27,6 +25,7 @@ from vld_tui.dashboard.use.orders import USES, UseKind, UseOrder
 from vld_tui.dashboard.use.results import UseResult
 from vld_tui.dashboard.use.work import Work
 from vld_tui.dashboard.widgets.ask import copy_command
+from vld_tui.dashboard.widgets.dialog import Dialog
 from vld_tui.dashboard.widgets.form import (
     NARROW_CELLS,
     FieldLine,
@@ -50,25 +49,21 @@ PATH_CELLS: Final = 60
 """Width of values, which may be long paths."""
 
 
-class UseForm(Guarded, ModalScreen[None]):
+class UseForm(Dialog[None]):
     """Fields, the equivalent command, and the progress of the work once it is started.
 
     ``esc`` cancels the work, or closes the form.
     """
 
     DEFAULT_CSS = """
-    UseForm { align: center middle; background: $background 60%; }
-    UseForm #form {
-        width: 100%; max-width: 150; height: auto; max-height: 100%; background: $panel;
-        padding: 0 1;
-    }
+    UseForm #form { width: 100%; max-width: 150; padding: 0; }
+    UseForm.-narrow #form { border: none; padding: 0 1; }
     UseForm FormLines { height: auto; max-height: 1fr; }
     UseForm #title { height: 2; text-wrap: nowrap; text-overflow: ellipsis; }
-    UseForm #foot { height: auto; border-top: solid $boost; padding: 0 2; }
+    UseForm #foot { height: auto; border-top: solid $border; padding: 0 2; }
     UseForm #hint { height: 3; }
     UseForm #progress { height: auto; min-height: 1; max-height: 8; }
     UseForm #verdict { height: auto; min-height: 2; max-height: 4; }
-    UseForm Footer { background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape", "back", "back", show=True),
@@ -128,7 +123,7 @@ class UseForm(Guarded, ModalScreen[None]):
         """Lay out the fields above the help, the progress and the command."""
         title = Text(f"  {self._kind}", HEADING_STYLE, no_wrap=True)
         title.append(f"  {USES[self._kind]} · {plain_text(self._run.label)}", QUIET_STYLE)
-        with Vertical(id="form"):
+        with Vertical(id="form", classes="frame"):
             yield Static(title, id="title")
             with FormLines():
                 yield from self._lines.values()
