@@ -163,7 +163,7 @@ class Bench:
 
     def finish(self, step: int, evaluation: Evaluation) -> RunFinished:
         """Save the selected predictions and return the terminal event."""
-        keep_predictions(self.run_dir, step, evaluation.measured, self.data.classes)
+        keep_predictions(self.run_dir, step, evaluation.measured, self.data)
         return RunFinished(
             step=self.combination.steps,
             selected_step=step,

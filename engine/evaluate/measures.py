@@ -17,8 +17,8 @@ from torch import Tensor
 from engine.execution import Execution
 from engine.model import FineTunedNetwork
 
-MOST_MISTAKES = 48
-"""Maximum number of misclassified images that are recorded individually."""
+MOST_MISTAKES: Final = 1_000
+"""Maximum number of misclassified images of a split that are recorded individually."""
 BINS: Final = 15
 """Bins of the calibration error, as in Guo et al. 2017."""
 
@@ -27,13 +27,16 @@ BINS: Final = 15
 class Mistake:
     """A misclassified image: the ``position``-th one evaluated, from 0.
 
-    ``confidence`` is the predicted probability (0 to 1) of the class ``predicted``.
+    ``confidence`` is the predicted probability (0 to 1) of the class ``predicted``,
+    ``second_confidence`` that of the next most probable class ``second``; None: there is only one.
     """
 
     position: int
     label: int
     predicted: int
     confidence: float
+    second: int | None = None
+    second_confidence: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -43,16 +46,21 @@ class DomainResult:
     Attributes:
         confusion: number of images by label (rows) and predicted class, (C, C) int64.
         loss_sum: sum of the cross-entropies in nats.
-        mistakes: the most confident mistakes, at most ``MOST_MISTAKES``, most confident first.
+        guesses: the prediction on each image, if they were kept.
         logits: of every image in order, (n, C) float32 on the CPU, if they were kept.
         measures: value of each measure by name; NaN if it is not defined.
     """
 
     confusion: Tensor
     loss_sum: float
-    mistakes: tuple[Mistake, ...] = ()
+    guesses: Guesses | None = None
     logits: Tensor | None = None
     measures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def mistakes(self) -> tuple[Mistake, ...]:
+        """Return the most confident mistakes, at most ``MOST_MISTAKES``, most confident first."""
+        return () if self.guesses is None else _most_confident_mistakes(self.guesses)
 
     @property
     def images(self) -> int:
@@ -124,7 +132,7 @@ def judge(
 ) -> DomainResult:
     """Compare predictions with labels.
 
-    Three numbers are kept for each image, and optionally its logits.
+    Five numbers are kept for each image, and optionally its logits.
 
     Args:
         predictions: pairs of logits (B, C) and labels (B,) int64, on one device.
@@ -142,7 +150,7 @@ def judge(
 
 
 class Tally:
-    """Predictions compared with labels batch by batch; three numbers are kept for each image."""
+    """Predictions compared with labels batch by batch; five numbers are kept for each image."""
 
     def __init__(self, classes: int) -> None:
         self._classes = classes
@@ -150,15 +158,21 @@ class Tally:
         self._labels: list[Tensor] = []
         self._predicted: list[Tensor] = []
         self._confidences: list[Tensor] = []
+        self._second: list[Tensor] = []
+        self._second_confidences: list[Tensor] = []
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
         """Add a batch: logits (B, C) and labels (B,) int64, always on the same device."""
         log_shares = F.log_softmax(logits, dim=1)
         loss = F.nll_loss(log_shares, labels, reduction="sum")
         self._loss_sum += loss.double() if loss.device.type == "cpu" else loss
+        predicted = logits.argmax(dim=1)
+        others = log_shares.scatter(1, predicted[:, None], -torch.inf)
         self._labels.append(labels)
-        self._predicted.append(logits.argmax(dim=1))
+        self._predicted.append(predicted)
         self._confidences.append(log_shares.amax(dim=1))
+        self._second.append(others.argmax(dim=1))
+        self._second_confidences.append(others.amax(dim=1))
 
     def guesses(self) -> Guesses:
         """Return the prediction on each image, in order."""
@@ -167,6 +181,8 @@ class Tally:
             torch.cat(self._predicted).cpu(),
             torch.cat(self._confidences).cpu().exp(),
             self._classes,
+            torch.cat(self._second).cpu(),
+            torch.cat(self._second_confidences).cpu().exp(),
         )
 
     def result(self) -> DomainResult:
@@ -176,7 +192,7 @@ class Tally:
         return DomainResult(
             confusion=judged.confusion,
             loss_sum=float(self._loss_sum),
-            mistakes=_most_confident_mistakes(guesses),
+            guesses=guesses,
             measures={name: measured(judged) for name, measured in MEASURED.items()},
         )
 
@@ -190,15 +206,19 @@ class Guesses:
         predicted: predicted classes, (n,) int64.
         confidence: probability that the network gave the class it predicted, (n,) float32.
         classes: C.
+        second: next most probable classes, (n,) int64; None: not known.
+        second_confidence: their probabilities, (n,) float32; None: not known.
     """
 
     labels: Tensor
     predicted: Tensor
     confidence: Tensor
     classes: int
+    second: Tensor | None = None
+    second_confidence: Tensor | None = None
 
     def take(self, rows: Tensor) -> Guesses:
-        """Return the predictions on some images, which may repeat."""
+        """Return the predictions on some images, which may repeat, without the second classes."""
         return Guesses(self.labels[rows], self.predicted[rows], self.confidence[rows], self.classes)
 
     def judged(self) -> Judged:
@@ -218,9 +238,17 @@ def _most_confident_mistakes(guesses: Guesses) -> tuple[Mistake, ...]:
     labels, predicted, confidences = guesses.labels, guesses.predicted, guesses.confidence
     wrong = ((labels != predicted) & confidences.isfinite()).nonzero().squeeze(1)
     order = confidences[wrong].argsort(descending=True, stable=True)[:MOST_MISTAKES]
+    rows = wrong[order]
+    columns = [each[rows].tolist() for each in (labels, predicted, confidences.clamp(max=1.0))]
+    seconds: list[tuple[int | None, float]] = [(None, 0.0)] * len(rows)
+    if guesses.second is not None and guesses.second_confidence is not None and guesses.classes > 1:
+        shares = guesses.second_confidence[rows].nan_to_num(0.0).clamp(max=1.0)
+        seconds = [*zip(guesses.second[rows].tolist(), shares.tolist(), strict=True)]
     return tuple(
-        Mistake(at, int(labels[at]), int(predicted[at]), min(1.0, float(confidences[at])))
-        for at in wrong[order].tolist()
+        Mistake(at, label, guess, confidence, *second)
+        for at, label, guess, confidence, second in zip(
+            rows.tolist(), *columns, seconds, strict=True
+        )
     )
 
 

@@ -148,7 +148,7 @@ class Attempt:
     def keep_predictions(self, step: int, evaluation: Evaluation) -> None:
         """Write the selected network's predictions."""
         if self.training.execution.ranks.is_first:
-            keep_predictions(self.run_dir, step, evaluation.measured, self.data.classes)
+            keep_predictions(self.run_dir, step, evaluation.measured, self.data)
 
     def save_evaluated(self, state: TrainingState) -> TrainingState:
         """Save as :meth:`save_last` after an evaluation.

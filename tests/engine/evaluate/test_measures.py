@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.evaluate import Evaluation, evaluate, judge
-from engine.evaluate.measures import MEASURED, MOST_MISTAKES, DomainResult
+from engine.evaluate.measures import MEASURED, DomainResult
 from engine.execution import Execution
 from engine.model import build_network
 from engine.protocol import MEASURES
@@ -86,15 +86,22 @@ def test_confusions_are_counted_by_label_and_guess() -> None:
     assert result.predicted.tolist() == [3, 1, 1]
 
 
-def test_mistakes_come_most_confident_first_and_are_few() -> None:
+def test_mistakes_come_most_confident_first_and_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.evaluate.measures.MOST_MISTAKES", 48)
     logits = [[float(at), 0, 0] for at in range(100)]
     result = scripted(logits, [at % 2 for at in range(100)])
-    assert len(result.mistakes) == MOST_MISTAKES
+    assert len(result.mistakes) == 48
     assert [each.position for each in result.mistakes[-3:]] == [9, 7, 5]
     last = result.mistakes[-1]
     assert (last.label, last.predicted) == (1, 0)
     assert last.confidence == pytest.approx(math.exp(5) / (math.exp(5) + 2))
     assert all(0 <= each.confidence <= 1 for each in result.mistakes)
+
+
+def test_a_mistake_names_the_second_most_probable_class() -> None:
+    (mistake,) = scripted([[1, 3, 2], [0, 1, 0]], [0, 1]).mistakes
+    assert (mistake.predicted, mistake.second) == (1, 2)
+    assert mistake.second_confidence == pytest.approx(mistake.confidence / math.e)
 
 
 def test_a_guess_without_a_number_is_no_confident_mistake() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 
 from PIL import Image
 
-from engine.protocol import DomainPredictions, Evaluated, Predictions, RunFinished
+from engine.protocol import DomainPredictions, Evaluated, Predictions, RunFinished, as_classes
 from engine.rundir import RunDir
 from tests.small_runs import SMALL_CLASSES, MakeRun, read_events, run_here
 
@@ -53,7 +54,7 @@ def test_wrong_target_images_come_with_a_small_picture(make_run: MakeRun) -> Non
     targets = [each for each in predictions.domains if each.is_target]
     images = sum(count.images for each in targets for count in each.confusions)
     right = round(sum(accuracy(d) * sum(c.images for c in d.confusions) for d in targets))
-    assert len(predictions.wrong) == min(48, images - right)
+    assert len(predictions.wrong) == min(96, images - right)
     for each in predictions.wrong:
         assert each.label != each.predicted
         with Image.open(io.BytesIO(each.picture)) as picture:
@@ -66,3 +67,39 @@ def test_the_same_run_leaves_the_same_predictions(make_run: MakeRun) -> None:
     run_here(first)
     run_here(second)
     assert first.predictions.read_bytes() == second.predictions.read_bytes()
+
+
+def test_the_prediction_on_every_image_is_kept(make_run: MakeRun) -> None:
+    run_dir = make_run(steps=1, head_steps=0)
+    run_here(run_dir)
+    predictions = predictions_of(run_dir)
+    digests: dict[str, set[str]] = {}
+    members: Counter[str] = Counter()
+    for domain in predictions.domains:
+        each = domain.each_image
+        assert each is not None
+        pairs = zip(as_classes(each.labels, 6), as_classes(each.predicted, 6), strict=True)
+        assert Counter(pairs) == {(c.label, c.predicted): c.images for c in domain.confusions}
+        digests.setdefault(domain.domain, set()).add(each.digest)
+        members[domain.domain] += int.from_bytes(each.members, "big").bit_count()
+        if domain.is_target:
+            assert each.images == sum(d.images for d in predictions.domains if d.is_target)
+    assert all(len(digest) == 1 for digest in digests.values())
+    assert len(set.union(*digests.values())) == len(digests)
+
+
+def test_mistakes_name_their_files_and_their_second_class(make_run: MakeRun) -> None:
+    run_dir = make_run(steps=1, head_steps=0)
+    run_here(run_dir)
+    predictions = predictions_of(run_dir)
+    names = {(d.domain, m.index): m.name for d in predictions.domains for m in d.mistakes}
+    for domain in predictions.domains:
+        assert len(domain.mistakes) == domain.wrong_images
+        for mistake in domain.mistakes:
+            assert mistake.second not in (None, mistake.predicted)
+            assert 0 < mistake.second_confidence <= mistake.confidence
+            assert SMALL_CLASSES[mistake.label] in mistake.name
+            assert bool(mistake.picture) <= (not domain.is_target)
+    for wrong in predictions.wrong:
+        assert wrong.index is not None
+        assert names[wrong.domain, wrong.index] == wrong.name
