@@ -149,7 +149,8 @@ def _describe_mistake(
 
 
 def _name(measured: Measured, mistake: Mistake, files: Sequence[ImageFile]) -> str:
-    return files[measured.domain.rows[measured.indices[mistake.position]]].path
+    row = int(measured.domain.rows[measured.indices[mistake.position]])
+    return files[row].path
 
 
 def _picture(measured: Measured, mistake: Mistake) -> bytes:
