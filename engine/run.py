@@ -35,6 +35,7 @@ from engine.protocol import (
 )
 from engine.rundir import ProcessInfo, RunDir
 from engine.rundir.event_log import EventLog
+from engine.rundir.monitor import Monitor
 from engine.rundir.phases import Phases, ReportedPhase
 from engine.stop_request import StopRequest
 from engine.train import explain_out_of_memory, fine_tune, load_last
@@ -85,19 +86,20 @@ def run(
     else:
         check_machine(spec)
     started = time.perf_counter()
-    phases = Phases(log)
+    monitor = Monitor(log, run_dir.path, step=resumed_step or 0)
+    phases = Phases(log, monitor)
     data = _load(spec, run_dir, phases, stop)
     log.record(_describe(data, time.perf_counter() - started))
     stop.raise_if_requested()
     if isinstance(task, CombinationSpec):
-        return combine(task, parents, data, run_dir, log, stop)
+        return combine(task, parents, data, run_dir, log, stop, monitor)
     if spec.ranks > 1:
         check_images(spec, data)
         del checkpoint, data  # each rank reads its own
         phases.begin("starting_processes")
         return train_on_ranks(spec, run_dir, log, stop)
     with explain_out_of_memory(spec, data, run_dir, stop):
-        return fine_tune(spec, data, run_dir, checkpoint, log, stop, began=began)
+        return fine_tune(spec, data, run_dir, checkpoint, log, stop, began=began, monitor=monitor)
 
 
 def _load(spec: RunSpec, run_dir: RunDir, phases: Phases, stop: StopRequest) -> RunData:

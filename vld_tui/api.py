@@ -270,11 +270,12 @@ class RunHandle:
         The columns are ``step``, ``split``, ``domain``, ``arm``, ``name`` and ``value`` (None: not
         finite). In addition to the domains there are ``id`` (split ``out``) and ``ood`` (split
         ``in``), the reported values, and ``sources`` (split ``train``), the training loss.
+        The use of the machine is left out unless ``split`` is ``system``.
 
         Args:
             name: only this metric, such as ``accuracy``, ``balanced_accuracy`` or ``loss``.
             domain: only this domain, ``id``, ``ood`` or ``sources``.
-            split: only this split: ``in``, ``out`` or ``train``.
+            split: only this split: ``in``, ``out``, ``train`` or ``system``.
             arm: only this arm.
 
         Raises:

@@ -29,6 +29,7 @@ from engine.protocol.combination import starts_untrained
 from engine.protocol.intervals import uncertain_selection
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
+from engine.rundir.monitor import NO_MONITOR, Monitor
 from engine.rundir.phases import Phases
 from engine.stop_request import StopRequest
 from engine.train.setup import describe_network, measure_feature_rms
@@ -48,6 +49,7 @@ def combine(
     run_dir: RunDir,
     log: EventLog,
     stop: StopRequest,
+    monitor: Monitor = NO_MONITOR,
 ) -> RunFinished:
     """Combine the parents' networks and evaluate the result.
 
@@ -60,7 +62,7 @@ def combine(
     spec, combination = task.spec, task.combination
     check_images(parents, data)
     torch.set_num_threads(spec.threads or usable_cores())
-    phases = Phases(log)
+    phases = Phases(log, monitor)
     phases.begin("building_network")
     network = _build(spec, combination, parents, data)
     first = parents[0].state
@@ -84,7 +86,9 @@ def combine(
         log.record(
             Cautioned(message=_contamination(combination, has_target=data.target is not None))
         )
-    return METHODS[combination.method](bench)
+    outcome = METHODS[combination.method](bench)
+    monitor.finish()
+    return outcome
 
 
 def _build(

@@ -8,6 +8,7 @@ Validation images can be augmented by the training transform, as DomainBed evalu
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Literal
@@ -82,6 +83,8 @@ class TrainingBatches:
         self._pil = PilAugmentation(data, self._threads) if kind == "pil" else None
         self.drawn: Indices | None = None
         """Rows in the image set of the last batch's images."""
+        self.drawing_s = 0.0
+        """Seconds that :meth:`draw` took so far."""
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Draw a batch, with replacement, from the training images of every source domain.
@@ -90,6 +93,12 @@ class TrainingBatches:
             This rank's images, (b, 3, S, S) float32, normalised, or their frozen features, and the
             labels of all images, (B,) int64, on the device, ordered by domain.
         """
+        began = time.perf_counter()
+        batch = self._draw()
+        self.drawing_s += time.perf_counter() - began
+        return batch
+
+    def _draw(self) -> tuple[Tensor, Tensor]:
         chosen = [
             (domain, domain.in_indices[sampler.draw(self._batch_size, self._generator).numpy()])
             for domain, sampler in zip(self._sources, self._samplers, strict=True)

@@ -30,6 +30,7 @@ from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog, SilentLog
 from engine.rundir.life import every
 from engine.rundir.lock import held
+from engine.rundir.monitor import NO_MONITOR, Monitor
 from engine.stop_request import StopRequest, StopRequested
 from engine.train import explain_out_of_memory, fine_tune, load_last
 
@@ -87,9 +88,13 @@ def _train(
             _check_alike(device, ranks)
         data = load_data(spec, run_dir.cache)
         checkpoint = load_last(run_dir.last_checkpoint)
+        monitor: Monitor = NO_MONITOR
+        if ranks.is_first:
+            step = 0 if checkpoint is None else checkpoint.state.step
+            monitor = Monitor(log, run_dir.path, step=step)
         try:
             with explain_out_of_memory(spec, data, run_dir, stop, ranks):
-                return fine_tune(spec, data, run_dir, checkpoint, log, stop, ranks, began)
+                return fine_tune(spec, data, run_dir, checkpoint, log, stop, ranks, began, monitor)
         except StopRequested:
             return RunStopped(step=0, reason=stop.reason, wall_s=0.0)
 

@@ -59,6 +59,18 @@ def device_name(device: torch.device) -> str:
     return cpu_name()
 
 
+def gpu_uuids(device: torch.device, ranks: int = 1) -> list[str]:
+    """Return the identifiers, as NVIDIA's driver knows them, of the GPUs of this machine's ranks.
+
+    ``device`` is that of one rank; empty if it is no CUDA device.
+    """
+    if device.type != "cuda":
+        return []
+    devices: list[torch.device | int] = [device] if ranks == 1 else list(range(ranks))
+    properties = (torch.cuda.get_device_properties(each) for each in devices)
+    return [f"GPU-{each.uuid}" for each in properties if hasattr(each, "uuid")]
+
+
 def synchronize(device: torch.device) -> None:
     """Wait for all queued work on the device, for correct timing."""
     if device.type == "cuda":

@@ -144,6 +144,36 @@ class PhaseReported(Event, frozen=True, kw_only=True, tag="phase_reported"):
         )  # fmt: skip
 
 
+class SystemSampled(Event, frozen=True, kw_only=True, tag="system_sampled"):
+    """The use of the machine, and how the time was spent, after ``step`` updates.
+
+    Everything is since the previous sample of an earlier step, ``interval_s`` ago: shares are
+    means, memory (GiB) is the maximum of a reading every few seconds, load and free disk (GiB) are
+    of now. ``run_cpu_share`` and ``cpu_share`` are of all processors of the machine;
+    ``run_memory_gib`` is the resident memory of all processes of the run here. GPUs are those of
+    the run here: mean utilization, sums of memory and of power (W). The shares of ``interval_s``
+    add up to 1: ``waiting`` is for the next batch, ``preparing`` everything before the first step.
+    None: unknown, or there is no such device.
+    """
+
+    step: int
+    interval_s: float
+    run_cpu_share: float | None = None
+    cpu_share: float | None = None
+    load: float | None = None
+    run_memory_gib: float | None = None
+    memory_gib: float | None = None
+    disk_left_gib: float | None = None
+    gpu_share: float | None = None
+    gpu_memory_gib: float | None = None
+    gpu_power_w: float | None = None
+    preparing_share: float = 0.0
+    waiting_share: float = 0.0
+    computing_share: float = 0.0
+    evaluating_share: float = 0.0
+    saving_share: float = 0.0
+
+
 class PastTraining(msgspec.Struct, frozen=True, kw_only=True):
     """What a network of this program was trained on: the domains left out, and the split."""
 
@@ -421,6 +451,7 @@ AnyEvent = (
     RunStarted
     | DataPrepared
     | PhaseReported
+    | SystemSampled
     | FeaturesComputed
     | ModelPrepared
     | HeadTrained

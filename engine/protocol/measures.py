@@ -16,6 +16,8 @@ JUDGED: Final = ""
 """The domain of ID values (split ``out``) and OOD values (split ``in``): no folder's name."""
 LOSS_SPLIT: Final = "train"
 LOSS_DOMAIN: Final = "sources"
+SYSTEM: Final = "system"
+"""The split of values of the machine, see :mod:`engine.protocol.system`."""
 ACCURACY: Final = "accuracy"
 BALANCED: Final = "balanced_accuracy"
 """The measure that is shown wherever accuracy is."""
@@ -48,6 +50,11 @@ class MetricKey(NamedTuple):
     def is_judged(self) -> bool:
         """Return whether it is an ID or OOD value, not that of one domain."""
         return self.domain == JUDGED
+
+    @property
+    def is_system(self) -> bool:
+        """Return whether it is a value of the machine, not of the network."""
+        return self.split == SYSTEM
 
     @property
     def shown_domain(self) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Final
 
 from engine.protocol import Event, PhaseReported
 from engine.protocol.phases import PhaseName
 from engine.rundir.event_log import EventLog, SilentLog
+from engine.rundir.monitor import NO_MONITOR, Monitor, Part
 
 EVERY_S: Final = 2.0
 """Minimum seconds between reports."""
@@ -20,11 +22,23 @@ SHORT_S: Final = 2.0
 """A phase that was shorter the last time is not reported when it begins."""
 
 
-class Phases:
-    """Reports the phases of one process of a run to its event log."""
+SPENT_ON: Final[Mapping[PhaseName, Part]] = {
+    "training": "computing",
+    "evaluating": "evaluating",
+    "averaging_weights": "evaluating",
+    "saving_checkpoint": "saving",
+}
+"""What the time of a phase counts as; of the others, as preparing."""
 
-    def __init__(self, log: EventLog) -> None:
-        self.log = log
+
+class Phases:
+    """Reports the phases of one process of a run to its event log.
+
+    ``monitor`` counts their time, and takes samples of the machine between their units.
+    """
+
+    def __init__(self, log: EventLog, monitor: Monitor = NO_MONITOR) -> None:
+        self.log, self.monitor = log, monitor
         self._lasted_s: dict[str, float] = {}
 
     def begin(
@@ -38,6 +52,8 @@ class Phases:
         The first event of another type ends it. As a context manager it also remembers how long it
         lasts: the next phase of this name is reported at once only if that was long.
         """
+        if name == "training":  # until the end, but for the phases within
+            self.monitor.switch(SPENT_ON[name])
         phase = ReportedPhase(self, name, total, done, detail, is_paced=is_paced)
         if self._lasted_s.get(name, SHORT_S) >= SHORT_S:
             phase.report()
@@ -53,7 +69,7 @@ class Phases:
 
 
 class ReportedPhase:
-    """One phase, reported while it lasts. Its calls cost less than a microsecond."""
+    """One phase, reported while it lasts. Its calls take less than a microsecond."""
 
     def __init__(
         self, phases: Phases, name: PhaseName, total: int | None, done: int, detail: str,
@@ -62,9 +78,12 @@ class ReportedPhase:
         self._phases, self._name, self._detail = phases, name, detail
         self._total, self._done, self._first = total, done, done
         self._is_paced = is_paced
+        self._part_before: Part = "preparing"
         self._began = self._reported = time.monotonic()
 
     def __enter__(self) -> ReportedPhase:
+        part = SPENT_ON.get(self._name, "preparing")
+        self._part_before = self._phases.monitor.switch(part)
         return self
 
     def __exit__(
@@ -73,6 +92,7 @@ class ReportedPhase:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
+        self._phases.monitor.switch(self._part_before)
         self._phases.ended(self._name, time.monotonic() - self._began)
 
     def at(self, detail: str) -> None:
@@ -87,6 +107,7 @@ class ReportedPhase:
         """Report that ``done`` units are done, unless an event was recorded a short time ago."""
         self._done = done
         now = time.monotonic()
+        self._phases.monitor.poll(now)
         heard = max(self._reported, self._phases.log.recorded_at)
         if now - heard >= EVERY_S and now - heard >= self._interval_s(now):
             self.report()

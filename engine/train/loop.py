@@ -14,6 +14,7 @@ from torch import Tensor
 from engine.arms import Arm
 from engine.data import RunData
 from engine.evaluate import Evaluation
+from engine.machine.devices import gpu_uuids
 from engine.machine.processor import release_freed_memory
 from engine.model import masked_logits
 from engine.objectives import Batch
@@ -33,6 +34,7 @@ from engine.protocol.selection import is_better
 from engine.ranks import ALONE, Ranks
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
+from engine.rundir.monitor import NO_MONITOR, Monitor
 from engine.rundir.phases import Phases
 from engine.stop_request import StopRequest, StopRequested
 from engine.train.attempt import Attempt
@@ -52,11 +54,13 @@ def fine_tune(
     stop: StopRequest,
     ranks: Ranks = ALONE,
     began: float | None = None,
+    monitor: Monitor = NO_MONITOR,
 ) -> RunFinished | RunStopped:
     """Fine-tune, evaluate and select, from the beginning or from a checkpoint.
 
     Every rank runs this on its share of the images; the first records events and checkpoints.
-    ``began``: start of the attempt as a ``time.perf_counter`` value; None: now.
+    ``began``: start of the attempt as a ``time.perf_counter`` value; None: now. ``monitor`` samples
+    the use of the machine.
 
     Raises:
         InputError: before training, if the input is invalid.
@@ -64,9 +68,10 @@ def fine_tune(
         TrainingError: if loss or weights are not finite.
     """
     began = time.perf_counter() if began is None else began
-    phases = Phases(log)
+    phases = Phases(log, monitor)
     training = prepare(spec, data, run_dir, checkpoint, ranks, stop, phases)
     data = training.data
+    watch(monitor, training)
     network, optimizer, state = training.network, training.optimizer, training.start
     attempt = Attempt.begin(spec, data, training, run_dir, phases, began)
     log.record(training.describe(spec, data))
@@ -78,7 +83,8 @@ def fine_tune(
         training.restore(checkpoint)
     elif spec.head_steps > 0:
         log.record(_train_head_first(spec, training, run_dir, phases, stop))
-        state = evaluate(attempt, state)
+        with monitor.spending("evaluating"):
+            state = evaluate(attempt, state)
 
     network.set_training(freeze_batchnorm=spec.freeze_batchnorm)
     attempt.pace.training_begins()
@@ -93,12 +99,13 @@ def fine_tune(
                     state, step=step, loss_sum=losses.total, loss_count=losses.count
                 )
             )
+            monitor.finish()
             return RunStopped(step=step, reason=stop.reason, wall_s=attempt.pace.elapsed_s)
 
         loss = take_step(spec, training, step)
         losses.add(loss, training.batches.drawn)
 
-        updates = step + 1
+        updates = monitor.step = step + 1
         training.arms.after_step(updates)
         evaluates = is_evaluated(spec, updates)
         if updates % spec.log_every == 0 or evaluates:
@@ -106,10 +113,20 @@ def fine_tune(
             log.record(attempt.pace.steps_taken(updates, losses.take_mean(), optimizer))
         if evaluates:
             state = msgspec.structs.replace(state, step=updates, loss_sum=0.0, loss_count=0)
-            state = evaluate(attempt, state)
+            with monitor.spending("evaluating"):
+                state = evaluate(attempt, state)
             network.set_training(freeze_batchnorm=spec.freeze_batchnorm)
         stepping.reached(updates)
+    monitor.finish()
     return attempt.finish(state)
+
+
+def watch(monitor: Monitor, training: Training) -> None:
+    """Sample the GPUs of the run's ranks on this machine, and the time they wait for batches."""
+    execution, batches = training.execution, training.batches
+    monitor.waited_s = lambda: batches.drawing_s
+    ranks = execution.ranks.local_size
+    monitor.watch(gpu_uuids(execution.device, ranks), ranks)
 
 
 def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:

@@ -28,6 +28,7 @@ from engine.protocol import (
     RunStarted,
     RunStopped,
     StepsTaken,
+    SystemSampled,
 )
 from engine.protocol.selection import best_of
 
@@ -109,6 +110,8 @@ class Progress(msgspec.Struct, frozen=True):
         match event:
             case RunStarted():
                 return self._taken_up(event)
+            case SystemSampled():  # says nothing of the progress
+                return self
             case PhaseReported():
                 return msgspec.structs.replace(self, heard_at=heard_at, phase=event)
             case StepsTaken():

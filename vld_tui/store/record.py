@@ -28,9 +28,11 @@ from engine.protocol import (
     RunStarted,
     RunStopped,
     StepsTaken,
+    SystemSampled,
 )
 from engine.protocol.measures import ACCURACY
 from engine.protocol.selection import score_of, selection_key
+from engine.protocol.system import SYSTEM_METRICS
 from vld_tui.store.columns import RunState
 from vld_tui.store.series import SeriesWriter, best_evaluation, results_at, value_at
 from vld_tui.store.specs import decode_stored_spec
@@ -74,11 +76,14 @@ class EventRecorder:
             return
         if state.status == "crashed" and not isinstance(event, RunStarted):
             self._undo_crash()
-        state.phase = _encoded(event) if isinstance(event, PhaseReported) else None
+        if not isinstance(event, SystemSampled):
+            state.phase = _encoded(event) if isinstance(event, PhaseReported) else None
         if isinstance(event, RunStarted):
             self._start(event)
         elif isinstance(event, RunFinished | RunStopped | RunFailed):
             self._end(event)
+        elif isinstance(event, SystemSampled):
+            self._put_sample(event)
         else:
             self._progress(event)
         state.last_seq = event.seq
@@ -198,6 +203,11 @@ class EventRecorder:
         for each in event.metrics:
             key = MetricKey(each.name, each.split, each.domain, arm)
             self._series.put(key, event.step, each.value)
+
+    def _put_sample(self, sample: SystemSampled) -> None:
+        for metric in SYSTEM_METRICS.values():
+            if (value := getattr(sample, metric.name)) is not None:
+                self._series.put(metric.key, sample.step, value)
 
     def _select(self, step: int, id_accuracy: float, ood_accuracy: float | None) -> None:
         state = self.state

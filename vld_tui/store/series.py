@@ -306,10 +306,11 @@ class Series:
         arm: str | None = None,
         step: int | None = None,
     ) -> list[MetricPoint]:
-        """Return measured values by curve and step; None: any."""
+        """Return measured values by curve and step; None: any, but for those of the machine, whose
+        split must be named."""
         found = []
         for metric, points in self.all(run_id, name=name, split=split, domain=domain):
-            if arm not in (None, metric.arm):
+            if arm not in (None, metric.arm) or (metric.is_system and split is None):
                 continue
             steps, at = points.steps, range(len(points.steps))
             if step is not None:

@@ -18,6 +18,7 @@ from engine.protocol import (
     Cautioned,
     ParentMeasured,
     ParentTried,
+    SystemSampled,
     encode_event,
 )
 from engine.rundir import RunDir
@@ -57,6 +58,7 @@ _LINES = [encode_event(event) for event in (
     ),
     ParentMeasured(parent="a", id_accuracy=0.5), Cautioned(message="x"),
     ParentTried(parent="a", soup_accuracy=0.5, is_kept=True),
+    SystemSampled(step=5, interval_s=10.0, cpu_share=0.5),
 )]  # fmt: skip
 
 
