@@ -146,6 +146,7 @@ class Dashboard(Guarded, App[None]):
         if self.preferences.theme in self.available_themes:
             self.theme = self.preferences.theme
         self.theme_changed_signal.subscribe(self, self._keep_theme)
+        self.app_resume_signal.subscribe(self, self._draw_again)
         self.set_keymap(self.preferences.keys)
         self.read_history()
 
@@ -206,6 +207,11 @@ class Dashboard(Guarded, App[None]):
             self._put_keys_in_force()
         if not self._is_read_only:
             self._act(partial(self._actions.change_preferences, message.changes))
+
+    def _draw_again(self, _app: App[Any]) -> None:
+        """Draw the whole screen after a suspension, since the terminal shows something else."""
+        for screen in self.screen_stack:
+            screen.call_later(screen.refresh, layout=True)
 
     def _keep_theme(self, theme: Theme) -> None:
         if theme.name != self.preferences.theme:

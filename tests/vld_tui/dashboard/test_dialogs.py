@@ -126,3 +126,15 @@ def test_a_question_mark_typed_into_a_field_is_text() -> None:
         assert app.screen.query_one(Input).value == "?"
 
     play(source(), scenario)
+
+
+def test_the_whole_screen_is_drawn_again_after_a_suspension() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        drawn: list[object] = []
+        refresh = app.screen.refresh
+        app.screen.refresh = lambda *_, **how: drawn.append(how) or refresh(**how)  # type: ignore
+        app.app_resume_signal.publish(app)
+        await settle(pilot)
+        assert {"layout": True} in drawn
+
+    play(source(), scenario)
