@@ -1,6 +1,7 @@
-"""Measure the speed of the dashboard as a user sees it, in a terminal of 120 × 40.
+"""Measure the speed of the dashboard as a user sees it, in a terminal of 120 × 40, and the bytes
+that it sends, in one of 200 × 50.
 
-    python benchmarks/dashboard.py [--starts 5] [--only start,keys,memory,idle,chart,open]
+    python benchmarks/dashboard.py [--starts 5] [--only start,keys,bytes,chart,open]
 
 Runs the real ``vld-tui`` in a pseudo-terminal on temporary homes. Prints medians, and the 95th
 percentile for keys. Needs ``pyte``, which reads the screen.
@@ -22,7 +23,7 @@ import pyte
 
 from benchmarks.filled_home import fill, run_id, write_long_run
 from benchmarks.live_runs import live_runs
-from benchmarks.terminal import LINES, Terminal
+from benchmarks.terminal import COLUMNS, LINES, Terminal
 from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home, open_home
 from vld_tui.store.store import Store
@@ -33,6 +34,10 @@ LIVE_RUNS: Final = 8
 KEYS: Final = "jj kj kjjj kkkkkkk" * 6
 """``space`` moves down too; all keys together return to the first line."""
 KEY_PAUSE_S: Final = 0.13
+WIDE_COLUMNS, WIDE_LINES = 200, 50
+STEP_PAUSE_S: Final = 0.1
+"""Time between cursor steps of a user who holds a key, on a slow line."""
+STEPS_AT_ONCE, STEP_ROUNDS = 8, 4
 HEADING_LINE: Final = 2
 QUIET_S: Final = 0.4
 IDLE_S: Final = 20.0
@@ -47,7 +52,9 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=5, help="number of starts per median")
     parser.add_argument("--only", default="", help="measurements, separated by commas")
     arguments = parser.parse_args()
-    chosen = arguments.only.split(",") if arguments.only else ["start", "chart", "keys", "open"]
+    chosen = (
+        arguments.only.split(",") if arguments.only else ["start", "chart", "keys", "bytes", "open"]
+    )
     with tempfile.TemporaryDirectory(prefix="vld-bench-") as folder:
         if "chart" in chosen:
             print(f"chart, 5 × 100,000 points   {chart_ms():8.1f} ms a frame  (< 16)")
@@ -59,6 +66,12 @@ def main() -> None:
             fill(home, 1000)
             median_ms, most_ms = key_ms(home)
             print(f"key to paint, 95th perc.    {most_ms:8.1f} ms  (< 50; median {median_ms:.1f})")
+        if "bytes" in chosen:
+            home = open_home(Path(folder) / "slow")
+            fill(home, 1000)
+            moving, resting = sent_kb(home)
+            print(f"bytes per cursor step       {moving:8.1f} KB  (< 4)")
+            print(f"bytes once it rests         {resting:8.1f} KB")
         if "open" in chosen:
             home = open_home(Path(folder) / "long")
             ms = open_ms(home, arguments.starts)
@@ -79,10 +92,10 @@ def measure_size(path: Path, runs: int, target_ms: int, starts: int) -> None:
         print(f"idle, {runs:>7,} runs          {idle_share:8.1%} of one core  (< 2%)", flush=True)
 
 
-def open_dashboard(home: Home) -> Terminal:
+def open_dashboard(home: Home, columns: int = COLUMNS, lines: int = LINES) -> Terminal:
     """Start ``vld-tui``."""
     command = Path(sys.executable).with_name("vld-tui")
-    return Terminal([str(command), "--home", str(home.path)])
+    return Terminal([str(command), "--home", str(home.path)], columns, lines)
 
 
 def first_paint_ms(home: Home, runs: int) -> float:
@@ -135,6 +148,25 @@ def _cursor_line(screen: pyte.Screen) -> int | None:
     heading = screen.buffer[HEADING_LINE][2].bg
     below = range(HEADING_LINE + 1, LINES - 6)
     return next((y for y in below if screen.buffer[y][2].bg != heading), None)
+
+
+def sent_kb(home: Home) -> tuple[float, float]:
+    """Return the kilobytes that a cursor step sends while the cursor moves, and those that
+    follow when it rests."""
+    with open_dashboard(home, WIDE_COLUMNS, WIDE_LINES) as terminal:
+        terminal.wait_for(A_RUN)
+        time.sleep(2 * SETTLE_S)
+        moving, resting = [], []
+        for _ in range(STEP_ROUNDS):
+            began_at = time.perf_counter()
+            for _ in range(STEPS_AT_ONCE):
+                terminal.type("j")
+                time.sleep(STEP_PAUSE_S)
+            rests_at = time.perf_counter()
+            time.sleep(SETTLE_S)
+            moving.append(terminal.bytes_between(began_at, rests_at) / STEPS_AT_ONCE / 1000)
+            resting.append(terminal.bytes_between(rests_at) / 1000)
+    return statistics.median(moving), statistics.median(resting)
 
 
 def open_ms(home: Home, starts: int) -> float:

@@ -163,8 +163,9 @@ def evaluation(step: int, index: int) -> list[Event]:
 
 
 def accuracy_at(step: int, index: int) -> float:
-    """Return a simulated accuracy that grows with the steps and differs between runs."""
-    return 0.5 + 0.25 * step / 300 + 0.1 * (index % 97) / 97
+    """Return a simulated noisy accuracy that grows with the steps and differs between runs."""
+    noise = (step // 10 * 7919 * (index + 1) % 101) / 101
+    return 0.5 + 0.2 * step / 300 + 0.1 * (index % 97) / 97 + 0.05 * noise
 
 
 def write_long_run(run_dir: RunDir, index: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import pty
 import re
@@ -27,11 +28,12 @@ _NOT_OF_PYTE = re.compile(
 
 
 class Terminal:
-    """A terminal of 120 × 40 that records all output with its time."""
+    """A terminal that records all output with its time."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], columns: int = COLUMNS, lines: int = LINES) -> None:
         master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self._size = (columns, lines)
         environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         self._master = master
         self._chunks: list[tuple[float, bytes]] = []
@@ -85,13 +87,17 @@ class Terminal:
         """Return the time of the last output."""
         return self._chunks[-1][0]
 
+    def bytes_between(self, start: float, end: float = math.inf) -> int:
+        """Return the number of bytes that arrived between two times."""
+        return sum(len(chunk) for at, chunk in list(self._chunks) if start < at <= end)
+
     def replay(self, see: Callable[[float, pyte.Screen], None]) -> pyte.Screen:
         """Replay all output; ``see`` receives the screen after each piece.
 
         Returns:
             The final screen.
         """
-        screen = pyte.Screen(COLUMNS, LINES)
+        screen = pyte.Screen(*self._size)
         stream = pyte.ByteStream(screen)
         for arrived_at, chunk in list(self._chunks):
             stream.feed(_NOT_OF_PYTE.sub(b"", chunk))

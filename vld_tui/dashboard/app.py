@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 from textual import work
+from textual._compositor import CompositorUpdate
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.events import Event, Key
@@ -28,6 +29,7 @@ from textual.worker import Worker, get_current_worker
 
 from engine.protocol import UserError
 from vld_tui.dashboard.actions import Actions
+from vld_tui.dashboard.changed_cells import ChangedCells
 from vld_tui.dashboard.feed import HistorySource, Interest, Snapshot, Source
 from vld_tui.dashboard.guard import ErrorLog, Guarded
 from vld_tui.dashboard.keys import HELP, KeyTable, bind, key_name
@@ -123,6 +125,7 @@ class Dashboard(Guarded, App[None]):
         self._shows: WeakKeyDictionary[Screen[Any], dict[str, object]] = WeakKeyDictionary()
         self._is_read_only = False
         self._wake = threading.Event()
+        self._changed_cells = ChangedCells()
 
     def get_default_screen(self) -> HomeScreen:
         """Return the home screen, the bottom of the stack."""
@@ -140,6 +143,11 @@ class Dashboard(Guarded, App[None]):
     def get_css_variables(self) -> dict[str, str]:
         """Return the variables of the theme, with the colour of the selection."""
         return with_selection(super().get_css_variables())
+
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        if isinstance(renderable, CompositorUpdate) and not self._batch_count:
+            renderable = self._changed_cells.of(renderable)
+        super()._display(screen, renderable)
 
     def on_mount(self) -> None:
         """Apply the preferences and start to read history."""

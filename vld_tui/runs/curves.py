@@ -25,6 +25,7 @@ from vld_tui.runs.metrics import MetricSeries
 from vld_tui.runs.progress import LossReading, Progress
 
 Values = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int_]
 Curves = Mapping[MetricKey, tuple[Values, Values]]
 """(n,) steps and (n,) values of each metric; NaN: not finite."""
 MOST_EVALUATIONS: Final = 256
@@ -40,11 +41,17 @@ BLOCK_BYTES: Final = 2**22
 
 
 def as_arrays(series: Sequence[MetricSeries]) -> Curves:
-    """Return the curves of packed series."""
-    return {
-        key: (np.array(points.steps, dtype=np.float64), np.array(points.values, dtype=np.float64))
-        for key, points in series
-    }
+    """Return the curves of packed series; those measured at the same steps share them."""
+    curves: dict[MetricKey, tuple[Values, Values]] = {}
+    known: dict[int, list[tuple[bytes, Values]]] = {}
+    for key, points in series:
+        packed, alike = points.steps.tobytes(), known.setdefault(len(points.steps), [])
+        steps = next((found for before, found in alike if before == packed), None)
+        if steps is None:
+            steps = np.array(points.steps, dtype=np.float64)
+            alike.append((packed, steps))
+        curves[key] = (steps, np.frombuffer(points.values, dtype=np.float64))
+    return curves
 
 
 class Story:
@@ -176,13 +183,13 @@ def _plain_id_accuracy(metrics: Sequence[Metric]) -> float | None:
 def _metrics(curves: Curves, arm: str, at_steps: Values) -> list[list[Metric]]:
     """Return the domains' values at some steps."""
     metrics: list[list[Metric]] = [[] for _ in at_steps]
-    for key, (steps, _) in curves.items():
+    for key, (steps, values) in curves.items():
         if key.arm != arm or key.is_judged or key == MetricKey.loss(arm):
             continue
-        is_there = np.isin(at_steps, steps)
-        for index, value in enumerate(_values_at(curves, key, at_steps)):
-            if is_there[index]:
-                metrics[index].append(Metric(key.split, key.domain, arm, key.name, value))
+        places, is_there = _find_steps(steps, at_steps)
+        for index in np.flatnonzero(is_there).tolist():
+            value = _known(values[places[index]])
+            metrics[index].append(Metric(key.split, key.domain, arm, key.name, value))
     return metrics
 
 
@@ -191,11 +198,16 @@ def _values_at(curves: Curves, key: MetricKey, at_steps: Values) -> list[float |
     if key not in curves:
         return [None] * len(at_steps)
     steps, values = curves[key]
-    places = np.minimum(np.searchsorted(steps, at_steps), len(steps) - 1)
     return [
-        _known(values[at]) if steps[at] == step else None
-        for at, step in zip(places.tolist(), at_steps, strict=True)
+        _known(values[at]) if is_there else None
+        for at, is_there in zip(*_find_steps(steps, at_steps), strict=True)
     ]
+
+
+def _find_steps(steps: Values, wanted: Values) -> tuple[Places, npt.NDArray[np.bool_]]:
+    """Return the places of wanted steps among ascending ones, and which of them are there."""
+    places = np.minimum(np.searchsorted(steps, wanted), len(steps) - 1)
+    return places, steps[places] == wanted
 
 
 def _aligned(curves: Curves, key: MetricKey, at_steps: Values) -> Values:

@@ -110,9 +110,8 @@ def unpack(rows: Iterable[tuple[bytes, bytes]]) -> Points:
     """
     points, chunks = Points.none(), list(rows)
     try:
-        for steps, values in chunks:
-            points.steps.frombytes(steps)
-            points.values.frombytes(values)
+        points.steps.frombytes(b"".join(steps for steps, _ in chunks))
+        points.values.frombytes(b"".join(values for _, values in chunks))
     except (ValueError, TypeError):
         raise SeriesDamaged(_DAMAGED) from None
     if len(points.steps) != len(points.values):

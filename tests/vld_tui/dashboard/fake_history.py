@@ -33,6 +33,7 @@ from vld_tui.dashboard.feed import (
 )
 from vld_tui.dashboard.guard import ErrorLog
 from vld_tui.dashboard.preferences import Preferences
+from vld_tui.dashboard.screens.home import HomeScreen
 from vld_tui.runs.machine import MachineLoad
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Grouping, GroupRow, Run, RunPoint, RunRow, RunSummary, TableRow
@@ -309,8 +310,12 @@ def play(
     size: tuple[int, int] = (120, 40),
     preferences: Preferences | None = None,
     error_log: ErrorLog | None = None,
+    rest_s: float = 0.001,
 ) -> None:
-    """Run a dashboard without a terminal and let the scenario use it."""
+    """Run a dashboard without a terminal and let the scenario use it.
+
+    ``rest_s``: time after which the run under the cursor is drawn.
+    """
 
     async def run() -> None:
         app = Dashboard(
@@ -327,7 +332,8 @@ def play(
             await settle(pilot)
             await scenario(app, pilot)
 
-    with unpainted():
+    with unpainted(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HomeScreen, "REST_S", rest_s)
         asyncio.run(run())
 
 

@@ -105,6 +105,20 @@ def test_the_curves_follow_the_cursor() -> None:
     play(source, scenario)
 
 
+def test_curves_are_drawn_when_the_cursor_rests_or_they_are_used() -> None:
+    source = FakeSource([make_run(i) for i in range(4)])
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("j", "j")
+        await settle(pilot)
+        assert source.asked[-1].watched == ("250101-000000-aaaa",)
+        await pilot.press("tab")
+        await settle(pilot)
+        assert source.asked[-1].watched == ("250101-000002-aaaa",)
+
+    play(source, scenario, rest_s=60.0)
+
+
 def test_marked_runs_are_drawn_over_one_another_until_escape() -> None:
     source = FakeSource([make_run(i) for i in range(3)])
 

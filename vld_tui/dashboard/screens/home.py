@@ -13,6 +13,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, Horizontal, Vertical
 from textual.events import DescendantFocus
+from textual.timer import Timer
 from textual.widgets import Static
 
 from engine.protocol import MetricKey, UserError, resolve_spec
@@ -26,7 +27,6 @@ from vld_tui.dashboard.messages import (
     MarksChanged,
     PageNeeded,
     PreferencesChanged,
-    RowHighlighted,
     RunChosen,
     RunOpened,
     SnapshotTaken,
@@ -92,6 +92,9 @@ No runs yet. The example shows what this program measures:
 class HomeScreen(RunKeys):
     """Runs on one side, their curves on the other, the log of the current run below."""
 
+    REST_S: ClassVar[float] = 0.12
+    """Time after the last move at which the run under the cursor is drawn: drawing each one that
+    the cursor passes would keep a slow line busy."""
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("run-example", "enter", "begin", "run the example", show=True),
         bind("new", "n", "new", "new", show=True),
@@ -144,6 +147,7 @@ class HomeScreen(RunKeys):
         self._rows_of_trashed: dict[str, int] = {}
         self._drawn: tuple[RunCurves, ...] | None = None
         self._arranged_for: object = None
+        self._waiting: Timer | None = None
         self._list_cells = 0
         self._placed: tuple[TableRow, ...] | None = None
         self._has_wrong_filter = False
@@ -230,17 +234,33 @@ class HomeScreen(RunKeys):
         """Request other rows."""
         self._look(replace(self._interest, offset=message.offset, limit=message.limit))
 
-    def on_row_highlighted(self, message: RowHighlighted) -> None:
+    def on_row_highlighted(self) -> None:
+        """Draw the run under the cursor once the cursor rests, or the first one immediately."""
+        self._stop_waiting()
+        if self._interest.watched:
+            self._waiting = self.set_timer(self.REST_S, self._follow_cursor)
+        else:
+            self._follow_cursor()
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.stop()
+            self._waiting = None
+
+    def _follow_cursor(self) -> None:
         """Draw the run's curves, unless marked runs are drawn, and its point in the plane."""
-        self._show_plane(message.row)
+        self._stop_waiting()
+        table = self.query_one(RunTable)
+        self._show_plane(table.current)
         if not self.query_one(FilterLine).is_open:
-            near = self.query_one(RunTable).near if message.row is not None else ()
+            near = table.near if table.current is not None else ()
             self._look(replace(self._interest, near=near))
-        if not self.query_one(RunTable).marked:
-            self._watch(message.row)
+        if not table.marked:
+            self._watch(table.current)
 
     def on_run_chosen(self, message: RunChosen) -> None:
         """Move the cursor to a run chosen in the plane, and draw its trail."""
+        self._stop_waiting()
         self.query_one(RunTable).action_go_to(message.run_id)
         self._look(replace(self._interest, watched=(message.run_id,)))
 
@@ -254,6 +274,7 @@ class HomeScreen(RunKeys):
 
     def on_marks_changed(self, message: MarksChanged) -> None:
         """Draw the curves of the marked runs together."""
+        self._stop_waiting()
         self._look(replace(self._interest, marked=message.run_ids))
         if message.run_ids:
             self._look(replace(self._interest, watched=message.run_ids[:MOST_MARKED]))
@@ -336,7 +357,10 @@ class HomeScreen(RunKeys):
             self.post_message(PreferencesChanged(filters=line.kept))
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
-        """Keep the filter when the user clicks elsewhere."""
+        """Draw the run under the cursor before its curves are used, and keep the filter when the
+        user clicks elsewhere."""
+        if self._waiting is not None:
+            self._follow_cursor()
         line = self.query_one(FilterLine)
         if line.is_open and not isinstance(event.widget, FilterInput):
             line.submit()
