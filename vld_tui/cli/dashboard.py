@@ -6,17 +6,23 @@ import os
 import shutil
 import sys
 import time
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Final
 
 import typer
 
 from engine.protocol import UserError
-from vld_tui.cli.command import Command
+from vld_tui.cli.command import Command, is_debugging
+from vld_tui.cli.errors import CommandError
 from vld_tui.cli.group import ErrorsInWords
+from vld_tui.cli.options import WhereOption
 from vld_tui.cli.output import home_option, plain_console, settle_streams
 from vld_tui.cli.session import open_store
 from vld_tui.home import HomeError, absence, find_home, open_home
+from vld_tui.store.query import Query
+from vld_tui.words.numbers import plural
 from vld_tui.words.terminal import is_dumb
+from vld_tui.words.text import plain_text
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -24,7 +30,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+FEWEST_ROWS: Final = 5
+"""Runs that are printed even on a very low terminal."""
 OnceOption = Annotated[bool, typer.Option("--once", help="Print the list of runs and exit.")]
+HostOption = Annotated[
+    str | None,
+    typer.Option(
+        "--host", metavar="[USER@]HOST",
+        help="Run the vld-tui of another machine in this terminal, over ssh; --home is then "
+        "a folder of that machine.",
+    ),
+]  # fmt: skip
 
 
 class _Dashboard(ErrorsInWords, Command):  # type: ignore[misc]
@@ -32,10 +48,20 @@ class _Dashboard(ErrorsInWords, Command):  # type: ignore[misc]
 
 
 @app.command(cls=_Dashboard, help="Configure, launch and monitor runs. Press ? for the keys.")
-def dashboard(ctx: typer.Context, once: OnceOption = False) -> None:
+def dashboard(
+    ctx: typer.Context,
+    once: OnceOption = False,
+    where: WhereOption = None,
+    host: HostOption = None,
+) -> None:
     """Open the dashboard; runs keep running after it is closed."""
-    if once or not sys.stdout.isatty():
-        _print_once(ctx)
+    prints = once or not sys.stdout.isatty()
+    if where is not None and not prints:
+        raise CommandError("--where needs --once; in the dashboard, press / to filter.")
+    if host is not None:
+        raise typer.Exit(_run_on(host, ctx, once=once, where=where))
+    if prints:
+        _print_once(ctx, where or "")
         return
     if is_dumb():
         raise UserError(
@@ -48,21 +74,40 @@ def dashboard(ctx: typer.Context, once: OnceOption = False) -> None:
     make_dashboard(home).run()
 
 
-def _print_once(ctx: typer.Context) -> None:
+def _run_on(host: str, ctx: typer.Context, *, once: bool, where: str | None) -> int:
+    """Run the ``vld-tui`` of another machine with these options; return its exit status."""
+    from vld_tui.launch.ssh import run_over_ssh
+
+    options = ["--once"] if once else []
+    options += [] if where is None else ["--where", where]
+    options += [] if (home := home_option(ctx)) is None else ["--home", str(home)]
+    options += ["--debug"] if is_debugging(ctx) else []
+    return run_over_ssh(host, "vld-tui", options)
+
+
+def _print_once(ctx: typer.Context, where: str) -> None:
     from vld_tui.views.run_columns import run_table
     from vld_tui.views.status_line import status_text
 
+    Query.parse(where)  # checked before the home is opened
     home = find_home(home_option(ctx))
     if not home.database.is_file():  # likely a mistyped name: create nothing
         raise HomeError(absence(home))
     console = plain_console()
     with open_store(ctx, to_look=True) as store:
         store.live.refresh()
-        runs = store.runs.find(limit=max(5, shutil.get_terminal_size().lines - 3))
-        count, live = store.runs.count(), store.runs.count_statuses()
-        console.print(status_text(count, live, None, home=str(home.path), problem=None))
-        if runs:
-            console.print(run_table(runs, now=time.time(), cells=console.width))
+        query = store.runs.query(where)
+        runs = store.runs.find(query, limit=max(FEWEST_ROWS, shutil.get_terminal_size().lines - 4))
+        total, matching = store.runs.count(), store.runs.count(query)
+        live = store.runs.count_statuses()
+    put = partial(console.print, no_wrap=True, overflow="ellipsis")  # a Text's own are ignored
+    put(status_text(total, live, None, home=str(home.path), problem=None))
+    if where:
+        put(f" {matching:,} of {total:,} match: {plain_text(where)}")
+    if runs:
+        put(run_table(runs, now=time.time(), cells=console.width))
+    if matching > len(runs):
+        put(f" … and {plural(matching - len(runs), 'more run')}", style="dim")
 
 
 def main() -> None:

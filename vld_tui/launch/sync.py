@@ -19,6 +19,7 @@ import msgspec
 from engine.protocol import UserError
 from engine.rundir import RunDir, write_atomic
 from vld_tui.home import Home, expanded
+from vld_tui.launch.ssh import is_host
 
 THEIRS: Final = ".theirs"
 """Suffix of the other version of a study that differs from the local one."""
@@ -82,10 +83,8 @@ def check_source(source: str) -> str:
     if not source or source.endswith(":"):
         raise SyncError(f"{source!r} is not a home: use USER@HOST:HOME.")
     host_part, separator, _ = source.partition(":")
-    if separator and "/" not in host_part:
-        user, _, host = host_part.rpartition("@")
-        if not host or user.startswith("-") or host.startswith("-"):
-            raise SyncError(f"{host_part!r} is not a host: use USER@HOST:HOME.")
+    if separator and "/" not in host_part and not is_host(host_part):
+        raise SyncError(f"{host_part!r} is not a host: use USER@HOST:HOME.")
     return source
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import socket
 import subprocess
 import sys
@@ -42,6 +43,97 @@ def test_a_dumb_terminal_is_refused_with_what_to_use_instead(tmp_path: Path) -> 
     assert done.returncode == 2
     assert done.stderr.startswith("Error: The dashboard needs a full terminal, but TERM is dumb.")
     assert "vld-tui --once" in done.stderr
+
+
+def test_matching_runs_are_printed_as_plain_text_in_a_narrow_place(history: Vld) -> None:
+    narrow = CliRunner(env={"COLUMNS": "40", "LINES": "24"})
+    arguments = ["--once", "--home", str(history.home), "--where"]
+    result = narrow.invoke(app, [*arguments, "first"])
+    assert result.exit_code == 0
+    assert " 1 of 3 match: first" in result.stdout
+    assert "\x1b" not in result.stdout
+    assert all(len(line) <= 40 for line in result.stdout.splitlines())
+    none = narrow.invoke(app, [*arguments, "steps > 1000000 and status:finished"])
+    assert none.stdout.splitlines()[1] == " 0 of 3 match: steps > 1000000 and stat…"
+    wrong = narrow.invoke(app, [*arguments, "dropout>"])
+    assert wrong.exit_code == 2
+    assert wrong.stderr.startswith("Error: ")
+
+
+@pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put an ssh on the path that writes its arguments to a file and runs the command here."""
+    programs, told = tmp_path / "bin", tmp_path / "told"
+    programs.mkdir()
+    for name, text in {
+        "ssh": f'printf "%s\\n" "$@" > {told}; for last; do :; done; exec sh -c "$last"',
+        "vld-tui": 'echo "$COLUMNS" "$@"; exit "${STATUS:-0}"',
+    }.items():
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    monkeypatch.setenv("COLUMNS", "93")
+    return told
+
+
+def test_another_machine_runs_its_own_dashboard_with_these_options(
+    ssh: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--home", "/data/my runs; rm -r $HOME", "--where", "name:'it''s'"]
+    result = CliRunner().invoke(app, ["--host", "me@gpu", "--once", *options])
+    assert result.exit_code == 0
+    assert ssh.read_text().splitlines()[:2] == ["--", "me@gpu"]
+    said = "93 --once --where name:'it''s' --home /data/my runs; rm -r $HOME\n"
+    assert capfd.readouterr().out == said
+
+
+@pytest.mark.parametrize("host", ["-oProxyCommand=true", "me@-gpu", "-l@gpu", "", "me@"])
+def test_a_host_that_ssh_would_read_as_an_option_is_refused(ssh: Path, host: str) -> None:
+    result = CliRunner().invoke(app, [f"--host={host}", "--once"])
+    assert result.exit_code == 2
+    assert result.stderr == f"Error: {host!r} is not a host: use USER@HOST.\n"
+    assert not ssh.exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "exit_code", "said"),
+    [
+        (0, 0, ""),
+        (3, 3, ""),
+        (127, 2, "Error: gpu has no vld-tui on the PATH of commands run over ssh.\n"),
+        (255, 2, "Error: ssh could not connect to gpu, or lost the connection.\n"),
+    ],
+)
+def test_how_the_other_machine_ends(
+    ssh: Path, monkeypatch: pytest.MonkeyPatch, status: int, exit_code: int, said: str
+) -> None:
+    monkeypatch.setenv("STATUS", str(status))
+    result = CliRunner().invoke(app, ["--host", "gpu", "--once"])
+    assert result.exit_code == exit_code
+    assert result.stderr.startswith(said)
+    assert bool(result.stderr) == bool(said)
+
+
+def test_without_ssh_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = CliRunner().invoke(app, ["--host", "gpu"])
+    assert result.exit_code == 2
+    assert result.stderr == "Error: ssh is missing. Install an OpenSSH client.\n"
+
+
+def test_in_a_terminal_ssh_gets_one(ssh: Path) -> None:
+    command = [sys.executable, "-c", "from vld_tui.cli.dashboard import main; main()"]
+    environment = os.environ | {"COLORTERM": "truecolor"}
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        [*command, "--host", "gpu"], stdin=slave, stdout=slave, stderr=slave, env=environment
+    ) as process:
+        assert process.wait(timeout=60) == 0
+    os.close(slave)
+    os.close(master)
+    assert ssh.read_text().splitlines() == [
+        "-t", "--", "gpu", "env COLORTERM=truecolor vld-tui",
+    ]  # fmt: skip
 
 
 def test_a_home_that_is_not_there_is_told_and_not_made(tmp_path: Path) -> None:
