@@ -308,7 +308,7 @@ def _equal_text(field: QueryField, term: Term) -> Condition:
 def _has_word(field: QueryField, value: str, *, has_wildcards: bool, is_missing: bool) -> Condition:
     """Return the condition of a word in a list; ``is_missing``: the list is empty."""
     if has_wildcards:
-        pattern = rf"(?i:\A{_starred(value)}\Z)"
+        pattern = rf"(?i:\A{starred(value)}\Z)"
         return Condition(f"matches_word(?, {field.sql})", (pattern,))
     if is_missing:
         return Condition(f"{field.sql} = ?", ("",))
@@ -323,7 +323,7 @@ def _holds_text(
     With ``has_wildcards``, ``*`` matches any characters.
     """
     if not text.isascii():  # of other letters, LIKE does not ignore the case
-        pattern = _starred(text) if has_wildcards else re.escape(text)
+        pattern = starred(text) if has_wildcards else re.escape(text)
         return Condition(
             f"matches(?, {sql})", (rf"(?is:\A{pattern}\Z)" if is_whole else f"(?is:{pattern})",)
         )
@@ -372,7 +372,7 @@ def _choice(field: QueryField, values: Sequence[str], *, is_part: bool) -> Condi
     """Return the condition of one of the choices, or of those that contain a text."""
     found: list[str] = []
     for value in values:
-        pattern = _starred(value) if is_part else rf"\A{_starred(value)}\Z"
+        pattern = starred(value) if is_part else rf"\A{starred(value)}\Z"
         meant = [each for each in field.choices if re.search(pattern, each, re.IGNORECASE)]
         if not meant:
             known = ", ".join(field.choices)
@@ -452,7 +452,7 @@ def _matching(field: QueryField, pattern: str) -> Condition:
     return Condition(f"{function}(?, {field.sql})", (check_pattern(pattern),))
 
 
-def _starred(text: str) -> str:
+def starred(text: str) -> str:
     """Return the regular expression of text in which ``*`` matches any characters."""
     _check_stars(text)
     return ".*".join(re.escape(part) for part in text.split("*"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -66,6 +66,8 @@ _FILE_COLUMNS: Final = (
     Column("size", right=True, rank=999),
     Column("", rank=1, shrinks=True, style=QUIET_STYLE),
 )
+FILE_COLUMNS: Final = ("file", "size", "purpose")
+"""The texts that :func:`run_files` selects files by."""
 
 
 def run_detail(
@@ -256,15 +258,25 @@ def _shown(run: Run, name: str) -> str:
     return plain_text(shown_value(getattr(run.spec, name)))
 
 
-def run_files(files: Sequence[RunFile], checkpoints: Sequence[CheckpointInfo], cells: int) -> Text:
-    """Return a line for each file; checkpoints come first, with their steps."""
+def run_files(
+    files: Sequence[RunFile],
+    checkpoints: Sequence[CheckpointInfo],
+    cells: int,
+    select: Callable[[Sequence[Sequence[str]]], Sequence[int]] | None = None,
+) -> Text:
+    """Return a line for each file; checkpoints come first, with their steps.
+
+    ``select`` returns the places of the rows to show; None: all.
+    """
     if not files:
         return Text("The folder is empty or missing.", QUIET_STYLE)
     steps = {each.file: each.step for each in checkpoints}
     ordered = sorted(files, key=lambda file: (not file.name.startswith("checkpoints/"), file.name))
     rows = [[plain_text(each.name), size(each.bytes), _purpose(each, steps)] for each in ordered]
-    rows.append(["", size(sum(each.bytes for each in files)), "total"])
-    return styled_table(_FILE_COLUMNS, rows, cells)
+    places = range(len(rows)) if select is None else select(rows)
+    shown = [rows[place] for place in places]
+    shown.append(["", size(sum(ordered[place].bytes for place in places)), "total"])
+    return styled_table(_FILE_COLUMNS, shown, cells)
 
 
 def _purpose(file: RunFile, steps: Mapping[str, int]) -> str:

@@ -110,12 +110,20 @@ class PresetRow(NamedTuple):
     outline: StudyOutline | None = None
 
 
+FILTERED_COLUMNS: Final = ("study", "state", "runs", "time", "disk", "title")
+"""The columns by which the list of studies is filtered."""
+
+
 class StudyList(NamedTuple):
-    """Aligned lines: the headings, the launched studies, and the presets."""
+    """Aligned lines: the headings, the launched studies, and the presets.
+
+    ``rows`` are the texts of :data:`FILTERED_COLUMNS` of each launched study, then of each preset.
+    """
 
     heading: str
     launched: list[Text]
     presets: list[Text]
+    rows: list[list[str]]
 
 
 def study_list(
@@ -141,7 +149,18 @@ def study_list(
         GAP.join(align(_COLUMNS, layout, [column.heading for column in _COLUMNS])),
         [line(row, counts) for row, counts in zip(rows, bars, strict=True)],
         [line(row, None) for row in others],
+        [
+            [name, state, *texts]
+            for (name, _, *texts), state in zip(
+                [*rows, *others], [*map(_states, studies), *["preset"] * len(others)], strict=True
+            )
+        ],
     )
+
+
+def _states(study: StudyProgress) -> str:
+    """Return the states that runs of a study are in."""
+    return " ".join(word for (_, word, _), count in zip(PARTS, study.counts, strict=True) if count)
 
 
 def _preset_row(preset: PresetRow) -> list[str]:

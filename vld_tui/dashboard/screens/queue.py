@@ -18,6 +18,7 @@ from vld_tui.dashboard.feed import QueueState
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import ActionAsked, RunOpened, SnapshotTaken
+from vld_tui.dashboard.widgets.filter_line import RowFilterLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.runs.run import Run
 from vld_tui.views.queue import QUEUE_COLUMNS, job_rows, queue_rows, slots_line
@@ -34,8 +35,10 @@ NOTHING: Final = (
 class QueueScreen(Guarded, Screen[None]):
     """Runs in the order in which they will start."""
 
+    AUTO_FOCUS = "DataTable"
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("back", "escape,3", "app.close_queue", "back", key_display="esc", show=True),
+        bind("back", "escape,3", "leave", "back", key_display="esc", show=True),
+        bind("filter", "slash,f", "filter", "filter", key_display="/"),
         bind(
             "earlier", "less_than_sign,shift+up", "move(-1)", "earlier", key_display="<", show=True
         ),
@@ -52,11 +55,13 @@ class QueueScreen(Guarded, Screen[None]):
         super().__init__()
         self._actions = actions
         self._state = QueueState()
+        self._runs: tuple[Run, ...] = ()
         self._shown: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
-        """Lay out the number of slots and the table."""
+        """Lay out the number of slots, the filter and the table."""
         yield Static(id="status")
+        yield RowFilterLine(["status", *(column.heading for column in QUEUE_COLUMNS[1:])])
         table: DataTable[Text] = DataTable(id="queue", cursor_type="row", zebra_stripes=False)
         for column in QUEUE_COLUMNS:
             table.add_column(column.heading, key=column.heading or "sign")
@@ -66,21 +71,35 @@ class QueueScreen(Guarded, Screen[None]):
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Show the present queue; the cursor stays on its run."""
-        state = message.snapshot.queue
-        if state is None:
-            return
-        current = self.run
-        self._state = state
-        runs = self._runs[:MOST_ROWS]
-        all_rows = (
+        if message.snapshot.queue is not None:
+            self._state = message.snapshot.queue
+            self._show()
+
+    def on_row_filter_line_changed(self) -> None:
+        """Show the runs that match."""
+        self._show()
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        self.query_one(RowFilterLine).begin()
+
+    async def action_leave(self) -> None:
+        """Clear the filter; without one, return to the screen below."""
+        if not self.query_one(RowFilterLine).clear():
+            await self.run_action("app.close_queue")
+
+    def _show(self) -> None:
+        """Show the runs that match; the cursor stays on its run."""
+        state, current, line = self._state, self.run, self.query_one(RowFilterLine)
+        runs = (*state.live, *state.waiting, *state.on_cluster)
+        cells = [
             *queue_rows(state.live, state.waiting, state.times),
             *job_rows(state.on_cluster),
-        )
-        rows = tuple(map(tuple, all_rows))[:MOST_ROWS]
-        line = f" queue  {slots_line(state.live, state.waiting, state.slots)}"
-        if state.on_cluster:
-            line += f" · {len(state.on_cluster)} on the cluster"
-        self.query_one("#status", Static).update(Text(line, no_wrap=True, overflow="ellipsis"))
+        ]
+        found = line.select([(run.status, *row[1:]) for run, row in zip(runs, cells, strict=True)])
+        self._runs = tuple(runs[place] for place in found[:MOST_ROWS])
+        rows = tuple((runs[place].run_id, *cells[place]) for place in found[:MOST_ROWS])
+        self._show_status(line.summary(len(found), len(runs)))
         nothing = self.query_one("#nothing", Static)
         nothing.display = not runs
         nothing.update(Text(NOTHING, QUIET_STYLE))
@@ -89,22 +108,24 @@ class QueueScreen(Guarded, Screen[None]):
         self._shown = rows
         table = self._table
         table.clear()
-        for run, row in zip(runs, rows, strict=True):
-            table.add_row(*(Text(cell, status_style(run.status)) for cell in row), key=run.run_id)
+        for run, (run_id, *row) in zip(self._runs, rows, strict=True):
+            table.add_row(*(Text(cell, status_style(run.status)) for cell in row), key=run_id)
         if current is not None and current.run_id in table.rows:
             table.move_cursor(row=table.get_row_index(current.run_id))
 
-    @property
-    def _runs(self) -> tuple[Run, ...]:
-        """Return the runs in the order of the table."""
-        return (*self._state.live, *self._state.waiting, *self._state.on_cluster)
+    def _show_status(self, filtered: str) -> None:
+        state = self._state
+        line = f" queue  {slots_line(state.live, state.waiting, state.slots)}"
+        if state.on_cluster:
+            line += f" · {len(state.on_cluster)} on the cluster"
+        text = Text(f"{line}{filtered}", no_wrap=True, overflow="ellipsis")
+        self.query_one("#status", Static).update(text)
 
     @property
     def run(self) -> Run | None:
         """Return the run under the cursor."""
-        runs = self._runs
         row = self._table.cursor_row
-        return runs[row] if row < min(len(runs), self._table.row_count) else None
+        return self._runs[row] if row < min(len(self._runs), self._table.row_count) else None
 
     def action_move(self, places: int) -> None:
         """Move the run up or down."""

@@ -15,13 +15,14 @@ from textual.widgets.option_list import Option
 from textual.worker import get_current_worker
 
 from engine.protocol import UserError
-from vld_tui.dashboard.draw.study import PresetRow, study_list
+from vld_tui.dashboard.draw.study import FILTERED_COLUMNS, PresetRow, study_list
 from vld_tui.dashboard.feed import Snapshot
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import SnapshotTaken, StudyOpened
 from vld_tui.dashboard.screens.launching import LaunchKeys
 from vld_tui.dashboard.widgets.ask import AskLine
+from vld_tui.dashboard.widgets.filter_line import RowFilterLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.home import absolute_path
 from vld_tui.study.define.files import SMALL, study_preset_titles
@@ -49,13 +50,15 @@ class StudyList(Guarded, OptionList):
 class StudiesScreen(LaunchKeys):
     """A list of launched studies, then presets."""
 
+    AUTO_FOCUS = "OptionList"
     DEFAULT_CSS = """
     StudiesScreen OptionList { border: none; height: 1fr; padding: 0 1; background: $background; }
     StudiesScreen OptionList:focus { border: none; }
     StudiesScreen #hint { height: auto; padding: 1 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("back", "escape,4", "app.close_studies", "back", key_display="esc", show=True),
+        bind("back", "escape,4", "leave", "back", key_display="esc", show=True),
+        bind("filter", "slash,f", "filter", "filter", key_display="/", show=True),
         bind("next-study", "j", "move('cursor_down')", "next study"),
         bind("previous-study", "k", "move('cursor_up')", "previous study"),
         bind("first-study", "g", "move('first')", "first study"),
@@ -72,6 +75,7 @@ class StudiesScreen(LaunchKeys):
     def compose(self) -> ComposeResult:
         """Lay out the list below a hint."""
         yield Static(Text(" studies  loading…", HEADING_STYLE), id="status")
+        yield RowFilterLine(FILTERED_COLUMNS)
         yield Static(id="hint")
         yield StudyList(markup=False)
         yield KeyBar()
@@ -116,6 +120,19 @@ class StudiesScreen(LaunchKeys):
         """Fit the lines."""
         self._show()
 
+    def on_row_filter_line_changed(self) -> None:
+        """Show the studies that match."""
+        self._show()
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        self.query_one(RowFilterLine).begin()
+
+    async def action_leave(self) -> None:
+        """Clear the filter; without one, return to the screen below."""
+        if not self.query_one(RowFilterLine).clear():
+            await self.run_action("app.close_studies")
+
     def action_move(self, how: str) -> None:
         """Move the cursor."""
         getattr(self.query_one(OptionList), f"action_{how}")()
@@ -158,8 +175,6 @@ class StudiesScreen(LaunchKeys):
             options.highlighted = known.index(at)
         else:
             options.action_first()
-        title = f" studies  {len(self._studies):,} launched"
-        self.query_one("#status", Static).update(Text(title, HEADING_STYLE, no_wrap=True))
         self.show_work("")
 
     def _options(self, studies: tuple[StudyProgress, ...], cells: int) -> list[Option]:
@@ -171,18 +186,33 @@ class StudiesScreen(LaunchKeys):
             if name not in launched
         ]
         lines = study_list(studies, presets, cells)
-        heading = Option(Text(lines.heading, HEADING_STYLE, no_wrap=True), disabled=True)
-        named = zip(studies, lines.launched, strict=True)
-        return [
-            heading,
-            *(Option(line, id=f"{_KEPT}{study.name}") for study, line in named),
-            *([Option("", disabled=True)] if studies else []),
-            Option(Text("presets (enter to preview before launching)", QUIET_STYLE), disabled=True),
+        every = [
+            *(
+                Option(line, id=f"{_KEPT}{study.name}")
+                for study, line in zip(studies, lines.launched, strict=True)
+            ),
             *(
                 Option(line, id=f"{_PRESET}{preset.name}")
                 for preset, line in zip(presets, lines.presets, strict=True)
             ),
         ]
+        found = self.query_one(RowFilterLine).select(lines.rows)
+        self._show_status(len(studies), len(found), len(every))
+        kept = [every[place] for place in found if place < len(studies)]
+        offered = [every[place] for place in found if place >= len(studies)]
+        title = Text("presets (enter to preview before launching)", QUIET_STYLE)
+        return [
+            Option(Text(lines.heading, HEADING_STYLE, no_wrap=True), disabled=True),
+            *kept,
+            *([Option("", disabled=True)] if kept else []),
+            *([Option(title, disabled=True)] if offered else []),
+            *offered,
+        ]
+
+    def _show_status(self, launched: int, found: int, every: int) -> None:
+        filtered = self.query_one(RowFilterLine).summary(found, every)
+        text = Text(f" studies  {launched:,} launched", HEADING_STYLE, no_wrap=True)
+        self.query_one("#status", Static).update(text.append(filtered, "not bold"))
 
     def _say(self, text: str) -> None:
         self.query_one("#hint", Static).update(Text(text, QUIET_STYLE))

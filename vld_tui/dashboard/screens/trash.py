@@ -21,6 +21,7 @@ from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import ActionAsked
 from vld_tui.dashboard.widgets.ask import confirm
+from vld_tui.dashboard.widgets.filter_line import RowFilterLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.words.numbers import UNKNOWN, moment, plural, size
 from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, status_style
@@ -36,12 +37,14 @@ MARK: Final = "▐"
 class TrashScreen(Guarded, Screen[None]):
     """The runs in the trash, the last trashed one first."""
 
+    AUTO_FOCUS = "DataTable"
     DEFAULT_CSS = """
     TrashScreen DataTable { height: auto; max-height: 1fr; background: $background; }
     TrashScreen #nothing { padding: 1 2; height: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("back", "escape", "app.pop_screen", "back", show=True),
+        bind("back", "escape", "leave", "back", show=True),
+        bind("filter", "slash,f", "filter", "filter", key_display="/"),
         bind("mark", "space", "mark", "mark", show=True),
         bind("restore", "r", "restore", "restore", show=True),
         bind("delete", "ctrl+d", "delete", "delete permanently", show=True),
@@ -52,11 +55,13 @@ class TrashScreen(Guarded, Screen[None]):
         super().__init__()
         self._actions = actions
         self._trashed: list[TrashedRun] = []
+        self._listed: list[TrashedRun] = []
         self._marked: set[str] = set()
 
     def compose(self) -> ComposeResult:
-        """Lay out the heading and the table."""
+        """Lay out the heading, the filter and the table."""
         yield Static(id="status")
+        yield RowFilterLine(["status", *COLUMNS[1:]])
         table: DataTable[Text] = DataTable(cursor_type="row", zebra_stripes=False)
         for column in COLUMNS:
             table.add_column(column, key=column or "sign")
@@ -67,6 +72,19 @@ class TrashScreen(Guarded, Screen[None]):
     def on_mount(self) -> None:
         """Read the trash."""
         self._load()
+
+    def on_row_filter_line_changed(self) -> None:
+        """Show the runs that match."""
+        self._show()
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        self.query_one(RowFilterLine).begin()
+
+    def action_leave(self) -> None:
+        """Clear the filter; without one, return to the screen below."""
+        if not self.query_one(RowFilterLine).clear():
+            self.dismiss()
 
     def action_mark(self) -> None:
         """Mark or unmark the run under the cursor, and move to the next."""
@@ -91,8 +109,7 @@ class TrashScreen(Guarded, Screen[None]):
     @property
     def _current(self) -> TrashedRun | None:
         row = self.query_one(DataTable).cursor_row
-        shown = self._trashed[:MOST_ROWS]
-        return shown[row] if 0 <= row < len(shown) else None
+        return self._listed[row] if 0 <= row < len(self._listed) else None
 
     @property
     def _chosen(self) -> list[TrashedRun]:
@@ -142,35 +159,51 @@ class TrashScreen(Guarded, Screen[None]):
             self._show()
 
     def _show(self) -> None:
-        table = self.query_one(DataTable)
+        table, filtered = self.query_one(DataTable), self.query_one(RowFilterLine)
+        current = self._current
+        found = filtered.select([_row(each) for each in self._trashed])
         row = table.cursor_row
+        self._listed = [self._trashed[place] for place in found[:MOST_ROWS]]
         table.clear()
-        for each in self._trashed[:MOST_ROWS]:
+        for each in self._listed:
             table.add_row(*self._cells(each), key=each.run.run_id)
-        table.move_cursor(row=min(row, len(self._trashed) - 1))
+        if current is not None and current.run.run_id in table.rows:
+            row = table.get_row_index(current.run.run_id)
+        table.move_cursor(row=min(row, len(self._listed) - 1))
         table.display = bool(self._trashed)
         self.query_one("#nothing").display = not self._trashed
+        self._show_status(filtered.summary(len(found), len(self._trashed)))
+
+    def _show_status(self, filtered: str) -> None:
         found = total_bytes(self._trashed)
         line = Text(" trash  ", HEADING_STYLE, no_wrap=True, overflow="ellipsis")
         line.append(plural(len(self._trashed), "run"), "not bold")
         line.append(f" · {UNKNOWN if found is None else size(found)}", "not bold")
         if self._marked:
             line.append(f" · {len(self._marked)} marked", "not bold")
-        if len(self._trashed) > MOST_ROWS:
+        if len(self._listed) == MOST_ROWS < len(self._trashed):
             line.append(f" · the last {MOST_ROWS:,} are listed", "not bold")
+        line.append(filtered, "not bold")
         self.query_one("#status", Static).update(line)
 
     def _cells(self, trashed: TrashedRun) -> list[Text]:
         run = trashed.run
         mark = MARK if run.run_id in self._marked else " "
-        when = UNKNOWN if run.trashed_at is None else moment(run.trashed_at)
+        _, name, when, room, run_id = _row(trashed)
         return [
             Text(f"{mark}{STATUS_SIGNS.get(run.status, '?')}", status_style(run.status)),
-            Text(plain_text(run.label)),
+            Text(name),
             Text(when, QUIET_STYLE),
-            Text(size(trashed.bytes), justify="right"),
-            Text(run.run_id, QUIET_STYLE),
+            Text(room, justify="right"),
+            Text(run_id, QUIET_STYLE),
         ]
+
+
+def _row(trashed: TrashedRun) -> tuple[str, ...]:
+    """Return the status, then the text of each column."""
+    run = trashed.run
+    when = UNKNOWN if run.trashed_at is None else moment(run.trashed_at)
+    return run.status, plain_text(run.label), when, size(trashed.bytes), run.run_id
 
 
 def _ids(trashed: Sequence[TrashedRun]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A line that filters a list while it is typed."""
+"""A line that filters a list while it is typed, and one that filters rows of text."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.timer import Timer
+from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.ask import PlainInput
+from vld_tui.store.errors import QueryError
+from vld_tui.store.row_filter import Row, RowFilter, field_names
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
 from vld_tui.words.text import common_beginning, plain_text
 
@@ -244,3 +247,102 @@ class FilterLine(Guarded, Vertical):
     @property
     def _input(self) -> FilterInput:
         return self.query_one(FilterInput)
+
+
+class RowFilterLine(FilterLine):
+    """Filters the rows of a list by the text of its columns.
+
+    The owner shows the rows that :meth:`select` returns whenever :class:`Changed` is posted.
+    """
+
+    class Changed(Message):
+        """Other rows match."""
+
+    def __init__(self, columns: Sequence[str], **kw: Any) -> None:
+        super().__init__(self._continuations, "text, column:text or /expression/", **kw)
+        self._columns = tuple(columns)
+        self._filter, self._filter_text = RowFilter.parse("", columns), ""
+        self._focused_before: Widget | None = None
+        self._is_wrong = False
+
+    @property
+    def is_filtered(self) -> bool:
+        """Return whether a filter hides rows."""
+        return bool(self._filter_text)
+
+    def begin(self) -> None:
+        """Type the filter; afterwards the focus returns to where it was."""
+        self._focused_before = self.screen.focused
+        self._is_wrong = False
+        self.open(self._filter_text)
+        self.post_message(self.Changed())
+
+    def clear(self) -> bool:
+        """Show every row again; return whether a filter hid some."""
+        had_filter = self.is_filtered
+        self._set("")
+        return had_filter
+
+    def select(self, rows: Sequence[Row]) -> list[int]:
+        """Return the places of the rows that match, and show how many do."""
+        try:
+            found = self._filter.select(rows)
+        except QueryError as error:
+            self.remark(str(error), is_wrong=True)
+            return [*range(len(rows))]
+        if self.is_open and not self._is_wrong:
+            self.remark(f"{len(found):,} of {len(rows):,}")
+        return found
+
+    def summary(self, found: int, rows: int) -> str:
+        """Return the filter with its count, for the heading of the list; empty without one."""
+        if not self._filter_text or self.is_open:
+            return ""
+        return f" · filter {plain_text(self._filter_text)} · {found:,} of {rows:,} · esc clears it"
+
+    def on_filter_line_typed(self, message: FilterLine.Typed) -> None:
+        """Show what matches so far; an invalid filter changes nothing."""
+        message.stop()
+        self._set(message.text)
+
+    def on_filter_line_kept(self, message: FilterLine.Kept) -> None:
+        """Return to the list, unless the filter is invalid."""
+        message.stop()
+        if self._set(message.text):
+            self.close()
+            self._return()
+
+    def on_filter_line_restored(self, message: FilterLine.Restored) -> None:
+        """Return to the list as it was."""
+        message.stop()
+        self._set(message.text)
+        self._return()
+
+    def on_descendant_blur(self) -> None:
+        """Keep the filter when the user clicks elsewhere."""
+        if self.is_open and self.screen.focused is not None:
+            self._focused_before = self.screen.focused
+            self.submit()
+
+    def _set(self, text: str) -> bool:
+        """Filter the list; return whether the filter is valid."""
+        try:
+            found = RowFilter.parse(text, self._columns)
+        except QueryError as error:
+            self._is_wrong = True
+            self.remark(str(error), is_wrong=True)
+            return False
+        self._filter, self._filter_text, self._is_wrong = found, text, False
+        self.post_message(self.Changed())
+        return True
+
+    def _return(self) -> None:
+        self.screen.set_focus(self._focused_before)
+        self.post_message(self.Changed())
+
+    def _continuations(self, text: str) -> list[str]:
+        """Return the text with its last word completed to a column."""
+        start = max(text.rfind(sign) for sign in " (|!-") + 1
+        begun = text[start:].casefold()
+        names = field_names(self._columns)
+        return [f"{text[:start]}{name}:" for name in names if name.startswith(begun)]

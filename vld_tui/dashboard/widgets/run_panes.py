@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 from rich.text import Text
@@ -15,9 +16,16 @@ from vld_tui.dashboard.feed import OtherRun, RunDetail
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.ask import copy_path
+from vld_tui.dashboard.widgets.filter_line import RowFilterLine
 from vld_tui.dashboard.widgets.text import ScrolledText
 from vld_tui.views.accuracies import domain_results
-from vld_tui.views.detail import configuration, configuration_difference, run_facts, run_files
+from vld_tui.views.detail import (
+    FILE_COLUMNS,
+    configuration,
+    configuration_difference,
+    run_facts,
+    run_files,
+)
 from vld_tui.views.evaluations import evaluations_text
 from vld_tui.views.phase import activity
 from vld_tui.views.predictions import (
@@ -254,13 +262,21 @@ class EvaluationsPane(ScrolledText):
 class FilesPane(ScrolledText):
     """The run's folder, its checkpoints and other files."""
 
+    DEFAULT_CSS = "FilesPane RowFilterLine { dock: top; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("copy-path", "Y", "copy_path", "copy path", show=True)
+        bind("copy-path", "Y", "copy_path", "copy path", show=True),
+        bind("filter", "slash", "filter", "filter", key_display="/", show=True),
+        bind("clear", "escape", "clear", "clear"),
     ]
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(classes="-folds", **settings)
         self._detail: RunDetail | None = None
+
+    def compose(self) -> ComposeResult:
+        """Lay out the files below the filter."""
+        yield from super().compose()
+        yield RowFilterLine(FILE_COLUMNS)
 
     def show_run(self, detail: RunDetail) -> None:
         """Show a run's files."""
@@ -276,13 +292,39 @@ class FilesPane(ScrolledText):
         if self._detail is not None:
             copy_path(self, self._detail.folder)
 
+    def on_row_filter_line_changed(self) -> None:
+        """Show the files that match."""
+        self._show()
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        self.query_one(RowFilterLine).begin()
+
+    def action_clear(self) -> None:
+        """Clear the filter."""
+        self.query_one(RowFilterLine).clear()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave escape to the screen without a filter."""
+        if action == "clear":
+            return self.query_one(RowFilterLine).is_filtered
+        return super().check_action(action, parameters)
+
     def _show(self) -> None:
         detail = self._detail
         if detail is None or self.size.width == 0:
             return
+        line, found = self.query_one(RowFilterLine), 0
+
+        def select(rows: Sequence[Sequence[str]]) -> Sequence[int]:
+            nonlocal found
+            places = line.select(rows)
+            found = len(places)
+            return places
+
+        files = detail.contents.files
+        table = run_files(files, detail.checkpoints, self.text_cells, select)
         text = Text(overflow="fold")
         text.append(f"{plain_text(detail.folder)}\n")
-        text.append("Y: copy this path\n\n", QUIET_STYLE)
-        self.show(text.append_text(
-            run_files(detail.contents.files, detail.checkpoints, self.text_cells)
-        ))  # fmt: skip
+        text.append(f"Y: copy this path{line.summary(found, len(files))}\n\n", QUIET_STYLE)
+        self.show(text.append_text(table))
