@@ -29,6 +29,13 @@ class SystemMetric(msgspec.Struct, frozen=True):
     unit: str
 
     @property
+    def short_title(self) -> str:
+        """Return the title next to other values of its kind."""
+        if self.of == "time":
+            return self.title.partition(" ")[0]
+        return {"run": "this run", "machine": "machine", "gpu": "GPU"}[self.of]
+
+    @property
     def key(self) -> MetricKey:
         """Return the key of its series."""
         return MetricKey(self.name, SYSTEM, self.of, NO_ARM)

@@ -14,7 +14,8 @@ import typer
 from rich.text import Text
 
 from engine.protocol import MEASURES, MetricKey, nearest
-from engine.protocol.measures import ACCURACY
+from engine.protocol.measures import ACCURACY, SYSTEM
+from engine.protocol.system import SYSTEM_METRICS
 from vld_tui.cli.command import Command, RunArgument
 from vld_tui.cli.errors import CommandError, check_range
 from vld_tui.cli.output import plain_console, say
@@ -27,6 +28,7 @@ from vld_tui.store.store import Store
 from vld_tui.views.combined import networks, position_label, step_label
 from vld_tui.views.plot import Plot, PlotSeries, View
 from vld_tui.views.raster import PlotAxis
+from vld_tui.views.system import PANELS, no_samples
 from vld_tui.words.palette import (
     ID_STYLE,
     OOD_STYLE,
@@ -73,8 +75,16 @@ def curve(
         int | None,
         typer.Option("--height", metavar="N", help="Height (rows). [default: the terminal's]"),
     ] = None,
+    system: Annotated[
+        bool,
+        typer.Option(
+            "--system", help="Plot the use of processor, memory, GPU and disk, and of the time."
+        ),
+    ] = False,
 ) -> None:
     """Plot a run's curves and mark the selected step."""
+    if system and metric:
+        raise CommandError("--metric and --system cannot be combined.")
     check_range("--width", width, *WIDTHS)
     check_range("--height", height, *HEIGHTS)
     terminal = shutil.get_terminal_size()
@@ -89,8 +99,14 @@ def curve(
         return
     with opened as store:
         known = store.runs.get(run)
-        panels = _panels(store, known, metric or _usual_metrics(known))
+        panels = (
+            _system_panels(store, known)
+            if system
+            else _panels(store, known, metric or _usual_metrics(known))
+        )
     if not panels:
+        if system:
+            raise CommandError(f"Run {known.run_id}: {no_samples([known])}")
         if known.id_accuracy is not None and not known.has_ood:
             raise CommandError(
                 f"Run {known.run_id} has no OOD accuracy: it trained on every domain."
@@ -152,6 +168,31 @@ def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Plot]:
             is_colourless=_is_colourless(),
         )
         for title, each in drawn.items()
+    ]
+
+
+def _system_panels(store: Store, run: Run) -> list[Plot]:
+    """Return the charts of what the run used of its machine, over the same steps."""
+    curves = dict(store.series.all(run.run_id, split=SYSTEM))
+    drawn = {}
+    for panel in PANELS:
+        metrics = [SYSTEM_METRICS[name] for name in panel.metrics]
+        known = [each for each in metrics if each.key in curves]
+        if known:
+            drawn[panel] = _coloured([_curve(curves, each.short_title, each.key) for each in known])
+    every = tuple(itertools.chain(*drawn.values()))
+    return [
+        Plot(
+            panel.title,
+            series,
+            beside=every,
+            length=run.steps,
+            step_name=partial(step_label, task=run.task),
+            is_percent=panel.is_percent,
+            has_marks=len(series) > 1,
+            is_colourless=_is_colourless(),
+        )
+        for panel, series in drawn.items()
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import typer
 
 from engine.protocol import PredictionsError
+from engine.protocol.measures import SYSTEM
 from engine.protocol.selection import selection_key
 from engine.rundir import RunDir
 from vld_tui.cli.command import Command, JsonOption, RunArgument
@@ -18,7 +19,7 @@ from vld_tui.runs.imported import ImportedRun
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
 from vld_tui.runs.run_folder import EventFollower, FolderReader, stop_asked, suspended_pid
-from vld_tui.store.errors import RunNotFound
+from vld_tui.store.errors import RunNotFound, SeriesDamaged
 from vld_tui.store.ingest import log_size
 from vld_tui.store.store import Store
 from vld_tui.views.accuracies import interval_record
@@ -27,6 +28,7 @@ from vld_tui.views.detail import run_detail
 from vld_tui.views.imported import imported_detail, imported_record
 from vld_tui.views.notifications import failure_lines
 from vld_tui.views.predictions import class_shares
+from vld_tui.views.system import SystemSummary, system_summary
 
 LONG_LOG_BYTES: Final = 2**23
 """Above this log size, losses and evaluations are read from the database."""
@@ -63,6 +65,7 @@ def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> N
             folder=str(run_dir.path),
             cells=console.width,
             job_log=None if job is None else job.log,
+            system=_system(store, known),
         )
         unsent = store.notifications.failures_of(known.run_id)
         with console.capture() as capture:
@@ -133,6 +136,7 @@ def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict
             "unsent_notifications": store.notifications.failures_of(run.run_id),
             "versions": attempts[-1].versions if attempts else {},
             "commit": attempts[-1].commit if attempts else None,
+            "system": None if (found := _system(store, run)) is None else found.as_record(),
             "paths": {
                 "folder": str(run_dir.path),
                 "spec": str(run_dir.spec),
@@ -142,6 +146,15 @@ def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict
             },
         }
     )
+
+
+def _system(store: Store, run: Run) -> SystemSummary | None:
+    """Return what the run used of its machine; None without samples, or if they are damaged."""
+    try:
+        series = store.series.all(run.run_id, split=SYSTEM)
+    except SeriesDamaged:
+        return None
+    return system_summary(dict(series))
 
 
 def _arm_intervals(progress: Progress, arm: dict[str, Any]) -> dict[str, Any]:

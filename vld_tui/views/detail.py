@@ -33,6 +33,7 @@ from vld_tui.views.phase import activity
 from vld_tui.views.plan import LABEL_CELLS, plan_rows
 from vld_tui.views.queue import job_text, reason_in_words
 from vld_tui.views.run_status import run_heading, timeline, trouble_line
+from vld_tui.views.system import SystemSummary
 from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import UNKNOWN, duration, moment, plural, size
 from vld_tui.words.palette import HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE, VERMILION, YELLOW
@@ -80,6 +81,7 @@ def run_detail(
     folder: str,
     cells: int,
     job_log: str | None = None,
+    system: SystemSummary | None = None,
 ) -> RenderableType:
     """Return the run's state, accuracies, fields, files and history in ``cells`` columns."""
     trouble = trouble_line(
@@ -98,7 +100,9 @@ def run_detail(
     if progress.collapse is not None:
         parts += [collapse_notice(progress, progress.collapse), Text("")]
     parts += notice_views(run.task, progress)
-    facts = run_facts(run, progress, attempts, folder=folder, cells=cells, job_log=job_log)
+    facts = run_facts(
+        run, progress, attempts, folder=folder, cells=cells, job_log=job_log, system=system
+    )
     parts += [facts, Text("")]
     if progress.evaluations:
         parts += accuracy_views(run.task, progress, cells)
@@ -121,11 +125,14 @@ def run_facts(
     folder: str,
     cells: int,
     job_log: str | None = None,
+    system: SystemSummary | None = None,
 ) -> Text:
     """Return labelled lines: the run's state, plan, findings and folder."""
     rows = [*_state_rows(run)]
     if run.has_spec:
         rows += [*plan_rows(run.task, progress), *findings(run.task, progress)]
+    if system is not None:
+        rows.append(("machine", system.words))
     if attempts:
         versions = (f"{name} {version}" for name, version in attempts[-1].versions.items())
         rows.append(("versions", plain_text(" · ".join(versions))))

@@ -32,6 +32,7 @@ from engine.protocol import (
     RunStarted,
     RunStopped,
     StepsTaken,
+    SystemSampled,
 )
 from engine.rundir import RunDir, write_atomic
 from engine.rundir.event_log import EventLog
@@ -79,6 +80,8 @@ def main() -> int:
             return 130
         step = min(step + spec.log_every, spec.steps) if step < spec.steps else step
         _tell_steps(log, spec, step)
+        if step == spec.steps:
+            _tell_sample(log, step)
         if step % spec.eval_every == 0:
             _evaluate(log, spec, step, behaviour)
             _save(log, run_dir, step)
@@ -155,6 +158,15 @@ def _prepare(log: EventLog, spec: RunSpec, *, resumed: bool) -> None:
     if not resumed and spec.head_steps:
         time.sleep(5 * PAUSE_S)
         log.record(HeadTrained(steps=spec.head_steps, loss=1.23, wall_s=3.2))
+
+
+def _tell_sample(log: EventLog, step: int) -> None:
+    log.record(
+        SystemSampled(
+            step=step, interval_s=20.0, run_cpu_share=0.5, cpu_share=0.75, run_memory_gib=2.0,
+            memory_gib=8.0, waiting_share=0.25, computing_share=0.75,
+        )
+    )  # fmt: skip
 
 
 def _tell_steps(log: EventLog, spec: RunSpec, step: int) -> None:

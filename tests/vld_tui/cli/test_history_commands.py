@@ -237,6 +237,20 @@ class TestCurve:
         assert "loss" not in text
         assert "▲ 53.3% fluent-mono" in history("curve", "first", "--metric", "domains").stdout
 
+    def test_the_use_of_the_machine_is_drawn_and_summarised(self, history: Vld) -> None:
+        text = history("curve", "first", "--system").stdout
+        assert "processor and GPU  last  ──● 50.0% this run  ╌╌▲ 75.0% machine" in text
+        assert "▲ 25.0% waiting" in text
+        assert "GPU memory" not in text
+        shown = history("show", "first").stdout
+        assert "peak memory 2.0 GiB · processor 50.0% · waiting for" in shown
+        record = history.json("show", "first")
+        assert record["system"]["time"]["waiting"] == 0.25
+        assert record["system"]["gpu_share"] is None
+        assert all(each["split"] != "system" for each in record["metrics"])
+        refused = history("curve", "first", "--system", "--metric", "id")
+        assert refused.exit_code == 2
+
     def test_an_unknown_metric_is_answered_with_the_known_ones(self, history: Vld) -> None:
         result = history("curve", "first", "--metric", "nto")
         assert result.exit_code == 2

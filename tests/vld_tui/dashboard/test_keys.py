@@ -40,7 +40,7 @@ LATER = {
     "plotted-measure", "evaluations", "report", "use", "large-picture", "image-left", "image-right",
     "last-page", "rename", "save-note",
     "open-trash", "restore", "delete", "empty-trash", "edit-study", "list-runs",
-    "time-axis",
+    "hardware", "time-axis",
     "suspend",
 }  # fmt: skip
 """Ids of actions that came after."""

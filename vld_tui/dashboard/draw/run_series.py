@@ -13,9 +13,11 @@ import numpy as np
 from engine.protocol import MetricKey
 from engine.protocol.measures import ACCURACY
 from engine.protocol.selection import selection_key
+from engine.protocol.system import SYSTEM_METRICS
 from vld_tui.dashboard.feed import RunCurves
 from vld_tui.study.results.groups import RunGroup, distinctions, group_by_seed, group_labels
 from vld_tui.views.plot import PlotSeries
+from vld_tui.views.system import COMPARED_PANELS, PANELS, Panel
 from vld_tui.words.palette import ID_STYLE, OOD_STYLE, SERIES_DASHES, Look, series_look
 
 KeyOfArm = Callable[[str], MetricKey]
@@ -73,6 +75,35 @@ def chart_contents(
             ChartContent(title, _of_runs(watched, key, look_of)) for title, key in charts
         )
     return first, second, third
+
+
+def system_contents(
+    watched: Sequence[RunCurves], *, places: Mapping[str, int] = NO_PLACES
+) -> dict[Panel, ChartContent]:
+    """Return the charts of what runs used of their machine: of one run with several values in
+    each, of several runs with one value of each run."""
+    if len(watched) != 1:
+        look_of = partial(_look_of, places)
+        contents = {}
+        for panel in COMPARED_PANELS:
+            key_of = partial(_same_key, SYSTEM_METRICS[panel.metrics[0]].key)
+            contents[panel] = ChartContent(panel.title, _of_runs(watched, key_of, look_of))
+        return contents
+    contents = {}
+    for panel in PANELS:
+        metrics = [SYSTEM_METRICS[name] for name in panel.metrics]
+        series = _known(
+            [
+                _series(watched[0], each.key, each.short_title, series_look(at))
+                for at, each in enumerate(metrics)
+            ]
+        )
+        contents[panel] = ChartContent(panel.title, series)
+    return contents
+
+
+def _same_key(key: MetricKey, _arm: str) -> MetricKey:
+    return key
 
 
 def _look_of(places: Mapping[str, int], run_ids: Sequence[str], at: int) -> Look:
@@ -168,7 +199,7 @@ def _series(run: RunCurves, key: MetricKey, name: str, look: Look) -> PlotSeries
         return None
     steps, values = run.curves[key]
     return PlotSeries(
-        name, steps, values, look.colour, run.run.selected_step,
+        name, steps, values, look.colour, None if key.is_system else run.run.selected_step,
         dash=look.dash, mark=look.mark, times=run.times,
     )  # fmt: skip
 

@@ -29,6 +29,7 @@ class CompareScreen(Guarded, Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape,d", "app.pop_screen", "back", key_display="esc", show=True),
+        bind("hardware", "H", "hardware", "hardware"),
     ]
 
     def __init__(self, watched: tuple[RunCurves, ...], places: Mapping[str, int]) -> None:
@@ -48,6 +49,10 @@ class CompareScreen(Guarded, Screen[None]):
         self.query_one(CurveCharts).show(self._watched, over_seeds=True, places=self._places)
         self.query_one(CompareTable).focus()
         self._show_table()
+
+    def action_hardware(self) -> None:
+        """Show what the runs used of their machine, or their results again."""
+        self.query_one(CurveCharts).action_hardware()
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Show the present state of the runs."""

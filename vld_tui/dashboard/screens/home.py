@@ -119,6 +119,7 @@ class HomeScreen(RunKeys):
         bind("note", "e", "note", "note"),
         bind("rename", "f2", "rename", "rename"),
         bind("curves", "1", "plane(False)", "curves"),
+        bind("hardware", "H", "hardware", "hardware"),
         bind("plane", "2", "plane(True)", "plane", show=True),
         bind("queue", "3", "app.open_queue", "queue", show=True),
         bind("studies", "4", "app.open_studies", "studies", show=True),
@@ -596,6 +597,10 @@ class HomeScreen(RunKeys):
     def _show_order(self) -> None:
         field, is_descending = self._listing.order
         self.query_one(RunTable).set_order(field, is_descending=is_descending)
+
+    def action_hardware(self) -> None:
+        """Show what the drawn runs used of their machine, or their results again."""
+        self.query_one(CurveCharts).action_hardware()
 
     def _watch(self, row: TableRow | None) -> None:
         self._look(replace(self._interest, watched=row.run_ids[:MOST_CURVES] if row else ()))

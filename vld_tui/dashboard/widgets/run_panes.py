@@ -36,6 +36,7 @@ from vld_tui.views.predictions import (
     matrix_cells,
     predictions_line,
 )
+from vld_tui.views.system import system_summary
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text, width
 
@@ -221,8 +222,9 @@ class ConfigurationPane(ScrolledText):
         run = detail.curves.run
         if other is None:
             facts = run_facts(
-                run, detail.progress, detail.attempts, folder=detail.folder, cells=cells
-            )
+                run, detail.progress, detail.attempts, folder=detail.folder, cells=cells,
+                system=system_summary(detail.curves.curves),
+            )  # fmt: skip
             self.show(facts.append("\n\n").append_text(configuration(run, cells)))
         elif other.run is None:
             problem = plain_text(other.problem or "", keep_newlines=True)
