@@ -37,6 +37,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "filter-curves": "Draw only curves whose names contain a text.",
     "follow": "Keep the end of the log in view.",
     "group": "Group the runs by a field, with the mean of each group.",
+    "hardware": "Show what the runs used of processor, memory, GPU and disk.",
     "heat-map": "Show the results as a heat map.",
     "help": "List the keys of this screen.",
     "hold-release": "Hold the queued run back, or release it.",
@@ -103,6 +104,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "use": "Classify images with the trained network, evaluate or export it.",
     "values": "Read values at a step of the curves.",
     "view": "Show the same results in another way.",
+    "views": "Choose a saved filter of the list.",
     "zoom-in": "Show fewer steps.",
     "zoom-out": "Show more steps.",
 }
