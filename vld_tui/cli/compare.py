@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
@@ -14,15 +15,25 @@ from vld_tui.cli.errors import CommandError
 from vld_tui.cli.options import MatchingOption
 from vld_tui.cli.output import print_json, say, terminal_cells
 from vld_tui.cli.session import open_store
+from vld_tui.control.flips import read_flips
 from vld_tui.control.pull import find_run
 from vld_tui.runs.imported import ImportedRun
 from vld_tui.runs.run import DAMAGED, Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.study.results.groups import RunGroup, differing_fields, group_by_seed, group_labels
 from vld_tui.views.compare import ArmsOfRuns, compare_lines
+from vld_tui.views.flips import (
+    flips_heading,
+    flips_record,
+    flips_summary,
+    flips_table,
+    flips_test,
+)
 from vld_tui.views.imported import imported_record
 
 MOST_RUNS: Final = 200
+WIDE_CELLS: Final = 1_000
+"""Width of a table that is not cut."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -32,11 +43,24 @@ def compare(
     ctx: typer.Context,
     runs: RunsOrNone = None,
     where: MatchingOption = None,
+    flips: Annotated[
+        bool,
+        typer.Option("--flips", help="Compare the mistakes of two runs image by image, by class."),
+    ] = False,
+    domain: Annotated[
+        str | None,
+        typer.Option(help="With --flips: the domain of the images (default: the target)."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the settings that differ and the results, averaged over seeds."""
     if bool(runs) == (where is not None):
         raise CommandError("Name the runs to compare, or select them with --where (not both).")
+    if domain is not None and not flips:
+        raise CommandError("--domain is for --flips only.")
+    if flips:
+        _compare_mistakes(ctx, runs or (), domain, as_json=as_json)
+        return
     with open_store(ctx, to_look=True) as store:
         store.live.refresh()
         if where is None:
@@ -71,6 +95,26 @@ def compare(
         )
         return
     for line in compare_lines(groups, arms, imported, cells=terminal_cells()):
+        say(line)
+
+
+def _compare_mistakes(
+    ctx: typer.Context, runs: Sequence[str], domain: str | None, *, as_json: bool
+) -> None:
+    """Print where two runs are wrong."""
+    if len(runs) != 2:
+        raise CommandError(f"--flips compares two runs; named: {len(runs)}.")
+    with open_store(ctx, to_look=True) as store:
+        found = [store.runs.get(run) for run in runs]
+        flips = read_flips(store, found[0], found[1], domain)
+    if as_json:
+        print_json(flips_record(flips, [run.run_id for run in found]))
+        return
+    say(flips_heading(flips, [run.label for run in found]))
+    say(flips_summary(flips))
+    say(flips_test(flips))
+    say("")
+    for line in flips_table(flips, terminal_cells() or WIDE_CELLS).plain.splitlines():
         say(line)
 
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.made_predictions import predictions_with
 from tests.vld_tui.cli.conftest import Vld
+from vld_tui.home import Home
+from vld_tui.store.store import Store
 
 
 @pytest.fixture
@@ -47,6 +50,43 @@ def test_runs_that_match_are_compared_and_told_as_one_document(history: Vld) -> 
     ],
 )
 def test_what_cannot_be_compared_is_said(history: Vld, words: tuple[str, ...], said: str) -> None:
+    refused = history("compare", *words)
+    assert refused.exit_code == 2
+    assert said in refused.stderr
+
+
+def test_mistakes_of_two_runs_are_counted_image_by_image(history: Vld) -> None:
+    with Store.open(Home(history.home)) as store:
+        runs = [store.runs.get(name) for name in ("first", "@last")]
+        for run, wrong in zip(runs, ({0, 1}, {1, 2, 3}), strict=True):
+            store.runs.run_dir(run.run_id).write_predictions(predictions_with(wrong))
+    shown = history("compare", "first", "@last", "--flips")
+    assert shown.exit_code == 0
+    lines = shown.stdout.splitlines()
+    assert "10 images of sketch (target, both splits)" in lines[0]
+    assert "A wrong, B right: 1 · A right, B wrong: 2 · both wrong: 1 · both right: 6" in lines[1]
+    assert "exact McNemar test: p = 1.000" in lines[2]
+    assert lines[5].split() == ["all", "10", "2", "3", "1", "2", "1", "−10.0"]
+    told = history.json("compare", "first", "@last", "--flips")
+    assert told["runs"] == [run.run_id for run in runs]
+    assert told["total"]["only_second_wrong"] == 2
+    assert told["images"][0]["predicted"] == ["dog", "cat"]
+    of_photo = history.json("compare", "first", "@last", "--flips", "--domain", "photo")
+    assert of_photo["total"]["images"] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("first", "--flips"), "--flips compares two runs; named: 1."),
+        (("first", "@last", "--domain", "photo"), "--domain is for --flips only."),
+        (("first", "first", "--flips"), "Name two different runs"),
+        (("first", "@last", "--flips"), "has no predictions yet"),
+    ],
+)
+def test_mistakes_that_cannot_be_compared_are_said(
+    history: Vld, words: tuple[str, ...], said: str
+) -> None:
     refused = history("compare", *words)
     assert refused.exit_code == 2
     assert said in refused.stderr
