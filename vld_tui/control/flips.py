@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from engine.protocol import Predictions, PredictionsError, RunSpec, run_identity
-from vld_tui.runs.flips import Flips, FlipsError, compare_images
+from vld_tui.runs.flips import Flips, FlipsError, common_domains, compare_images
 from vld_tui.runs.run import DAMAGED, Run
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
@@ -33,8 +33,16 @@ def read_flips(store: Store, first: Run, second: Run, domain: str | None = None)
     """
     if first.run_id == second.run_id:
         raise FlipsError("Name two different runs to compare their mistakes.")
-    found = [_read(store, run) for run in (first, second)]
-    return compare_images(*found, domain)
+    return compare_images(_read(store, first), _read(store, second), domain)
+
+
+def both_domains(store: Store, first: Run, second: Run) -> list[str]:
+    """Return the domains that two runs were evaluated on.
+
+    Raises:
+        FlipsError: when a run has no predictions.
+    """
+    return common_domains(_read(store, first), _read(store, second))
 
 
 def erm_twin(store: Store, run: Run) -> Run | None:

@@ -25,12 +25,14 @@ from vld_tui.words.numbers import plural
 
 if TYPE_CHECKING:
     from vld_tui.control.edits import EditHistory, Labelled
+    from vld_tui.control.flips import Partner
     from vld_tui.control.predict import ImagePrediction
     from vld_tui.control.stop import Stopped
     from vld_tui.control.trash import TrashedRun
     from vld_tui.dashboard.use.orders import UseOrder
     from vld_tui.dashboard.use.results import UseResult
     from vld_tui.dashboard.use.work import Work
+    from vld_tui.runs.flips import Flips
     from vld_tui.runs.run import Run
     from vld_tui.study.define.files import StudyText
     from vld_tui.study.results.state import StudyState
@@ -39,6 +41,15 @@ MOST_JUMPS: Final = 20
 """Maximum number of runs to find by name."""
 
 # The control modules are imported by the actions: not needed for the first frame.
+
+
+class ComparedMistakes(NamedTuple):
+    """Mistakes of two runs, their labels, the domains of both, and the folder of their images."""
+
+    flips: Flips
+    labels: tuple[str, str]
+    domains: tuple[str, ...]
+    folder: str | None
 
 
 class UndoneRuns(NamedTuple):
@@ -246,6 +257,24 @@ class Actions:
         with Store.open(self._home) as store:
             query = store.runs.query('name:"{}"'.format(text.replace('"', "")))
             return store.runs.find(query, limit=MOST_JUMPS) or [store.runs.get(text)]
+
+    def compare_mistakes(self, first: str, second: str, domain: str | None) -> ComparedMistakes:
+        """Compare the mistakes of two runs on a domain; None: their target."""
+        from vld_tui.control.flips import both_domains, read_flips
+
+        with Store.open(self._home) as store:
+            runs = store.runs.get(first), store.runs.get(second)
+            flips = read_flips(store, *runs, domain)
+            domains = tuple(both_domains(store, *runs))
+        labels = runs[0].label, runs[1].label
+        return ComparedMistakes(flips, labels, domains, runs[0].spec.data_dir)
+
+    def partners(self, run_id: str, marked: Sequence[str]) -> list[Partner]:
+        """Return the runs to compare a run with: marked ones, its ERM twin, the last one first."""
+        from vld_tui.control.flips import partners
+
+        with Store.open(self._home) as store:
+            return partners(store, run_id, marked)
 
     def use(self, run_id: str, order: UseOrder, work: Work) -> UseResult:
         """Classify or evaluate images with a run's network, or export it."""

@@ -36,6 +36,7 @@ from vld_tui.dashboard.keys import HELP, KeyTable, bind, key_name
 from vld_tui.dashboard.messages import (
     ActionAsked,
     InterestChanged,
+    MistakesAsked,
     OtherRunNamed,
     PreferencesChanged,
     RunOpened,
@@ -334,6 +335,13 @@ class Dashboard(Guarded, App[None]):
         if not isinstance(self.screen, RunScreen):  # requested twice
             screen = RunScreen(self._actions, message.run_id, pane=message.pane)
             self._open(screen, opened=message.run_id)
+
+    def on_mistakes_asked(self, message: MistakesAsked) -> None:
+        """Compare the mistakes of two runs."""
+        from vld_tui.dashboard.screens.flips import FlipsScreen
+
+        if not isinstance(self.screen, FlipsScreen):  # requested twice
+            self.push_screen(FlipsScreen(self._actions, message.first, message.second))
 
     def on_use_asked(self, message: UseAsked) -> None:
         """Ask what to do with a trained run."""

@@ -8,10 +8,12 @@ from textual.binding import BindingType
 
 from vld_tui.dashboard.keys import Chain
 from vld_tui.dashboard.screens.compare import CompareScreen
+from vld_tui.dashboard.screens.flips import FlipsScreen
 from vld_tui.dashboard.screens.home import HomeScreen
+from vld_tui.dashboard.screens.large_picture import LargePicture
 from vld_tui.dashboard.screens.new_run.screen import NewRun
 from vld_tui.dashboard.screens.pick import ChooseColumns, Pick
-from vld_tui.dashboard.screens.predictions import LargePicture, PredictionsScreen
+from vld_tui.dashboard.screens.predictions import PredictionsScreen
 from vld_tui.dashboard.screens.queue import QueueScreen
 from vld_tui.dashboard.screens.run import RunScreen
 from vld_tui.dashboard.screens.runs import RunsScreen
@@ -22,7 +24,9 @@ from vld_tui.dashboard.screens.use.screen import UseForm
 from vld_tui.dashboard.screens.use.text import ResultScreen
 from vld_tui.dashboard.widgets.ask_labels import AskNote
 from vld_tui.dashboard.widgets.chart import Chart
+from vld_tui.dashboard.widgets.confusions import ConfusionsView
 from vld_tui.dashboard.widgets.filter_line import FilterInput
+from vld_tui.dashboard.widgets.gallery import Gallery
 from vld_tui.dashboard.widgets.heat_map import HeatMapView
 from vld_tui.dashboard.widgets.log import LogLines, LogPane
 from vld_tui.dashboard.widgets.plane import Plane, StudyPlane
@@ -47,7 +51,10 @@ def chains(everywhere: Sequence[BindingType]) -> tuple[Chain, ...]:
         (*of_home, Plane.BINDINGS),
         (*of_run, Chart.BINDINGS),
         (*of_run, DomainsPane.BINDINGS, of_text),
-        (*of_run, SamplesPane.BINDINGS),
+        (*of_run, SamplesPane.BINDINGS, Gallery.BINDINGS),
+        (*of_run, DomainsPane.BINDINGS, ConfusionsView.BINDINGS),
+        (everywhere, FlipsScreen.BINDINGS, Gallery.BINDINGS),
+        (everywhere, FlipsScreen.BINDINGS, of_text),
         (*of_run, LogPane.BINDINGS, LogLines.BINDINGS),
         (*of_run, FilesPane.BINDINGS, of_text),
         (*of_run, FilesPane.BINDINGS, FilterInput.BINDINGS),

@@ -89,6 +89,14 @@ class UseAsked(Message):
 
 
 @dataclass
+class MistakesAsked(Message):
+    """The user wants to compare the mistakes of two runs."""
+
+    first: str
+    second: str
+
+
+@dataclass
 class ActionAsked(Message):
     """An action was requested; it may block, and returns a sentence about its result."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from engine.protocol import DomainPredictions, Predictions
 
 
-class Mistake(NamedTuple):
+@dataclass(frozen=True)
+class Mistake:
     """A stored misclassified image.
 
     ``confidence`` is the probability of the class ``predicted``. Runs of earlier versions have no
@@ -76,15 +78,14 @@ def mistakes_in(predictions: Predictions, cell: ConfusionCell) -> Mistakes:
         if (each.domain, each.split) == (cell.domain, cell.split)
     ]
     pair = cell.label, cell.predicted
-    stored = (
-        mistake
-        for each in domains
-        for mistake in _stored(predictions, each)
-        if (mistake.label, mistake.predicted) == pair
-    )
+    stored = [mistake for each in domains for mistake in _stored(predictions, each)]
+    if not stored and any(each.is_target for each in domains):
+        stored = _of_earlier_version(predictions)
+        domains = [each for each in predictions.domains if each.is_target]
+    found = [each for each in stored if (each.label, each.predicted) == pair]
     counts = (c.images for d in domains for c in d.confusions if (c.label, c.predicted) == pair)
     of_class = (c.images for d in domains for c in d.confusions if c.label == cell.label)
-    return Mistakes(cell.domain, tuple(stored), sum(counts), sum(of_class))
+    return Mistakes(cell.domain, tuple(found), sum(counts), sum(of_class))
 
 
 def _mistakes_on(
@@ -92,14 +93,19 @@ def _mistakes_on(
 ) -> Mistakes:
     stored = [mistake for each in domains for mistake in _stored(predictions, each)]
     if not stored and all(not each.mistakes for each in domains):  # of an earlier version
-        stored = [
-            Mistake("", "", each.label, each.predicted, each.confidence, each.picture)
-            for each in predictions.wrong
-            if each.index is None
-        ]
+        stored = _of_earlier_version(predictions)
     stored.sort(key=lambda each: -each.confidence)
     total = sum(each.wrong_images for each in domains)
     return Mistakes(about, tuple(stored), total, sum(each.images for each in domains))
+
+
+def _of_earlier_version(predictions: Predictions) -> list[Mistake]:
+    """Return what earlier versions stored: of the target's splits, without telling which."""
+    return [
+        Mistake("", "", each.label, each.predicted, each.confidence, each.picture)
+        for each in predictions.wrong
+        if each.index is None
+    ]
 
 
 def _stored(predictions: Predictions, domain: DomainPredictions) -> list[Mistake]:

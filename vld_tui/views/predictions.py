@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, Protocol
 from rich.text import Text
 
 from engine.protocol import Confusion, DomainPredictions, Predictions
+from vld_tui.runs.mistakes import ConfusionCell, Mistake, Mistakes
 from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import UNKNOWN, percent, plural
 from vld_tui.words.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
@@ -17,7 +18,9 @@ CLASS_ORDERS: Final = ("weakest on the target first", "largest gap to the source
 CLASS_ORDERS_WITHOUT_TARGET: Final = ("weakest first", CLASS_ORDERS[2])
 MOST_CONFUSIONS: Final = 200
 CELL: Final = 3
-"""Width of a number of the matrix in cells."""
+"""Least width of a number of the matrix in cells."""
+NARROWEST_NAME: Final = 5
+"""Least width of the name of a column of the matrix."""
 LABEL_CELLS: Final = 16
 EVERY_IMAGE: Final = "●"
 
@@ -68,9 +71,7 @@ def class_table(predictions: Predictions, order: str, cells: int) -> Text:
     The target comes first, with its ``in`` split, which is reported as OOD. Images are counted in
     the first domain, or in all of them if there is no target.
     """
-    reported = [each for each in predictions.domains if not each.is_target or each.split == "in"]
-    reported.sort(key=lambda each: not each.is_target)
-    shares = [class_shares(each, len(predictions.classes)) for each in reported]
+    reported, shares = _reported(predictions)
     columns = [Column("class", rank=1000, shrinks=True, narrowest=10)]
     for index, domain in enumerate(reported):
         column = Column(
@@ -80,7 +81,7 @@ def class_table(predictions: Predictions, order: str, cells: int) -> Text:
     images = Column("images", right=True, rank=1)
     columns.append(images._replace(style=QUIET_STYLE))
     rows = []
-    for label in _class_order(predictions.classes, reported, shares, order):
+    for label in _ordered(predictions.classes, reported, shares, order):
         accuracies = [percent(of_domain[label].accuracy) for of_domain in shares]
         counted = shares[:1] if predictions.has_target else shares
         count = sum(of_domain[label].images for of_domain in counted)
@@ -88,7 +89,21 @@ def class_table(predictions: Predictions, order: str, cells: int) -> Text:
     return styled_table(columns, rows, cells)
 
 
-def _class_order(
+def class_order(predictions: Predictions, order: str) -> list[int]:
+    """Return the classes in the order of :func:`class_table`."""
+    return _ordered(predictions.classes, *_reported(predictions), order)
+
+
+def _reported(
+    predictions: Predictions,
+) -> tuple[list[DomainPredictions], list[list[ClassShare]]]:
+    """Return the splits that are reported, the target's first, and their counts by class."""
+    reported = [each for each in predictions.domains if not each.is_target or each.split == "in"]
+    reported.sort(key=lambda each: not each.is_target)
+    return reported, [class_shares(each, len(predictions.classes)) for each in reported]
+
+
+def _ordered(
     classes: Sequence[str],
     domains: Sequence[DomainPredictions],
     shares: Sequence[Sequence[ClassShare]],
@@ -121,16 +136,66 @@ def _mean_accuracy(label: int, shares: Sequence[Sequence[ClassShare]]) -> float 
     return sum(found) / len(found) if found else None
 
 
+class ConfusionGrid(NamedTuple):
+    """A confusion matrix, or the largest confusions, as lines with cells.
+
+    Attributes:
+        lines: of the picture.
+        pairs: class and predicted class of the cells, by row.
+        heading_lines: number of lines above the first row.
+        label_cells: width of a row's label; the whole row if it has one cell.
+        cell: width of a cell.
+        largest: row and column of the most frequent confusion.
+    """
+
+    lines: tuple[Text, ...] = ()
+    pairs: tuple[tuple[tuple[int, int], ...], ...] = ()
+    heading_lines: int = 0
+    label_cells: int = 0
+    cell: int = 0
+    largest: tuple[int, int] = (0, 0)
+
+    def text(self, cursor: tuple[int, int] | None = None) -> Text:
+        """Return the picture, with the cell at ``cursor`` (row, column) marked."""
+        lines = list(self.lines)
+        if cursor is not None and self.pairs:
+            row, column = cursor
+            at = row + self.heading_lines
+            marked = lines[at].copy()
+            start = self.label_cells + column * self.cell if self.cell else 0
+            marked.stylize("reverse", start + bool(self.cell), (start + self.cell) or len(marked))
+            lines[at] = marked
+        return Text("\n", no_wrap=True, overflow="crop").join(lines)
+
+    def at(self, x: int, y: int) -> tuple[int, int] | None:
+        """Return row and column of the cell at a place of the picture."""
+        row = y - self.heading_lines
+        if not 0 <= row < len(self.pairs):
+            return None
+        column = (x - self.label_cells) // self.cell if self.cell else 0
+        return (row, column) if 0 <= column < len(self.pairs[row]) else None
+
+
 def confusion_view(domain: Confused, classes: Sequence[str], cells: int) -> Text:
     """Return the confusion matrix, or the largest confusions if it does not fit."""
+    return confusion_grid(domain, classes, cells).text()
+
+
+def confusion_grid(
+    domain: Confused, classes: Sequence[str], cells: int, order: Sequence[int] | None = None
+) -> ConfusionGrid:
+    """Return the confusion matrix, or the largest confusions if it does not fit.
+
+    ``order`` is that of the classes; None: as they are numbered.
+    """
     names = [plain_text(name) for name in classes]
     if names and matrix_cells(classes) <= cells:
-        return _matrix(domain, names, _label_cells(names))
+        return _matrix(domain, names, [*range(len(names))] if order is None else order, cells)
     return _largest_confusions(domain, names, cells)
 
 
 def matrix_cells(classes: Sequence[str]) -> int:
-    """Return the width that a confusion matrix takes."""
+    """Return the least width that a confusion matrix takes."""
     return _label_cells([plain_text(name) for name in classes]) + CELL * len(classes)
 
 
@@ -138,35 +203,52 @@ def _label_cells(names: Sequence[str]) -> int:
     return min(LABEL_CELLS, max(map(width, names), default=0)) + len(str(len(names))) + 2
 
 
-def _matrix(domain: Confused, names: Sequence[str], label_cells: int) -> Text:
-    """Return the percentage of each class (a line) predicted as each class (a column)."""
+def _matrix(
+    domain: Confused, names: Sequence[str], order: Sequence[int], cells: int
+) -> ConfusionGrid:
+    """Return the percentage of each class (a line) predicted as each class (a column).
+
+    Columns are named if there is room for it, otherwise numbered as the lines.
+    """
     counts = {(each.label, each.predicted): each.images for each in domain.confusions}
     shares = class_shares(domain, len(names))
-    heading = "".join(f"{column:>{CELL}}" for column in range(1, len(names) + 1))
-    text = Text(no_wrap=True, overflow="crop")
-    text.append(f"{'':{label_cells}}{heading}", QUIET_STYLE)
-    for label, name in enumerate(names):
-        number = f"{label + 1:>{len(str(len(names)))}} "
-        text.append(f"\n{number}{fit(name, label_cells - len(number))}")
-        for predicted in range(len(names)):
+    label_cells = _label_cells(names)
+    room, longest = (cells - label_cells) // len(names) - 1, max(map(width, names))
+    is_named = room >= min(longest, NARROWEST_NAME)
+    cell = max(CELL, min(room, longest) + 1) if is_named else CELL
+    headings = [shorten(names[label], cell - 1) for label in order]
+    if not is_named:
+        headings = [str(column) for column in range(1, len(names) + 1)]
+    heading = "".join(" " * (cell - width(each)) + each for each in headings)
+    lines = [Text(f"{'':{label_cells}}{heading}", QUIET_STYLE)]
+    for row, label in enumerate(order, start=1):
+        number = "" if is_named else f"{row:>{len(str(len(names)))}} "
+        line = Text(f"{number}{fit(names[label], label_cells - len(number))}")
+        for predicted in order:
             share = counts.get((label, predicted), 0) / (shares[label].images or 1)
-            text.append(*_matrix_cell(share, is_right=label == predicted))
-    legend = f"\n% of a row's images; {EVERY_IMAGE} all, · none"
-    return text.append(legend, QUIET_STYLE)
+            line.append(*_matrix_cell(share, cell, is_right=label == predicted))
+        lines.append(line)
+    lines.append(Text(f"% of a row's images; {EVERY_IMAGE} all, · none", QUIET_STYLE))
+    pairs = tuple(tuple((label, predicted) for predicted in order) for label in order)
+    wrong = [each for each in domain.confusions if each.label != each.predicted]
+    largest = max(wrong, key=lambda each: each.images, default=Confusion(order[0], order[0], 1))
+    place = {label: at for at, label in enumerate(order)}
+    at = place[largest.label], place[largest.predicted]
+    return ConfusionGrid(tuple(lines), pairs, 1, label_cells, cell, at)
 
 
-def _matrix_cell(share: float, *, is_right: bool) -> tuple[str, str]:
+def _matrix_cell(share: float, cell: int, *, is_right: bool) -> tuple[str, str]:
     """Return a number of the matrix and its style."""
     shown = "·" if share == 0 else EVERY_IMAGE if share == 1 else str(min(99, round(100 * share)))
     style = QUIET_STYLE if share == 0 else ID_STYLE if is_right else OOD_STYLE
-    return f"{shown:>{CELL}}", f"bold {style}" if share >= 0.1 else style
+    return f"{shown:>{cell}}", f"bold {style}" if share >= 0.1 else style
 
 
-def _largest_confusions(domain: Confused, names: Sequence[str], cells: int) -> Text:
+def _largest_confusions(domain: Confused, names: Sequence[str], cells: int) -> ConfusionGrid:
     """Return a line for each confused pair of classes, most images first."""
     wrong = [each for each in domain.confusions if each.label != each.predicted]
     if not wrong:
-        return Text("No misclassified images.", QUIET_STYLE)
+        return ConfusionGrid((Text("No misclassified images.", QUIET_STYLE),))
     wrong.sort(key=lambda each: -each.images)
     shares = class_shares(domain, len(names))
     columns = [
@@ -176,10 +258,12 @@ def _largest_confusions(domain: Confused, names: Sequence[str], cells: int) -> T
         Column("of the class", right=True, rank=1, style=QUIET_STYLE),
     ]
     rows = [_confusion_row(each, names, shares[each.label]) for each in wrong[:MOST_CONFUSIONS]]
-    text = styled_table(columns, rows, cells)
+    lines = [*styled_table(columns, rows, cells).split("\n")]
     if len(wrong) > MOST_CONFUSIONS:
-        text.append(f"\n… and {len(wrong) - MOST_CONFUSIONS:,} smaller ones", QUIET_STYLE)
-    return text
+        more = f"… and {len(wrong) - MOST_CONFUSIONS:,} smaller ones"
+        lines.append(Text(more, QUIET_STYLE))
+    pairs = tuple(((each.label, each.predicted),) for each in wrong[:MOST_CONFUSIONS])
+    return ConfusionGrid(tuple(lines), pairs, 1)
 
 
 def _confusion_row(each: Confusion, names: Sequence[str], share: ClassShare) -> list[str]:
@@ -200,3 +284,48 @@ def caption(label: str, predicted: str, confidence: float, cells: int) -> tuple[
     sure = f" {100 * confidence:.0f}%"
     guess = shorten(plain_text(predicted), max(1, cells - len(sure) - 2))
     return shorten(plain_text(label), cells), f"→ {guess}{sure}"
+
+
+def mistakes_heading(found: Mistakes, step: int, visible: range) -> str:
+    """Return which misclassified images are visible, of how many stored ones, of how many."""
+    images = plain_text(found.about)
+    if not found.stored and not found.total:
+        return f"Every {images} image is classified correctly."
+    if not found.stored:
+        return f"{found.total:,} misclassified {images} images at step {step:,}, none stored"
+    total, stored = max(found.total, len(found.stored)), len(found.stored)
+    of = f"{total:,}"
+    if stored < total:
+        of = f"the {stored:,} most confident of {total:,}"
+    said = f"{visible.start + 1:,}–{visible.stop:,} of {of} misclassified {images} images"
+    return f"{said} at step {step:,}{', most confident first' if stored == total else ''}"
+
+
+def cell_heading(
+    found: Mistakes, cell: ConfusionCell, classes: Sequence[str], visible: range
+) -> str:
+    """Return which images of a cell of a confusion matrix are visible."""
+    label, predicted = plain_text(classes[cell.label]), plain_text(classes[cell.predicted])
+    said = f"{label} predicted as {predicted}, {plain_text(cell.domain)} {cell.split}"
+    total = f"{found.total:,} of {plural(found.images, 'image')}"
+    if cell.label == cell.predicted:
+        return f"{said}: {total}; correctly classified images are not stored · esc: all mistakes"
+    if not found.stored:
+        stored = ", not stored" if found.total else ""
+        return f"{said}: {total}{stored} · esc: all mistakes"
+    shown = f"{visible.start + 1:,}–{visible.stop:,} of {len(found.stored):,}"
+    if len(found.stored) < found.total:
+        shown += " stored"
+    return f"{said}: {total}, {shown} · esc: all mistakes"
+
+
+def mistake_words(mistake: Mistake, classes: Sequence[str]) -> str:
+    """Return two lines on a misclassified image: its file, and what was predicted."""
+    where = plain_text(mistake.name) or "its file name is not stored (an earlier version)"
+    place = f" · {plain_text(mistake.domain)} {mistake.split}" if mistake.domain else ""
+    predicted = f"{plain_text(classes[mistake.predicted])} {percent(mistake.confidence)}"
+    said = f"true {plain_text(classes[mistake.label])} · predicted {predicted}"
+    if mistake.second is not None:
+        second = plain_text(classes[mistake.second])
+        said += f" · then {second} {percent(mistake.second_confidence)}"
+    return f"{where}{place}\n{said}"

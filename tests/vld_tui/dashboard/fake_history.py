@@ -16,10 +16,11 @@ from textual._context import visible_screen_stack
 from textual.pilot import Pilot
 from textual.strip import Strip
 
-from engine.protocol import MetricKey, RunSpec, resolve_spec
+from engine.protocol import MetricKey, Predictions, RunSpec, resolve_spec
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
+from vld_tui.control.flips import Partner
 from vld_tui.control.trash import TrashedRun
-from vld_tui.dashboard.actions import Actions, UndoneRuns
+from vld_tui.dashboard.actions import Actions, ComparedMistakes, UndoneRuns
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.feed import (
     Interest,
@@ -34,6 +35,7 @@ from vld_tui.dashboard.feed import (
 from vld_tui.dashboard.guard import ErrorLog
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.dashboard.screens.home import HomeScreen
+from vld_tui.runs.flips import common_domains, compare_images
 from vld_tui.runs.machine import MachineLoad
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Grouping, GroupRow, Run, RunPoint, RunRow, RunSummary, TableRow
@@ -187,6 +189,17 @@ class FakeActions(Actions):
         self.refusal: str | None = None
         self.trashed: list[TrashedRun] = []
         self.preferences: Preferences | None = None
+        self.others: list[Partner] = []
+        self.predictions: dict[str, Predictions] = {}
+
+    def partners(self, run_id: str, marked: Sequence[str]) -> list[Partner]:
+        self.done.append(("partners", run_id, *marked))
+        return self.others
+
+    def compare_mistakes(self, first: str, second: str, domain: str | None) -> ComparedMistakes:
+        ours, theirs = (self.predictions[each] for each in (first, second))
+        flips = compare_images(ours, theirs, domain)
+        return ComparedMistakes(flips, (first, second), (*common_domains(ours, theirs),), None)
 
     def _do(self, *what: object) -> str:
         if self.refusal:

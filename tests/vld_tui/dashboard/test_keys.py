@@ -42,6 +42,7 @@ LATER = {
     "open-trash", "restore", "delete", "empty-trash", "edit-study", "list-runs",
     "hardware", "time-axis",
     "suspend",
+    "mistakes",
 }  # fmt: skip
 """Ids of actions that came after."""
 
@@ -101,7 +102,6 @@ MOVES: Final = set("hjklgG12345678")
 RESERVED: Final = {
     "A": "all runs",
     "E": "edit",
-    "M": "mistakes",
     "T": "trash",
     "V": "saved filters",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import msgspec
@@ -12,6 +13,7 @@ from textual.widgets import Input, TabbedContent
 
 from engine.protocol import Combination, Parent, Predictions, resolve_spec
 from engine.protocol.phases import Phase
+from tests.made_predictions import predictions_with
 from tests.vld_tui.dashboard.fake_history import (
     FakeActions,
     FakeSource,
@@ -20,10 +22,12 @@ from tests.vld_tui.dashboard.fake_history import (
     screen_lines,
     settle,
 )
-from tests.vld_tui.dashboard.run_facts import FULL, full_detail, make_predictions
+from tests.vld_tui.dashboard.run_facts import FULL, full_detail, make_predictions, picture
+from vld_tui.control.flips import Partner
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.draw.log import WRITTEN_HEADING
 from vld_tui.dashboard.screens.run import PANES
+from vld_tui.dashboard.widgets.confusions import ConfusionsView
 from vld_tui.dashboard.widgets.log import LogLines, LogPane, SearchInput
 from vld_tui.dashboard.widgets.samples import SamplesPane
 from vld_tui.dashboard.widgets.tile import Tile
@@ -105,11 +109,12 @@ def test_classes_and_confusions(size: tuple[int, int]) -> None:
         assert "classes by name" in on_screen(app)
         await pilot.press("v")
         await settle(pilot)
-        assert any("3 food    75  · 25" in line for line in screen_lines(app))
+        assert any(re.search(r"food +75 +· +25", line) for line in screen_lines(app))
+        assert any(re.search(r"animal +face +food", line) for line in screen_lines(app))
         await pilot.press("[")
         await settle(pilot)
         assert "confusions of noto (out)" in on_screen(app)
-        assert any("3 food     ·  ·  ●" in line for line in screen_lines(app))
+        assert any(re.search(r"food +· +· +●", line) for line in screen_lines(app))
 
     play(one_run(), scenario, size=size)
 
@@ -171,6 +176,7 @@ def test_samples_are_drawn_a_page_at_a_time(size: tuple[int, int]) -> None:
         await open_tab(pilot, "4")
         page = len(app.screen.query(Tile))
         assert page >= 2
+        assert "true food · predicted animal 99.0%" in on_screen(app)
         lines = screen_lines(app)
         assert any(f"1–{page} of 30 misclassified target images" in line for line in lines)
         assert any("▀" * 16 in line for line in lines)
@@ -179,16 +185,59 @@ def test_samples_are_drawn_a_page_at_a_time(size: tuple[int, int]) -> None:
             assert app.screen.query_one(SamplesPane).region.contains_region(tile.region)
         await pilot.press("right")
         await settle(pilot)
+        assert "predicted animal 98.0%" in on_screen(app)
+        await pilot.press("space")
+        await settle(pilot)
         assert f"{page + 1}–" in on_screen(app)
-        await pilot.press("left", "left", "left")
+        await pilot.press("pageup", "left")
         await settle(pilot)
         assert f"1–{page} of 30" in on_screen(app)
-        for _ in range(30 // page):
-            await pilot.press("right")
+        await pilot.press("end")
         await settle(pilot)
         assert "–30 of 30" in on_screen(app)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert app.screen.query_one(Tile).size.height > page
+        await pilot.press("escape")
 
     play(one_run(), scenario, size=size)
+
+
+def test_a_cell_of_the_confusions_opens_its_images() -> None:
+    predictions = predictions_with({0, 1, 5, 9}, picture=picture())
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, "2")
+        await pilot.press("v")
+        await settle(pilot)
+        if not isinstance(app.screen.focused, ConfusionsView):
+            await pilot.press("v")
+        await pilot.press("enter")
+        await settle(pilot)
+        assert app.screen.query_one(TabbedContent).active == "samples-pane"
+        assert "cat predicted as dog, sketch in: 2 of 5 images, 1–2 of 2" in on_screen(app)
+        assert "sketch/0.png · sketch in" in on_screen(app)
+        assert "predicted dog 90.0% · then cat 10.0%" in on_screen(app)
+        await pilot.press("escape")
+        await settle(pilot)
+        assert "1–4 of 4 misclassified target images at step 100" in on_screen(app)
+        await pilot.press("]")
+        await settle(pilot)
+        assert "1–1 of 1 misclassified photo images" in on_screen(app)
+
+    play(one_run(replace(FULL, predictions=predictions)), scenario, size=(140, 40))
+
+
+def test_fewer_images_than_mistakes_are_said_to_be_the_most_confident() -> None:
+    predictions = make_predictions(wrong=5)
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, "4")
+        said = "1–5 of the 5 most confident of 16 misclassified target images at step 150"
+        assert said in on_screen(app)
+        assert "its file name is not stored" in on_screen(app)
+
+    play(one_run(replace(FULL, predictions=predictions)), scenario, size=(140, 40))
 
 
 def test_a_picture_that_is_none_is_said_so() -> None:
@@ -315,36 +364,39 @@ def test_configurations_are_compared() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await pilot.press("enter")
         await settle(pilot)
-        await pilot.press("d", *"[b]other", "enter")
+        await pilot.press("d")
         await settle(pilot)
-        assert source.asked[-1].other == "[b]other"
+        assert "[b]other" in on_screen(app)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert source.asked[-1].other == source.runs[1].run_id
         assert "1 field of" in on_screen(app)
         assert any(line.split() == ["dropout", "0.9", "0.5"] for line in screen_lines(app))
         await pilot.press("d")
         await settle(pilot)
         assert "changed from recipe" in on_screen(app)
-        await pilot.press("d", *"nothing", "enter")
-        await settle(pilot)
-        assert "No run 'nothing'" in on_screen(app)
         await pilot.press("escape")
         await settle(pilot)
         assert source.asked[-1].other is None
 
-    play(source, scenario)
+    actions = FakeActions()
+    actions.others = [Partner(source.runs[1], "last run")]
+    play(source, scenario, actions=actions)
 
 
-def test_the_marked_run_is_offered_for_comparison() -> None:
+def test_the_marked_runs_are_offered_for_comparison() -> None:
     source = FakeSource([make_run(0), make_run(1)])
     source.detail = full_detail()
+    actions = FakeActions()
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await pilot.press("j", "space", "g", "enter")
         await settle(pilot)
         await pilot.press("d")
         await settle(pilot)
-        assert app.screen.query_one(Input).value == "250101-000001-aaaa"
+        assert actions.done[-1] == ("partners", "250101-000000-aaaa", "250101-000001-aaaa")
 
-    play(source, scenario)
+    play(source, scenario, actions=actions)
 
 
 def test_a_crashed_run_says_why_and_is_resumed_and_the_like() -> None:
@@ -363,7 +415,7 @@ def test_a_crashed_run_says_why_and_is_resumed_and_the_like() -> None:
         await settle(pilot)
         await pilot.press("c")
         await settle(pilot)
-        assert "New run" in on_screen(app)
+        assert "Clone of" in on_screen(app)
 
     source = one_run(status="crashed", error="[b]out of memory\nmore")
     play(source, scenario, actions=actions)

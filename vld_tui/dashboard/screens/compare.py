@@ -14,7 +14,7 @@ from textual.widgets import Static
 from vld_tui.dashboard.feed import RunCurves
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
-from vld_tui.dashboard.messages import SnapshotTaken
+from vld_tui.dashboard.messages import MistakesAsked, SnapshotTaken
 from vld_tui.dashboard.widgets.compare_table import CompareTable
 from vld_tui.dashboard.widgets.curves import CurveCharts
 from vld_tui.dashboard.widgets.key_bar import KeyBar
@@ -30,6 +30,7 @@ class CompareScreen(Guarded, Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape,d", "app.pop_screen", "back", key_display="esc", show=True),
         bind("hardware", "H", "hardware", "hardware"),
+        bind("mistakes", "M", "mistakes", "mistakes", show=True),
     ]
 
     def __init__(self, watched: tuple[RunCurves, ...], places: Mapping[str, int]) -> None:
@@ -53,6 +54,14 @@ class CompareScreen(Guarded, Screen[None]):
     def action_hardware(self) -> None:
         """Show what the runs used of their machine, or their results again."""
         self.query_one(CurveCharts).action_hardware()
+
+    def action_mistakes(self) -> None:
+        """Compare the mistakes of two runs image by image."""
+        run_ids = [each.run.run_id for each in self._watched]
+        if len(run_ids) == 2:
+            self.post_message(MistakesAsked(*run_ids))
+        else:
+            self.notify("Mark exactly two runs to compare their mistakes.", severity="warning")
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Show the present state of the runs."""

@@ -14,7 +14,6 @@ from rich.text import Text
 from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widgets import Static
 from textual.worker import get_current_worker
@@ -23,9 +22,9 @@ from vld_tui.control.predict import ImagePrediction
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import ActionAsked
+from vld_tui.dashboard.screens.large_picture import LargePicture
 from vld_tui.dashboard.screens.pick import Pick, PickOption
 from vld_tui.dashboard.widgets.ask import ask_export, copy_path
-from vld_tui.dashboard.widgets.dialog import Dialog
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.tile_grid import TileFit, TileGrid, tile_module
 from vld_tui.views.image_predictions import (
@@ -178,7 +177,11 @@ class PredictionsScreen(Guarded, Screen[None]):
     def action_open(self) -> None:
         """Show the current image larger."""
         if (current := self._current) is not None:
-            self.app.push_screen(LargePicture(current))
+            width = self.app.size.width - 4
+            text = Text(shorten_middle(plain_text(current.path), width), no_wrap=True)
+            text.append("\n").append_text(prediction_words(current))
+            read = partial(thumbnail, current.path, LARGE_PX)
+            self.app.push_screen(LargePicture(text, read, current.path))
 
     def action_export(self) -> None:
         """Ask where to export the listed predictions, or the screen."""
@@ -295,48 +298,6 @@ class PredictionsScreen(Guarded, Screen[None]):
             text.append(shorten_middle(plain_text(current.path), max(20, self.size.width - 2)))
             text.append("\n").append_text(prediction_words(current))
         self.query_one("#chosen", Static).update(text)
-
-
-class LargePicture(Dialog[None]):
-    """An image as large as the screen allows, with its most probable classes."""
-
-    DEFAULT_CSS = """
-    LargePicture > .frame { width: 100%; }
-    LargePicture Tile { height: auto; }
-    LargePicture .caption { width: 100%; text-wrap: nowrap; text-overflow: ellipsis; }
-    """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        bind("back", "escape,enter", "dismiss(None)", "back", key_display="esc", show=True),
-        bind("copy-path", "Y", "copy_path", "copy path", show=True),
-    ]
-
-    def __init__(self, prediction: ImagePrediction) -> None:
-        super().__init__()
-        self._prediction = prediction
-
-    def compose(self) -> ComposeResult:
-        """Lay out the picture above its description."""
-        width, height = self.app.size
-        cells = max(8, min(width - 4, 2 * (height - 6)))
-        text = Text(shorten_middle(plain_text(self._prediction.path), width - 4), no_wrap=True)
-        text.append("\n").append_text(prediction_words(self._prediction))
-        with Vertical(classes="frame"):
-            yield tile_module(self.app).Tile(text, cells)
-
-    def on_mount(self) -> None:
-        """Read the picture."""
-        self._draw()
-
-    def action_copy_path(self) -> None:
-        """Copy the path of the image."""
-        copy_path(self, self._prediction.path)
-
-    @work(thread=True)
-    def _draw(self) -> None:
-        from vld_tui.dashboard.widgets.tile import Tile
-
-        tile = self.query_one(Tile)
-        tile.post_message(tile.PictureRead(thumbnail(self._prediction.path, LARGE_PX)))
 
 
 def _is_shown(prediction: ImagePrediction, shown: str) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import ClassVar, Final
 
 from rich.text import Text
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widget import Widget
@@ -16,9 +17,11 @@ from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.draw.log import log_lines
 from vld_tui.dashboard.feed import OtherRun, RunDetail
 from vld_tui.dashboard.keys import bind
-from vld_tui.dashboard.messages import OtherRunNamed, SnapshotTaken
+from vld_tui.dashboard.messages import MistakesAsked, OtherRunNamed, SnapshotTaken
+from vld_tui.dashboard.screens.partner import partner_options
+from vld_tui.dashboard.screens.pick import Pick, PickOption
 from vld_tui.dashboard.screens.run_keys import RunKeys
-from vld_tui.dashboard.widgets.ask import AskLine
+from vld_tui.dashboard.widgets.confusions import ConfusionsView
 from vld_tui.dashboard.widgets.curves import CurveCharts
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.log import LogPane
@@ -66,6 +69,7 @@ class RunScreen(RunKeys):
             for place, pane in enumerate(PANES, start=1)
         ),
         bind("differences", "d", "differences", "differences", show=True),
+        bind("mistakes", "M", "mistakes", "mistakes", show=True),
         bind("resume", "r", "resume", "resume", show=True),
         bind("stop", "S", "interrupt", "stop", show=True),
         bind("kill", "K", "kill", "kill"),
@@ -83,7 +87,7 @@ class RunScreen(RunKeys):
         self.run_id, self._first_pane = run_id, pane
         self._detail: RunDetail | None = None
         self._other: OtherRun | None = None
-        self._marked: str | None = None
+        self._marked: tuple[str, ...] = ()
         self._filled: list[str] = []
 
     @property
@@ -129,15 +133,24 @@ class RunScreen(RunKeys):
         is_shown = self.query_one(TabbedContent).active == "configuration-pane"
         await self.action_pane("configuration")
         if self._other is None:
-            self._ask_other()
+            self._ask_other(lambda run_id: self.post_message(OtherRunNamed(run_id)))
         elif is_shown:
             self.post_message(OtherRunNamed(None))
+
+    async def on_confusions_view_cell_opened(self, message: ConfusionsView.CellOpened) -> None:
+        """Show the images of a cell of a confusion matrix."""
+        await self.action_pane("samples")
+        self.query_one(SamplesPane).show_cell(message.cell)
+
+    def action_mistakes(self) -> None:
+        """Ask for a run to compare the mistakes with."""
+        self._ask_other(lambda other: self.post_message(MistakesAsked(self.run_id, other)))
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Show the present state of the run."""
         snapshot = message.snapshot
         others = [each.run.run_id for each in snapshot.watched if each.run.run_id != self.run_id]
-        self._marked = others[0] if others else None
+        self._marked = tuple(others)
         opened = snapshot.opened
         if opened is None or opened.curves.run.run_id != self.run_id:
             return
@@ -187,7 +200,12 @@ class RunScreen(RunKeys):
                 configuration.show_run(detail, self._other)
             case SamplesPane() as samples:
                 problem = contents.predictions_problem
-                samples.show(contents.predictions, problem, doing=activity(run))
+                samples.show(
+                    contents.predictions,
+                    problem,
+                    doing=activity(run),
+                    folder=run.spec.data_dir,
+                )
             case LogPane() as log:
                 is_cut = detail.reported_is_cut or contents.log_is_cut
                 reported = detail.reported or tuple(filter(None, [activity(run)]))
@@ -207,12 +225,19 @@ class RunScreen(RunKeys):
         )
         self.set_focus(next((each for each in shown if each.focusable), None))
 
-    def _ask_other(self) -> None:
-        def answered(reference: str | None) -> None:
-            if reference:
-                self.post_message(OtherRunNamed(reference))
+    @work(thread=True, exclusive=True, group="partners")
+    def _ask_other(self, then: Callable[[str], object]) -> None:
+        """Ask for another run: the marked ones, the ERM twin and the last one come first."""
+        partners = self._actions.partners(self.run_id, self._marked)
+        self.app.call_from_thread(self._pick, partner_options(partners), then)
 
-        question = AskLine(
-            "Compare with run (id, unique id prefix, name or @last):", answer=self._marked or ""
-        )
-        self.app.push_screen(question, answered)
+    def _pick(self, options: Sequence[PickOption], then: Callable[[str], object]) -> None:
+        def answered(run_id: str | None) -> None:
+            if run_id:
+                then(run_id)
+
+        if not options:
+            self.notify("There is no other run to compare with.")
+        elif self.is_current:
+            pick = Pick("Compare with run:", options, current=options[0].value)
+            self.app.push_screen(pick, answered)

@@ -16,6 +16,7 @@ from vld_tui.dashboard.feed import OtherRun, RunDetail
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.ask import copy_path
+from vld_tui.dashboard.widgets.confusions import ConfusionsView
 from vld_tui.dashboard.widgets.filter_line import RowFilterLine
 from vld_tui.dashboard.widgets.text import ScrolledText
 from vld_tui.views.accuracies import domain_results
@@ -29,9 +30,9 @@ from vld_tui.views.detail import (
 from vld_tui.views.evaluations import evaluations_text
 from vld_tui.views.phase import activity
 from vld_tui.views.predictions import (
+    class_order,
     class_orders,
     class_table,
-    confusion_view,
     domain_title,
     matrix_cells,
     predictions_line,
@@ -92,7 +93,7 @@ class DomainsPane(Guarded, Vertical):
         yield Static(id="predictions-line")
         with Horizontal():
             yield ScrolledText(id="class-accuracies")
-            yield ScrolledText(id="confusions")
+            yield ConfusionsView(id="confusions")
 
     def show(self, detail: RunDetail) -> None:
         """Show the results of a run."""
@@ -142,8 +143,8 @@ class DomainsPane(Guarded, Vertical):
         results = domain_results(detail.curves.run.task, progress, cells)
         self.query_one("#domain-results", Static).update(results)
         if predictions is None:
-            for pane in self.query(ScrolledText):
-                pane.show(Text())
+            self.query_one("#class-accuracies", ScrolledText).show(Text())
+            self.query_one(ConfusionsView).clear()
         else:
             self._show_predictions(predictions, cells - 1)
         self._show_line(detail)
@@ -160,8 +161,10 @@ class DomainsPane(Guarded, Vertical):
         classes.show(class_table(predictions, order, cells) if is_one else table)
         classes.styles.width = "1fr" if is_one else beside
         if domain is not None:
-            view = confusion_view(domain, predictions.classes, cells - (0 if is_one else beside))
-            self.query_one("#confusions", ScrolledText).show(view)
+            room = cells - (0 if is_one else beside)
+            self.query_one(ConfusionsView).show_confusions(
+                domain, predictions.classes, class_order(predictions, order), room
+            )
 
     def _class_order(self, predictions: Predictions) -> str:
         orders = class_orders(predictions)
@@ -193,7 +196,7 @@ class DomainsPane(Guarded, Vertical):
             if shows_both or not on_confusions:
                 parts.append(f"classes {self._class_order(contents.predictions)} (o)")
             if (shows_both or on_confusions) and (domain := self._shown_domain()) is not None:
-                parts.append(f"confusions of {domain_title(domain)} ([ ])")
+                parts.append(f"confusions of {domain_title(domain)} ([ ], enter: images)")
             text.append("\n" + " · ".join(parts), QUIET_STYLE)
         self.query_one("#predictions-line", Static).update(text)
 

@@ -1,8 +1,7 @@
-"""Misclassified images of the target, or of validation if there is no target, in pages."""
+"""Misclassified images of the target, of other domains, or of a cell of a confusion matrix."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 from rich.text import Text
@@ -11,45 +10,44 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from engine.protocol import Predictions, WrongImage
+from engine.protocol import Predictions
+from vld_tui.dashboard.draw.mistakes import mistake_picture
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
-from vld_tui.dashboard.widgets.tile_grid import TileFit, TileGrid, tile_module
-from vld_tui.views.predictions import caption
-from vld_tui.words.palette import ALARM_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE
+from vld_tui.dashboard.widgets.gallery import Gallery
+from vld_tui.runs.mistakes import ConfusionCell, Mistakes, mistakes_by_domain, mistakes_in
+from vld_tui.views.predictions import cell_heading, mistakes_heading
+from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
 NONE_KEPT: Final = "No misclassified images are stored; see Domains."
 NOT_YET: Final = "No misclassified images yet (saved at the first evaluation)"
-ALL_RIGHT: Final = "Every {} image is classified correctly."
 
 
-class SamplesPane(Guarded, Vertical, can_focus=True):
+class SamplesPane(Guarded, Vertical):
     """Misclassified images, most confident first."""
 
     DEFAULT_CSS = """
     SamplesPane { height: 1fr; padding: 0 1; }
-    SamplesPane:focus { background: $boost; }
     SamplesPane > Static { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        bind("back", "escape", "all_cells", "back", show=True),
         bind(
-            "next-page",
-            "right,pagedown,space,j,down",
-            "page(1)",
-            "next page",
-            key_display="→",
+            "next-domain",
+            "right_square_bracket",
+            "domain(1)",
+            "next domain",
+            key_display="]",
             show=True,
         ),
         bind(
-            "previous-page",
-            "left,pageup,k,up",
-            "page(-1)",
-            "previous page",
-            key_display="←",
-            show=True,
+            "previous-domain",
+            "left_square_bracket",
+            "domain(-1)",
+            "previous domain",
+            key_display="[",
         ),
-        bind("first-page", "home,g", "first_page", "first page"),
     ]
 
     def __init__(self, **settings: Any) -> None:
@@ -57,91 +55,96 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
         self._predictions: Predictions | None = None
         self._problem: str | None = None
         self._doing = ""
-        self._first = 0
-        self._drawn: tuple[Predictions | None, tuple[object, ...]] = (None, ())
+        self._folder: str | None = None
+        self._domain = 0
+        self._cell: ConfusionCell | None = None
+        self._drawn: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         """Lay out a heading and the images."""
         yield Static()
-        yield TileGrid()
+        yield Gallery()
 
     def show(
-        self, predictions: Predictions | None, problem: str | None, *, doing: str = ""
+        self,
+        predictions: Predictions | None,
+        problem: str | None,
+        *,
+        doing: str = "",
+        folder: str | None = None,
     ) -> None:
-        """Show the misclassified images of these predictions; ``doing``: what a live run does."""
-        if predictions is not self._predictions:
-            self._first = 0
+        """Show the misclassified images of these predictions; ``doing``: what a live run does,
+        ``folder``: that of the data set, if it is one."""
         self._predictions, self._problem, self._doing = predictions, problem, doing
+        self._folder = folder
         self._show()
 
-    def on_resize(self) -> None:
-        """Show as many images as fit."""
+    def show_cell(self, cell: ConfusionCell | None) -> None:
+        """Show only the images of a cell of a confusion matrix; None: all."""
+        self._cell = cell
         self._show()
 
-    def action_page(self, step: int) -> None:
-        """Show the next or previous page."""
-        if self._predictions is not None:
-            following = self._first + step * self._fit.page
-            if 0 <= following < len(self._predictions.wrong):
-                self._first = following
-            elif step < 0:
-                self._first = 0
-            self._show()
-
-    def action_first_page(self) -> None:
-        """Show the first page."""
-        self._first = 0
+    def on_mount(self) -> None:
+        """Show the images."""
         self._show()
 
-    @property
-    def _fit(self) -> TileFit:
-        return TileFit.of(self.size.width, self.size.height - 1)
+    def on_gallery_turned(self) -> None:
+        """Show which images are visible."""
+        self._show_heading()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer what is possible: back from a cell, and other domains."""
+        if action == "all_cells":
+            return self._cell is not None
+        return super().check_action(action, parameters)
+
+    def action_all_cells(self) -> None:
+        """Show all images again."""
+        self.show_cell(None)
+
+    def action_domain(self, step: int) -> None:
+        """Show the next domain."""
+        self._domain += step
+        self.show_cell(None)
 
     def _show(self) -> None:
-        if self.size.width == 0 or not self.is_mounted:
+        if not self.is_mounted:
             return
-        fit = self._fit
-        view = (self._problem, self._first, fit, self._predictions is None and self._doing)
-        if self._drawn[0] is self._predictions and self._drawn[1] == view:
-            return
-        self._drawn = (self._predictions, view)
-        self.query_one(Static).update(self._heading(fit.page))
-        grid = self.query_one(TileGrid)
-        if self._predictions is None or not self._predictions.wrong:
-            grid.remove_children()
-            return
-        module = tile_module(self.app)
-        page = self._predictions.wrong[self._first : self._first + fit.page]
-        captions = [_caption(each, self._predictions.classes, fit.cells) for each in page]
-        grid.show(
-            [
-                module.Tile(text, fit.cells, lambda each=each: module.stored_picture(each.picture))
-                for text, each in zip(captions, page, strict=True)
-            ],
-            fit,
-        )
+        view = (id(self._predictions), self._domain, self._cell)
+        if view != self._drawn:
+            self._drawn = view
+            found, classes = self._mistakes, self._predictions.classes if self._predictions else ()
+            stored = found.stored if found is not None else ()
+            pictures = [mistake_picture(each, classes, self._folder) for each in stored]
+            self.query_one(Gallery).show(pictures)
+            self.refresh_bindings()
+        self._show_heading()
 
-    def _heading(self, page: int) -> Text:
+    @property
+    def _mistakes(self) -> Mistakes | None:
+        """Return what is shown."""
+        if self._predictions is None:
+            return None
+        if self._cell is not None:
+            return mistakes_in(self._predictions, self._cell)
+        domains = mistakes_by_domain(self._predictions)
+        return domains[self._domain % len(domains)]
+
+    def _show_heading(self) -> None:
+        self.query_one(Static).update(self._heading())
+
+    def _heading(self) -> Text:
         if self._problem is not None:
             said = f"predictions.json cannot be read: {plain_text(self._problem)}"
             return Text(said, ALARM_STYLE, no_wrap=True)
-        if self._predictions is None:
+        if self._predictions is None or (found := self._mistakes) is None:
             said = f"{NOT_YET} · {self._doing}" if self._doing else NONE_KEPT
             return Text(said, QUIET_STYLE, no_wrap=True, overflow="ellipsis")
-        count = len(self._predictions.wrong)
-        images = "target" if self._predictions.has_target else "validation"
-        if not count:
-            return Text(ALL_RIGHT.format(images), QUIET_STYLE)
-        last = min(count, self._first + page)
-        heading = (
-            f"{self._first + 1}–{last} of {count} misclassified {images} images at step "
-            f"{self._predictions.step:,}, most confident first"
-        )
-        return Text(heading, QUIET_STYLE, no_wrap=True, overflow="ellipsis")
-
-
-def _caption(wrong: WrongImage, classes: Sequence[str], cells: int) -> Text:
-    """Return the true and the predicted class."""
-    label, guess = caption(classes[wrong.label], classes[wrong.predicted], wrong.confidence, cells)
-    text = Text(no_wrap=True, overflow="crop").append(label, ID_STYLE)
-    return text.append(f"\n{guess}", OOD_STYLE)
+        visible = self.query_one(Gallery).shown
+        if self._cell is not None:
+            said = cell_heading(found, self._cell, self._predictions.classes, visible)
+        else:
+            said = mistakes_heading(found, self._predictions.step, visible)
+            if len(mistakes_by_domain(self._predictions)) > 1:
+                said += " · [ ] other domains"
+        return Text(said, QUIET_STYLE, no_wrap=True, overflow="ellipsis")

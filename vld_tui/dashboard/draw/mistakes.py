@@ -1,0 +1,91 @@
+"""Pictures of misclassified images, with what was predicted for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from vld_tui.dashboard.widgets.gallery import Picture
+from vld_tui.runs.flips import FlippedImage
+from vld_tui.runs.mistakes import Mistake
+from vld_tui.views.flips import flip_words
+from vld_tui.views.predictions import caption, mistake_words
+from vld_tui.views.thumbnail import thumbnail
+from vld_tui.words.palette import ID_STYLE, OOD_STYLE
+from vld_tui.words.text import plain_text, shorten
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+STORED_PX = 96
+"""Longest side of a picture that a run stores."""
+
+
+def mistake_picture(mistake: Mistake, classes: Sequence[str], folder: str | None) -> Picture:
+    """Return a misclassified image; ``folder`` is that of the data set, if there is one."""
+    label, predicted = classes[mistake.label], classes[mistake.predicted]
+
+    def captioned(cells: int) -> Text:
+        true, guess = caption(label, predicted, mistake.confidence, cells)
+        return _two_lines(true, guess)
+
+    return Picture(
+        captioned,
+        Text(mistake_words(mistake, classes), no_wrap=True, overflow="ellipsis"),
+        partial(_read, mistake, folder),
+        mistake.name,
+    )
+
+
+def flip_picture(flip: FlippedImage, classes: Sequence[str], folder: str | None) -> Picture:
+    """Return an image that one of two runs, or both, misclassify."""
+    stored = flip.stored
+    name = stored.name if stored is not None else ""
+    guesses = [classes[predicted] for predicted in flip.predicted]
+
+    def captioned(cells: int) -> Text:
+        half = max(1, (cells - 5) // 2)
+        first, second = (shorten(plain_text(each), half) for each in guesses)
+        return _two_lines(shorten(plain_text(classes[flip.label]), cells), f"A {first} B {second}")
+
+    where = plain_text(name) or f"image {flip.index:,} of its domain"
+    words = f"{where}\n{flip_words(flip, classes)}"
+    read = partial(_read, stored, folder) if stored is not None else _nothing
+    return Picture(captioned, Text(words, no_wrap=True, overflow="ellipsis"), read, name)
+
+
+def _two_lines(first: str, second: str) -> Text:
+    text = Text(no_wrap=True, overflow="crop").append(first, ID_STYLE)
+    return text.append(f"\n{second}", OOD_STYLE)
+
+
+def _nothing(_side_px: int) -> Image | None:
+    return None
+
+
+def _read(mistake: Mistake, folder: str | None, side_px: int) -> Image | None:
+    """Return the stored picture, or the image of the data set if that is larger or the only one."""
+    from vld_tui.dashboard.widgets.tile import stored_picture  # the gallery has imported it
+
+    if side_px > STORED_PX or not mistake.picture:
+        file = _file(folder, mistake.name)
+        found = thumbnail(file, side_px) if file is not None else None
+        if found is not None:
+            return found
+    return stored_picture(mistake.picture)
+
+
+def _file(folder: str | None, name: str) -> Path | None:
+    """Return an image of a data set's folder; None: it is not there, or outside of it."""
+    if folder is None or not name:
+        return None
+    try:
+        root = Path(folder).resolve()
+        file = (root / name).resolve()
+        return file if file.is_relative_to(root) and file.is_file() else None
+    except (OSError, ValueError):
+        return None
