@@ -10,7 +10,6 @@ from vld_tui.dashboard.keys import Chain
 from vld_tui.dashboard.screens.compare import CompareScreen
 from vld_tui.dashboard.screens.flips import FlipsScreen
 from vld_tui.dashboard.screens.home import HomeScreen
-from vld_tui.dashboard.screens.large_picture import LargePicture
 from vld_tui.dashboard.screens.new_run.screen import NewRun
 from vld_tui.dashboard.screens.pick import ChooseColumns, Pick
 from vld_tui.dashboard.screens.predictions import PredictionsScreen
@@ -28,6 +27,7 @@ from vld_tui.dashboard.widgets.confusions import ConfusionsView
 from vld_tui.dashboard.widgets.filter_line import FilterInput
 from vld_tui.dashboard.widgets.gallery import Gallery
 from vld_tui.dashboard.widgets.heat_map import HeatMapView
+from vld_tui.dashboard.widgets.large_picture import LargePicture
 from vld_tui.dashboard.widgets.log import LogLines, LogPane
 from vld_tui.dashboard.widgets.plane import Plane, StudyPlane
 from vld_tui.dashboard.widgets.run_panes import DomainsPane, FilesPane

@@ -1,7 +1,8 @@
-"""Thumbnails of image files."""
+"""Thumbnails of image files, and the pictures that runs store."""
 
 from __future__ import annotations
 
+import io
 import os
 from functools import cache
 from typing import Final
@@ -12,6 +13,9 @@ FORMATS: Final = (
     "AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP",
 )  # fmt: skip
 """Formats that are drawn, if PIL supports them here: none starts another program."""
+STORED_FORMATS: Final = ("WEBP", "PNG")
+WIDEST_PX: Final = 512
+"""Maximum size of a picture written by the engine."""
 MOST_PIXELS: Final = 64 * 2**20
 """Images with more pixels to decode are not drawn: decoded, they take 200 MB."""
 
@@ -32,6 +36,17 @@ def thumbnail(path: str | os.PathLike[str], side_px: int) -> Image.Image | None:
             picture.thumbnail((side_px, side_px))
             return picture
     except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError):
+        return None
+
+
+def stored_picture(data: bytes) -> Image.Image | None:
+    """Return a picture written by the engine; None if invalid or too large."""
+    try:
+        with Image.open(io.BytesIO(data), formats=STORED_FORMATS) as picture:
+            if max(picture.size) > WIDEST_PX:
+                return None
+            return picture.convert("RGB")
+    except (OSError, ValueError, SyntaxError):
         return None
 
 

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rich.text import Text
 
-from vld_tui.dashboard.widgets.gallery import Picture
 from vld_tui.runs.flips import FlippedImage
 from vld_tui.runs.mistakes import Mistake
 from vld_tui.views.flips import flip_words
 from vld_tui.views.predictions import caption, mistake_words
-from vld_tui.views.thumbnail import thumbnail
+from vld_tui.views.thumbnail import stored_picture, thumbnail
 from vld_tui.words.palette import ID_STYLE, OOD_STYLE
 from vld_tui.words.text import plain_text, shorten
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-STORED_PX = 96
+STORED_PX: Final = 96
 """Longest side of a picture that a run stores."""
+
+
+class Picture(NamedTuple):
+    """An image to show.
+
+    Attributes:
+        caption: two lines for a width in cells.
+        description: two lines.
+        read: returns it, at most so many pixels wide and high; None: it cannot be drawn.
+        path: of its file; empty: not known.
+    """
+
+    caption: Callable[[int], Text]
+    description: Text
+    read: Callable[[int], Image | None]
+    path: str = ""
 
 
 def mistake_picture(mistake: Mistake, classes: Sequence[str], folder: str | None) -> Picture:
@@ -69,8 +84,6 @@ def _nothing(_side_px: int) -> Image | None:
 
 def _read(mistake: Mistake, folder: str | None, side_px: int) -> Image | None:
     """Return the stored picture, or the image of the data set if that is larger or the only one."""
-    from vld_tui.dashboard.widgets.tile import stored_picture  # the gallery has imported it
-
     if side_px > STORED_PX or not mistake.picture:
         file = _file(folder, mistake.name)
         found = thumbnail(file, side_px) if file is not None else None

@@ -22,10 +22,10 @@ from vld_tui.control.predict import ImagePrediction
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import ActionAsked
-from vld_tui.dashboard.screens.large_picture import LargePicture
 from vld_tui.dashboard.screens.pick import Pick, PickOption
 from vld_tui.dashboard.widgets.ask import ask_export, copy_path
 from vld_tui.dashboard.widgets.key_bar import KeyBar
+from vld_tui.dashboard.widgets.large_picture import LargePicture
 from vld_tui.dashboard.widgets.tile_grid import TileFit, TileGrid, tile_module
 from vld_tui.views.image_predictions import (
     OOD_SIGN,

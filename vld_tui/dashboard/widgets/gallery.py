@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from rich.text import Text
 from textual import events, work
@@ -15,35 +15,19 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
+from vld_tui.dashboard.draw.mistakes import Picture
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.ask import copy_path
+from vld_tui.dashboard.widgets.large_picture import LargePicture
 from vld_tui.dashboard.widgets.tile_grid import TileFit, TileGrid, tile_module
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from vld_tui.dashboard.widgets.tile import Tile
 
 DESCRIPTION_LINES: Final = 2
 PICTURE_PX: Final = 256
 LARGE_PX: Final = 1024
-
-
-class Picture(NamedTuple):
-    """An image to show.
-
-    Attributes:
-        caption: two lines for a width in cells.
-        description: two lines.
-        read: returns it, at most so many pixels wide and high; None: it cannot be drawn.
-        path: of its file; empty: not known.
-    """
-
-    caption: Callable[[int], Text]
-    description: Text
-    read: Callable[[int], Image | None]
-    path: str = ""
 
 
 class Gallery(Guarded, Vertical, can_focus=True):
@@ -124,8 +108,6 @@ class Gallery(Guarded, Vertical, can_focus=True):
 
     def action_open(self) -> None:
         """Show the current picture larger."""
-        from vld_tui.dashboard.screens.large_picture import LargePicture
-
         if self._pictures:
             current = self._pictures[self._at]
             large = partial(current.read, LARGE_PX)

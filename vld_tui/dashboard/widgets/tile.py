@@ -5,10 +5,8 @@ Importing this queries the terminal's features, which fails while Textual reads 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from PIL import Image as PilImage
 from rich.text import Text
@@ -22,10 +20,6 @@ from textual_image.renderable import UnicodeImage as GreyRenderable
 from textual_image.widget import HalfcellImage, Image, UnicodeImage
 
 from vld_tui.words.palette import QUIET_STYLE
-
-FORMATS: Final = ("WEBP", "PNG")
-WIDEST_PX: Final = 512
-"""Maximum size of a picture written by the engine."""
 
 
 class Tile(Vertical):
@@ -43,19 +37,13 @@ class Tile(Vertical):
 
         picture: PilImage.Image | None
 
-    def __init__(
-        self, caption: Text, cells: int, read: Callable[[], PilImage.Image | None] | None = None
-    ) -> None:
-        """``cells``: width of the image; ``read`` returns it; None: a worker reads it and
-        posts :class:`PictureRead`.
-        """
+    def __init__(self, caption: Text, cells: int) -> None:
+        """``cells``: width of the image, which a worker posts as :class:`PictureRead`."""
         super().__init__()
-        self._caption, self._cells, self._read = caption, cells, read
+        self._caption, self._cells = caption, cells
 
     def compose(self) -> ComposeResult:
-        """Lay out the image above the caption."""
-        if self._read is not None:
-            yield self._shown(self._read())
+        """Lay out the caption; the image is put above it."""
         yield Static(self._caption, classes="caption")
 
     def on_tile_picture_read(self, message: PictureRead) -> None:
@@ -85,14 +73,3 @@ def image_kind(*, is_colourless: bool) -> Callable[[PilImage.Image], Widget]:
     if is_colourless:
         return UnicodeImage
     return HalfcellImage if BestRenderable is GreyRenderable else Image
-
-
-def stored_picture(data: bytes) -> PilImage.Image | None:
-    """Return a picture written by the engine; None if invalid or too large."""
-    try:
-        with PilImage.open(io.BytesIO(data), formats=FORMATS) as picture:
-            if max(picture.size) > WIDEST_PX:
-                return None
-            return picture.convert("RGB")
-    except (OSError, ValueError, SyntaxError):
-        return None
