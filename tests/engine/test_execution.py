@@ -298,3 +298,14 @@ def test_under_load_what_was_clearly_slower_is_not_tried_twice(
     assert trial.asked.count("bf16 contiguous") == 1
     assert trial.asked.count("fp32 contiguous") > 2
     assert choice.step_ms.keys() == FAST_BF16.keys()
+
+
+def test_under_load_the_fastest_is_measured_again_however_much_folding_gains(
+    tmp_path: Path, load: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.execution.SHORT_MS", 5.0)
+    load += [True, True]
+    choice = choose_execution(
+        resolve_spec({}), CPU, Trial(FOLDED), tmp_path / "m.json", "net", can_fold=True
+    )
+    assert choice.execution.name == "bf16 channels_last folded"
