@@ -82,7 +82,7 @@ class GpuUse(NamedTuple):
     share: float
     memory_gib: float
     memory_total_gib: float
-    power_w: float | None
+    power_w: float | None = None
 
 
 @functools.cache

@@ -44,6 +44,7 @@ COMMANDS: Final = {
     "profile": CommandInfo("Training", "Manage named settings for cluster jobs."),
     "ls": CommandInfo("Results", "List runs, with filters (--where) and sorting (--sort)."),
     "show": CommandInfo("Results", "Show a run's state, settings, results and files."),
+    "top": CommandInfo("Results", "Watch the machine: processors, memory, GPUs, running runs."),
     "evaluate": CommandInfo("Results", "Test a run's network on other labelled images."),
     "curve": CommandInfo("Results", "Plot a run's accuracies and loss over its steps."),
     "compare": CommandInfo(

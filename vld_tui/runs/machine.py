@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psutil
 
-GIB: Final = 2**30
+from engine.rundir.usage import GIB, GpuUse, gpu_use, gpus
+
 SHORTEST_S: Final = 0.2
 """Minimum seconds over which the processor's utilisation is measured."""
-
-
-@dataclass(frozen=True)
-class GpuLoad:
-    """The load of a GPU: utilisation from 0 to 1, memory in GiB."""
-
-    share: float
-    memory_gib: float
-    memory_total_gib: float
 
 
 @dataclass(frozen=True)
@@ -37,7 +28,7 @@ class MachineLoad:
     memory_gib: float
     memory_total_gib: float
     disk_left_gib: float
-    gpus: tuple[GpuLoad, ...] = ()
+    gpus: tuple[GpuUse, ...] = ()
 
     @classmethod
     def measure(cls, folder: Path) -> MachineLoad:
@@ -48,7 +39,7 @@ class MachineLoad:
             memory_gib=(memory.total - memory.available) / GIB,
             memory_total_gib=memory.total / GIB,
             disk_left_gib=shutil.disk_usage(folder).free / GIB,
-            gpus=tuple(load for gpu in _gpus() if (load := _gpu_load(gpu)) is not None),
+            gpus=tuple(use for gpu in gpus() if (use := gpu_use(gpu)) is not None),
         )
 
 
@@ -70,28 +61,3 @@ class _Processor:
 
 
 _processor: Final = _Processor()
-
-
-@functools.cache
-def _gpus() -> tuple[Any, ...]:
-    """Return NVML's handles of this machine's GPUs; empty without a driver."""
-    import pynvml  # loads the driver's library
-
-    try:
-        pynvml.nvmlInit()
-        count = pynvml.nvmlDeviceGetCount()
-        return tuple(pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count))
-    except pynvml.NVMLError:
-        return ()
-
-
-def _gpu_load(gpu: Any) -> GpuLoad | None:
-    """Measure a GPU's load, or return None if unavailable."""
-    import pynvml
-
-    try:
-        memory = pynvml.nvmlDeviceGetMemoryInfo(gpu)
-        share = pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100
-    except pynvml.NVMLError:
-        return None
-    return GpuLoad(share, memory.used / GIB, memory.total / GIB)

@@ -1,5 +1,6 @@
 """``doctor``, ``models`` and ``data`` with the engine's answers given."""
 
+import re
 import shutil
 import sys
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.launch.slurm_programs import Programs
+from tests.waiting import wait_until
 from vld_tui.launch.local import LaunchError, ask_engine
 
 MACHINE: dict[str, Any] = {
@@ -130,3 +132,30 @@ def test_networks_can_be_searched(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> 
     assert vld.json("models", "ls", "vit") == [{"name": "vit_tiny", "weights": "hub"}]
     missing = vld("models", "ls", "nothing")
     assert (missing.exit_code, asked[-1]) == (2, ("models", "nothing"))
+
+
+def test_the_machine_is_printed_once_without_a_terminal(history: Vld) -> None:
+    for result in (history("top"), history("top", "--once")):
+        assert result.exit_code == 0, result.output
+        assert re.search(r"^processor  +\d+% of \d+ · load \d", result.stdout, re.MULTILINE)
+        assert re.search(r"^memory  +[\d.]+/\d+ GiB$", result.stdout, re.MULTILINE)
+        assert "No running runs." in result.stdout
+        assert "\x1b" not in result.stdout
+    record = history.json("top")
+    assert record["runs"] == []
+    assert 0 <= record["cpu_share"] <= 1
+    assert record["memory_gib"] <= record["memory_total_gib"]
+    assert history("top", "--every", "0").exit_code == 2
+
+
+def test_running_runs_are_listed_with_what_they_use(history: Vld) -> None:
+    with history.start("run", "--model", "wait", "--steps", "100", "--name", "busy") as run:
+        try:
+            wait_until(lambda: [each["name"] for each in history.json("top")["runs"]] == ["busy"])
+            (busy,) = history.json("top")["runs"]
+            assert busy["memory_gib"] > 0
+            assert 0 <= busy["cpu_share"] <= 1
+            assert "1 running run\n" in history("top", "--once").stdout
+        finally:
+            assert history("stop", "busy").exit_code == 0
+            run.communicate(timeout=60)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vld_tui.runs.machine import GpuLoad, MachineLoad
+from engine.rundir.usage import GpuUse
+from vld_tui.runs.machine import MachineLoad
 from vld_tui.views.status_line import status_text
 
 
@@ -15,12 +16,12 @@ def line(load: MachineLoad, *, problem: str | None = None, is_read_only: bool = 
 
 
 def test_processor_memory_gpus_and_disk_are_told() -> None:
-    one = MachineLoad(0.25, 2, 16, 100, (GpuLoad(0.9, 30, 80),))
+    one = MachineLoad(0.25, 2, 16, 100, (GpuUse(0.9, 30, 80),))
     assert line(one) == (
         " vld-tui  1 run · 1 running   cpu 25% · memory 2.0/16 GiB · gpu 90% 30/80 GiB "
         "· disk 100 GiB left   /home"
     )
-    two = MachineLoad(0.25, 2, 16, 100, (GpuLoad(0.9, 30, 80), GpuLoad(0, 0, 80)))
+    two = MachineLoad(0.25, 2, 16, 100, (GpuUse(0.9, 30, 80), GpuUse(0, 0, 80)))
     assert "· gpu0 90% 30/80 GiB · gpu1 0% 0/80 GiB" in line(two)
 
 
