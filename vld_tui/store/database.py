@@ -27,7 +27,7 @@ MIGRATIONS: Final = (
     "m001_runs", "m002_kept_runs", "m003_queue", "m004_series", "m005_best_first", "m006_arms",
     "m007_images", "m008_lost_runs", "m009_jobs", "m010_gpus", "m011_damage",
     "m012_recovered", "m013_no_target", "m014_evaluation_precision", "m015_measures",
-    "m016_preset_data", "m017_notifications", "m018_phase",
+    "m016_preset_data", "m017_notifications", "m018_phase", "m019_gone",
 )  # fmt: skip
 """Every schema change this program knows, oldest first: the names in ``migrations.py``."""
 

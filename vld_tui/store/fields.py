@@ -86,7 +86,7 @@ _OF_RUN: Final = (
     QueryField("steps_per_s", "number", "steps_per_s", about="Steps per second."),
     QueryField("images_per_s", "number", "images_per_s", about="Images per second."),
     QueryField("attempts", "number", "attempts", about="Number of attempts (engine processes)."),
-    QueryField("error", "text", "coalesce(damage, error, '')",
+    QueryField("error", "text", "iif(gone, 'gone', coalesce(damage, error, ''))",
                about="Why the run failed, crashed or cannot be read."),
     QueryField("host", "text", "coalesce(host, '')", about="Host name of the machine."),
     QueryField("gpu", "text", "coalesce(gpu, '')", about="GPU that the queue assigned."),

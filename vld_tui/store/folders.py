@@ -18,7 +18,7 @@ import msgspec
 from engine.protocol import SpecError
 from engine.rundir import RunDir, UserData
 from vld_tui.home import Home
-from vld_tui.runs.run import GONE, LIVE, QUEUED
+from vld_tui.runs.run import LIVE, QUEUED
 from vld_tui.store.columns import insert_row, insert_task, load_state, replace_run
 from vld_tui.store.database import Database, Row
 from vld_tui.store.errors import DatabaseDamaged, StoreError
@@ -162,7 +162,7 @@ def unknown_runs(database: Database, home: Home) -> list[str]:
     Raises:
         StoreError: when the database cannot be read, or the folders cannot be listed.
     """
-    rows = database.rows("SELECT run_id, status, job, damage IS NOT NULL FROM runs")
+    rows = database.rows("SELECT run_id, status, job, gone OR damage IS NOT NULL FROM runs")
     known = {run_id: (status, job, is_damaged) for run_id, status, job, is_damaged in rows}
     found = []
     for run_id in run_ids(home):
@@ -440,7 +440,7 @@ def _settle_others(database: Database, home: Home, known: set[str]) -> list[Dama
             path = home.runs / run_id
             reason = f"{path} is missing; the run exists only in the database"
             missing.append(DamagedFolder(path, reason))
-            connection.execute("UPDATE runs SET damage = ? WHERE key = ?", [GONE, key])
+            connection.execute("UPDATE runs SET gone = 1 WHERE key = ?", [key])
     return missing
 
 
@@ -458,7 +458,8 @@ def _note_damage(
         changed_at = run_dir.path.stat().st_mtime
     trashed_at = (user.trashed_at or changed_at) if is_trashed else None
     known = connection.execute(
-        "UPDATE runs SET damage = ?, trashed_at = ? WHERE run_id = ?", [damage, trashed_at, run_id]
+        "UPDATE runs SET damage = ?, gone = 0, trashed_at = ? WHERE run_id = ?",
+        [damage, trashed_at, run_id],
     )
     if known.rowcount:
         return

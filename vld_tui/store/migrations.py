@@ -367,6 +367,14 @@ def m018_phase(db: Database) -> None:
     db.execute("ALTER TABLE runs ADD COLUMN phase TEXT")
 
 
+@migrations()
+def m019_gone(db: Database) -> None:
+    """Keep the mark of a missing folder apart from the reason why a folder cannot be read."""
+    db.execute("ALTER TABLE runs ADD COLUMN gone INTEGER NOT NULL DEFAULT 0")
+    db.execute("UPDATE runs SET gone = 1, damage = NULL WHERE damage = 'gone'")
+    db.execute("CREATE INDEX gone_runs ON runs (key) WHERE gone = 1")
+
+
 def _identified(rows: list[tuple[int, str, str | None]]) -> Iterator[tuple[str, str, str, int]]:
     """Yield specs with every field this program knows, and their identities."""
     for key, text, combined in rows:

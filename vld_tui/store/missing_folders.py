@@ -7,13 +7,13 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from vld_tui.home import Home
-from vld_tui.runs.run import GONE, LIVE
+from vld_tui.runs.run import LIVE
 from vld_tui.store.database import Database
-from vld_tui.store.errors import DatabaseLocked, DatabaseUnwritable
+from vld_tui.store.errors import DatabaseLocked, DatabaseUnwritable, StoreError
 from vld_tui.store.lookup import Found, run_ids
 from vld_tui.store.settings import Settings
 
@@ -23,7 +23,11 @@ COST_SHARE: Final = 0.02
 """Share of the time that listing folders may take."""
 _LISTED: Final = "folders_listed"
 """The setting with the modification time (ns) of the folder of runs when it was last listed."""
-_ROWS: Final = "SELECT key, run_id, damage, status FROM runs WHERE trashed_at IS NULL"
+_MARK: Final = """
+    UPDATE runs SET gone = 1 WHERE key = ? AND trashed_at IS NULL
+    AND status NOT IN ('starting', 'running')
+"""
+_UNMARK: Final = "UPDATE runs SET gone = 0 WHERE key = ? AND trashed_at IS NULL"
 
 
 class MissingFolders:
@@ -44,17 +48,40 @@ class MissingFolders:
         now = time.monotonic()
         if self._database.is_read_only or now < self._due_at:
             return self._problem
-        changed_at = self._changed_at()
-        if changed_at is None:
-            self._problem = f"{self._home.runs} is missing; is its disk mounted?"
-        elif changed_at != self._settings.get(_LISTED, int, -1):
+        changed_at, listed_at = self._changed_at(), self._settings.get(_LISTED, int, -1)
+        if changed_at is None or changed_at != listed_at or self._has_gone():
             self._problem = self._compare()
-            if self._problem is None:
+            if self._problem is None and changed_at is not None:
                 self._settings.put(_LISTED, changed_at)
         else:
             self._problem = None
         self._due_at = now + max(LOOK_S, (time.monotonic() - now) / COST_SHARE)
         return self._problem
+
+    def problem(self) -> str | None:
+        """Return why the run folders are not accessible, as on a disk that is not mounted; None:
+        they are.
+
+        Raises:
+            StoreError: when the folders cannot be listed, or the history cannot be read.
+        """
+        return self._problem_with(has_folders=any(True for _ in run_ids(self._home)))
+
+    def refuse_unmounted(self, found: Found) -> None:
+        """Check that a run's folder exists, or is known to be deleted rather than on a disk that is
+        not mounted.
+
+        Raises:
+            StoreError: when it may be on such a disk.
+        """
+        if os.path.exists(found.run_dir(self._home).path) or (problem := self.problem()) is None:
+            return
+        row = self._database.row("SELECT gone FROM runs WHERE key = ?", [found.key])
+        if self._changed_at() is None or not (row and row[0]):
+            raise StoreError(
+                f"The folder of run {found.run_id} is not accessible: {problem}\n"
+                "If the folders were deleted, mark their runs as gone: vld rebuild"
+            )
 
     def check(self, found: Found) -> None:
         """Mark or unmark one run.
@@ -62,15 +89,16 @@ class MissingFolders:
         Raises:
             StoreError: when the history cannot be read.
         """
-        if found.is_trashed or self._database.is_read_only or self._changed_at() is None:
+        if found.is_trashed or self._database.is_read_only:
             return
-        row = self._database.row("SELECT damage, status FROM runs WHERE key = ?", [found.key])
-        if row is None or (row[1] in LIVE and row[0] != GONE):
+        row = self._database.row("SELECT gone, status FROM runs WHERE key = ?", [found.key])
+        if row is None or (row[1] in LIVE and not row[0]):
             return
         is_missing = self._is_missing(found.run_id)
-        if is_missing != (row[0] == GONE):
-            with contextlib.suppress(DatabaseLocked, DatabaseUnwritable):  # the next time
-                self._mark([found.key], GONE if is_missing else None)
+        if is_missing == bool(row[0]) or (is_missing and self.problem() is not None):
+            return
+        with contextlib.suppress(DatabaseLocked, DatabaseUnwritable):  # the next time
+            self._change(_MARK if is_missing else _UNMARK, [found.key])
 
     def _changed_at(self) -> int | None:
         try:
@@ -78,22 +106,35 @@ class MissingFolders:
         except OSError:
             return None
 
+    def _has_gone(self) -> bool:
+        return bool(self._database.count("runs WHERE gone = 1 AND trashed_at IS NULL"))
+
+    def _problem_with(self, *, has_folders: bool) -> str | None:
+        if self._changed_at() is None:
+            return f"{self._home.runs} is missing; is its disk mounted?"
+        if not has_folders and self._database.count("runs WHERE trashed_at IS NULL") > 1:
+            return f"{self._home.runs} has no run folders; is its disk mounted?"
+        return None
+
     def _compare(self) -> str | None:
         listed = set(run_ids(self._home))
-        rows = self._database.rows(_ROWS)
-        if not listed and len(rows) > 1:
-            return f"{self._home.runs} has no run folders; is its disk mounted?"
+        if (problem := self._problem_with(has_folders=bool(listed))) is not None:
+            return problem
+        rows = self._database.rows(
+            "SELECT key, run_id, gone, status FROM runs WHERE trashed_at IS NULL"
+        )
         gone = [
             key
-            for key, run_id, damage, status in rows
+            for key, run_id, is_gone, status in rows
             if run_id not in listed
-            and damage != GONE
+            and not is_gone
             and status not in LIVE
             and self._is_missing(run_id)
         ]
-        back = [key for key, run_id, damage, _ in rows if damage == GONE and run_id in listed]
-        self._mark(gone, GONE)
-        self._mark(back, None)
+        self._change(_MARK, gone)
+        self._change(
+            _UNMARK, [key for key, run_id, is_gone, _ in rows if is_gone and run_id in listed]
+        )
         return None
 
     def _is_missing(self, run_id: str) -> bool:
@@ -106,8 +147,7 @@ class MissingFolders:
             return False
         return False
 
-    def _mark(self, keys: Iterable[int], damage: str | None) -> None:
-        changes = [(damage, key) for key in keys]
-        if changes:
+    def _change(self, statement: str, keys: Sequence[int]) -> None:
+        if keys:
             with self._database.write() as connection:
-                connection.executemany("UPDATE runs SET damage = ? WHERE key = ?", changes)
+                connection.executemany(statement, [(key,) for key in keys])

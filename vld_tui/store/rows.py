@@ -29,10 +29,10 @@ from vld_tui.store.database import UNREADABLE, Database, Parameters, in_parts
 from vld_tui.store.errors import RunNotFound, folder_gone
 from vld_tui.store.specs import decode_stored_spec
 
-IS_SOUND_SQL: Final = f"damage IS NULL AND key NOT IN (SELECT key FROM {UNREADABLE})"
-"""SQL condition for runs that are not known to be damaged."""
+IS_SOUND_SQL: Final = f"gone = 0 AND damage IS NULL AND key NOT IN (SELECT key FROM {UNREADABLE})"
+"""SQL condition for runs that are not known to be damaged or gone."""
 
-STATUS_SQL: Final = f"iif(damage = '{GONE}', '{GONE}', iif({IS_SOUND_SQL}, status, '{DAMAGED}'))"
+STATUS_SQL: Final = f"iif(gone, '{GONE}', iif({IS_SOUND_SQL}, status, '{DAMAGED}'))"
 """A run's status as an expression over its row."""
 TRAINED_FIELDS: Final = tuple(
     name for name in FIELDS if name not in {*OWN_FIELDS, *SHARED_FIELDS, *NOT_RESULT, *MEASURED_ON}
@@ -89,7 +89,7 @@ _COLUMNS: Final = RowKinds(
 that the engine reported."""
 _NAMES: Final = [field.name for field in _IN_COLUMNS]
 _SELECTED: Final = (
-    "key, damage, "
+    "key, gone, damage, "
     "EXISTS (SELECT 1 FROM arms WHERE arms.run = runs.key "
     "AND NOT (json_valid(arms.domains) IS 1 AND json_valid(arms.measures) IS 1)), "
     f"{', '.join(_COLUMNS.columns)}"
@@ -167,7 +167,7 @@ def _with_mixed_fields(database: Database, runs: list[Run]) -> list[Run]:
     ]
 
 
-def _read(damage: str | None, has_bad_arms: int, *row: Any) -> tuple[Run, bool]:
+def _read(is_gone: int, damage: str | None, has_bad_arms: int, *row: Any) -> tuple[Run, bool]:
     """Return the run of a row, and whether the row is valid."""
     problem = "the results of its arms are not valid JSON" if has_bad_arms else None
     try:
@@ -176,11 +176,11 @@ def _read(damage: str | None, has_bad_arms: int, *row: Any) -> tuple[Run, bool]:
     except (msgspec.DecodeError, CombinationError, RecursionError, _RowError) as error:
         problem = str(error).removesuffix(".")
         run = _salvaged(row)
-    if problem is None and damage is None:
-        return run, True
-    if damage == GONE:
+    if is_gone:
         said = f"{folder_gone(run.run_id)}\nPut it back, or forget the run: vld rm {run.run_id}"
         return msgspec.structs.replace(run, status=GONE, error=said), problem is None
+    if problem is None and damage is None:
+        return run, True
     if damage is None:
         damage = (
             f"the run's database entry is invalid: {problem}.\n"

@@ -177,7 +177,7 @@ class Runs:
         found = [QUERY_FIELDS[name] for name in names]
         counts = ", ".join(f"count(DISTINCT ifnull({field.sql}, ''))" for field in found)
         (others, *different) = self._database.rows(
-            f"SELECT count(coalesce(damage, combination)), {counts} FROM runs "
+            f"SELECT count(coalesce(damage, combination, nullif(gone, 0))), {counts} FROM runs "
             f"WHERE {row_condition(self._database, query)}",
             query.parameters,
         )[0]

@@ -55,7 +55,7 @@ class Store:
         self.jobs = Jobs(database, home)
         self.series = Series(database)
         self.checkpoints = Checkpoints(database, home)
-        self.trash = Trash(database, home, self.runs)
+        self.trash = Trash(database, home, self.runs, self.missing)
 
     @classmethod
     def open(cls, home: Home) -> Self:

@@ -17,6 +17,7 @@ from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError
 from vld_tui.store.labels import write_user_data
 from vld_tui.store.lookup import Found, find_by_id
+from vld_tui.store.missing_folders import MissingFolders
 from vld_tui.store.rows import STATUS_SQL
 from vld_tui.store.runs import Runs
 
@@ -24,20 +25,22 @@ from vld_tui.store.runs import Runs
 class Trash:
     """The trash of an open history, and runs that never get there."""
 
-    def __init__(self, database: Database, home: Home, runs: Runs) -> None:
-        self._database, self._home, self._runs = database, home, runs
+    def __init__(self, database: Database, home: Home, runs: Runs, missing: MissingFolders) -> None:
+        self._database, self._home, self._runs, self._missing = database, home, runs, missing
 
     def move(self, run_id: str) -> None:
         """Move a run that has ended, and its folder, to the trash.
 
         Raises:
-            StoreError: when it is already in the trash, running, or cannot be moved.
+            StoreError: when it is already in the trash, running, cannot be moved, or its folder
+                may be on a disk that is not mounted.
         """
         self._runs.get(run_id)  # it may have just ended
         with _moving(run_id), self._database.write() as connection:
             found = find_by_id(self._database, run_id)
             if found.is_trashed:
                 raise StoreError(f"Run {run_id} is already in the trash.")
+            self._missing.refuse_unmounted(found)
             _give_access(found.run_dir(self._home).path)
             _refuse_live(self._database, self._home, found)
             connection.execute(
@@ -164,16 +167,18 @@ def _moving(run_id: str) -> Iterator[None]:
 
 
 def _move(database: Database, key: int, source: RunDir, target: RunDir) -> None:
-    """Move a run folder and write the row's labels into it.
+    """Move a run folder, unless it is already in place, and write the row's labels into it.
 
     Raises:
-        StoreError: when the target exists.
+        StoreError: when both folders exist.
         OSError: when it cannot be moved; it then stays in place.
     """
+    if not source.path.exists():  # the run exists only in the history, or its disk was away
+        if target.path.exists():
+            write_user_data(database, key, target)
+        return
     if target.path.exists():
         raise StoreError(f"{target.path} already exists.")
-    if not source.path.exists():  # the run exists only in the history
-        return
     source.path.rename(target.path)
     try:
         write_user_data(database, key, target)

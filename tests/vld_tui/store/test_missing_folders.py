@@ -97,16 +97,105 @@ def test_a_disk_that_is_not_mounted_makes_no_run_gone(
     assert set(statuses(store)) == {"stopped"}
 
 
+def test_a_run_marked_as_gone_while_its_disk_is_away_is_back_with_it(
+    store: Store, home: Home
+) -> None:
+    run = store.runs.create(resolve_spec({}), is_queued=True)
+    store.queue.remove(run.run_id)
+    look(store)
+    home.runs.rename(home.path / "unmounted")
+    home.runs.mkdir()
+    assert store.runs.get(run.run_id).status == "gone", "the folder of the only run is missing"
+    home.runs.rmdir()
+    (home.path / "unmounted").rename(home.runs)
+    look(store)
+    assert statuses(store) == ["stopped"]
+
+
+def test_a_run_asked_for_on_an_empty_mount_point_is_not_gone(
+    store: Store, runs: list[Run], home: Home
+) -> None:
+    home.runs.rename(home.path / "unmounted")
+    home.runs.mkdir()
+    assert store.runs.get(runs[0].run_id).status == "stopped"
+
+
+def test_a_damaged_run_is_still_damaged_when_its_folder_is_back(
+    store: Store, runs: list[Run], home: Home
+) -> None:
+    folder, elsewhere = home.run_dir(runs[0].run_id).path, home.path / "elsewhere"
+    (folder / "spec.json").write_text("{")
+    store.database.rows("UPDATE runs SET spec = 'null' WHERE run_id = ?", [runs[0].run_id])
+    store.folders.take_in([runs[0].run_id])
+    damaged = store.runs.get(runs[0].run_id)
+    assert damaged.status == "damaged"
+    folder.rename(elsewhere)
+    look(store)
+    assert store.runs.get(runs[0].run_id).status == "gone"
+    elsewhere.rename(folder)
+    look(store)
+    assert store.runs.get(runs[0].run_id) == damaged
+
+
+def test_a_run_is_not_removed_while_its_disk_is_away(
+    store: Store, runs: list[Run], home: Home
+) -> None:
+    home.runs.rename(home.path / "unmounted")
+    with pytest.raises(StoreError, match="is not accessible: .*is its disk mounted"):
+        store.trash.move(runs[0].run_id)
+    home.runs.mkdir()
+    with pytest.raises(StoreError, match="is not accessible: .*is its disk mounted"):
+        trash(store, [run.run_id for run in runs])
+    home.runs.rmdir()
+    (home.path / "unmounted").rename(home.runs)
+    assert len(trash(store, [run.run_id for run in runs]).run_ids) == 3
+
+
+def test_runs_whose_folders_were_all_deleted_can_be_forgotten(
+    store: Store, runs: list[Run], home: Home
+) -> None:
+    shutil.rmtree(home.runs)
+    home.runs.mkdir()
+    store.folders.rebuild()
+    assert len(trash(store, [run.run_id for run in runs]).run_ids) == 3
+
+
+def test_a_forgotten_run_whose_folder_is_back_is_restored_with_it(
+    store: Store, runs: list[Run], home: Home
+) -> None:
+    run_id, elsewhere = runs[0].run_id, home.path / "elsewhere"
+    home.run_dir(run_id).path.rename(elsewhere)
+    trash(store, [run_id])
+    elsewhere.rename(home.run_dir(run_id).path)
+    store.trash.restore(run_id)
+    assert store.runs.get(run_id) == runs[0]
+    assert home.run_dir(run_id).read_user().trashed_at is None
+
+
+def test_a_run_restored_without_its_folder_is_trashed_again_with_it(
+    store: Store, runs: list[Run], home: Home
+) -> None:
+    run_id, elsewhere = runs[0].run_id, home.path / "elsewhere"
+    store.trash.move(run_id)
+    home.trashed_run_dir(run_id).path.rename(elsewhere)
+    store.trash.restore(run_id)
+    elsewhere.rename(home.trashed_run_dir(run_id).path)
+    store.trash.move(run_id)
+    assert home.trashed_run_dir(run_id).read_user().trashed_at is not None
+    store.trash.restore(run_id)
+    assert store.runs.get(run_id) == runs[0]
+
+
 def test_folders_are_listed_only_after_a_change_and_rarely(
     store: Store, runs: list[Run], home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed: list[Home] = []
 
-    def list_none(home: Home) -> list[str]:
+    def list_all(home: Home) -> list[str]:
         listed.append(home)
         return [run.run_id for run in runs]
 
-    monkeypatch.setattr("vld_tui.store.missing_folders.run_ids", list_none)
+    monkeypatch.setattr("vld_tui.store.missing_folders.run_ids", list_all)
     look(store)
     look(store)
     assert len(listed) == 1, "nothing has changed"

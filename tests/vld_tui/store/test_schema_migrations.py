@@ -259,3 +259,14 @@ def test_values_in_rows_of_their_own_are_packed(home: Home) -> None:
         ]  # fmt: skip
         assert store.series.ood_histories(["a-run"]) == {"a-run": (0.25,)}
         assert store.health()["metric_points"] == 1004
+
+
+def test_the_mark_of_a_missing_folder_gets_its_own_column(home: Home) -> None:
+    load(home, "m018_phase")
+    _execute(home, "UPDATE runs SET damage = 'gone' WHERE key = 1")
+    _execute(home, "UPDATE runs SET damage = 'unreadable' WHERE key = 2")
+    with Store.open(home) as store:
+        rows = store.database.rows("SELECT gone, damage FROM runs ORDER BY key")
+        assert rows == [(1, None), (0, "unreadable")]
+        (gone,) = store.runs.find()
+        assert gone.status == "gone"
