@@ -68,6 +68,7 @@ class Interest:
     With ``grouping``, page and plane show groups, sorted by ``sort``.
     ``study`` is the opened study; ``studies``: read the progress of every study; ``times``: read
     the times of the steps of watched runs.
+    ``sought`` is a run chosen elsewhere, to which the list moves.
     ``near`` is the run under the cursor, then its neighbours, the nearest first. ``marked`` are
     the marked runs.
     """
@@ -77,6 +78,7 @@ class Interest:
     sort: str = "-created"
     offset: int = 0
     limit: int = 50
+    sought: str | None = None
     near: tuple[str, ...] = ()
     marked: tuple[str, ...] = ()
     watched: tuple[str, ...] = ()
@@ -149,7 +151,7 @@ class Snapshot:
     interest; ``cursor`` the row of the first run of ``near`` that is listed, if rows have moved.
     ``hidden`` marked runs do not match. ``ended`` are the runs that have ended since the previous
     snapshot, ``unsent`` the notifications that have failed since. ``points`` are those of the
-    ID–OOD plane, which leaves out ``without_ood`` runs.
+    ID–OOD plane, of ``points_total``; it leaves out ``without_ood`` runs.
     """
 
     interest: Interest = field(default_factory=Interest)
@@ -166,6 +168,7 @@ class Snapshot:
     watched: tuple[RunCurves, ...] = ()
     opened: RunDetail | None = None
     points: tuple[RunPoint, ...] = ()
+    points_total: int = 0
     without_ood: int = 0
     queue: QueueState | None = None
     is_read_only: bool = False
@@ -474,6 +477,7 @@ def _listing_of(interest: Interest) -> Interest:
         offset=interest.offset,
         limit=interest.limit,
         plane=interest.plane,
+        sought=interest.sought,
     )
 
 
@@ -493,11 +497,14 @@ def _read_list(
         if is_other or _has_lost(last.snapshot.rows, rows, interest.near[0]):
             cursor = _find_row(store, shown, rows, interest.near)
             cursor = 0 if cursor is None and is_other else cursor
+    if shown.sought is not None and (last is None or last.asked.sought != shown.sought):
+        cursor = _find_row(store, shown, rows, (shown.sought,))
     if cursor is not None and not 0 <= cursor - shown.offset < max(1, len(rows)):
         shown = replace(shown, offset=max(0, cursor - shown.limit // 2))
         rows = _read_rows(store, shown)
     count = runs if grouping is None else store.groups.count(query, grouping)
     is_cut = len(rows) < count and runs <= MOST_IN_AGREEMENT
+    points = _read_points(store, shown) if shown.plane else ()
     snapshot = Snapshot(
         count=count,
         runs=runs,
@@ -508,7 +515,8 @@ def _read_list(
         offset=shown.offset,
         cursor=cursor,
         live=store.runs.count_statuses(),
-        points=_read_points(store, shown) if shown.plane else (),
+        points=points,
+        points_total=_count_points(store, shown, points, count),
         without_ood=store.runs.count_without_ood(query) if shown.plane else 0,
         is_read_only=store.database.is_read_only,
     )
@@ -556,6 +564,13 @@ def _read_points(store: Store, interest: Interest) -> tuple[RunPoint, ...]:
     return tuple(point for point in points if point is not None)
 
 
+def _count_points(store: Store, shown: Interest, points: Sequence[RunPoint], count: int) -> int:
+    """Return how many matching runs, or groups, have a point."""
+    if max(len(points), min(count, MOST_POINTS)) < MOST_POINTS:
+        return len(points)  # none was left out
+    return store.runs.count_points(shown.query) if shown.grouping is None else count
+
+
 def group_names(groups: Sequence[RunSummary], grouping: Grouping) -> list[str]:
     """Return a name for each group that distinguishes it from the others."""
     if grouping.is_by_configuration:
@@ -581,7 +596,7 @@ def group_point(summary: RunSummary, grouping: Grouping, name: str) -> RunPoint 
         id_accuracy=summary.id_accuracy.mean,
         ood_accuracy=summary.ood_accuracy.mean,
         dropout_rate=run.dropout_rate if common("dropout_rate") and not is_mixed else None,
-        arm=None,
+        arm=run.arm if common("arm") else None,
         target=summary.target,
         model=run.model if common("model") else None,
         dataset=summary.dataset,

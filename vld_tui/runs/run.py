@@ -184,9 +184,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     @property
     def suffix(self) -> str:
         """Return what distinguishes it from older runs of its name; empty for the oldest."""
-        if self.number >= MOST_NUMBERED:
-            return f" {self.run_id[-4:]}"
-        return f" #{self.number}" if self.number > 1 else ""
+        return name_suffix(self.run_id, self.number)
 
     @property
     def name_without_seed(self) -> str:
@@ -239,6 +237,13 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     def has_spec(self) -> bool:
         """Return whether its specification is known, unlike that of some damaged runs."""
         return self.spec is not UNKNOWN_SPEC
+
+
+def name_suffix(run_id: str, number: int) -> str:
+    """Return what distinguishes the ``number``-th run of a name from older ones."""
+    if number >= MOST_NUMBERED:
+        return f" {run_id[-4:]}"
+    return f" #{number}" if number > 1 else ""
 
 
 class RunPoint(msgspec.Struct, frozen=True, gc=False):

@@ -46,14 +46,16 @@ COLLAPSED_SQL: Final = (
     "NULL OR selected_step < recovered_step)), 0)"
 )
 """Whether the selected step has collapsed; for a running run, the last step."""
+NUMBER_SQL: Final = (
+    "(SELECT count(*) FROM (SELECT 1 FROM runs AS older WHERE older.name = runs.name "
+    f"AND older.key <= runs.key LIMIT {MOST_NUMBERED}))"
+)
+"""The number of a run among those of its name."""
 _EXPRESSIONS: Final = {
     "collapsed": COLLAPSED_SQL,
     "is_held": "queue_held",
     "has_job": "job_open",
-    "number": (
-        "(SELECT count(*) FROM (SELECT 1 FROM runs AS older WHERE older.name = runs.name "
-        f"AND older.key <= runs.key LIMIT {MOST_NUMBERED}))"
-    ),
+    "number": NUMBER_SQL,
 }
 """The expressions of fields that are not columns of the same name."""
 decode_measures: Final = msgspec.json.Decoder(Summary).decode

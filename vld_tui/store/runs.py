@@ -20,7 +20,7 @@ from engine.protocol import (
 )
 from engine.rundir import RunDir, UserData
 from vld_tui.home import Home
-from vld_tui.runs.run import DAMAGED, Run, RunPoint
+from vld_tui.runs.run import DAMAGED, Run, RunPoint, name_suffix
 from vld_tui.store.columns import insert_task, put_last_in_queue
 from vld_tui.store.database import Database, in_parts
 from vld_tui.store.errors import QueryError, RunNotFound, StoreError
@@ -33,6 +33,7 @@ from vld_tui.store.missing_folders import MissingFolders
 from vld_tui.store.query import Query, refuse_unknown_words, row_condition, unmatched_values
 from vld_tui.store.rows import (
     IS_SOUND_SQL,
+    NUMBER_SQL,
     STATUS_SQL,
     decode_measures,
     find_unreadable,
@@ -44,6 +45,11 @@ from vld_tui.store.side_by_side import side_by_side
 from vld_tui.store.specs import decode_stored_spec, spec_value
 
 _ALL = Query()
+_HAS_POINT: Final = (
+    f"{STATUS_SQL} <> '{DAMAGED}' AND typeof(id_accuracy) = 'real' AND "
+    "typeof(ood_accuracy) = 'real'"
+)
+"""Whether a run is in the ID–OOD plane."""
 _STATUSES: Final = f"""
     SELECT status, count(*) FROM runs INDEXED BY live_runs
     WHERE status IN ('starting', 'running') AND trashed_at IS NULL AND {IS_SOUND_SQL}
@@ -203,11 +209,10 @@ class Runs:
         """Return the newest evaluated runs that match, as points of the ID–OOD plane."""
         where = row_condition(self._database, query)
         rows = self._database.rows(
-            f"SELECT run_id, name, id_accuracy, ood_accuracy, {spec_value('dropout_rate')}, "
+            f"SELECT run_id, name, {NUMBER_SQL}, id_accuracy, ood_accuracy, {spec_value('dropout_rate')}, "
             f"arm, target, {spec_value('model')}, {spec_value('dataset')}, "
             f"{spec_value('augment_validation')}, measures, iif(combination IS NULL, NULL, spec), "
-            f"combination FROM runs WHERE {where} AND {STATUS_SQL} <> '{DAMAGED}' "
-            "AND typeof(id_accuracy) = 'real' AND typeof(ood_accuracy) = 'real' "
+            f"combination FROM runs WHERE {where} AND {_HAS_POINT} "
             f"ORDER BY created_at DESC, key DESC LIMIT {limit}",
             query.parameters,
         )
@@ -222,6 +227,11 @@ class Runs:
             else point
             for point, combining in found
         ]
+
+    def count_points(self, query: Query = _ALL) -> int:
+        """Return how many matching runs have a point in that plane."""
+        where = row_condition(self._database, query)
+        return self._database.count(f"runs WHERE {where} AND {_HAS_POINT}", query.parameters)
 
     def count_without_ood(self, query: Query = _ALL) -> int:
         """Return how many matching evaluated runs are not in that plane because they have no
@@ -282,12 +292,12 @@ class Runs:
 
 def _point(*row: Any) -> tuple[RunPoint, CombinationSpec | None]:
     """Return the point of a row, and the task of a combining run."""
-    *values, is_augmented, measures, spec, text = row
+    run_id, name, number, *values, is_augmented, measures, spec, text = row
     combining = None
     if text is not None:
         combining = CombinationSpec(decode_stored_spec(spec), decode_combination(text))
     point = msgspec.structs.replace(
-        RunPoint(*values),
+        RunPoint(run_id, f"{name}{name_suffix(run_id, number)}", *values),
         is_augmented=is_augmented == 1,
         measures=tuple(decode_measures(measures).items()),
     )

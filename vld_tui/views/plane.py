@@ -21,7 +21,7 @@ from vld_tui.views.plot import LABEL_CELLS, LOWEST, NARROWEST, StyledCell, join_
 from vld_tui.views.raster import BLANK, PlotAxis, draw_curve
 from vld_tui.words.numbers import balanced_words, percent, plural
 from vld_tui.words.palette import LIGHT_GREY, MANY_MARKS, SERIES_STYLES
-from vld_tui.words.text import plain_text, shorten, width
+from vld_tui.words.text import folded, plain_text, shorten, width
 
 TargetDomain = tuple[str, str]
 """A data set and the domain left out of training."""
@@ -40,8 +40,15 @@ _STRONG: Final = Style(bold=True)
 _FRONT: Final = Style(color=LIGHT_GREY)
 _TRAIL: Final = Style(color="grey50")
 _ROOM: Final = 0.06
-_BESIDES_ROWS: Final = 3
-"""Rows of the legend, of the ticks and of the explanation."""
+_CURSOR: Final = Style(bold=True, reverse=True)
+_BELOW_ROWS: Final = 1
+"""Rows of the ticks, in addition to those of the explanation."""
+_MOST_KEY_SHARE: Final = 3
+"""The key takes at most one of so many rows."""
+_MOST_FOOT_SHARE: Final = 6
+"""The explanation takes at most one of so many rows."""
+_ASIDE: Final = 2
+"""How much more a distance across the direction of a key counts than along it."""
 MOST_FRONTS: Final = 6
 """Maximum number of fronts to draw; of more, only that of the current run is drawn."""
 FRONT_LABEL_CELLS: Final = 20
@@ -122,8 +129,9 @@ def _free_positions(
 class PlanePlot:
     """Runs as points; ``current`` is the run under the cursor, ``trail`` its path.
 
-    ``without_ood`` runs have no point: they were trained without a target. ``measure``: that of
-    the axes; None: accuracy. ``nothing``: why there are no points.
+    ``without_ood`` runs have no point: they were trained without a target. ``total``: number of
+    all points, if these are only the ``what``. ``measure``: that of the axes; None: accuracy.
+    ``nothing``: why there are no points.
     """
 
     points: tuple[RunPoint, ...] = ()
@@ -131,6 +139,8 @@ class PlanePlot:
     colouring: Colouring = "dropout_rate"
     trail: Trail | None = None
     without_ood: int = 0
+    total: int = 0
+    what: str = "newest runs"
     measure: str | None = None
     nothing: str = "no evaluated runs yet"
 
@@ -155,8 +165,12 @@ class PlanePlot:
             yield [Segment(shorten(f"ID–OOD plane: {said}", cells), _QUIET)]
             return
         across, up = self._axes
-        width, height = cells - LABEL_CELLS, rows - _BESIDES_ROWS
-        yield self._legend(cells)
+        head, foot = self._head(cells, rows), self._foot(cells, rows)
+        width, height = cells - LABEL_CELLS, rows - len(head) - len(foot) - _BELOW_ROWS
+        if height < 1:
+            head, foot = head[:1], foot[:1]
+            height = max(1, rows - 2 - _BELOW_ROWS)
+        yield from head
         ticks = up.ticks(max(2, height // 3))
         digits = _digits(ticks)
         labels = {
@@ -167,32 +181,64 @@ class PlanePlot:
             text = f"{100 * labels[row]:.{digits}f}%┤" if row in labels else "│"
             yield [Segment(text.rjust(LABEL_CELLS), _QUIET), *join_cells(line)]
         yield [Segment(" " * LABEL_CELLS + _percents(across, width), _QUIET)]
+        for said in foot:
+            yield [Segment(said.rjust(cells), _QUIET)]
+
+    def _room(self, cells: int, rows: int) -> tuple[int, int, int]:
+        """Return width and height of the picture, and the rows above it."""
+        above, below = len(self._head(cells, rows)), len(self._foot(cells, rows))
+        height = rows - above - below - _BELOW_ROWS
+        if height < 1:
+            above, height = 1, max(1, rows - 2 - _BELOW_ROWS)
+        return cells - LABEL_CELLS, height, above
+
+    def _foot(self, cells: int, rows: int) -> list[str]:
+        """Return the explanation in as many lines as it takes, if there is room for them."""
         said = f"{self._left_out} · " if self.without_ood else ""
-        yield [Segment(shorten(said + self.explanation, cells).rjust(cells), _QUIET)]
+        lines = folded(said + self.explanation, cells)
+        most = max(1, rows // _MOST_FOOT_SHARE)
+        if len(lines) <= most:
+            return lines
+        return [*lines[: most - 1], shorten(" ".join(lines[most - 1 :]), cells)]
 
     def nearest(self, x: int, y: int, cells: int, rows: int) -> RunPoint | None:
         """Return the point nearest to a cell of the picture."""
-        width, height = cells - LABEL_CELLS, rows - _BESIDES_ROWS
-        if width < 1 or height < 1 or not self.points:
+        if cells <= LABEL_CELLS or rows < LOWEST or not self.points:
             return None
+        width, height, above = self._room(cells, rows)
         columns, lines = self._positions(width, height)
         # A cell is about twice as high as it is wide.
-        distance = (columns + LABEL_CELLS - x) ** 2 + (2 * (lines + 1 - y)) ** 2
+        distance = (columns + LABEL_CELLS - x) ** 2 + (2 * (lines + above - y)) ** 2
         return self.points[int(distance.argmin())]
 
-    def neighbour(self, *, by_ood: bool, step: int) -> RunPoint | None:
-        """Return the point next to the current one, by ID accuracy or by OOD accuracy."""
+    def neighbour(self, *, by_ood: bool, step: int, cells: int, rows: int) -> RunPoint | None:
+        """Return the nearest point in a direction, as one sees it at a size of the picture.
 
-        def order_of(point: RunPoint) -> tuple[float, float, str]:
-            accuracies = (point.id_accuracy, point.ood_accuracy)
-            first, second = accuracies[::-1] if by_ood else accuracies
-            return first, second, point.run_id
-
-        ordered = sorted(self.points, key=order_of)
-        at = next((i for i, each in enumerate(ordered) if each.run_id == self.current), None)
+        ``step`` is 1 for a higher accuracy, −1 for a lower one. Without a current point it is the
+        one with the lowest ID accuracy. Points at the same place follow each other by their ids.
+        """
+        at = next((i for i, each in enumerate(self.points) if each.run_id == self.current), None)
         if at is None:
-            return ordered[0] if ordered else None
-        return ordered[max(0, min(len(ordered) - 1, at + step))]
+            return min(self.points, key=lambda each: each.id_accuracy, default=None)
+        width, height, _above = self._room(max(cells, NARROWEST), max(rows, LOWEST))
+        across, up = self._axes
+        ids, oods = _accuracies(self.points)
+        x, y = across.positions(ids) * (width - 1), 2 * up.positions(oods) * (height - 1)
+        along, aside = (y - y[at], x - x[at]) if by_ood else (x - x[at], y - y[at])
+        along = along * step
+        ids_of = [each.run_id for each in self.points]
+        same = (along == 0) & (aside == 0)
+        follows = np.array([(each > ids_of[at]) == (step > 0) for each in ids_of])
+        follows[at] = False
+        allowed = (along > 0) | (same & follows)
+        if not allowed.any():
+            return self.points[at]
+        # Points at the same place come in the order of their ids.
+        order = np.argsort(np.argsort(ids_of)) * step
+        distance = along**2 + (_ASIDE * aside) ** 2
+        score = np.where(allowed, distance, np.inf)
+        found = np.flatnonzero(score == score.min())
+        return self.points[int(found[order[found].argmin()])]
 
     def kind(self, point: RunPoint) -> str:
         """Return what the mark of a point stands for, as text."""
@@ -218,13 +264,22 @@ class PlanePlot:
             name = self.measure.replace("_", " ")
             is_higher = MEASURES[self.measure].higher_is_better
             axes = f"{AXES}: {name}{'' if is_higher else ' (lower is better)'}"
-        if not drawn:
-            return f"{axes} · choose a run to draw its front" if names else axes
-        if len(names) == 1:
-            return f"{axes} · line: Pareto front"
-        if len(drawn) < len(names):
-            return f"{axes} · line: Pareto front of {drawn[0]}"
-        return f"{axes} · lines: Pareto fronts by target"
+        lines = ["ID = OOD (diagonal)"] if self._shows_diagonal else []
+        if drawn:
+            of = f" of {drawn[0]}" if len(drawn) == 1 < len(names) else ""
+            of = " of each target" if len(drawn) > 1 else of
+            front = "front" if len(drawn) == 1 else "fronts"
+            lines.append(f"Pareto {front}{of} (no run is better on both)")
+        if self.trail is not None:
+            lines.append("path of the selected run over its evaluations")
+        said = f"{axes} · lines: {', '.join(lines)}" if lines else axes
+        return said if drawn or not names else f"{said} · select a run to see its Pareto front"
+
+    @property
+    def _shows_diagonal(self) -> bool:
+        """Return whether ID = OOD is in the picture."""
+        across, up = self._axes
+        return max(across.low, up.low) < min(across.high, up.high)
 
     @property
     def _augmented(self) -> str:
@@ -279,7 +334,7 @@ class PlanePlot:
             kind = self.kinds.index(self.kind(self.points[at]))
             mark = CURRENT_MARK if self._is_current(at) else MANY_MARKS[kind % len(MANY_MARKS)]
             style = Style.parse(SERIES_STYLES[kind % len(SERIES_STYLES)])
-            canvas[rows[at]][columns[at]] = (mark, style + Style(bold=self._is_current(at)))
+            canvas[rows[at]][columns[at]] = (mark, _CURSOR if self._is_current(at) else style)
         if len(self._target_names) > 1:
             position_of = dict(zip(self.points, zip(rows, columns, strict=True), strict=True))
             for target, front in self._fronts.items():
@@ -290,24 +345,44 @@ class PlanePlot:
     def _is_current(self, at: int) -> bool:
         return self.points[at].run_id == self.current
 
-    def _legend(self, cells: int) -> Line:
-        count = plural(len(self.points), "point")
-        line = [Segment("ID–OOD plane", _STRONG), Segment(f"  {count}", _QUIET)]
+    def _head(self, cells: int, rows: int) -> list[Line]:
+        """Return the number of points, the key to the marks, and the current point."""
+        line: Line = [Segment("ID–OOD plane", _STRONG), Segment(f"  {self._count}", _QUIET)]
+        lines, taken = [line], sum(segment.cell_length for segment in line)
+        most, left = max(1, rows // _MOST_KEY_SHARE), len(self.kinds)
         for at, kind in enumerate(self.kinds):
             text = f"  {MANY_MARKS[at % len(MANY_MARKS)]} {plain_text(kind)}"
-            line.append(Segment(text, Style.parse(SERIES_STYLES[at % len(SERIES_STYLES)])))
-        for point in self.points:
-            if point.run_id == self.current:
-                taken = sum(segment.cell_length for segment in line)
-                of = f" {MEASURES[self.measure].label}" if self.measure else ""
-                ids, oods = percent(point.id_accuracy), percent(point.ood_accuracy)
-                figures = f"ID{of} {ids} OOD{of} {oods}"
-                beside = dict(point.measures).get(BALANCED, (None, None))
-                if self.measure is None and (balanced := balanced_words(beside)):
-                    figures += f" {balanced}"
-                text = f"  {CURRENT_MARK} {figures} {plain_text(point.name)}"
-                line.append(Segment(shorten(text, max(0, cells - taken)), _STRONG))
-        return line
+            more = f"  … {left} more" if left > 1 else ""
+            is_last_line = len(lines) == most
+            if taken + width(text) + (width(more) if is_last_line else 0) > cells:
+                if is_last_line:
+                    lines[-1].append(Segment(shorten(f"  … {left} more", cells - taken), _QUIET))
+                    break
+                lines.append([])
+                taken = 0
+            lines[-1].append(Segment(text, Style.parse(SERIES_STYLES[at % len(SERIES_STYLES)])))
+            taken, left = taken + width(text), left - 1
+        current = next((each for each in self.points if each.run_id == self.current), None)
+        if current is not None:
+            lines.append([Segment(self._words(current, cells), _STRONG)])
+        return lines
+
+    @property
+    def _count(self) -> str:
+        """Return the number of points, and of how many."""
+        count = plural(len(self.points), "point")
+        if self.total <= len(self.points):
+            return count
+        return f"{len(self.points):,} of {self.total:,} points: the {self.what}"
+
+    def _words(self, point: RunPoint, cells: int) -> str:
+        """Return a point's accuracies and its name, which is cut first."""
+        of = f" {MEASURES[self.measure].label}" if self.measure else ""
+        figures = f"ID{of} {percent(point.id_accuracy)} OOD{of} {percent(point.ood_accuracy)}"
+        beside = dict(point.measures).get(BALANCED, (None, None))
+        if self.measure is None and (balanced := balanced_words(beside)):
+            figures += f" {balanced}"
+        return shorten(f"{CURRENT_MARK} {figures}  {plain_text(point.name)}", cells)
 
 
 def _accuracies(points: Sequence[RunPoint]) -> tuple[Values, Values]:

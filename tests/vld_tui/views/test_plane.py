@@ -36,11 +36,17 @@ def text(points: list[RunPoint], current: str | None = None, rows: int = 20) -> 
     return ["".join(segment.text for segment in line) for line in lines]
 
 
+def said(points: list[RunPoint], current: str | None = None) -> str:
+    """Return the explanation below the picture."""
+    return PlanePlot(tuple(points), current).explanation
+
+
 def place(lines: list[str], mark: str) -> tuple[int, int]:
-    """Return the row and column of the only mark below the legend."""
+    """Return the row and column of the only mark in the picture."""
     ((row, column),) = [
         (row, column)
-        for row, line in enumerate(lines[1:], start=1)
+        for row, line in enumerate(lines)
+        if "│" in line or "┤" in line
         for column, character in enumerate(line)
         if character == mark
     ]
@@ -58,8 +64,8 @@ def test_the_front_is_what_none_beats_on_both() -> None:
 def test_points_of_augmented_images_are_counted() -> None:
     augmented = msgspec.structs.replace(POINTS[0], is_augmented=True)
     assert "on augmented images" not in "".join(text(POINTS))
-    assert "ID of 1 point on augmented images" in text([augmented, *POINTS[1:]])[-1]
-    assert "up · ID on augmented images" in text([augmented])[-1]
+    assert "ID of 1 point on augmented images" in said([augmented, *POINTS[1:]])
+    assert "up · ID on augmented images" in said([augmented])
 
 
 def test_better_on_id_is_further_right_and_better_on_ood_higher_up() -> None:
@@ -68,13 +74,13 @@ def test_better_on_id_is_further_right_and_better_on_ood_higher_up() -> None:
     dropout, erm = place(lines, CURRENT_MARK), place(lines, "●")
     assert dropout[0] < erm[0]
     assert dropout[1] < erm[1]
-    assert sum(line.count("▲") for line in lines[1:]) == 2
+    assert sum(line.count("▲") for line in lines[2:]) == 2
 
 
 def test_the_legend_names_rates_and_the_run_under_the_cursor() -> None:
-    assert text(POINTS, current="erm")[0].startswith(
-        "ID–OOD plane  4 points  ● λ 0  ▲ λ 0.9  ◉ ID 8"
-    )
+    heading, current, *_ = text(POINTS, current="erm")
+    assert heading == "ID–OOD plane  4 points  ● λ 0  ▲ λ 0.9"
+    assert current == "◉ ID 80.0% OOD 50.0%  erm"
     assert "◉" not in "".join(text(POINTS, current="another"))
 
 
@@ -91,7 +97,8 @@ def test_runs_without_an_ood_accuracy_are_counted() -> None:
         return "".join(segment.text for segment in line).strip()
 
     assert last_line(()) == "ID–OOD plane: 2 runs without OOD"
-    assert last_line(tuple(POINTS)).startswith("2 runs without OOD · ID across, OOD up · line")
+    above = [*PlanePlot(tuple(POINTS), without_ood=2).lines(60, 20)][-2]
+    assert above[0].text.strip().startswith("2 runs without OOD · ID across, OOD up · line")
 
 
 def test_marks_stand_for_what_a_person_chose() -> None:
@@ -113,20 +120,71 @@ def test_the_point_nearest_to_a_click_and_the_next_ones_by_each_accuracy() -> No
     assert found is not None
     assert found.name == "erm"
 
+    assert PlanePlot().nearest(1, 1, 60, 20) is None
+
+
+SIZE = {"cells": 60, "rows": 20}
+
+
+def test_keys_go_to_the_nearest_point_in_their_direction() -> None:
+    corners = [point(f"{x}{y}", 0.5 + x / 10, 0.5 + y / 10) for x in range(3) for y in range(3)]
+    plot = PlanePlot((*corners, point("aside", 0.62, 0.7)), "11")
+
     def neighbour(by_ood: bool, step: int) -> str:
-        found = plot.neighbour(by_ood=by_ood, step=step)
+        found = plot.neighbour(by_ood=by_ood, step=step, **SIZE)
         assert found is not None
         return found.name
 
-    assert neighbour(False, 1) == "erm"
-    assert neighbour(False, -1) == "same"
-    assert neighbour(True, 1) == "dropout"
-    assert neighbour(True, -1) == "same"
-    assert PlanePlot().nearest(1, 1, 60, 20) is None
-    assert PlanePlot().neighbour(by_ood=True, step=1) is None
-    first = PlanePlot(tuple(POINTS)).neighbour(by_ood=False, step=1)
+    assert neighbour(False, 1) == "21"
+    assert neighbour(False, -1) == "01"
+    assert neighbour(True, -1) == "10"
+    assert neighbour(True, 1) == "12"
+    first = PlanePlot(tuple(POINTS)).neighbour(by_ood=False, step=1, **SIZE)
     assert first is not None
     assert first.name == "worse"
+    assert PlanePlot().neighbour(by_ood=True, step=1, **SIZE) is None
+
+
+def test_every_point_of_one_place_is_reached() -> None:
+    same = [point(name, 0.7, 0.6) for name in "cab"]
+    plot = PlanePlot((*same, point("right", 0.8, 0.6)), "a")
+    walked = []
+    for _ in range(3):
+        found = plot.neighbour(by_ood=False, step=1, **SIZE)
+        assert found is not None
+        walked.append(found.name)
+        plot = PlanePlot(plot.points, found.run_id)
+    assert walked == ["b", "c", "right"]
+    back = PlanePlot(plot.points, "c").neighbour(by_ood=False, step=-1, **SIZE)
+    assert back is not None
+    assert back.name == "b"
+
+
+def test_of_more_runs_than_points_it_is_said_which_are_drawn() -> None:
+    (heading, *_) = PlanePlot(tuple(POINTS), total=2_592).lines(100, 20)
+    assert heading[1].text == "  4 of 2,592 points: the newest runs"
+
+
+def test_the_key_to_many_targets_takes_several_lines() -> None:
+    many = tuple(point(f"{at}", 0.5 + at / 100, 0.5, target=f"target {at}") for at in range(16))
+    lines = PlanePlot(many, "3", "target").lines(80, 30)
+    texts = ["".join(segment.text for segment in line) for line in lines]
+    key = "".join(texts[:4])
+    assert all(f" target {at}" in key for at in range(16))
+    assert all(len(line) <= 80 for line in texts)
+    assert len(texts) == 30
+    few = [
+        "".join(each.text for each in line) for line in PlanePlot(many, "3", "target").lines(40, 9)
+    ]
+    assert "more" in "".join(few)
+    assert len(few) == 9
+
+
+def test_a_long_name_has_a_line_of_its_own_and_is_cut_last() -> None:
+    long = point("n" * 90, 0.8, 0.5)
+    line = text([*POINTS, long], current="n" * 90)[1]
+    assert line.startswith("◉ ID 80.0% OOD 50.0%  nnnn")
+    assert len(line) == 60
 
 
 def test_the_trail_of_the_current_run_is_drawn_from_step_to_step() -> None:
@@ -157,9 +215,14 @@ def test_a_front_joins_runs_of_one_target_and_data_set_only() -> None:
 
 
 def test_fronts_are_named_and_the_plane_says_what_they_are() -> None:
-    assert text(POINTS)[-1].strip() == "ID across, OOD up · line: Pareto front"
+    front = "Pareto front (no run is better on both)"
+    assert said(POINTS) == f"ID across, OOD up · lines: {front}"
+    crossing = [*POINTS, point("even", 0.5, 0.7)]
+    assert said(crossing) == f"ID across, OOD up · lines: ID = OOD (diagonal), {front}"
     two = text([*POINTS, point("mono", 0.75, 0.2, target="mono")])
-    assert two[-1].strip() == "ID across, OOD up · lines: Pareto fronts by target"
+    assert "Pareto fronts of each target (no run is better on both)" in " ".join(
+        line.strip() for line in two[-2:]
+    )
     assert sum("noto" in line for line in two) == 1
     assert sum("mono" in line for line in two) == 1
     sets = "\n".join(text([*POINTS, point("mono", 0.75, 0.2, dataset="pacs")]))
@@ -173,9 +236,9 @@ def test_of_many_fronts_that_of_the_current_run_is_drawn() -> None:
     ]
     assert [*fronts(many, "run 3")] == [("emoji", "t3")]
     lines = text(many, current="run 3")
-    assert "line: Pareto front of t3" in lines[-1]
+    assert "Pareto front of t3 (no run is better on both)" in said(many, "run 3")
     assert not any("t2" in line for line in lines)
-    assert "better" not in text(many)[-1]
+    assert said(many).endswith("select a run to see its Pareto front")
 
 
 def test_a_name_stands_where_nothing_else_does_or_not_at_all() -> None:
@@ -198,7 +261,7 @@ def test_accuracies_that_lie_close_are_told_apart() -> None:
 
 def test_many_kinds_have_marks_of_their_own() -> None:
     many = [point(str(at), 0.5 + at / 100, 0.5, rate=at / 20) for at in range(18)]
-    drawn = "".join(text(many, rows=20)[1:-2])
+    drawn = "".join(line for line in text(many, rows=30) if "│" in line or "┤" in line)
     assert all(drawn.count(mark) == 1 for mark in "●▲■◆✚★abcdefghijkl")
     legend = PlanePlot(tuple(many)).lines(200, 20)
     assert "  b λ 0.35  " in "".join(segment.text for segment in next(legend))

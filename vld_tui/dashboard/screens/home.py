@@ -263,7 +263,8 @@ class HomeScreen(RunKeys):
         """Move the cursor to a run chosen in the plane, and draw its trail."""
         self._stop_waiting()
         self.query_one(RunTable).action_go_to(message.run_id)
-        self._look(replace(self._interest, watched=(message.run_id,)))
+        chosen = message.run_id
+        self._look(replace(self._interest, watched=(chosen,), sought=chosen))
 
     def on_group_opened(self, message: GroupOpened) -> None:
         """List the runs of a group; escape returns."""
@@ -647,6 +648,8 @@ class HomeScreen(RunKeys):
                 self._snapshot.points,
                 current,
                 self._snapshot.without_ood,
+                total=self._snapshot.points_total,
+                what="first groups" if self._interest.grouping is not None else "newest runs",
                 is_loading=not self._snapshot.interest.plane,
             )
 

@@ -51,24 +51,28 @@ class Plane(Drawing, can_focus=True):
         current: str | None,
         without_ood: int = 0,
         *,
+        total: int = 0,
+        what: str = "newest runs",
         is_loading: bool = False,
     ) -> None:
         """Show these points; ``current`` is the run under the cursor, ``without_ood`` counts the
-        runs without a point. ``is_loading``: they are not all known yet."""
+        runs without a point, ``total`` those with one, of which the points are ``what``.
+        ``is_loading``: they are not all known yet."""
         if is_loading != self._is_loading:
             self._is_loading = is_loading
             self.redraw()
         trail = self._plot.trail if current == self._plot.current else None
         plot = replace(self._plot, points=tuple(points), current=current, trail=trail)
-        self._show(replace(plot, without_ood=without_ood))
+        self._show(replace(plot, without_ood=without_ood, total=total, what=what))
 
     def set_trail(self, trail: Trail | None) -> None:
         """Show the path of the current run."""
         self._show(replace(self._plot, trail=trail))
 
     def action_neighbour(self, by_ood: bool, step: int) -> None:
-        """Choose the point next to the current one."""
-        self._choose(self.plot.neighbour(by_ood=by_ood, step=step))
+        """Choose the nearest point in a direction."""
+        cells, rows = self.size
+        self._choose(self.plot.neighbour(by_ood=by_ood, step=step, cells=cells, rows=rows))
 
     def action_colour(self) -> None:
         """Colour by the next field."""
