@@ -209,8 +209,9 @@ class Runs:
         """Return the newest evaluated runs that match, as points of the ID–OOD plane."""
         where = row_condition(self._database, query)
         rows = self._database.rows(
-            f"SELECT run_id, name, {NUMBER_SQL}, id_accuracy, ood_accuracy, {spec_value('dropout_rate')}, "
-            f"arm, target, {spec_value('model')}, {spec_value('dataset')}, "
+            f"SELECT run_id, name, {NUMBER_SQL}, id_accuracy, ood_accuracy, "
+            f"{spec_value('dropout_rate')}, arm, target, {spec_value('model')}, "
+            f"{spec_value('dataset')}, "
             f"{spec_value('augment_validation')}, measures, iif(combination IS NULL, NULL, spec), "
             f"combination FROM runs WHERE {where} AND {_HAS_POINT} "
             f"ORDER BY created_at DESC, key DESC LIMIT {limit}",

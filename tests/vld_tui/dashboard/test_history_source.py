@@ -223,6 +223,42 @@ def test_groups_of_one_name_are_told_apart_on_the_page_and_in_the_plane(home: Ho
     source.close()
 
 
+def test_the_list_moves_to_a_run_that_is_chosen_in_the_plane(home: Home) -> None:
+    run_ids = [_evaluated(home) for _ in range(6)]
+    source = HistorySource(home)
+    first = Interest(limit=2, plane=True)
+    assert source.take(first).cursor is None
+    chosen = source.take(replace(first, sought=run_ids[0]))
+    assert chosen.cursor == 5
+    assert run_ids[0] in [run_id for row in chosen.rows for run_id in row.run_ids]
+    source.close()
+
+
+def test_the_plane_has_the_newest_runs_and_how_many_there_are(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_ids = [_evaluated(home) for _ in range(3)]
+    monkeypatch.setattr("vld_tui.dashboard.feed.MOST_POINTS", 2)
+    source = HistorySource(home)
+    snapshot = source.take(Interest(plane=True))
+    assert [point.run_id for point in snapshot.points] == run_ids[:0:-1]
+    assert [point.name for point in snapshot.points] == ["trial #3", "trial #2"]
+    assert snapshot.points_total == 3
+    source.close()
+
+
+def _evaluated(home: Home) -> str:
+    """Return a finished run, one of several of its name."""
+    with Store.open(home) as store:
+        run = store.runs.create(resolve_spec({}), name="trial")
+    Teller(home.run_dir(run.run_id)).says(
+        started(),
+        *evaluated(10, id_accuracy=0.7, ood_accuracy=0.5),
+        finished(10, selected_step=10, id_accuracy=0.7, ood_accuracy=0.5),
+    )
+    return run.run_id
+
+
 def test_a_run_that_ends_is_named_once(home: Home) -> None:
     run_id, other_id = _told(home), _told(home)
     source = HistorySource(home)

@@ -69,7 +69,7 @@ class RunScreen(RunKeys):
             for place, pane in enumerate(PANES, start=1)
         ),
         bind("differences", "d", "differences", "differences", show=True),
-        bind("mistakes", "M", "mistakes", "mistakes", show=True),
+        bind("mistakes", "M", "mistakes", "mistakes"),
         bind("resume", "r", "resume", "resume", show=True),
         bind("stop", "S", "interrupt", "stop", show=True),
         bind("kill", "K", "kill", "kill"),

@@ -196,7 +196,7 @@ class DomainsPane(Guarded, Vertical):
             if shows_both or not on_confusions:
                 parts.append(f"classes {self._class_order(contents.predictions)} (o)")
             if (shows_both or on_confusions) and (domain := self._shown_domain()) is not None:
-                parts.append(f"confusions of {domain_title(domain)} ([ ], enter: images)")
+                parts.append(f"confusions of {domain_title(domain)} ([ ])")
             text.append("\n" + " · ".join(parts), QUIET_STYLE)
         self.query_one("#predictions-line", Static).update(text)
 

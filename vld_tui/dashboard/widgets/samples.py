@@ -147,4 +147,5 @@ class SamplesPane(Guarded, Vertical):
             said = mistakes_heading(found, self._predictions.step, visible)
             if len(mistakes_by_domain(self._predictions)) > 1:
                 said += " · [ ] other domains"
+            said += " · M: compare with another run"
         return Text(said, QUIET_STYLE, no_wrap=True, overflow="ellipsis")
