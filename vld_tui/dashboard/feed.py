@@ -490,10 +490,12 @@ def _read_list(
 ) -> tuple[Snapshot, Interest]:
     """Return the page ``shown``, or the one with the run under the cursor if rows have moved, and
     which page it is."""
-    query, grouping = shown.query, shown.grouping
-    runs, rows, cursor = store.runs.count(query), _read_rows(store, shown), None
+    asked, grouping = shown.query, shown.grouping
+    runs, query = store.runs.pinned(asked, most=MOST_IN_AGREEMENT)
+    shown = replace(shown, query=query)
+    rows, cursor = _read_rows(store, shown), None
     if last is not None and interest.near:
-        is_other = _order_of(last.shown) != _order_of(shown)
+        is_other = _order_of(last.shown) != (asked, *_order_of(shown)[1:])
         if is_other or _has_lost(last.snapshot.rows, rows, interest.near[0]):
             cursor = _find_row(store, shown, rows, interest.near)
             cursor = 0 if cursor is None and is_other else cursor
@@ -509,7 +511,7 @@ def _read_list(
         count=count,
         runs=runs,
         agreed=store.runs.agreed_fields(query, FOLDED_FIELDS) if is_cut else frozenset(),
-        total=store.runs.count() if query.conditions else runs,
+        total=store.runs.count() if asked.conditions else runs,
         unmatched="" if runs else store.runs.why_nothing_matches(query),
         rows=rows,
         offset=shown.offset,
@@ -520,7 +522,7 @@ def _read_list(
         without_ood=store.runs.count_without_ood(query) if shown.plane else 0,
         is_read_only=store.database.is_read_only,
     )
-    return snapshot, shown
+    return snapshot, replace(shown, query=asked)
 
 
 def _has_lost(before: Sequence[TableRow], now: Sequence[TableRow], run_id: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -153,7 +154,7 @@ accuracy; a run's id is ``run``."""
 
 def known_name(name: str) -> str:
     """Return the normalised name of a field, such as for ``DROPOUT-RATE``."""
-    plain = name.lower().replace("-", "_").replace("−", "_")
+    plain = re.sub(r"[-−_]+", "_", name.lower())
     return ALIASES.get(plain, plain)
 
 

@@ -77,6 +77,11 @@ class Query:
         """Return the query with an additional condition."""
         return replace(self, conditions=(*self.conditions, condition))
 
+    def of_rows(self, keys: str) -> Self:
+        """Return the query of these rows of the database (a JSON array) instead."""
+        pinned = Condition("key IN (SELECT value FROM json_each(?))", (keys,))
+        return replace(self, conditions=(pinned,))
+
     @property
     def words(self) -> tuple[Term, ...]:
         """Return the unquoted search words, which must occur in some run."""

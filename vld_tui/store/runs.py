@@ -177,6 +177,19 @@ class Runs:
         condition = row_condition(self._database, query, trashed=trashed)
         return self._database.count(f"runs WHERE {condition}", query.parameters)
 
+    def pinned(self, query: Query, *, most: int) -> tuple[int, Query]:
+        """Return how many runs match, and a query that finds them.
+
+        If they are at most ``most``, it names them and does not evaluate the conditions again.
+        """
+        if not query.conditions:
+            return self.count(query), query
+        where = row_condition(self._database, query)
+        (count, keys) = self._database.rows(
+            f"SELECT count(*), json_group_array(key) FROM runs WHERE {where}", query.parameters
+        )[0]
+        return count, query.of_rows(keys) if count <= most else query
+
     def agreed_fields(self, query: Query, names: Iterable[str]) -> frozenset[str]:
         """Return the fields in which all matching runs agree; none with damaged or combining
         runs, whose fields may be unknown."""

@@ -521,3 +521,13 @@ def test_a_run_stored_before_a_field_existed_has_its_default(tmp_path: Path) -> 
 )
 def test_a_field_that_is_begun_is_no_text_to_search_for(typed: str, finished: str) -> None:
     assert finished_part(typed) == finished
+
+
+@pytest.mark.parametrize("text", ["", "base", "dropout>=0.5", "status:finished", "name=none"])
+def test_a_pinned_query_finds_the_same_runs_in_the_same_order(store: Store, text: str) -> None:
+    query = Query.parse(text, sort="name")
+    found = [run.run_id for run in store.runs.find(query)]
+    for most in (0, 100):
+        count, pinned = store.runs.pinned(query, most=most)
+        assert count == len(found)
+        assert [run.run_id for run in store.runs.find(pinned)] == found
