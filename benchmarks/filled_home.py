@@ -168,6 +168,11 @@ def accuracy_at(step: int, index: int) -> float:
     return 0.5 + 0.2 * step / 300 + 0.1 * (index % 97) / 97 + 0.05 * noise
 
 
+def long_value(step: int) -> float:
+    """Return a noisy simulated accuracy at a step of a long run."""
+    return 0.5 + step / (3 * LONG_STEPS) + (step * 7919 % 1000) / 10_000
+
+
 def write_long_run(run_dir: RunDir, index: int) -> None:
     """Write the folder of a finished run that was evaluated after each of very many steps."""
     write_finished_run(run_dir, index)
@@ -176,7 +181,7 @@ def write_long_run(run_dir: RunDir, index: int) -> None:
     with run_dir.events.open("wb") as file:
         file.writelines(recorded[:3])
         for step in range(1, LONG_STEPS + 1):
-            value = 0.5 + step / (3 * LONG_STEPS) + (step * 7919 % 1000) / 10_000
+            value = long_value(step)
             metrics = [
                 Metric("out", name, "dropout", metric, value)
                 for name in names

@@ -7,6 +7,7 @@ import math
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import termios
@@ -17,6 +18,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+import psutil
 import pyte
 
 COLUMNS, LINES = 120, 40
@@ -55,7 +57,7 @@ class Terminal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.process.terminate()
+        os.killpg(self.process.pid, signal.SIGTERM)  # its children too
         self.process.wait()
         self._reader.join()
         os.close(self._master)
@@ -82,6 +84,12 @@ class Terminal:
                     return arrived_at
             time.sleep(0.002)
         raise TimeoutError(f"{pattern!r} did not appear")
+
+    def processor_s(self) -> float:
+        """Return the processor time that the program and its children have used."""
+        tree = [psutil.Process(self.process.pid)]
+        tree += tree[0].children(recursive=True)
+        return sum(sum(each.cpu_times()[:2]) for each in tree)
 
     def last_arrival(self) -> float:
         """Return the time of the last output."""
