@@ -66,7 +66,7 @@ def partners(store: Store, run_id: str, marked: Sequence[str] = ()) -> list[Part
     for each in _known(store, marked):
         named.setdefault(each.run_id, Partner(each, "marked"))
     if (twin := erm_twin(store, run)) is not None:
-        named.setdefault(twin.run_id, Partner(twin, "same settings and seed without dropout (ERM)"))
+        named.setdefault(twin.run_id, Partner(twin, "ERM twin: no dropout, same seed"))
     others = [each for each in recent if each.run_id != run_id and each.status != DAMAGED]
     for each in others[:1]:
         named.setdefault(each.run_id, Partner(each, "last run"))

@@ -212,6 +212,9 @@ def test_a_cell_of_the_confusions_opens_its_images() -> None:
         await settle(pilot)
         if not isinstance(app.screen.focused, ConfusionsView):
             await pilot.press("v")
+        await settle(pilot)
+        spans = app.screen.query_one(ConfusionsView).text.spans
+        assert any(span.style == "reverse" for span in spans)
         await pilot.press("enter")
         await settle(pilot)
         assert app.screen.query_one(TabbedContent).active == "samples-pane"

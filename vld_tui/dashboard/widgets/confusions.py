@@ -62,11 +62,11 @@ class ConfusionsView(ScrolledText):
 
     def on_focus(self) -> None:
         """Show the cursor."""
-        self._draw()
+        self.call_later(self._draw)  # the focus comes after this
 
     def on_blur(self) -> None:
         """Hide the cursor."""
-        self._draw()
+        self.call_later(self._draw)
 
     def action_move(self, down: int, across: int) -> None:
         """Move to another cell."""
