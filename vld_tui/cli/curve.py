@@ -160,7 +160,7 @@ def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Plot]:
             title.replace("_", " "),
             each,
             View(cursor=run.selected_step),
-            beside=every,
+            aligned=every,
             length=run.steps,
             step_name=partial(step_label, task=run.task),
             is_percent=title != "loss",

@@ -50,6 +50,7 @@ from vld_tui.dashboard.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.dashboard.screens.home import HomeScreen
 from vld_tui.dashboard.shades import ON_DARK, ON_LIGHT
 from vld_tui.dashboard.themes import READABLE_DIM, THEMES, with_selection
+from vld_tui.dashboard.uncontrolled import UNCONTROLLED
 from vld_tui.dashboard.widgets.dialog import Dialog
 from vld_tui.home import Home
 from vld_tui.runs.machine import MachineLoad
@@ -133,9 +134,10 @@ class Dashboard(Guarded, App[None]):
         return self.home
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Return what changes drawn lines: the palette is drawn in the shades of the theme."""
+        """Return what changes drawn lines: control characters are removed, and the palette is
+        drawn in the shades of the theme."""
         shades = ON_DARK if self.current_theme.dark else ON_LIGHT
-        return [shades, READABLE_DIM, *super().get_line_filters()]
+        return [UNCONTROLLED, shades, READABLE_DIM, *super().get_line_filters()]
 
     def get_theme(self, theme_name: str) -> Theme | None:
         """Return a theme by its name; those of the dashboard replace Textual's."""

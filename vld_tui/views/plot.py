@@ -123,7 +123,7 @@ class View:
 class Plot:
     """Curves that share their axes.
 
-    ``beside`` are the curves of other charts with the same horizontal axis, and ``length`` the
+    ``aligned`` are the curves of other charts with the same horizontal axis, and ``length`` the
     number of steps that it shows even if they are not recorded. ``empty_note`` is shown if there is
     no value. ``is_percent``: the values are
     shares from 0 to 1. ``has_marks``: each curve has a mark in addition to its colour;
@@ -138,7 +138,7 @@ class Plot:
     has_marks: bool = False
     is_colourless: bool = False
     step_name: Callable[[int], str] = STEP_NAME
-    beside: tuple[PlotSeries, ...] = ()
+    aligned: tuple[PlotSeries, ...] = ()
     length: float | None = None
     empty_note: str = EMPTY
     shows_spread: bool = False
@@ -152,7 +152,7 @@ class Plot:
     def whole(self) -> PlotAxis:
         """Return the axis of every step, including marked ones."""
         is_log = self.view.x_is_log
-        series = (*self.series, *self.beside)
+        series = (*self.series, *self.aligned)
         known = [each.x if is_log else each.x[[0, -1]] for each in series if len(each.x)]
         known += [np.array([x]) for each in series if (x := each.marked_x) is not None]
         if self.view.x_scale == "elapsed":

@@ -32,7 +32,19 @@ def plain_text(text: str, *, keep_newlines: bool = False) -> str:
     )
 
 
-def _is_harmless(character: str, keep_newlines: bool) -> bool:
+def uncontrolled(text: str) -> str:
+    """Return drawn text without any character that could control a terminal, in the same cells.
+
+    The last line of defence: ``plain_text`` makes such characters visible where there is room.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if _is_harmless(character) else "?" * cell_len(character) for character in text
+    )
+
+
+def _is_harmless(character: str, keep_newlines: bool = False) -> bool:
     if character == "\n":
         return keep_newlines
     category = unicodedata.category(character)

@@ -139,7 +139,7 @@ def test_the_steps_are_those_of_the_run_from_its_first_value_on() -> None:
     loss = PlotSeries("training", np.array([1.0, 2.0]), np.array([2.0, 1.0]), "green")
     for plot in (
         Plot("accuracy", (first,), is_percent=True, length=30),
-        Plot("loss", (loss,), beside=(first,), length=30),
+        Plot("loss", (loss,), aligned=(first,), length=30),
     ):
         assert text(plot)[-1].split() == ["0", "10", "20", "30"]
 

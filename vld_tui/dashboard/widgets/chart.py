@@ -70,7 +70,7 @@ class Chart(Drawing, can_focus=True):
         super().__init__(**settings)
         self._plot = Plot("", (), is_percent=is_percent, shows_spread=True)
         self._all: tuple[PlotSeries, ...] = ()
-        self._beside: tuple[PlotSeries, ...] = ()
+        self._aligned: tuple[PlotSeries, ...] = ()
         self._filter = ""
         self._grabbed: tuple[int, PlotAxis] | None = None
         self._is_dragged = False
@@ -89,26 +89,26 @@ class Chart(Drawing, can_focus=True):
         title: str,
         series: Sequence[PlotSeries],
         *,
-        beside: Sequence[PlotSeries] = (),
+        aligned: Sequence[PlotSeries] = (),
         length: float | None = None,
         step_name: Callable[[int], str] = STEP_NAME,
     ) -> None:
         """Show other curves in the same view.
 
-        ``beside``, ``length`` and ``step_name`` are as of :class:`Plot`.
+        ``aligned``, ``length`` and ``step_name`` are as of :class:`Plot`.
         """
-        self._all, self._beside = tuple(series), tuple(beside)
+        self._all, self._aligned = tuple(series), tuple(aligned)
         self._plot = replace(self._plot, title=title, length=length, step_name=step_name)
         self.set_view(self._plot.view)
 
     def set_view(self, view: View) -> None:
         """Change the view of the curves."""
-        beside = tuple(each.over(view.x_scale) for each in self._beside)
+        aligned = tuple(each.over(view.x_scale) for each in self._aligned)
         series = tuple(each.over(view.x_scale) for each in self._wanted())
         note = EMPTY if view.x_scale == "step" else NO_TIMES
         if self._filter:
             note = f"no curve's name contains “{plain_text(self._filter)}”"
-        plot = replace(self._plot, series=series, beside=beside, view=view, empty_note=note)
+        plot = replace(self._plot, series=series, aligned=aligned, view=view, empty_note=note)
         self._show(plot)
 
     def follow(self, view: View) -> None:

@@ -119,7 +119,7 @@ class CurveCharts(Vertical):
         name = partial(step_label, task=watched[0].run.task) if len(watched) == 1 else STEP_NAME
         for chart, content in contents.items():
             chart.set_series(
-                content.title, content.series, beside=every, length=length, step_name=name
+                content.title, content.series, aligned=every, length=length, step_name=name
             )
         self._hide_empty()
 
