@@ -366,7 +366,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     arms: Annotated[
         tuple[str, ...],
         _arms(
-            "Additional predictors to evaluate during the run.",
+            "Additional predictions to evaluate during the run.",
             choices=ARMS,
             roles="not_own_result cost course",
         ),

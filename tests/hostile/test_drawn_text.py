@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 from rich.cells import cell_len
-from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -54,7 +53,7 @@ def test_no_screen_draws_a_control_character(planted: Home, screen: str) -> None
     assert not obeyed_in("\n".join(shown))
 
 
-async def until_shown(app: App[None], pilot: Pilot[None], text: str) -> None:
+async def until_shown(app: Dashboard, pilot: Pilot[None], text: str) -> None:
     """Wait until the screen shows a text."""
     for _ in range(100):
         if text in "\n".join(screen_lines(app)):

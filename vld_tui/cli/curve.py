@@ -56,8 +56,8 @@ MetricOption = Annotated[
     list[str] | None,
     typer.Option(
         "--metric", metavar="NAME",
-        help=f"id, ood, loss, domains, {', '.join(MEASURES)}, or the name of a domain or an arm. "
-        "[repeatable; default: id, ood and loss]",
+        help=f"id, ood, loss, domains, {', '.join(MEASURES)}, or the name of a domain or "
+        "prediction. [repeatable; default: id, ood and loss]",
     ),
 ]  # fmt: skip
 

@@ -80,7 +80,7 @@ def facts(
         *_varying(gathered),
         Fact("seeds", _joined(dict.fromkeys(spec.seed for spec in study.specs))),
         Fact("fixed", _fixed(gathered)),
-        Fact("predictors", _joined(_arms(gathered))),
+        Fact("predictions", _joined(_arms(gathered))),
         *_augmented(runs),
         Fact("machines", _tally(_machine(run.host, run.gpu, run.device) for run in runs)),
         Fact("precision", _tally(_precision(run) for run in runs)),

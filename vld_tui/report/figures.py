@@ -27,6 +27,7 @@ from vld_tui.report.canvas import (
     widen,
 )
 from vld_tui.runs.statistics import FEWEST, Estimate
+from vld_tui.store.fields import shown_name
 from vld_tui.study.results.interpolation import ARM_WORDS, Way
 from vld_tui.study.results.outcomes import (
     DROPOUT_WORD,
@@ -164,7 +165,7 @@ def chain_picture(clouds: Sequence[Cloud]) -> FigureFiles | None:
         if len(drawn) > 1:
             add_legend(figure, drawn)
         files = files_of(figure)
-    word = DROPOUT_WORD if field == "dropout_rate" else field
+    word = DROPOUT_WORD if field == "dropout_rate" else shown_name(field)
     is_numbered = all(_is_number(cloud.setting.value(field)) for cloud in clouds)
     unjoined = "" if is_numbered else " (those without a number are not joined)"
     caption = (

@@ -90,7 +90,7 @@ def _ways(store: Store, gathered: Gathered, named: Sequence[str] | None) -> list
     for run in known:
         if run.combination is None or run.combination.method != METHOD:
             raise UserError(
-                f"Run {run.run_id} is not an interpolation: its arm is {run.arm}.\n"
+                f"Run {run.run_id} is not an interpolation: its prediction is {run.arm}.\n"
                 "List interpolations with: vld ls --where arm=interpolation"
             )
     return read_ways(store, known)

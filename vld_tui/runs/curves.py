@@ -205,7 +205,7 @@ def _values_at(curves: Curves, key: MetricKey, at_steps: Values) -> list[float |
 
 
 def _find_steps(steps: Values, wanted: Values) -> tuple[Places, npt.NDArray[np.bool_]]:
-    """Return the places of wanted steps among ascending ones, and which of them are there."""
+    """Return the places of wanted steps among ascending ones, and which of them exist."""
     places = np.minimum(np.searchsorted(steps, wanted), len(steps) - 1)
     return places, steps[places] == wanted
 

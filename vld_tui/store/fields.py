@@ -138,6 +138,7 @@ ALIASES: Final[dict[str, str]] = {
     "ood": "ood_accuracy",
     "ood_acc": "ood_accuracy",
     "ood_id": "gap",
+    "prediction": "arm",
     "run_id": "run",
     "selected": "selected_step",
     "speed": "images_per_s",

@@ -359,7 +359,7 @@ RUN_COLUMNS: Final[dict[str, RunColumn]] = {
         "Number of attempts.", "attempts", "attempts", lambda run: str(run.attempts)
     ),
     "arm": _of_run(
-        "Predictor (arm).", Column("arm", rank=1), "arm",
+        "How the run makes predictions.", Column("prediction", rank=1), "arm",
         lambda run: plain_text(run.arm.replace("_", " ")),
     ),
     "gpu": _measured("Assigned GPU.", "gpu", None, lambda run: plain_text(run.gpu or "")),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.protocol import fields_with, shown_value
 from vld_tui.runs.run import Run
+from vld_tui.store.fields import shown_name
 from vld_tui.study.define.definition import Study
 from vld_tui.study.features import FeaturesCost
 from vld_tui.study.forecast import StudyCost, seconds_left, value_counts
@@ -98,7 +99,7 @@ def grid_text(study: Study) -> str:
 
 def _values(count: int, name: str) -> str:
     noun = _NOUNS.get(name)
-    return plural(count, noun) if noun else f"{plural(count, 'value')} of {name}"
+    return plural(count, noun) if noun else f"{plural(count, 'value')} of {shown_name(name)}"
 
 
 def counts_text(standing: Standing) -> str:
@@ -228,7 +229,7 @@ def plan_lines(standing: Standing, cost: StudyCost, devices: int) -> Iterator[tu
         each = duration(cost.wall_s / cost.largest.values / devices)  # features are shared
         if cost.unknown or not cost.runs:
             each = plural(round(cost.runs / cost.largest.values), "run")
-        noun = _NOUNS.get(cost.largest.name, f"value of {cost.largest.name}")
+        noun = _NOUNS.get(cost.largest.name, f"value of {shown_name(cost.largest.name)}")
         yield "cost", f"each {noun} costs about {each}"
     for line in features_cautions(cost.features):
         yield "caution", line
@@ -326,7 +327,7 @@ def _result_lines(
         }
         settings, targets = (list(dict.fromkeys(each[at] for each in by_cell)) for at in (0, 1))
         heads = [
-            [name, *(shown_setting(name, s[at]) for s in settings)]
+            [shown_name(name), *(shown_setting(name, s[at]) for s in settings)]
             for at, name in enumerate(compare)
         ] or [["", NO_SETTING]]
         told = [

@@ -24,8 +24,8 @@ class TestLs:
     def test_runs_are_listed_newest_first_with_both_accuracies(self, history: Vld) -> None:
         lines = history("ls").stdout.splitlines()
         assert lines[0].split() == [
-            "status", "name", "data", "→", "target", "model", "arm", "λ", "masks", "seed", "step",
-            "ID", "OOD", "ID", "balanced", "OOD", "balanced", "age", "tags", "run",
+            "status", "name", "data", "→", "target", "model", "prediction", "λ", "masks", "seed",
+            "step", "ID", "OOD", "ID", "balanced", "OOD", "balanced", "age", "tags", "run",
         ]  # fmt: skip
         assert len(lines) == 4
         failed, collapsed, finished = lines[1:]

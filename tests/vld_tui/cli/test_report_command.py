@@ -133,7 +133,7 @@ def test_only_interpolations_are_drawn_as_such(vld: Vld, home: Home, study: Stud
     fill_study(home, study, specs=study.main_specs[:1], arms=())
     refused = vld("report", "rates", "--runs", "@last")
     assert refused.exit_code == 2
-    assert "is not an interpolation: its arm is" in refused.stderr
+    assert "is not an interpolation: its prediction is" in refused.stderr
 
 
 def test_runs_without_a_target_appear_in_no_figure(vld: Vld, home: Home, tmp_path: Path) -> None:

@@ -230,11 +230,11 @@ def test_status_tells_results_failures_and_what_to_type(vld: Vld, file: str) -> 
     assert told[2].endswith(" and 4 more  failed: The loss is not finite.")
     assert told[3].endswith("  stopped")
     table = told[told.index("emoji: ID/OOD accuracy by target, % ± sd of OOD over seeds") + 1 :]
-    assert table[0].split() == ["model", "dropout_rate", "fluent", "noto", "runs"]
+    assert table[0].split() == ["model", "dropout", "fluent", "noto", "runs"]
     cells = {tuple(line.split()[:2]): line.split()[2:] for line in table[1:5]}
-    assert cells["finish", "0.0"] == ["73.3/53.3±0.0", "73.3/53.3±0.0", "4"]
+    assert cells["finish", "0"] == ["73.3/53.3±0.0", "73.3/53.3±0.0", "4"]
     assert cells["finish", "0.9"] == ["73.3/53.3", "73.3/53.3", "2"]
-    assert cells["fail", "0.0"] == ["·", "·", "0/4"]
+    assert cells["fail", "0"] == ["·", "·", "0/4"]
     assert told[-1].startswith("  vld sweep rates  # resume interrupted runs")
     record = vld.json("sweep", "status", "rates")
     assert (record["broken_off"], len(record["failures"])) == (6, 6)

@@ -174,7 +174,7 @@ def test_a_cell_of_several_runs_lists_them_and_escape_leads_back_to_it_level_by_
         await open_study(pilot, "m", "right", "down", "left", "enter")
         runs = app.screen
         assert isinstance(runs, RunsScreen)
-        assert any("studies › rates › dropout_rate 0.9 · target fluent" in line
+        assert any("studies › rates › dropout 0.9 · target fluent" in line
                    for line in screen_lines(app))  # fmt: skip
         assert "run_id IN" in source.asked[-1].query.where
         await pilot.press("b", "n", "o", "n", "e", "enter", "enter")
@@ -297,7 +297,7 @@ def test_a_wide_map_of_many_targets_is_whole_and_has_its_colours() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await open_study(pilot)
         lines = screen_lines(app)
-        names = next(line for line in lines if line.startswith(" dropout_rate"))
+        names = next(line for line in lines if line.startswith(" dropout"))
         assert all(f"{each}/{name}" in names for each in ("PACS", "VLCS") for name in "abc")
         assert any("by target" in line and line.rstrip().endswith("65.0") for line in lines)
         assert any("ID–OOD" in line for line in lines[12:]), "the plane is below"
@@ -433,7 +433,7 @@ def test_fields_are_chosen_for_rows_and_columns() -> None:
         assert any("by seed, mean over target, 1 seed" in line for line in lines)
         await pilot.press("y", "s", "e", "e", "d", "enter")  # they change places
         await settle(pilot)
-        assert any("by dropout_rate, mean" in line for line in screen_lines(app))
+        assert any("by dropout, mean" in line for line in screen_lines(app))
 
     play(source_of(state_of()), scenario)
 

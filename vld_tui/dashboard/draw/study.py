@@ -10,6 +10,7 @@ from rich.text import Text
 
 from engine.protocol import NO_TARGET
 from vld_tui.runs.run import RunPoint
+from vld_tui.store.fields import shown_name
 from vld_tui.study.results.cells import StudyCell, StudyGrid
 from vld_tui.study.results.outcomes import (
     ID,
@@ -264,14 +265,14 @@ def study_table(grid: StudyGrid, compare: Sequence[str], arm: str, cells: int) -
     """Return tables of accuracy and of balanced accuracy for each data set: ID and OOD value of
     each setting, by target."""
     text = Text(no_wrap=True, overflow="crop")
-    over = f", mean over {', '.join(grid.over)}" if grid.over else ""
+    over = f", mean over {', '.join(map(shown_name, grid.over))}" if grid.over else ""
     pairs = accuracy_pairs(each for cell in grid.cells.values() for each in cell.results)
     for (dataset, targets), pair in itertools.product(_by_dataset(grid).items(), pairs):
         text.append(plain_text(dataset), HEADING_STYLE)
         what = f": ID/OOD {pair.label} of {prediction_words(arm)} by target"
         spread = f"% ± sd of OOD over seeds{over}; {LOWEST} worst target"
         text.append(f"{what}, {spread}\n", QUIET_STYLE)
-        heads = compare or ("",)
+        heads = [*map(shown_name, compare)] or [""]
         columns = [Column(name, shrinks=True, narrowest=12) for name in heads]
         columns += [
             Column(plain_text(target or UNKNOWN), right=True, rank=90, style=OOD_STYLE)

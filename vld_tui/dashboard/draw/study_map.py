@@ -14,6 +14,7 @@ from vld_tui.dashboard.draw.heat_map import HeatCell, HeatMap
 from vld_tui.dashboard.draw.study import mean_points, target_points
 from vld_tui.runs.run import LIVE, QUEUED, STOPPED, Run, RunPoint
 from vld_tui.runs.statistics import Estimate
+from vld_tui.store.fields import shown_name
 from vld_tui.study.define.definition import Study
 from vld_tui.study.results.cells import (
     DONE,
@@ -137,7 +138,7 @@ class StudyLook:
         """Return the name of a cell of the grid."""
         down = value_labels(self.axes.down, grid.rows)[row]
         across = value_labels(self.axes.across, grid.columns)[column]
-        return f"{self.axes.down} {down} · {self.axes.across} {across}"
+        return f"{shown_name(self.axes.down)} {down} · {shown_name(self.axes.across)} {across}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +178,7 @@ def study_map(
     seeds = _seeds(grid, shown)
     return HeatMap(
         title=_title(grid, axes, shown, arm, seeds),
-        corner=axes.down,
+        corner=shown_name(axes.down),
         rows=value_labels(axes.down, grid.rows),
         columns=value_labels(axes.across, grid.columns),
         cells=tuple(
@@ -270,15 +271,15 @@ class _Shares:
 
 def _title(grid: StudyGrid, axes: Axes, shown: Shown, arm: str, seeds: set[int]) -> str:
     of_arm = "" if arm == OWN_ARM or shown == DONE else f"{prediction_words(arm)}: "
-    means = mean_words([name for name in grid.over if name not in MEASURED_ON], seeds)
+    means = mean_words([shown_name(name) for name in grid.over if name not in MEASURED_ON], seeds)
     spread = "" if shown == DONE else f", {means}"
     apart = [name for name in grid.over if name in MEASURED_ON and shown != DONE]
-    hint = f"; {apart[0]} is not averaged: choose it as an axis" if apart else ""
+    hint = f"; {shown_name(apart[0])} is not averaged: choose it as an axis" if apart else ""
     if isinstance(shown, Quantity):
         name = f"{shown.label}{'' if shown.higher_is_better else ' (lower is better)'}"
     else:
         name = {WORST: "worst domain", DONE: "runs finished"}.get(shown, shown.replace("_", " "))
-    return f"{of_arm}{name} by {axes.across}{spread}{hint}"
+    return f"{of_arm}{name} by {shown_name(axes.across)}{spread}{hint}"
 
 
 def _value(cell: StudyCell | None, shown: Shown) -> float | None:

@@ -723,7 +723,7 @@ class HomeScreen(RunKeys):
 
 def _view_text(view: SavedView) -> str:
     parts = [view.filter or "all runs", f"sorted by {view.sort}"]
-    parts += [f"grouped by {view.group}"] if view.group else []
+    parts += [f"grouped by {shown_name(view.group)}"] if view.group else []
     return " · ".join([*parts, *([f"{len(view.columns)} columns"] if view.columns else [])])
 
 

@@ -21,6 +21,7 @@ from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.ask import PlainInput, confirm
 from vld_tui.dashboard.widgets.dialog import Dialog
 from vld_tui.dashboard.widgets.key_bar import KeyBar
+from vld_tui.store.fields import shown_name
 from vld_tui.views.run_columns import RUN_COLUMNS, USUAL_COLUMNS
 from vld_tui.words.columns import GAP
 from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE
@@ -216,6 +217,11 @@ class _Ticks(SelectionList[str]):
         return Strip([Segment("[✓]" if is_ticked else "[ ]", style), *prompt])
 
 
+def _column_name(name: str) -> str:
+    """Return a column as users read it."""
+    return "prediction" if name == "arm" else shown_name(name)
+
+
 class ChooseColumns(Dialog[tuple[str, ...] | None]):
     """A list of columns; returns the chosen ones in the table's order, empty for the default
     ones, or None if cancelled."""
@@ -236,13 +242,15 @@ class ChooseColumns(Dialog[tuple[str, ...] | None]):
 
     def compose(self) -> ComposeResult:
         """Lay out every column with its description."""
-        cells = max(map(len, RUN_COLUMNS))
+        cells = max(len(_column_name(name)) for name in RUN_COLUMNS)
         with Vertical(classes="frame"):
             yield Static(Text("Columns of the list", HEADING_STYLE))
             yield _Ticks(
                 *(
                     Selection(
-                        Text.assemble(f"{name:<{cells}}", (f" {column.about}", QUIET_STYLE)),
+                        Text.assemble(
+                            f"{_column_name(name):<{cells}}", (f" {column.about}", QUIET_STYLE)
+                        ),
                         name,
                         name in self._chosen,
                     )

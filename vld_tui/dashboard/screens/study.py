@@ -33,6 +33,7 @@ from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.plane import StudyPlane
 from vld_tui.dashboard.widgets.text import ScrolledText
 from vld_tui.runs.run import Run
+from vld_tui.store.fields import shown_name
 from vld_tui.study.results.cells import StudyCell
 from vld_tui.study.results.state import Counts, StudyState
 from vld_tui.study.standing import MOST_UNASKED
@@ -209,7 +210,7 @@ class StudyScreen(LaunchKeys):
         """Ask for the field of the columns or rows."""
         if (look := self._look) is None:
             return
-        choices = [PickOption(name, (name, told)) for name, told in look.choices()]
+        choices = [PickOption(name, (shown_name(name), told)) for name, told in look.choices()]
         where = "columns" if axis == "across" else "rows"
 
         def answered(field: str | None) -> None:
