@@ -93,7 +93,7 @@ def _read(mistake: Mistake, folder: str | None, side_px: int) -> Image | None:
 
 
 def _file(folder: str | None, name: str) -> Path | None:
-    """Return an image of a data set's folder; None: it is not there, or outside of it."""
+    """Return an image of a data set's folder; None: it is missing, or outside of it."""
     if folder is None or not name:
         return None
     try:
