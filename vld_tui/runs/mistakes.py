@@ -100,7 +100,7 @@ def _mistakes_on(
 
 
 def _of_earlier_version(predictions: Predictions) -> list[Mistake]:
-    """Return what earlier versions stored: of the target's splits, without telling which."""
+    """Return what earlier versions stored: images of an unknown split of the target."""
     return [
         Mistake("", "", each.label, each.predicted, each.confidence, each.picture)
         for each in predictions.wrong

@@ -211,6 +211,7 @@ class HomeScreen(RunKeys):
         self._show_status()
         self._show_query()
         self._show_matches()
+        self.show_keys()
 
     def _show_page(self, snapshot: Snapshot) -> None:
         """Show the rows; the cursor moves to its run once, if the user has not moved it since."""
@@ -253,6 +254,7 @@ class HomeScreen(RunKeys):
         self._stop_waiting()
         table = self.query_one(RunTable)
         self._show_plane(table.current)
+        self.show_keys()
         if not self.query_one(FilterLine).is_open:
             near = table.near if table.current is not None else ()
             self._look(replace(self._interest, near=near))

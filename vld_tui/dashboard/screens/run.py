@@ -185,6 +185,7 @@ class RunScreen(RunKeys):
         note = self.query_one("#note", Static)
         note.display = bool(run.note.strip())
         note.update(Text(note_line(run.note), QUIET_STYLE))
+        self.show_keys()
 
     def _show(self, pane: str) -> None:
         """Update a pane."""

@@ -10,10 +10,28 @@ from textual.screen import Screen
 
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.messages import ActionAsked, UseAsked
-from vld_tui.runs.run import GONE, Run
+from vld_tui.dashboard.widgets.key_bar import KeyBar
+from vld_tui.runs.run import DAMAGED, GONE, QUEUED, Run
 
 if TYPE_CHECKING:  # not needed for the first frame
     from vld_tui.dashboard.actions import Actions
+
+
+_RESUMING, _STOPPING = ("resume", "queue_again"), ("interrupt", "kill")
+
+
+def idle_actions(run: Run | None) -> set[str]:
+    """Return the actions that can do nothing for a run; for none, those that need one."""
+    if run is None:
+        return {*_RESUMING, *_STOPPING, "use"}
+    idle: set[str] = set()
+    if run.is_live or run.status in (QUEUED, "finished", DAMAGED, GONE):
+        idle.update(_RESUMING)
+    if run.has_ended:
+        idle.update(_STOPPING)
+    if run.status == GONE or (run.selected_step is None and run.combination is None):
+        idle.add("use")
+    return idle
 
 
 class RunKeys(Guarded, Screen[None]):
@@ -31,6 +49,10 @@ class RunKeys(Guarded, Screen[None]):
     def run_for_keys(self) -> Run | None:
         """Return the run that actions apply to; a screen may notify the user why there is none."""
         return self.run
+
+    def show_keys(self) -> None:
+        """Show the keys of what can be done with the current run."""
+        self.query_one(KeyBar).leave_out(idle_actions(self.run))
 
     def action_resume(self) -> None:
         """Resume the run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from textual.app import ComposeResult
@@ -45,6 +45,13 @@ class KeyBar(Footer):
     def __init__(self) -> None:
         super().__init__(compact=True, show_command_palette=False)
         self._shown: Sequence[BarKey] | None = None
+        self._left_out: frozenset[str] = frozenset()
+
+    def leave_out(self, actions: Collection[str]) -> None:
+        """Leave out the keys of actions that do nothing at present; they only explain why."""
+        if self._left_out != frozenset(actions):
+            self._left_out = frozenset(actions)
+            self.call_later(self.recompose)
 
     def compose(self) -> ComposeResult:
         """Create a widget for each key, once the screen exists."""
@@ -83,6 +90,7 @@ class KeyBar(Footer):
             shown = self.app.get_key_display(binding)
             is_usable = binding.id is not None and not (is_typing and len(shown) == 1)
             is_shown_elsewhere = is_movement(binding) or shown.isdigit()  # by tabs, for digits
+            is_usable = is_usable and binding.action not in self._left_out
             if is_usable and (binding.show or not is_shown_elsewhere):
                 key = BarKey(binding.key, shown, binding, enabled, tooltip)
                 found.setdefault(binding.action, key)
