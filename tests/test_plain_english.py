@@ -41,6 +41,13 @@ WORDINGS: Final = {
     r"ways? of predicting": "arm, predictor",
     r"likest|hastened": "most similar, faster",
     r"made small|is one's|one's own": "",
+    r"(fields|values) as usual|the usual ones?": "defaults",
+    r"OOD less ID|none of .{1,40} better|none better": "OOD − ID, Pareto front",
+    r"(page|view|step|study|domain|hit) before": "previous page",
+    r"tak(e|es|en|ing) (back|out)|takes? (runs )?together|took it up": "undo, remove, group",
+    r"can be looked at|between looks|went here": "read-only, refresh interval, ran",
+    r"saves and stops|killed nothing|how it stands|how far it is": "",
+    r"up to but not including|slot (more|less)|every step again": "below, add slot, all steps",
 }
 """Phrases that sentences must not contain, and what to write instead."""
 _REFUSED: Final = re.compile(rf"\b(?:{'|'.join(WORDINGS)})\b", re.IGNORECASE)
@@ -112,4 +119,5 @@ def test_every_option_has_a_help_and_shows_its_default_in_one_way(path: str) -> 
 
 def test_phrases_are_found_as_whole_words() -> None:
     assert refused("The run goes on, and nobody mends it.") == ["goes on", "nobody", "mends"]
+    assert refused("One page before; the usual ones.") == ["page before", "the usual ones"]
     assert refused("Recommended for categories on disk; besides, the telltale seed.") == []

@@ -193,7 +193,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def accuracy_gap(self) -> float | None:
-        """Return OOD less ID accuracy, from −1 to 1."""
+        """Return OOD minus ID accuracy, from −1 to 1."""
         if self.id_accuracy is None or self.ood_accuracy is None:
             return None
         return self.ood_accuracy - self.id_accuracy

@@ -61,7 +61,7 @@ def no_samples(runs: Iterable[Run]) -> str:
 
 
 class SystemSummary(NamedTuple):
-    """The samples of a run taken together; None: unknown, or there is no such device.
+    """The samples of a run combined; None: unknown, or there is no such device.
 
     ``memory_gib`` is the highest of the run's memory. Shares are means over the recorded time.
     """

@@ -99,13 +99,6 @@ def test_an_id_has_one_label_on_every_screen() -> None:
 
 MOVES: Final = set("hjklgG12345678")
 """Keys that move within the focused part, or choose a numbered part of a screen."""
-RESERVED: Final = {
-    "A": "all runs",
-    "E": "edit",
-    "T": "trash",
-    "V": "saved filters",
-}
-"""Letters without an action yet, and the only label that one may have."""
 
 
 def labels_of_keys() -> dict[str, list[str]]:
@@ -134,13 +127,6 @@ def test_the_documentation_has_one_row_for_each_key_with_every_action_of_it() ->
     documented = {key: sorted(labels) for key, labels in rows}
     bound = {key: sorted(each) for key, each in labels_of_keys().items() if key not in MOVES}
     assert documented == bound
-
-
-def test_a_reserved_letter_gets_no_other_meaning() -> None:
-    bound = labels_of_keys()
-    assert {
-        key: bound[key] for key in RESERVED if key in bound and bound[key] != [RESERVED[key]]
-    } == {}
 
 
 def test_keys_that_move_do_nothing_else() -> None:

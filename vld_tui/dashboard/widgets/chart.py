@@ -203,7 +203,7 @@ class Chart(Drawing, can_focus=True):
         self.release_mouse()
 
     def on_click(self, event: events.Click) -> None:
-        """Show the values of the step at the pointer; on a second click, every step again."""
+        """Show the values of the step at the pointer; on a second click, all steps."""
         if self._is_dragged or event.button != 1:
             return
         if event.chain > 1:
