@@ -185,7 +185,7 @@ def _system_panels(store: Store, run: Run) -> list[Plot]:
         Plot(
             panel.title,
             series,
-            beside=every,
+            aligned=every,
             length=run.steps,
             step_name=partial(step_label, task=run.task),
             is_percent=panel.is_percent,
