@@ -20,7 +20,7 @@ from textual import work
 from textual._compositor import CompositorUpdate
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.events import Event, Key
+from textual.events import Key
 from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.theme import Theme
@@ -31,7 +31,8 @@ from engine.protocol import UserError
 from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.changed_cells import ChangedCells
 from vld_tui.dashboard.feed import HistorySource, Interest, Snapshot, Source
-from vld_tui.dashboard.guard import ErrorLog, Guarded
+from vld_tui.dashboard.guard import ErrorLog
+from vld_tui.dashboard.key_order import KeysInOrder
 from vld_tui.dashboard.keys import HELP, KeyTable, bind, key_name
 from vld_tui.dashboard.messages import (
     ActionAsked,
@@ -51,7 +52,6 @@ from vld_tui.dashboard.screens.home import HomeScreen
 from vld_tui.dashboard.shades import ON_DARK, ON_LIGHT
 from vld_tui.dashboard.themes import READABLE_DIM, THEMES, with_selection
 from vld_tui.dashboard.uncontrolled import UNCONTROLLED
-from vld_tui.dashboard.widgets.dialog import Dialog
 from vld_tui.home import Home
 from vld_tui.runs.machine import MachineLoad
 from vld_tui.runs.run import Run
@@ -86,7 +86,7 @@ def _jumps() -> type[Provider]:
     return Jumps
 
 
-class Dashboard(Guarded, App[None]):
+class Dashboard(KeysInOrder):
     """Configures, launches and watches runs; quitting it stops none of them."""
 
     TITLE = "vld-tui"
@@ -172,13 +172,6 @@ class Dashboard(Guarded, App[None]):
     def _load_run_screen(self) -> None:
         """Import what the first ``enter`` needs."""
         importlib.import_module("vld_tui.dashboard.screens.run")
-
-    async def on_event(self, event: Event) -> None:
-        """Drop keys that were typed before the user could read the question they would answer."""
-        screen = self.screen_stack[-1] if self._running and self.screen_stack else None
-        if isinstance(event, Key) and isinstance(screen, Dialog) and screen.is_too_early(event):
-            return
-        await super().on_event(event)
 
     def on_key(self, event: Key) -> None:
         """Forward keys typed before an input had the focus: they are text, not actions."""

@@ -496,7 +496,9 @@ def _read_list(
     rows, cursor = _read_rows(store, shown), None
     if last is not None and interest.near:
         is_other = _order_of(last.shown) != (asked, *_order_of(shown)[1:])
-        if is_other or _has_lost(last.snapshot.rows, rows, interest.near[0]):
+        is_same_page = last.shown.offset == shown.offset  # else the user asked for another one
+        has_lost = is_same_page and _has_lost(last.snapshot.rows, rows, interest.near[0])
+        if is_other or has_lost:
             cursor = _find_row(store, shown, rows, interest.near)
             cursor = 0 if cursor is None and is_other else cursor
     if shown.sought is not None and (last is None or last.asked.sought != shown.sought):

@@ -24,6 +24,7 @@ from vld_tui.dashboard.feed import HistorySource
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.dashboard.widgets.run_table import RunTable
 from vld_tui.home import Home
+from vld_tui.store.query import Query
 from vld_tui.store.saved_views import SavedView
 from vld_tui.store.store import Store
 
@@ -103,6 +104,23 @@ def test_the_cursor_stays_on_its_run_or_goes_to_the_nearest(filled: Home) -> Non
         assert table.cursor == RUNS - 2
         await pilot.press("slash", *"seed=200", "enter")
         await settle_until(pilot, lambda: current(app) == "run-200")
+
+    play(HistorySource(filled), scenario)
+
+
+def test_both_ends_of_a_long_list_are_read_one_after_the_other(filled: Home) -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await settle_until(pilot, lambda: current(app) == "run-299")
+        for _ in range(2):
+            await pilot.press("G")
+            await settle_until(pilot, lambda: app.home.interest.near[:1] == (newest("run-000"),))
+            await pilot.press("g")
+            await settle_until(pilot, lambda: current(app) == "run-299")
+            assert any("run-298" in line for line in screen_lines(app))
+
+    def newest(name: str) -> str:
+        with Store.open(filled) as store:
+            return store.runs.find(Query.parse(f"name={name}"))[0].run_id
 
     play(HistorySource(filled), scenario)
 

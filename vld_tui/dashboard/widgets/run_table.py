@@ -192,6 +192,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
             self.scroll_to(y=top, animate=False, force=True, immediate=True)
         if found is not None:
             self._go(found)
+        self._ask_for_sight()
 
     def seek(self, run_ids: Sequence[str], row: int) -> None:
         """Move the cursor to ``row``, and to the first of these runs once one is loaded."""
