@@ -47,6 +47,11 @@ def folder_gone(run_id: str) -> str:
     return f"The folder of run {run_id} is missing: runs/{run_id} was deleted or moved."
 
 
+def missing_folder_advice(run_id: str) -> str:
+    """Return that a run's folder was deleted or moved, and what to do."""
+    return f"{folder_gone(run_id)}\nPut it back, or forget the run: vld rm {run_id}"
+
+
 def out_of_reach(run: Run) -> str | None:
     """Return why a run's folder cannot be used: it is in the trash, or gone; None: it can."""
     if run.trashed_at is not None:

@@ -27,7 +27,7 @@ from engine.rundir import RunDir, UserData
 from vld_tui.home import Home
 from vld_tui.store.columns import is_sound, is_time
 from vld_tui.store.database import Database, Row, in_parts
-from vld_tui.store.errors import StoreError
+from vld_tui.store.errors import StoreError, missing_folder_advice
 from vld_tui.store.lookup import find_by_id, is_text
 from vld_tui.store.side_by_side import side_by_side
 
@@ -83,7 +83,7 @@ class Labels:
                 )
                 run_dir.write_user(msgspec.structs.replace(user, tags=tags))
         except OSError as error:
-            raise StoreError(f"Cannot write the tags of run {run_id}: {error}.") from None
+            raise StoreError(_why_unwritten(run_id, "tags", error)) from None
         return tags
 
     def add_tag(self, run_ids: Sequence[str], tag: str) -> None:
@@ -124,7 +124,14 @@ class Labels:
                 )
                 write_user_data(self._database, found.key, found.run_dir(self._home))
         except OSError as error:
-            raise StoreError(f"Cannot write the labels of run {run_id}: {error}.") from None
+            raise StoreError(_why_unwritten(run_id, column, error)) from None
+
+
+def _why_unwritten(run_id: str, what: str, error: OSError) -> str:
+    """Return why a label was not changed."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return f"Cannot change the {what}. {missing_folder_advice(run_id)}"
+    return f"Cannot write the {what} of run {run_id}: {error}."
 
 
 def _with_tag(

@@ -26,7 +26,7 @@ from engine.protocol.phases import Phase
 from vld_tui.runs.run import DAMAGED, GONE, MOST_NUMBERED, STATUSES, UNKNOWN_SPEC, Run
 from vld_tui.store.columns import NOTHING, TEXT, WHOLE, Kinds, RowKinds, is_time, kinds_of
 from vld_tui.store.database import UNREADABLE, Database, Parameters, in_parts
-from vld_tui.store.errors import RunNotFound, folder_gone
+from vld_tui.store.errors import RunNotFound, missing_folder_advice
 from vld_tui.store.specs import decode_stored_spec
 
 IS_SOUND_SQL: Final = f"gone = 0 AND damage IS NULL AND key NOT IN (SELECT key FROM {UNREADABLE})"
@@ -179,7 +179,7 @@ def _read(is_gone: int, damage: str | None, has_bad_arms: int, *row: Any) -> tup
         problem = str(error).removesuffix(".")
         run = _salvaged(row)
     if is_gone:
-        said = f"{folder_gone(run.run_id)}\nPut it back, or forget the run: vld rm {run.run_id}"
+        said = missing_folder_advice(run.run_id)
         return msgspec.structs.replace(run, status=GONE, error=said), problem is None
     if problem is None and damage is None:
         return run, True

@@ -21,6 +21,7 @@ from tests.vld_tui.dashboard.fake_history import (
     play,
     screen_lines,
     settle,
+    settle_until,
 )
 from tests.vld_tui.dashboard.run_facts import FULL, full_detail, make_predictions, picture
 from vld_tui.control.flips import Partner
@@ -559,3 +560,25 @@ def test_a_run_without_values_yet_shows_what_it_is_doing(size: tuple[int, int]) 
             assert on_screen(app).count("timing pre") >= 2
 
     play(FakeSource([run]), scenario, size=size)
+
+
+def test_a_run_is_trashed_or_forgotten_from_its_screen() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await settle(pilot)
+        await pilot.press("ctrl+d")
+        await settle_until(pilot, lambda: app.screen is app.home)
+
+    async def forgotten(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await settle(pilot)
+        await pilot.press("ctrl+d")
+        await settle(pilot)
+        assert "Forget run 0? Its folder is missing." in on_screen(app)
+        await pilot.press("y")
+        await settle_until(pilot, lambda: app.screen is app.home)
+
+    for play_it, status in ((scenario, "finished"), (forgotten, "gone")):
+        actions, source = FakeActions(), one_run(status=status)
+        play(source, play_it, actions=actions)
+        assert actions.done == [("trash", source.runs[0].run_id)]

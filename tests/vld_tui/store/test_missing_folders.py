@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 
 import pytest
 
@@ -212,3 +213,21 @@ def test_a_live_run_is_not_gone_while_its_process_may_live(store: Store, home: H
     shutil.rmtree(home.run_dir(run.run_id).path)
     look(store)
     assert store.runs.get(run.run_id).status == "starting"
+
+
+def test_labels_of_a_run_without_folder_are_refused_in_plain_words(
+    store: Store, home: Home
+) -> None:
+    run = store.runs.create(resolve_spec({}), name="lost")
+    shutil.rmtree(home.run_dir(run.run_id).path)
+    changes: list[Callable[[], object]] = [
+        lambda: store.labels.rename(run.run_id, "other"),
+        lambda: store.labels.set_note(run.run_id, "seen"),
+        lambda: store.labels.change_tags(run.run_id, lambda tags: (*tags, "best")),
+    ]
+    for change in changes:
+        with pytest.raises(StoreError, match=f"forget the run: vld rm {run.run_id}") as caught:
+            change()
+        assert "Errno" not in str(caught.value)
+    now = store.runs.get(run.run_id)
+    assert (now.name, now.note, now.tags) == ("lost", "", ())

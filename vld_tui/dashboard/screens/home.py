@@ -33,7 +33,7 @@ from vld_tui.dashboard.messages import (
     SortAsked,
 )
 from vld_tui.dashboard.preferences import Preferences
-from vld_tui.dashboard.screens.run_keys import RunKeys
+from vld_tui.dashboard.screens.run_keys import RunKeys, forget_question
 from vld_tui.dashboard.widgets.curves import CurveCharts
 from vld_tui.dashboard.widgets.filter_line import FilterInput, FilterLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
@@ -537,9 +537,7 @@ class HomeScreen(RunKeys):
             from vld_tui.dashboard.widgets.ask import confirm
 
             question = f"Move {len(chosen):,} marked runs to the trash?"
-            if run is not None:
-                question = f"Forget {run.label}? Its folder is missing. (z brings its entry back.)"
-            confirm(self.app, question, move)
+            confirm(self.app, question if run is None else forget_question(run), move)
         elif chosen:
             move()
 

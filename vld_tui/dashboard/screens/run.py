@@ -20,7 +20,7 @@ from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import MistakesAsked, OtherRunNamed, SnapshotTaken
 from vld_tui.dashboard.screens.partner import partner_options
 from vld_tui.dashboard.screens.pick import Pick, PickOption
-from vld_tui.dashboard.screens.run_keys import RunKeys
+from vld_tui.dashboard.screens.run_keys import RunKeys, forget_question
 from vld_tui.dashboard.widgets.confusions import ConfusionsView
 from vld_tui.dashboard.widgets.curves import CurveCharts
 from vld_tui.dashboard.widgets.key_bar import KeyBar
@@ -33,7 +33,7 @@ from vld_tui.dashboard.widgets.run_panes import (
 )
 from vld_tui.dashboard.widgets.samples import SamplesPane
 from vld_tui.dashboard.widgets.text import ScrolledText
-from vld_tui.runs.run import Run
+from vld_tui.runs.run import GONE, Run
 from vld_tui.views.phase import activity
 from vld_tui.views.run_columns import note_line
 from vld_tui.views.run_status import run_heading, timeline, trouble_line
@@ -79,6 +79,7 @@ class RunScreen(RunKeys):
         bind("tags", "t", "tags", "tags"),
         bind("note", "e", "note", "note"),
         bind("rename", "f2", "rename", "rename"),
+        bind("trash", "ctrl+d", "trash", "trash"),
         bind("undo", "z", "undo", "undo"),
     ]
 
@@ -127,6 +128,27 @@ class RunScreen(RunKeys):
         self.set_focus(None)  # a hidden widget would pass its focus on later
         self.query_one(TabbedContent).active = f"{pane}-pane"
         self._focus_pane(pane)
+
+    def action_trash(self) -> None:
+        """Move the run to the trash, and return to the screen below."""
+        from vld_tui.dashboard.widgets.ask import confirm  # not needed for the first frame
+
+        if (run := self.run) is None:
+            return
+
+        def move() -> str:
+            said = self._actions.trash((run.run_id,))
+            self.app.call_from_thread(self._leave)
+            return said
+
+        if run.status == GONE:
+            confirm(self.app, forget_question(run), partial(self._do, move))
+        else:
+            self._do(move)
+
+    async def _leave(self) -> None:
+        if self.is_current:
+            await self.run_action("app.close_run")
 
     async def action_differences(self) -> None:
         """Ask for a run to compare the configuration with, or show every field again."""

@@ -34,6 +34,11 @@ def idle_actions(run: Run | None) -> set[str]:
     return idle
 
 
+def forget_question(run: Run) -> str:
+    """Return the question whether to forget a run whose folder is missing."""
+    return f"Forget {run.label}? Its folder is missing. (z brings its entry back.)"
+
+
 class RunKeys(Guarded, Screen[None]):
     """A screen whose actions apply to one run; subclasses define the bindings."""
 
