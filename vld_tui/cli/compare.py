@@ -73,7 +73,7 @@ def compare(
         arms = store.series.arms([run.run_id for run in known])
     damaged = [run for run in known if run.status == DAMAGED]
     for run in damaged:
-        say(f"skipped damaged run: {run.run_id}  {run.name}", to_stderr=True)
+        say(f"skipped damaged run: {run.run_id}  {run.label}", to_stderr=True)
         say(f"  {run.reason}", to_stderr=True)
     known = [run for run in known if run.status != DAMAGED]
     if (count := len(known) + len(imported)) < 2:

@@ -147,6 +147,16 @@ def complete_studies(home: Home, _ctx: typer.Context, _incomplete: str) -> Itera
 
 
 @completer
+def complete_views(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
+    """Complete the names of saved views."""
+    from vld_tui.store.lookup import glance_at_setting
+    from vld_tui.store.saved_views import VIEWS_SETTING
+
+    views = glance_at_setting(home.database, VIEWS_SETTING)
+    yield from sorted(json.loads(views or "{}"))
+
+
+@completer
 def complete_profiles(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
     """Complete the names of saved cluster profiles."""
     from vld_tui.launch.slurm.settings import profile_names
@@ -195,6 +205,7 @@ COMPLETERS: Final[dict[str, Completer]] = {
     "sort": complete_sort,
     "studies": complete_studies,
     "profiles": complete_profiles,
+    "views": complete_views,
     "settings": complete_settings,
     "values of settings": complete_values,
     "data sets": complete_datasets,

@@ -116,7 +116,7 @@ def curve(
             f"{position_label(known.step, known.task, of_all=True)}."
         )
     state = status_label(known.status, collapsed=known.collapsed)
-    say(f"{known.run_id}  {known.name}  {state}")
+    say(f"{known.run_id}  {known.label}  {state}")
     if known.combination is not None:
         say(networks(known.combination))
     _draw(panels, *size)

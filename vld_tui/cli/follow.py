@@ -144,7 +144,7 @@ def start_and_leave(
     if as_json:
         print_json(run_records(store, [run])[0] | {"pid": process.pid})
     else:
-        say(f"run {run.run_id}  {run.name} · process {process.pid}")
+        say(f"run {run.run_id}  {run.label} · process {process.pid}")
         suggest(
             [
                 (f"vld logs -f {run.run_id}", "follow its log"),

@@ -78,7 +78,7 @@ def rm(
             chosen = _matching(store, where)
         if dry_run:
             for run in chosen:
-                say(f"would move to the trash: {run.run_id}  {run.name}")
+                say(f"would move to the trash: {run.run_id}  {run.label}")
             for each in imported:
                 say(f"would delete: {each.run_id}  {each.name}")
             return
@@ -94,7 +94,7 @@ def rm(
         for run in chosen:
             store.trash.move(run.run_id)
             how = "forgotten" if run.status == GONE else "moved to the trash"
-            say(f"{how}: {run.run_id}  {run.name}")
+            say(f"{how}: {run.run_id}  {run.label}")
             suggest([(f"vld restore {run.run_id}", "undo")])
 
 
@@ -149,7 +149,7 @@ def restore(ctx: typer.Context, runs: TrashedRuns = None, as_json: JsonOption = 
             raise CommandError("--json is for the list of the trash: pass no runs.")
         for run in [store.runs.get(reference, in_trash=True) for reference in runs]:
             store.trash.restore(run.run_id)
-            say(f"restored {run.run_id}  {run.name}")
+            say(f"restored {run.run_id}  {run.label}")
 
 
 def _print_trash(trashed: Sequence[TrashedRun], *, as_json: bool) -> None:

@@ -82,6 +82,7 @@ def ls(
         typer.Option(
             "--view",
             metavar="NAME",
+            autocompletion=proposes("views"),
             help="Filter, order and columns of a view saved in the dashboard; groups are not "
             "listed. --where narrows it, --sort replaces its order.",
         ),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -75,6 +76,23 @@ def say(line: str, *, to_stderr: bool = False) -> None:
     from vld_tui.words.text import plain_text  # not for the help
 
     typer.echo(plain_text(line), err=to_stderr)
+
+
+@contextlib.contextmanager
+def progress_line() -> Iterator[Callable[[str], None]]:
+    """Return a function that shows what is being done on a terminal's last line, which is cleared
+    in the end; nothing elsewhere."""
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield lambda _: None
+        return
+    from rich.console import Console  # not for the help
+    from rich.text import Text
+
+    from vld_tui.words.text import plain_text
+
+    console = Console(stderr=True)
+    with console.status("") as status:
+        yield lambda text: status.update(Text(f"{plain_text(text)}…"))
 
 
 def say_wrapped(text: str) -> None:

@@ -76,7 +76,7 @@ def push(
         for pushed in push_all(store, candidates, tracker, follow=follow):
             records.append(_record(pushed))
             if not as_json:
-                say(f"{pushed.run.run_id}  {pushed.run.name}  {_outcome(pushed)}")
+                say(f"{pushed.run.run_id}  {pushed.run.label}  {_outcome(pushed)}")
     if as_json:
         print_json({"tracker": to, "runs": records})
     elif tracker.view is not None and any(record["place"] for record in records):

@@ -155,7 +155,7 @@ def tell_queued(store: Store, queued: Sequence[Queued], *, as_json: bool) -> Non
         return
     for run, place in ((each.run, each.place) for each in queued):
         where = "starting" if place is None else f"number {place}"
-        say(f"run {run.run_id}  {run.name} · queued: {where}")
+        say(f"run {run.run_id}  {run.label} · queued: {where}")
         suggest(
             [
                 ("vld queue ls", "running and queued runs"),

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vld_tui.cli.command import Command, JsonOption, StudyArgument
-from vld_tui.cli.output import plain_console, print_json, say, terminal_cells
+from vld_tui.cli.output import plain_console, print_json, progress_line, say, terminal_cells
 from vld_tui.cli.session import open_store
 from vld_tui.home import expanded
 from vld_tui.report.content import Report, report_record
@@ -45,7 +45,10 @@ def report(
     """Write tables, figures and an HTML page of a study's finished runs."""
     with open_store(ctx, to_look=True) as store:
         folder = None if out is None else expanded(out)
-        made, written = report_study(store, study, folder=folder, interpolations=runs)
+        with progress_line() as show:
+            made, written = report_study(
+                store, study, folder=folder, interpolations=runs, progress=show
+            )
     if as_json:
         print_json(report_record(made) | {"files": [str(path) for path in written]})
     else:

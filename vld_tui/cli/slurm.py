@@ -201,7 +201,7 @@ def tell_submitted(store: Store, run: Run, *, as_json: bool) -> None:
     if as_json:
         print_json(run_records(store, [run])[0])
         return
-    say(f"run {run.run_id}  {run.name} · job {run.job}")
+    say(f"run {run.run_id}  {run.label} · job {run.job}")
     suggest(
         [
             (f"vld show {run.run_id}", "state, and why it is queued"),

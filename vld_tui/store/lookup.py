@@ -199,6 +199,12 @@ def glance_at_values(database: Path, name: str, *, of: tuple[str, str] | None = 
     return [str(value) for (value,) in rows]
 
 
+def glance_at_setting(database: Path, name: str) -> str | None:
+    """Return the stored text of a setting; None if there is none or it cannot be read."""
+    rows = _read(database, "SELECT value FROM settings WHERE name = ?", [name])
+    return str(rows[0][0]) if rows else None
+
+
 def _read(database: Path, sql: str, parameters: Sequence[str]) -> list[Any]:
     if not database.is_file():
         return []

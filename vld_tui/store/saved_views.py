@@ -55,7 +55,8 @@ class SavedViews:
         """
         views = self.all()
         if name not in views:
-            hint = nearest(name, views) if views else " Save views in the dashboard with V."
+            known = f" Saved views: {', '.join(views)}." if views else ""
+            hint = nearest(name, views) or known or " Save views in the dashboard with V."
             raise StoreError(f"No saved view {name!r}.{hint}")
         return views[name]
 

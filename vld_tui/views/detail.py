@@ -152,7 +152,7 @@ def _section(title: str, body: RenderableType) -> list[RenderableType]:
 
 
 def _state_rows(run: Run) -> Iterator[tuple[str, str]]:
-    yield "run", plain_text(f"{run.run_id}  {run.name}")
+    yield "run", plain_text(f"{run.run_id}  {run.label}")
     yield "created", moment(run.created_at)
     reached = progress_label(run.step, run.task)
     if run.is_live and run.seconds_left is not None:

@@ -16,6 +16,7 @@ from vld_tui.cli import app
 from vld_tui.cli.dashboard import app as dashboard
 from vld_tui.home import Home, open_home
 from vld_tui.launch.slurm.settings import keep_profile
+from vld_tui.store.saved_views import SavedView
 from vld_tui.store.store import Store
 
 
@@ -27,6 +28,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
         store.runs.create(resolve_spec({"target": "noto"}), name="first")
         store.runs.create(resolve_spec({"dataset": "shapes", "target": "red"}), name="two words")
         store.runs.create(resolve_spec({"model": "resnet10t"}), name="later", is_queued=True)
+        for view in ("best", "failed"):
+            store.views.save(view, SavedView())
     folder = home.datasets / "shapes"
     folder.mkdir()
     (folder / "dataset.json").write_text(json.dumps({"name": "shapes", "images": {"blue": 3}}))
@@ -56,6 +59,8 @@ def propose(home: Path, line: str, program: str = "vld") -> list[str]:
     ("line", "expected"),
     [
         ("sh", ["show"]),
+        ("ls --view ", ["best", "failed"]),
+        ("ls --view f", ["failed"]),
         ("show ", ["@last", "later", "first"]),
         ("show fi", ["first"]),
         ("show @", ["@last"]),

@@ -146,9 +146,9 @@ class RunScreen(RunKeys):
         else:
             self._do(move)
 
-    async def _leave(self) -> None:
+    def _leave(self) -> None:
         if self.is_current:
-            await self.run_action("app.close_run")
+            self.call_later(self.run_action, "app.close_run")
 
     async def action_differences(self) -> None:
         """Ask for a run to compare the configuration with, or show every field again."""
