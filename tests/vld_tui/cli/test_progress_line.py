@@ -21,7 +21,10 @@ def test_progress_is_shown_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -
                 show("drawing [b]figures")
             stream.write("end")
             stream.flush()
-            shown.append(os.read(leader, 10_000).decode())
+            text = ""
+            while not text.endswith("end"):
+                text += os.read(leader, 10_000).decode()
+            shown.append(text)
         os.close(leader)
     assert "drawing [b]figures…" in shown[0]
     assert shown[1] == "end"
