@@ -337,16 +337,18 @@ def _later_steps(
     If there is no time for all, return those of the first steps.
     """
     times: dict[Execution, list[float]] = {}
-    for execution, ms in first_ms.items():
+    for number, (execution, ms) in enumerate(first_ms.items(), start=1):
         if not trial.has_time_for(ms):
             return {each: [of_first] for each, of_first in first_ms.items()}
+        trial.tries(execution, number, len(first_ms))
         times[execution] = [trial.whole_step(execution)[1]]
     fastest = min(first for [first] in times.values())
     contenders = [each for each, [first] in times.items() if first < CLEARLY_SLOWER * fastest]
     for _ in range(TIMED_ROUNDS if len(contenders) > 1 else 0):
         if not trial.has_time_for(sum(times[each][0] for each in contenders)):
             break
-        for execution in contenders:
+        for number, execution in enumerate(contenders, start=1):
+            trial.tries(execution, number, len(contenders))
             times[execution].append(trial.whole_step(execution)[1])
     return times
 
@@ -366,7 +368,8 @@ def _measure_folded(
     first_ms, _ = _first_steps([plain, folded], trial)
     times = {plain: [found[plain]], folded: []} if folded in first_ms else {}
     for _ in range(rounds):
-        for execution, ms in times.items():
+        for number, (execution, ms) in enumerate(times.items(), start=1):
+            trial.tries(execution, number, len(times))
             ms.append(trial.whole_step(execution)[1])
     return {execution: min(ms) for execution, ms in times.items()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -210,7 +210,7 @@ def _results(groups: Sequence[RunGroup], arms: ArmsOfRuns) -> Iterator[list[str]
     yield _row("OOD", groups, lambda run: run.ood_accuracy, percent)
     # The target is never augmented, so the difference is between plain images.
     yield _row(f"OOD − ID{', plain images' if is_augmented else ''}", groups, _gap, signed_points)
-    yield _means(SELECTED, groups, lambda run: run.selected_step, lambda at: f"{at:,.0f}")
+    yield [SELECTED, *(_steps(map(_selected, group.runs)) for group in groups)]
     yield from _measures("", groups, {run.run_id: run.measures for run in runs})
     for arm in sorted({each.arm for found in arms.values() for each in found}):
         of_arm = _of_arm(arms, arm)
@@ -220,7 +220,7 @@ def _results(groups: Sequence[RunGroup], arms: ArmsOfRuns) -> Iterator[list[str]
             yield _row(label, groups, partial(_arm_plain_id, of_arm), percent)
         yield _row(f"{plain_text(arm)} OOD", groups, partial(_arm_ood, of_arm), percent)
         label = f"{plain_text(arm)} {SELECTED}"
-        yield _means(label, groups, partial(_arm_step, of_arm), lambda at: f"{at:,.0f}")
+        yield [label, *(_steps(_arm_step(of_arm, run) for run in group.runs) for group in groups)]
         found = {run_id: each.measures for run_id, each in of_arm.items()}
         yield from _measures(f"{plain_text(arm)} ", groups, found)
     for domain in sorted({name for run in runs for name in run.domains}):
@@ -294,6 +294,19 @@ def _of_arm(arms: ArmsOfRuns, arm: str) -> Mapping[str, ArmResult]:
 
 def _arm_id(of_arm: Mapping[str, ArmResult], run: Run) -> float | None:
     return of_arm[run.run_id].id_accuracy if run.run_id in of_arm else None
+
+
+def _selected(run: Run) -> int | None:
+    return run.selected_step
+
+
+def _steps(steps: Iterable[int | None]) -> str:
+    """Return the step of runs, or the first and the last one: their mean is the step of none."""
+    known = [step for step in steps if step is not None]
+    if not known:
+        return UNKNOWN
+    ends = sorted({min(known), max(known)})
+    return "–".join(f"{step:,}" for step in ends)
 
 
 def _arm_step(of_arm: Mapping[str, ArmResult], run: Run) -> float | None:

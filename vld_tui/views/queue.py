@@ -101,7 +101,8 @@ def stopped_text(done: Stopped) -> str:
         case "released":
             return f"was detached from job {run.job}; the job was not cancelled"
         case "gone":
-            return "has no process here to stop"
+            ended = f"has already ended: {run.status}"
+            return ended if run.has_ended else "has no process here to stop"
 
 
 def queue_lines(

@@ -327,6 +327,7 @@ def test_labels_that_are_unusable_stay_in_the_dialog_and_a_changed_note_is_not_l
         await pilot.press("escape", "t", *"la")
         await settle(pilot)
         assert "tags in use: best, later, paper" in "\n".join(screen_lines(app))
+        assert "␊" not in "\n".join(screen_lines(app))
         await pilot.press("tab", "enter")
         await settle(pilot)
         await pilot.press("f2", *"/y", "enter")

@@ -69,6 +69,16 @@ def test_three_seeds_have_an_interval_and_two_their_deviation() -> None:
     assert lines[-1] == INTERVALS
 
 
+def test_steps_of_several_runs_are_those_of_runs() -> None:
+    known = [
+        make_run(at, spec=resolve_spec({"seed": at}), selected_step=step)
+        for at, step in enumerate([20, 20, 0])
+    ]
+    lines = list(compare_lines(group_by_seed(known), cells=None))
+    steps = next(line for line in lines if line.startswith("selected step"))
+    assert steps.split()[2:] == ["0–20"]
+
+
 @pytest.mark.parametrize("cells", [40, 60, 80, 120, 200])
 def test_columns_that_do_not_fit_follow_below(cells: int) -> None:
     known = [

@@ -108,7 +108,7 @@ class HomeScreen(RunKeys):
         bind("stop", "S", "interrupt", "stop", show=True),
         bind("group", "b", "group", "group", show=True),
         bind("columns", "C", "columns", "columns"),
-        bind("views", "V", "views", "saved filters"),
+        bind("views", "V", "views", "saved views"),
         bind("export", "w", "export", "export"),
         bind("kill", "K", "kill", "kill"),
         bind("trash", "ctrl+d", "trash", "trash"),

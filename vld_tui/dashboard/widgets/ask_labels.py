@@ -75,7 +75,8 @@ class _Checked(Dialog[str | None]):
 
     def _show(self) -> None:
         try:
-            said = Text(plain_text(self.remark(self.query_one(Input).value.strip())), QUIET_STYLE)
+            remark = self.remark(self.query_one(Input).value.strip())
+            said = Text(plain_text(remark, keep_newlines=True), QUIET_STYLE)
         except UserError as error:
             said = Text(plain_text(str(error)), ALARM_STYLE)
         self.query_one("#remark", Static).update(said)
