@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from textual.binding import Binding, BindingType
-from textual.keys import format_key
+from textual.keys import KEY_NAME_REPLACEMENTS, Keys, format_key, key_to_character
 
 from vld_tui.words.text import plain_text
 
@@ -47,6 +47,11 @@ MOVEMENTS: Final = frozenset(
 )  # fmt: skip
 """Keys that move within the focused part, or from part to part."""
 
+_KEY_NAMES: Final = frozenset(
+    (*(key.value for key in Keys if not key.value.startswith("<")), *KEY_NAME_REPLACEMENTS.values())
+)
+_MODIFIERS: Final = frozenset(("ctrl", "shift", "alt", "super", "hyper", "meta"))
+
 Chain = Iterable[Iterable[BindingType]]
 """Bindings that are active together, one group a class."""
 
@@ -80,6 +85,15 @@ def bind(
 def is_movement(binding: Binding) -> bool:
     """Return whether a binding of a single key only moves, as listed in the help."""
     return binding.key in MOVEMENTS
+
+
+def is_key(key: str) -> bool:
+    """Return whether a terminal can send a key of this name: ``x``, ``?``, ``f5``, ``ctrl+r``."""
+    if len(key) == 1:
+        return key.isprintable() and not key.isspace()
+    *modifiers, last = key.split("+")
+    is_known = last in _KEY_NAMES or key_to_character(last) is not None
+    return is_known and set(modifiers) <= _MODIFIERS
 
 
 def key_name(key: str) -> str:

@@ -309,7 +309,7 @@ def _steps(steps: Iterable[int | None]) -> str:
     return "–".join(f"{step:,}" for step in ends)
 
 
-def _arm_step(of_arm: Mapping[str, ArmResult], run: Run) -> float | None:
+def _arm_step(of_arm: Mapping[str, ArmResult], run: Run) -> int | None:
     return of_arm[run.run_id].selected_step if run.run_id in of_arm else None
 
 

@@ -587,3 +587,30 @@ def test_an_empty_home_shows_the_example_whole_and_offers_no_actions_on_runs(
         assert "resume" not in lines[-1]
 
     play(FakeSource([]), scenario, size=size)
+
+
+def test_the_first_run_of_an_empty_home_has_the_focus() -> None:
+    source = FakeSource([])
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        source.runs, source.count = [make_run(0), make_run(1)], 2
+        for _ in range(20):
+            await settle(pilot)
+            if app.screen.query_one(RunTable).display:
+                break
+        await pilot.press("space")
+        assert len(app.screen.query_one(RunTable).marked) == 1
+
+    play(source, scenario)
+
+
+def test_leaving_the_plane_returns_the_focus_to_the_list() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("2")
+        await settle(pilot)
+        await pilot.press("tab")
+        assert app.screen.focused is not app.screen.query_one(RunTable)
+        await pilot.press("1", "space")
+        assert len(app.screen.query_one(RunTable).marked) == 1
+
+    play(FakeSource([make_run(0), make_run(1)]), scenario)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Select
 
@@ -15,6 +16,7 @@ from tests.vld_tui.dashboard.fake_history import (
 )
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.preferences import Preferences
+from vld_tui.dashboard.widgets.ask import AskLine
 from vld_tui.dashboard.widgets.run_table import RunTable
 
 
@@ -34,6 +36,10 @@ async def give(app: Dashboard, pilot: Pilot[None], action: str, keys: str) -> No
     app.screen.query_one(Input).value = keys
     await pilot.press("enter")
     await settle(pilot)
+    if isinstance(app.screen, AskLine):  # refused: what was typed is still there
+        assert app.screen.query_one(Input).value == keys
+        await pilot.press("escape")
+        await settle(pilot)
     await pilot.press("escape")
     await settle(pilot)
 
@@ -113,6 +119,18 @@ def test_an_action_gets_other_keys_and_its_usual_ones_back() -> None:
     play(source(), scenario, actions=actions)
     assert actions.preferences is not None
     assert actions.preferences.keys == {}
+
+
+@pytest.mark.parametrize("keys", ["cB", "ctrl+nothing", "x foo+y"])
+def test_a_key_that_no_terminal_sends_is_refused(keys: str) -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await give(app, pilot, "clone", keys)
+        assert "is not a key" in [*app._notifications][-1].message
+
+    play(source(), scenario, actions=actions)
+    assert actions.preferences is None
 
 
 def test_a_key_that_another_action_has_is_refused() -> None:

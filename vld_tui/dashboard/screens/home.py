@@ -204,6 +204,8 @@ class HomeScreen(RunKeys):
         is_empty = snapshot.count == 0
         self.query_one("#welcome").display = is_empty and self._listing.is_whole
         table.display = not is_empty
+        if self.focused is None:  # the table was hidden
+            table.focus()
         self.query_one("#charts").display = not is_empty
         self._arrange()
         self._show_curves(snapshot.watched)
@@ -295,6 +297,8 @@ class HomeScreen(RunKeys):
             self._show_plane(self.query_one(RunTable).current)
             self._show_trail(self._drawn or ())
         self.set_class(is_wanted, "-plane")
+        if self._plane.has_focus and not is_wanted:
+            self.query_one(RunTable).focus()
         self._look(replace(self._interest, plane=is_wanted))
 
     def action_new(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar, Final
 
 import msgspec
@@ -13,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import DataTable, Input, Label, Select, Static
 
 from vld_tui.config import FASTEST_REFRESH_S, SLOWEST_REFRESH_S
-from vld_tui.dashboard.keys import KeyTable, bind, key_names
+from vld_tui.dashboard.keys import KeyTable, bind, is_key, key_names
 from vld_tui.dashboard.messages import PreferencesChanged
 from vld_tui.dashboard.notices import NOTICES
 from vld_tui.dashboard.preferences import Preferences
@@ -21,8 +20,8 @@ from vld_tui.dashboard.widgets.ask import AskLine
 from vld_tui.dashboard.widgets.dialog import Dialog
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
+from vld_tui.words.text import plain_text
 
-KEYS: Final = re.compile(r"[]a-zA-Z0-9_+?!.,;:/*<>=[-]+( []a-zA-Z0-9_+?!.,;:/*<>=[-]+)*")
 NOTICE_WORDS: Final = {
     "off": "no notification",
     "bell": "terminal bell",
@@ -125,34 +124,44 @@ class SettingsScreen(Dialog[None]):
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         """Ask for an action's keys."""
         action = str(event.row_key.value)
+        usual = self._key_table.actions[action][1]
+        self._ask_keys(action, self._keys.get(action, usual).replace(",", " "))
+
+    def _ask_keys(self, action: str, now: str) -> None:
         about, usual = self._key_table.actions[action]
 
         def answered(keys: str | None) -> None:
-            if keys is not None:
-                self._set_keys(action, ",".join(keys.replace(",", " comma ").split()))
+            if keys is None:
+                return
+            problem = self._set_keys(action, ",".join(keys.replace(",", " comma ").split()))
+            if problem:
+                self.notify(problem, severity="error", timeout=10, markup=False)
+                self._ask_keys(action, keys)
 
         question = f"Keys for “{about}”, separated by spaces (empty: default, {usual}):"
-        now = self._keys.get(action, usual).replace(",", " ")
         self.app.push_screen(AskLine(question, answer=now, example=usual), answered)
 
-    def _set_keys(self, action: str, keys: str) -> None:
-        if keys and KEYS.fullmatch(keys.replace(",", " ")) is None:
-            self.notify("Invalid key name. Examples: ctrl+r, f5, space, x.", severity="error")
-            return
+    def _set_keys(self, action: str, keys: str) -> str:
+        """Give an action other keys; return what is wrong with them."""
+        unknown = [key for key in keys.split(",") if keys and not is_key(key)]
+        if unknown:
+            return (
+                f"“{plain_text(unknown[0])}” is not a key. Separate keys by spaces; examples: "
+                "x, ctrl+r, f5, space."
+            )
         about, usual = self._key_table.actions[action]
         chosen = {each: theirs for each, theirs in self._keys.items() if each != action}
         if keys and keys != usual:
             chosen[action] = keys
         if (clash := self._key_table.find_clash(action, chosen)) is not None:
-            said = (
+            return (
                 f"{clash.key} is already used for “{clash.about}”, which can be active at the same "
                 f"time as “{about}”. Choose another key, or change “{clash.about}” first."
             )
-            self.notify(said, severity="error", timeout=10, markup=False)
-            return
         self._keys = chosen
         self._change(keys=dict(chosen))
         self._show_keys()
+        return ""
 
     def _change(self, **changes: object) -> None:
         self._preferences = msgspec.structs.replace(self._preferences, **changes)
