@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from vld_tui.runs.run import Run
-from vld_tui.store.errors import StoreError
+import msgspec
+
+from vld_tui.control.each_run import Handled, Refusal, act_on_each
+from vld_tui.control.trash import restore
+from vld_tui.runs.run import GONE, Run
+from vld_tui.store.errors import RunNotFound, RunNotTrashed, StoreError, folder_gone
 from vld_tui.store.labels import TagChange, edited_tags
 from vld_tui.store.store import Store
 
 
+class EditOutdated(StoreError):  # noqa: N818 - reads as the fact it states
+    """An edit can no longer be undone, however often it is tried."""
+
+
+_FINAL: Final = (EditOutdated, RunNotFound, RunNotTrashed)
+"""Why an edit cannot be undone later either."""
+
+
 @dataclass(frozen=True)
-class Trashed:
+class Trashed(Handled):
     """Runs that were moved to the trash together, and why others were not."""
 
-    runs: tuple[Run, ...]
-    refusals: tuple[str, ...] = ()
-
-    @property
-    def run_ids(self) -> tuple[str, ...]:
-        """Return the ids of the moved runs."""
-        return tuple(run.run_id for run in self.runs)
+    def part(self, run_ids: Collection[str]) -> Trashed:
+        """Return the part of the edit with these runs."""
+        return Trashed(tuple(run for run in self.runs if run.run_id in run_ids))
 
 
 class Relabelled(NamedTuple):
@@ -34,14 +42,20 @@ class Relabelled(NamedTuple):
 
 @dataclass(frozen=True)
 class Labelled:
-    """Runs whose name, note or tags were changed together; unchanged ones are left out."""
+    """Runs whose name, note or tags were changed together, and why others were not; unchanged ones
+    are left out."""
 
     changes: tuple[Relabelled, ...]
+    refusals: tuple[Refusal, ...] = ()
 
     @property
     def run_ids(self) -> tuple[str, ...]:
         """Return the ids of the changed runs."""
         return tuple(change.after.run_id for change in self.changes)
+
+    def part(self, run_ids: Collection[str]) -> Labelled:
+        """Return the part of the edit with these runs."""
+        return Labelled(tuple(change for change in self.changes if change.after.run_id in run_ids))
 
 
 Edit = Trashed | Labelled
@@ -49,10 +63,10 @@ Edit = Trashed | Labelled
 
 @dataclass(frozen=True)
 class Undone:
-    """An undone edit, and why parts of it could not be undone."""
+    """The undone part of an edit, and why other runs could not be changed back."""
 
     edit: Edit
-    refusals: tuple[str, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
 
 @dataclass
@@ -67,23 +81,26 @@ class EditHistory:
             self.edits.append(edit)
 
     def undo(self, store: Store) -> Undone | None:
-        """Undo the last edit; None: there is none.
+        """Undo the last edit; None: there is none. Runs that could not be changed back stay in the
+        list, unless they never can.
 
         Raises:
-            StoreError: when nothing of it could be undone. It is then no longer in the list.
+            StoreError: when nothing of it could be undone.
         """
         if not self.edits:
             return None
-        edit = self.edits.pop()
-        refusals = undo(store, edit)
-        if len(refusals) == len(edit.run_ids):
-            raise StoreError(refusals[0])
-        return Undone(edit, tuple(refusals))
+        edit = self.edits[-1]
+        undone = undo(store, edit)
+        left = [each.run_id for each in undone.refusals if not isinstance(each.error, _FINAL)]
+        self.edits[-1:] = [edit.part(left)] if left else []
+        if not undone.edit.run_ids:
+            raise undone.refusals[0].error
+        return undone
 
-    def drop(self, run_ids: Sequence[str]) -> None:
+    def drop(self, run_ids: Collection[str]) -> None:
         """Forget the trashing of runs that were restored or deleted in another way."""
         left = (
-            Trashed(tuple(run for run in edit.runs if run.run_id not in run_ids))
+            edit.part([each for each in edit.run_ids if each not in run_ids])
             if isinstance(edit, Trashed)
             else edit
             for edit in self.edits
@@ -114,15 +131,25 @@ def set_note(store: Store, run_id: str, note: str) -> Labelled:
 
 
 def change_tags(store: Store, run_ids: Sequence[str], change: TagChange) -> Labelled:
-    """Change the tags of runs.
+    """Change the tags of runs; those that cannot be changed keep theirs.
 
     Raises:
-        StoreError: for an unusable tag, or an unknown run.
+        StoreError: for an unusable tag, or when no run can be changed.
     """
-    before = [store.runs.get(run_id) for run_id in run_ids]
-    for run in before:
-        store.labels.change_tags(run.run_id, change)
-    return _labelled(store, before)
+    after: dict[str, tuple[str, ...]] = {}
+
+    def act(run: Run) -> None:
+        after[run.run_id] = store.labels.change_tags(run.run_id, change)
+
+    done = act_on_each(store, run_ids, act).checked()
+    return Labelled(
+        tuple(
+            Relabelled(run, msgspec.structs.replace(run, tags=after[run.run_id]))
+            for run in done.runs
+            if run.tags != after[run.run_id]
+        ),
+        done.refusals,
+    )
 
 
 def trash(store: Store, run_ids: Sequence[str]) -> Trashed:
@@ -131,46 +158,34 @@ def trash(store: Store, run_ids: Sequence[str]) -> Trashed:
     Raises:
         StoreError: when none can be moved.
     """
-    moved: list[Run] = []
-    refusals: list[str] = []
-    for run_id in run_ids:
-        try:
-            run = store.runs.get(run_id)
-            store.trash.move(run.run_id)
-        except StoreError as error:
-            refusals.append(str(error))
-        else:
-            moved.append(run)
-    if refusals and not moved:
-        raise StoreError(refusals[0])
-    return Trashed(tuple(moved), tuple(refusals))
+    done = act_on_each(store, run_ids, lambda run: store.trash.move(run.run_id)).checked()
+    return Trashed(done.runs, done.refusals)
 
 
-def undo(store: Store, edit: Edit) -> list[str]:
-    """Undo an edit; return why runs could not be changed back. Later changes by others are kept."""
-    refusals = []
-    for at, run_id in enumerate(edit.run_ids):
-        try:
-            if isinstance(edit, Trashed):
-                store.trash.restore(run_id)
-            else:
-                _relabel(store, edit.changes[at])
-        except StoreError as error:
-            refusals.append(str(error))
-    return refusals
+def undo(store: Store, edit: Edit) -> Undone:
+    """Undo an edit, as far as possible. Later changes by others are kept."""
+    if isinstance(edit, Trashed):
+        done = restore(store, edit.run_ids)
+    else:
+        changes = {change.after.run_id: change for change in edit.changes}
+        done = act_on_each(
+            store, edit.run_ids, lambda run: _relabel(store, run, changes[run.run_id])
+        )
+    return Undone(edit.part(done.run_ids), done.refusals)
 
 
-def _relabel(store: Store, change: Relabelled) -> None:
+def _relabel(store: Store, now: Run, change: Relabelled) -> None:
     """Give a run its earlier labels.
 
     Raises:
-        StoreError: when its name or note was changed since.
+        EditOutdated: when its name or note was changed since, or its folder is gone.
     """
     before, after = change
-    now = store.runs.get(after.run_id)
+    if now.status == GONE:
+        raise EditOutdated(f"Not undone. {folder_gone(now.run_id)}")
     for what in ("name", "note"):
         if getattr(before, what) != getattr(after, what) != getattr(now, what):
-            raise StoreError(f"Not undone: the {what} of {now.label} has been changed since.")
+            raise EditOutdated(f"Not undone: the {what} of {now.label} has been changed since.")
     if before.tags != after.tags:
         store.labels.change_tags(now.run_id, edited_tags(after.tags, before.tags))
     if before.name != after.name:

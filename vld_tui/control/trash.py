@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from vld_tui.control.each_run import Handled, act_on_each
 from vld_tui.runs.run import Run
 from vld_tui.runs.run_folder import folder_bytes
-from vld_tui.store.errors import StoreError
+from vld_tui.store.errors import RunNotTrashed
 from vld_tui.store.store import Store
 
 
@@ -45,8 +46,18 @@ def find_trashed(store: Store, references: Sequence[str]) -> list[TrashedRun]:
     found = [store.runs.get(reference, in_trash=True) for reference in references]
     for run in found:
         if run.trashed_at is None:
-            raise StoreError(f"Run {run.run_id} is not in the trash.")
+            raise RunNotTrashed(run.run_id)
     return [measured(store, TrashedRun(run)) for run in found]
+
+
+def restore(store: Store, run_ids: Sequence[str]) -> Handled:
+    """Take runs out of the trash; those that cannot be restored stay."""
+    return act_on_each(store, run_ids, lambda run: store.trash.restore(run.run_id), in_trash=True)
+
+
+def delete(store: Store, run_ids: Sequence[str]) -> Handled:
+    """Permanently delete runs of the trash; those that cannot be deleted stay."""
+    return act_on_each(store, run_ids, lambda run: store.trash.delete([run.run_id]), in_trash=True)
 
 
 def total_bytes(trashed: Sequence[TrashedRun]) -> int | None:

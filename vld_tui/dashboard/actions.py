@@ -326,18 +326,23 @@ class Actions:
 
     def restore(self, run_ids: Sequence[str]) -> str:
         """Take runs out of the trash."""
+        from vld_tui.control.trash import restore
+        from vld_tui.dashboard.edit_text import restored_text
+
         with self._editing() as (store, edits):
-            for run_id in run_ids:
-                store.trash.restore(run_id)
-            edits.drop(run_ids)
-        return f"{plural(len(run_ids), 'run')} restored"
+            done = restore(store, run_ids)
+            edits.drop(done.run_ids)
+        return restored_text(done.checked())
 
     def delete(self, run_ids: Sequence[str]) -> str:
         """Permanently delete runs of the trash."""
+        from vld_tui.control.trash import delete
+        from vld_tui.dashboard.edit_text import deleted_text
+
         with self._editing() as (store, edits):
-            store.trash.delete(run_ids)
-            edits.drop(run_ids)
-        return f"{plural(len(run_ids), 'run')} permanently deleted"
+            done = delete(store, run_ids)
+            edits.drop(done.run_ids)
+        return deleted_text(done.checked())
 
     def change_tags(self, run_ids: Sequence[str], before: Sequence[str], text: str) -> str:
         """Change tags as typed in a list that showed ``before``."""
@@ -375,10 +380,10 @@ class Actions:
         return UndoneRuns(undone_text(undone), undone.edit.run_ids if undone else ())
 
     def _labelled(self, edits: EditHistory, edit: Labelled) -> str:
-        from vld_tui.dashboard.edit_text import edit_text
+        from vld_tui.dashboard.edit_text import labelled_text
 
         edits.add(edit)
-        return f"saved: {edit_text(edit)}" if edit.run_ids else "nothing changed"
+        return labelled_text(edit)
 
     @contextlib.contextmanager
     def _editing(self) -> Iterator[tuple[Store, EditHistory]]:

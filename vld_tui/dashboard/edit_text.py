@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vld_tui.control.edits import Edit, Relabelled, Trashed, Undone
+from vld_tui.control.each_run import Handled, Refusal
+from vld_tui.control.edits import Edit, Labelled, Relabelled, Trashed, Undone
 from vld_tui.runs.run import Run
 from vld_tui.words.numbers import plural
 
@@ -37,9 +38,26 @@ def trashed_text(done: Trashed) -> str:
     return "\n".join([text, *_failures(done.refusals)])
 
 
-def _failures(refusals: tuple[str, ...]) -> Iterator[str]:
+def labelled_text(done: Labelled) -> str:
+    """Return which labels were changed, and why those of other runs were not."""
+    text = f"saved: {edit_text(done)}" if done.run_ids else "nothing changed"
+    return "\n".join([text, *_failures(done.refusals)])
+
+
+def restored_text(done: Handled) -> str:
+    """Return how many runs were restored, and why others were not."""
+    return "\n".join([f"{plural(len(done.runs), 'run')} restored", *_failures(done.refusals)])
+
+
+def deleted_text(done: Handled) -> str:
+    """Return how many runs were permanently deleted, and why others were not."""
+    text = f"{plural(len(done.runs), 'run')} permanently deleted"
+    return "\n".join([text, *_failures(done.refusals)])
+
+
+def _failures(refusals: tuple[Refusal, ...]) -> Iterator[str]:
     if refusals:
-        yield f"{plural(len(refusals), 'run')} not: {refusals[0]}"
+        yield f"{plural(len(refusals), 'run')} not: {refusals[0].error}"
 
 
 def _change_text(change: Relabelled) -> str:

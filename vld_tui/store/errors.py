@@ -34,6 +34,13 @@ class RunNotFound(StoreError):  # noqa: N818 - reads as the fact it states
     """No run has this id, prefix or name."""
 
 
+class RunNotTrashed(StoreError):  # noqa: N818 - reads as the fact it states
+    """A run is not in the trash."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"Run {run_id} is not in the trash.")
+
+
 class AmbiguousRun(StoreError):  # noqa: N818 - reads as the fact it states
     """Several runs have this prefix or name."""
 

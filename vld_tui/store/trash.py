@@ -14,7 +14,7 @@ from engine.rundir import RunDir
 from engine.rundir.life import is_alive
 from vld_tui.home import Home
 from vld_tui.store.database import Database
-from vld_tui.store.errors import StoreError
+from vld_tui.store.errors import RunNotTrashed, StoreError
 from vld_tui.store.labels import write_user_data
 from vld_tui.store.lookup import Found, find_by_id
 from vld_tui.store.missing_folders import MissingFolders
@@ -68,7 +68,7 @@ class Trash:
         with _moving(run_id), self._database.write() as connection:
             found = find_by_id(self._database, run_id)
             if not found.is_trashed:
-                raise StoreError(f"Run {run_id} is not in the trash.")
+                raise RunNotTrashed(run_id)
             connection.execute("UPDATE runs SET trashed_at = NULL WHERE key = ?", [found.key])
             _move(
                 self._database,
@@ -90,7 +90,7 @@ class Trash:
                     "DELETE FROM runs WHERE run_id = ? AND trashed_at IS NOT NULL", [run_id]
                 )
                 if not deleted.rowcount:
-                    raise StoreError(f"Run {run_id} is not in the trash.")
+                    raise RunNotTrashed(run_id)
                 _delete(self._home.trashed_run_dir(run_id).path)
 
     def empty(self) -> int:

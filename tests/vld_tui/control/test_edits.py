@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -9,9 +12,9 @@ import pytest
 from engine.protocol import resolve_spec
 from vld_tui.control.edits import EditHistory, change_tags, rename, set_note, trash
 from vld_tui.dashboard.actions import Actions
-from vld_tui.home import open_home
+from vld_tui.home import Home, open_home
 from vld_tui.runs.run import Run
-from vld_tui.store.errors import AmbiguousRun, StoreError
+from vld_tui.store.errors import AmbiguousRun, DatabaseLocked, StoreError
 from vld_tui.store.labels import typed_tags
 from vld_tui.store.store import Store
 from vld_tui.study.results.groups import distinctions
@@ -68,9 +71,79 @@ def test_runs_that_cannot_be_trashed_stay_and_it_is_said_why(store: Store) -> No
     run, live = ended_run(store, "first"), store.runs.create(resolve_spec({}), name="live")
     done = trash(store, [run.run_id, live.run_id])
     assert done.run_ids == (run.run_id,)
-    assert "Stop it first" in done.refusals[0]
+    assert "Stop it first" in str(done.refusals[0].error)
     with pytest.raises(StoreError, match="Stop it first"):
         trash(store, [live.run_id])
+
+
+def test_tags_of_a_run_that_refuses_them_leave_those_of_others_to_undo(store: Store) -> None:
+    run, gone, last = (ended_run(store, name) for name in ("first", "gone", "last"))
+    shutil.rmtree(store.home.run_dir(gone.run_id).path)
+    edits = EditHistory()
+    done = change_tags(store, [run.run_id, gone.run_id, last.run_id], typed_tags("best", ()))
+    edits.add(done)
+    assert done.run_ids == (run.run_id, last.run_id)
+    assert [each.run_id for each in done.refusals] == [gone.run_id]
+    assert labels(store, last)[2] == ("best",)
+    edits.undo(store)
+    assert [labels(store, each)[2] for each in (run, gone, last)] == [(), (), ()]
+    with pytest.raises(StoreError, match="Cannot write the tags"):
+        change_tags(store, [gone.run_id], typed_tags("best", ()))
+
+
+def test_an_edit_that_cannot_be_undone_now_can_be_later(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vld_tui.store.database.BUSY_TIMEOUT_S", 0.0)
+    with Store.open(home) as store:
+        run, edits = ended_run(store, "first"), EditHistory()
+        edits.add(set_note(store, run.run_id, "note"))
+        edits.add(change_tags(store, [run.run_id], typed_tags("best", ())))
+        with contextlib.closing(sqlite3.connect(home.database)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(DatabaseLocked):
+                edits.undo(store)
+        edits.undo(store)
+        assert labels(store, run) == ("first", "note", ())
+
+
+def test_the_refused_part_of_an_edit_can_be_undone_later(store: Store) -> None:
+    run, other, edits = ended_run(store, "first"), ended_run(store, "other"), EditHistory()
+    edits.add(trash(store, [run.run_id, other.run_id]))
+    obstacle = store.home.run_dir(other.run_id).path
+    obstacle.mkdir()
+    undone = edits.undo(store)
+    assert undone is not None
+    assert undone.edit.run_ids == (run.run_id,)
+    assert [each.run_id for each in undone.refusals] == [other.run_id]
+    obstacle.rmdir()
+    assert edits.undo(store) is not None
+    assert {each.run_id for each in store.runs.find()} == {run.run_id, other.run_id}
+    assert edits.undo(store) is None
+
+
+def test_an_edit_that_can_never_be_undone_does_not_hide_earlier_ones(store: Store) -> None:
+    run, other, edits = ended_run(store, "first"), ended_run(store, "other"), EditHistory()
+    edits.add(set_note(store, run.run_id, "mine"))
+    edits.add(set_note(store, other.run_id, "mine"))
+    edits.add(trash(store, [other.run_id]))
+    shutil.rmtree(store.home.trashed_run_dir(other.run_id).path)
+    edits.undo(store)
+    with pytest.raises(StoreError, match="was deleted or moved"):
+        edits.undo(store)
+    edits.undo(store)
+    assert labels(store, run)[1] == ""
+
+
+def test_runs_restored_or_deleted_before_a_refusal_are_not_undone_again(tmp_path: Path) -> None:
+    home = open_home(tmp_path / "home")
+    with Store.open(home) as store:
+        run, other = ended_run(store, "X"), ended_run(store, "Y")
+    actions = Actions(home)
+    for act in (actions.restore, actions.delete):
+        actions.trash([run.run_id])
+        assert "1 run not: Run" in act([run.run_id, other.run_id])
+        assert actions.undo().said == "Nothing to undo."
 
 
 def test_the_dashboard_says_what_it_undoes(tmp_path: Path) -> None:
