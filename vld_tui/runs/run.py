@@ -37,8 +37,8 @@ UNKNOWN_SPEC: Final = RunSpec(dataset="", model="")
 CONFIGURATION: Final = "configuration"
 """The grouping of runs that differ only in their seeds."""
 MOST_MEMBERS: Final = 200
-MOST_NUMBERED: Final = 100
-"""Runs of one name that are numbered; later ones show the end of their ids."""
+END_LENGTH: Final = 4
+"""Characters at the end of a run's id that distinguish runs of one name."""
 GroupKey = str | float | None
 FORGOTTEN: Final = "FORGOTTEN"
 """State of an ended job that Slurm no longer knows."""
@@ -77,8 +77,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     predictions; ``combination`` is set for combining runs. ``identity`` is shared by runs that
     must give the same result. ``data_digest`` changes with the images; empty: unknown. In
     ``mixed_fields`` the parents of a combining run differ; ``spec`` has the first parent's value.
-    A damaged run without a readable specification has no field values. ``number`` counts the runs
-    of the same name from the oldest one, up to :data:`MOST_NUMBERED`. ``phase`` is what a live run
+    A damaged run without a readable specification has no field values. ``has_namesake``: an older
+    run has the same name. ``phase`` is what a live run
     last reported to be doing; None: it takes steps, or an older version runs it.
     """
 
@@ -127,7 +127,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     recovered_step: int | None = None
     evaluation_precision: str | None = None
     measures: Summary = {}
-    number: int = 1
+    has_namesake: bool = False
     phase: Phase | None = None
     mixed_fields: tuple[str, ...] = ()
 
@@ -183,8 +183,9 @@ class Run(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def suffix(self) -> str:
-        """Return what distinguishes it from older runs of its name; empty for the oldest."""
-        return name_suffix(self.run_id, self.number)
+        """Return what distinguishes it from older runs of its name; empty for the oldest. It stays
+        the same when other runs are deleted."""
+        return name_suffix(self.run_id) if self.has_namesake else ""
 
     @property
     def name_without_seed(self) -> str:
@@ -239,11 +240,9 @@ class Run(msgspec.Struct, frozen=True, gc=False):
         return self.spec is not UNKNOWN_SPEC
 
 
-def name_suffix(run_id: str, number: int) -> str:
-    """Return what distinguishes the ``number``-th run of a name from older ones."""
-    if number >= MOST_NUMBERED:
-        return f" {run_id[-4:]}"
-    return f" #{number}" if number > 1 else ""
+def name_suffix(run_id: str) -> str:
+    """Return what distinguishes a run from older ones of its name, such as `` #x7qa``."""
+    return f" #{run_id[-END_LENGTH:]}"
 
 
 class RunPoint(msgspec.Struct, frozen=True, gc=False):

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,12 +15,19 @@ from typing import Any, Final
 from engine.protocol import nearest
 from engine.rundir import RunDir
 from vld_tui.home import Home
+from vld_tui.runs.run import END_LENGTH
 from vld_tui.store.database import Database, connect_to_read
 from vld_tui.store.errors import AmbiguousRun, RunNotFound, StoreError
 from vld_tui.store.fields import QUERY_FIELDS
 
 LAST: Final = "@last"
-_NUMBERED: Final = re.compile(r"(.+) #([1-9]\d{0,8})", re.DOTALL)
+_CONDITIONS: Final = (
+    "run_id = ?1",
+    "name = ?1",
+    "substr(run_id, 1, length(?1)) = ?1 AND ?1 > ''",
+    f"name || ' #' || substr(run_id, -{END_LENGTH}) = ?1",
+)
+"""What a reference may be, in this order: an id, a name, the start of an id, a shown name."""
 _SHOWN: Final = 10
 _CONSIDERED: Final = 1000
 """How many of the newest runs are searched for similar names."""
@@ -56,7 +62,7 @@ def find_by_id(database: Database, run_id: str) -> Found:
 
 def find(database: Database, reference: str, *, in_trash: bool = False) -> Found:
     """Return the run with this id, name, or start of an id; ``@last`` is the newest,
-    ``NAME #2`` the second of that name.
+    ``NAME #abcd`` the run of that name whose id ends with ``abcd``.
 
     Runs that are not in the trash are preferred; with ``in_trash``, those in the trash, and
     ``@last`` is the last trashed one.
@@ -69,33 +75,19 @@ def find(database: Database, reference: str, *, in_trash: bool = False) -> Found
         return _find_last(database, reference, in_trash=in_trash)
     if not is_text(reference):
         raise RunNotFound(f"No run {reference!r}: not valid text.")
-    for condition in ("run_id = ?1", "name = ?1", "substr(run_id, 1, length(?1)) = ?1 AND ?1 > ''"):
+    for condition in _CONDITIONS:
         matches = _find(database, condition, reference)
         kept = [match for match in matches if match.is_trashed is in_trash] or matches
         if len(kept) == 1:
             return kept[0]
         if kept:
             raise AmbiguousRun(_ambiguous(reference, kept))
-    if (numbered := _find_numbered(database, reference)) is not None:
-        return numbered
     known = database.rows(
         "SELECT run_id, name FROM runs ORDER BY created_at DESC LIMIT ?", [_CONSIDERED]
     )
     names = dict.fromkeys(word for words in known for word in words if isinstance(word, str))
     hint = nearest(reference, names) or (" List runs: vld ls" if known else " No runs yet.")
     raise RunNotFound(f"No run {reference!r}.{hint}")
-
-
-def _find_numbered(database: Database, reference: str) -> Found | None:
-    """Return the run that is shown as ``NAME #2``, the second one of its name."""
-    if (found := _NUMBERED.fullmatch(reference)) is None:
-        return None
-    row = database.row(
-        "SELECT key, run_id, trashed_at IS NOT NULL FROM runs WHERE name = ? ORDER BY key "
-        "LIMIT 1 OFFSET ?",
-        [found[1], int(found[2]) - 1],
-    )
-    return Found(row[0], row[1], is_trashed=bool(row[2])) if row else None
 
 
 def _find(database: Database, condition: str, value: str) -> list[Found]:
@@ -164,7 +156,10 @@ def folders_meant(home: Home, reference: str) -> list[str]:
         return known[-1:]
     if reference in known:
         return [reference]
-    named = [run_id for run_id in known if home.run_dir(run_id).read_user().name == reference]
+    names = {run_id: home.run_dir(run_id).read_user().name for run_id in known}
+    named = [run_id for run_id, name in names.items() if name == reference] or [
+        run_id for run_id, name in names.items() if f"{name} #{run_id[-END_LENGTH:]}" == reference
+    ]
     return named or [run_id for run_id in known if reference and run_id.startswith(reference)]
 
 

@@ -23,7 +23,7 @@ from engine.protocol import (
     decode_combination,
 )
 from engine.protocol.phases import Phase
-from vld_tui.runs.run import DAMAGED, GONE, MOST_NUMBERED, STATUSES, UNKNOWN_SPEC, Run
+from vld_tui.runs.run import DAMAGED, GONE, STATUSES, UNKNOWN_SPEC, Run
 from vld_tui.store.columns import NOTHING, TEXT, WHOLE, Kinds, RowKinds, is_time, kinds_of
 from vld_tui.store.database import UNREADABLE, Database, Parameters, in_parts
 from vld_tui.store.errors import RunNotFound, missing_folder_advice
@@ -46,16 +46,15 @@ COLLAPSED_SQL: Final = (
     "NULL OR selected_step < recovered_step)), 0)"
 )
 """Whether the selected step has collapsed; for a running run, the last step."""
-NUMBER_SQL: Final = (
-    "(SELECT count(*) FROM (SELECT 1 FROM runs AS older WHERE older.name = runs.name "
-    f"AND older.key <= runs.key LIMIT {MOST_NUMBERED}))"
+HAS_NAMESAKE_SQL: Final = (
+    "EXISTS (SELECT 1 FROM runs AS older WHERE older.name = runs.name AND older.key < runs.key)"
 )
-"""The number of a run among those of its name."""
+"""Whether an older run has the same name."""
 _EXPRESSIONS: Final = {
     "collapsed": COLLAPSED_SQL,
     "is_held": "queue_held",
     "has_job": "job_open",
-    "number": NUMBER_SQL,
+    "has_namesake": HAS_NAMESAKE_SQL,
 }
 """The expressions of fields that are not columns of the same name."""
 decode_measures: Final = msgspec.json.Decoder(Summary).decode
@@ -63,6 +62,7 @@ decode_phase: Final = msgspec.json.Decoder(Phase).decode
 _DECODERS: Final[dict[str, Callable[[Any], Any]]] = {
     "tags": lambda text: tuple(text.split()),
     "collapsed": bool,
+    "has_namesake": bool,
     "spec": decode_stored_spec,
     "domains": msgspec.json.Decoder(dict[str, float]).decode,
     "combination": lambda text: None if text is None else decode_combination(text),
@@ -76,7 +76,7 @@ _IN_COLUMNS: Final = tuple(
 
 
 def _kinds(field: msgspec.structs.FieldInfo) -> Kinds:
-    if field.name in _DECODERS and field.name != "collapsed":
+    if field.name in _DECODERS and field.type is not bool:
         return TEXT + NOTHING * (field.default is None)
     return WHOLE if field.type is bool else kinds_of(field.type)
 

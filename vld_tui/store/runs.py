@@ -32,8 +32,8 @@ from vld_tui.store.lookup import Found, find, find_by_id, run_ids
 from vld_tui.store.missing_folders import MissingFolders
 from vld_tui.store.query import Query, refuse_unknown_words, row_condition, unmatched_values
 from vld_tui.store.rows import (
+    HAS_NAMESAKE_SQL,
     IS_SOUND_SQL,
-    NUMBER_SQL,
     STATUS_SQL,
     decode_measures,
     find_unreadable,
@@ -222,7 +222,7 @@ class Runs:
         """Return the newest evaluated runs that match, as points of the ID–OOD plane."""
         where = row_condition(self._database, query)
         rows = self._database.rows(
-            f"SELECT run_id, name, {NUMBER_SQL}, id_accuracy, ood_accuracy, "
+            f"SELECT run_id, name, {HAS_NAMESAKE_SQL}, id_accuracy, ood_accuracy, "
             f"{spec_value('dropout_rate')}, arm, target, {spec_value('model')}, "
             f"{spec_value('dataset')}, "
             f"{spec_value('augment_validation')}, measures, iif(combination IS NULL, NULL, spec), "
@@ -306,12 +306,12 @@ class Runs:
 
 def _point(*row: Any) -> tuple[RunPoint, CombinationSpec | None]:
     """Return the point of a row, and the task of a combining run."""
-    run_id, name, number, *values, is_augmented, measures, spec, text = row
+    run_id, name, has_namesake, *values, is_augmented, measures, spec, text = row
     combining = None
     if text is not None:
         combining = CombinationSpec(decode_stored_spec(spec), decode_combination(text))
     point = msgspec.structs.replace(
-        RunPoint(run_id, f"{name}{name_suffix(run_id, number)}", *values),
+        RunPoint(run_id, f"{name}{name_suffix(run_id) if has_namesake else ''}", *values),
         is_augmented=is_augmented == 1,
         measures=tuple(decode_measures(measures).items()),
     )

@@ -14,7 +14,7 @@ from vld_tui.control.edits import EditHistory, change_tags, rename, set_note, tr
 from vld_tui.dashboard.actions import Actions
 from vld_tui.home import Home, open_home
 from vld_tui.runs.run import Run
-from vld_tui.store.errors import AmbiguousRun, DatabaseLocked, StoreError
+from vld_tui.store.errors import AmbiguousRun, DatabaseLocked, RunNotFound, StoreError
 from vld_tui.store.labels import typed_tags
 from vld_tui.store.store import Store
 from vld_tui.study.results.groups import distinctions
@@ -174,14 +174,31 @@ def test_runs_of_one_name_are_told_apart(store: Store) -> None:
     second = ended_run(store, "same", steps=3)
     third = ended_run(store, "same", steps=3)
     store.trash.move(first.run_id)
-    assert [run.label for run in (first, second, third)] == ["same", "same #2", "same #3"]
-    assert store.runs.get("same #2") == second
+    second_end, third_end = second.run_id[-4:], third.run_id[-4:]
+    assert [run.label for run in (first, second, third)] == [
+        "same", f"same #{second_end}", f"same #{third_end}",
+    ]  # fmt: skip
+    assert store.runs.get(second.label) == second
+    assert store.runs.get(f"same #{first.run_id[-4:]}", in_trash=True).run_id == first.run_id
     with pytest.raises(AmbiguousRun):
         store.runs.get("same")
     told = distinctions(["same"] * 3, [first, second, third])
-    assert told == [" steps 30", " steps 3 #2", " steps 3 #3"]
+    assert told == [" steps 30", f" steps 3 #{second_end}", f" steps 3 #{third_end}"]
+    store.trash.delete([first.run_id])
+    assert [store.runs.get(run.label).run_id for run in (second, third)] == [
+        second.run_id, third.run_id,
+    ], "a shown name means the same run after another was deleted"  # fmt: skip
     rename(store, second.run_id, "other")
-    assert store.runs.get(third.run_id).label == "same #2"
+    with pytest.raises(RunNotFound):
+        store.runs.get(second.label)
+
+
+def test_every_run_of_a_name_is_found_by_the_label_it_is_shown_with(store: Store) -> None:
+    spec = resolve_spec({})
+    made = store.runs.create_many([spec] * 103, is_queued=True)
+    for run in store.runs.find()[:103:17]:
+        assert store.runs.get(run.label if run.has_namesake else run.run_id) == run
+    assert sum(run.has_namesake for run in store.runs.find()) == len(made) - 1
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import signal
 import sys
 from pathlib import Path
@@ -58,12 +59,16 @@ def test_of_several_runs_the_first_is_started_and_the_others_wait(
         assert started.seed == 0
     assert said == f"{started.name} is starting; 2 runs are queued"
     assert supervised == [home]
-    assert actions.start(specs[0]) == (
-        f"{started.name} #2 is starting; 2 runs are running, but the queue has 1 slot: "
+    said = actions.start(specs[0])
+    with Store.open(home) as store:
+        again = next(run for run in store.live.runs() if run.run_id != started.run_id)
+    assert again.label == f"{started.name} #{again.run_id[-4:]}"
+    assert said == (
+        f"{again.label} is starting; 2 runs are running, but the queue has 1 slot: "
         "Q on an ended run, or ctrl+l in the form, waits for one"
     )
     assert supervised == [home], "nothing else waits"
-    assert actions.queue(specs[1]).endswith("-s1 #2 is queued")
+    assert re.search(r"-s1 #\w{4} is queued$", actions.queue(specs[1]))
 
 
 def test_where_the_first_cannot_be_started_none_waits(

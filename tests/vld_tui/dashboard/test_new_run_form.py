@@ -96,12 +96,12 @@ def test_a_run_is_named_and_tagged_in_the_form() -> None:
 
 def test_a_clone_says_of_which_run_and_of_a_generated_name_none_is_proposed() -> None:
     spec = resolve_spec({"target": "lineart"})
-    run = make_run(0, name="lineart-d0.9-m8-s0", spec=spec, number=2)
+    run = make_run(0, name="lineart-d0.9-m8-s0", spec=spec, has_namesake=True)
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await pilot.press("c")
         await settle(pilot)
-        assert "Clone of lineart-d0.9-m8-s0 #2" in "\n".join(screen_lines(app))
+        assert f"Clone of lineart-d0.9-m8-s0 #{run.run_id[-4:]}" in "\n".join(screen_lines(app))
         await pilot.press("ctrl+l")
         await settle(pilot)
 

@@ -91,7 +91,7 @@ def distinctions(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
     """Return suffixes that distinguish equal names, such as `` steps 50``; empty for unique ones.
 
     A field is added if the fields before it leave some names equal; seeds come last. Runs with
-    equal settings get their number, such as `` #2``.
+    equal settings get the end of their id, such as `` #x7qa``.
     """
     alike: dict[str, list[RunSpec]] = {}
     for name, run in zip(names, runs, strict=True):
