@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable
-from typing import Annotated, Final, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
@@ -14,6 +14,9 @@ from engine.protocol import UserError, nearest
 from vld_tui.cli.command import MOST
 from vld_tui.cli.output import with_home
 from vld_tui.words.text import plain_text
+
+if TYPE_CHECKING:  # not needed to start
+    from vld_tui.control.each_run import Refusal
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -56,6 +59,17 @@ def check_choice(option: str, value: str, choices: Iterable[Choice]) -> Choice:
     *others, last = known
     words = f"{', '.join(others)} or {last}"
     raise CommandError(f"{option} is {value!r}, but must be {words}.{nearest(value, known)}")
+
+
+def raise_refusals(refusals: Sequence[Refusal]) -> None:
+    """Report why runs could not be acted on, each reason once.
+
+    Raises:
+        CommandError: when there are refusals.
+    """
+    if refusals:
+        reasons = dict.fromkeys(str(refusal.error) for refusal in refusals)
+        raise CommandError("\n".join(reasons), exit_code=refusals[0].error.exit_code)
 
 
 def complain(message: str) -> None:

@@ -8,18 +8,21 @@ from typing import Annotated, Final
 import typer
 
 from vld_tui.cli.command import Command, JsonOption, RunsOrNone, run_argument
-from vld_tui.cli.errors import FAILED_EXIT, CommandError, YesOption, ask
+from vld_tui.cli.errors import FAILED_EXIT, CommandError, YesOption, ask, raise_refusals
 from vld_tui.cli.options import MatchingOption
 from vld_tui.cli.output import print_json, say, suggest, with_home
 from vld_tui.cli.session import open_store, refresh, this_home
+from vld_tui.control.edits import trash
 from vld_tui.control.pull import find_run
 from vld_tui.control.trash import (
     TrashedRun,
+    delete,
     find_trashed,
     measured,
     total_bytes,
     trashed_runs,
 )
+from vld_tui.control.trash import restore as restore_runs
 from vld_tui.runs.imported import ImportedRun, delete_imported
 from vld_tui.runs.run import GONE, QUEUED, Run
 from vld_tui.store.errors import StoreError
@@ -82,20 +85,46 @@ def rm(
             for each in imported:
                 say(f"would delete: {each.run_id}  {each.name}")
             return
-        if where is not None and chosen and not yes:
-            ask(f"Move {plural(len(chosen), 'run')} to the trash?", refusal="Nothing was removed.")
-        gone = [run for run in chosen if run.status == GONE]
-        if gone and where is None and not yes:
-            what = gone[0].label if len(gone) == 1 else plural(len(gone), "run")
-            ask(f"Forget {what}, whose folder is missing?", refusal="Nothing was removed.")
+        _refuse_unmounted(store, chosen)
+        if not yes:
+            _confirm(chosen, has_query=where is not None)
         for each in imported:
             delete_imported(store.home.imported, each)
             say(f"deleted: {each.run_id}  {each.name} (files in {each.source} are kept)")
-        for run in chosen:
-            store.trash.move(run.run_id)
-            how = "forgotten" if run.status == GONE else "moved to the trash"
-            say(f"{how}: {run.run_id}  {run.label}")
-            suggest([(f"vld restore {run.run_id}", "undo")])
+        _trash(store, chosen)
+
+
+def _refuse_unmounted(store: Store, chosen: Sequence[Run]) -> None:
+    """Check that no folder of a run to remove may be on a disk that is not mounted.
+
+    Raises:
+        CommandError: naming the folder of runs.
+    """
+    if all(run.status == GONE for run in chosen) or (problem := store.missing.problem()) is None:
+        return
+    raise CommandError(
+        f"Nothing was removed: {problem}\n"
+        "If the folders were deleted, mark their runs as gone: vld rebuild"
+    )
+
+
+def _confirm(chosen: Sequence[Run], *, has_query: bool) -> None:
+    """Ask whether to remove the runs that match a query, or to forget runs without a folder."""
+    gone = [run for run in chosen if run.status == GONE]
+    if has_query and chosen:
+        ask(f"Move {plural(len(chosen), 'run')} to the trash?", refusal="Nothing was removed.")
+    elif gone:
+        what = gone[0].label if len(gone) == 1 else plural(len(gone), "run")
+        ask(f"Forget {what}, whose folder is missing?", refusal="Nothing was removed.")
+
+
+def _trash(store: Store, chosen: Sequence[Run]) -> None:
+    done = trash(store, [run.run_id for run in chosen])
+    for run in done.runs:
+        how = "forgotten" if run.status == GONE else "moved to the trash"
+        say(f"{how}: {run.run_id}  {run.label}")
+        suggest([(f"vld restore {run.run_id}", "undo")])
+    raise_refusals(done.refusals)
 
 
 def _matching(store: Store, where: str) -> list[Run]:
@@ -128,8 +157,11 @@ def _empty(store: Store, references: Sequence[str], *, asks: bool, dry_run: bool
     if asks and not typer.confirm(f"Permanently delete {what}?"):
         raise CommandError("Nothing was deleted.", exit_code=FAILED_EXIT)
     if references:
-        store.trash.delete([each.run.run_id for each in trashed])
-        say(f"deleted {what}")
+        done = delete(store, [each.run.run_id for each in trashed])
+        deleted = [each for each in trashed if each.run.run_id in done.run_ids]
+        if deleted:
+            say(f"deleted {plural(len(deleted), 'run')} ({size(total_bytes(deleted))})")
+        raise_refusals(done.refusals)
     else:
         say(f"deleted {plural(store.trash.empty(), 'run')} ({size(total_bytes(trashed))})")
 
@@ -147,9 +179,11 @@ def restore(ctx: typer.Context, runs: TrashedRuns = None, as_json: JsonOption = 
             return
         if as_json:
             raise CommandError("--json is for the list of the trash: pass no runs.")
-        for run in [store.runs.get(reference, in_trash=True) for reference in runs]:
-            store.trash.restore(run.run_id)
+        found = [store.runs.get(reference, in_trash=True) for reference in runs]
+        done = restore_runs(store, [run.run_id for run in found])
+        for run in done.runs:
             say(f"restored {run.run_id}  {run.label}")
+        raise_refusals(done.refusals)
 
 
 def _print_trash(trashed: Sequence[TrashedRun], *, as_json: bool) -> None:

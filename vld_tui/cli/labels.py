@@ -9,12 +9,12 @@ import typer
 
 from engine.protocol import nearest
 from vld_tui.cli.command import Command, RunArgument, proposes
-from vld_tui.cli.errors import CommandError
+from vld_tui.cli.errors import CommandError, raise_refusals
 from vld_tui.cli.options import MatchingOption
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_store
+from vld_tui.control.edits import change_tags, set_note
 from vld_tui.control.edits import rename as edit_name
-from vld_tui.control.edits import set_note
 from vld_tui.runs.run import Run
 from vld_tui.store.labels import tag_change
 from vld_tui.store.store import Store
@@ -62,13 +62,18 @@ def tag(ctx: typer.Context, words: WordsArgument = None, where: MatchingOption =
     change = tag_change(tags)
     with open_store(ctx) as store:
         runs = _chosen(store, words[0], where)
+        done = change_tags(store, [run.run_id for run in runs] if tags else [], change)
+        refused = [refusal.run_id for refusal in done.refusals]
+        after = {changed.after.run_id: changed.after.tags for changed in done.changes}
         for run in runs:
-            changed = store.labels.change_tags(run.run_id, change) if tags else run.tags
+            if run.run_id in refused:
+                continue
             for missing in _absent(run.tags, tags):
                 say(f"{run.run_id}  has no tag {missing!r}", to_stderr=True)
-            say(f"{run.run_id}  tags: {' '.join(changed) or 'none'}")
+            say(f"{run.run_id}  tags: {' '.join(after.get(run.run_id, run.tags)) or 'none'}")
     if where is not None:
         say(f"{plural(len(runs), 'run')} matched", to_stderr=True)
+    raise_refusals(done.refusals)
 
 
 def _chosen(store: Store, reference: str, where: str | None) -> list[Run]:
@@ -112,5 +117,8 @@ def rename(
     """Rename a run."""
     with open_store(ctx) as store:
         known = store.runs.get(run)
-        for change in edit_name(store, known.run_id, name).changes:
-            say(f"{known.run_id}  {known.label} renamed to {change.after.label}")
+        renamed = edit_name(store, known.run_id, name)
+    for change in renamed.changes:
+        say(f"{known.run_id}  {known.label} renamed to {change.after.label}")
+    if not renamed.changes:
+        say(f"{known.run_id}  name unchanged: {known.label}")

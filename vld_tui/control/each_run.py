@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, TypeVar
 
 from vld_tui.runs.run import Run
 from vld_tui.store.errors import (
@@ -35,15 +35,26 @@ class Handled:
         """Return the ids of the runs that were acted on."""
         return tuple(run.run_id for run in self.runs)
 
-    def checked(self) -> Self:
-        """Return this, unless no run could be acted on.
 
-        Raises:
-            StoreError: the first refusal.
-        """
-        if self.refusals and not self.runs:
-            raise self.refusals[0].error
-        return self
+class _Outcome(Protocol):
+    @property
+    def run_ids(self) -> tuple[str, ...]: ...
+    @property
+    def refusals(self) -> tuple[Refusal, ...]: ...
+
+
+Outcome = TypeVar("Outcome", bound=_Outcome)
+
+
+def checked(done: Outcome) -> Outcome:
+    """Return what was done, unless it was refused for every run.
+
+    Raises:
+        StoreError: the first refusal.
+    """
+    if done.refusals and not done.run_ids:
+        raise done.refusals[0].error
+    return done
 
 
 def act_on_each(

@@ -131,17 +131,13 @@ def set_note(store: Store, run_id: str, note: str) -> Labelled:
 
 
 def change_tags(store: Store, run_ids: Sequence[str], change: TagChange) -> Labelled:
-    """Change the tags of runs; those that cannot be changed keep theirs.
-
-    Raises:
-        StoreError: for an unusable tag, or when no run can be changed.
-    """
+    """Change the tags of runs; those that cannot be changed keep theirs."""
     after: dict[str, tuple[str, ...]] = {}
 
     def act(run: Run) -> None:
         after[run.run_id] = store.labels.change_tags(run.run_id, change)
 
-    done = act_on_each(store, run_ids, act).checked()
+    done = act_on_each(store, run_ids, act)
     return Labelled(
         tuple(
             Relabelled(run, msgspec.structs.replace(run, tags=after[run.run_id]))
@@ -153,12 +149,8 @@ def change_tags(store: Store, run_ids: Sequence[str], change: TagChange) -> Labe
 
 
 def trash(store: Store, run_ids: Sequence[str]) -> Trashed:
-    """Move runs to the trash; those that cannot be moved stay.
-
-    Raises:
-        StoreError: when none can be moved.
-    """
-    done = act_on_each(store, run_ids, lambda run: store.trash.move(run.run_id)).checked()
+    """Move runs to the trash; those that cannot be moved stay."""
+    done = act_on_each(store, run_ids, lambda run: store.trash.move(run.run_id))
     return Trashed(done.runs, done.refusals)
 
 

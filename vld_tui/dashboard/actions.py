@@ -303,11 +303,12 @@ class Actions:
 
     def trash(self, run_ids: Sequence[str]) -> str:
         """Move runs to the trash."""
+        from vld_tui.control.each_run import checked
         from vld_tui.control.edits import trash
         from vld_tui.dashboard.edit_text import trashed_text
 
         with self._editing() as (store, edits):
-            edits.add(done := trash(store, run_ids))
+            edits.add(done := checked(trash(store, run_ids)))
         return trashed_text(done)
 
     def trash_contents(self) -> list[TrashedRun]:
@@ -326,31 +327,34 @@ class Actions:
 
     def restore(self, run_ids: Sequence[str]) -> str:
         """Take runs out of the trash."""
+        from vld_tui.control.each_run import checked
         from vld_tui.control.trash import restore
         from vld_tui.dashboard.edit_text import restored_text
 
         with self._editing() as (store, edits):
             done = restore(store, run_ids)
             edits.drop(done.run_ids)
-        return restored_text(done.checked())
+        return restored_text(checked(done))
 
     def delete(self, run_ids: Sequence[str]) -> str:
         """Permanently delete runs of the trash."""
+        from vld_tui.control.each_run import checked
         from vld_tui.control.trash import delete
         from vld_tui.dashboard.edit_text import deleted_text
 
         with self._editing() as (store, edits):
             done = delete(store, run_ids)
             edits.drop(done.run_ids)
-        return deleted_text(done.checked())
+        return deleted_text(checked(done))
 
     def change_tags(self, run_ids: Sequence[str], before: Sequence[str], text: str) -> str:
         """Change tags as typed in a list that showed ``before``."""
+        from vld_tui.control.each_run import checked
         from vld_tui.control.edits import change_tags
 
         change = typed_tags(text, before)
         with self._editing() as (store, edits):
-            return self._labelled(edits, change_tags(store, run_ids, change))
+            return self._labelled(edits, checked(change_tags(store, run_ids, change)))
 
     def known_tags(self) -> list[str]:
         """Return the tags in use, the most frequent first."""

@@ -280,6 +280,9 @@ class TestLabels:
             f"{known}  first renamed to best one\n"
         )
         assert history.json("show", "best one")["run"] == known
+        assert history("rename", "best one", "best one").stdout == (
+            f"{known}  name unchanged: best one\n"
+        )
         assert "must not contain '/'" in history("rename", "best one", "a/b").stderr
 
     def test_all_runs_that_match_are_tagged(self, history: Vld) -> None:
@@ -404,6 +407,38 @@ class TestTrash:
         assert history("rm", "first").exit_code == 2, "asks"
         assert history("rm", "first", "--yes").stdout.startswith(f"forgotten: {whole}  first\n")
         assert "first" not in [each["name"] for each in history.json("ls")]
+
+    def test_nothing_is_removed_while_the_disk_of_the_runs_is_away(self, history: Vld) -> None:
+        (history.home / "runs").rename(history.home / "unmounted")
+        for words in (["first"], ["--where", "status:failed"]):
+            refused = history("rm", *words, "--yes")
+            assert "is its disk mounted?" in refused.stderr
+            assert "Error: Nothing was removed" in refused.stderr
+            assert (refused.exit_code, refused.stdout) == (2, "")
+        if (history.home / "runs").exists():
+            (history.home / "runs").rmdir()
+        (history.home / "unmounted").rename(history.home / "runs")
+        assert len(history.json("ls")) == 3
+
+    def test_runs_after_one_that_is_refused_are_handled_too(self, history: Vld) -> None:
+        whole = [each["run"] for each in history.json("ls")]
+        obstacle = history.home / "trash" / whole[0]
+        obstacle.mkdir()
+        removed = history("rm", *whole)
+        assert removed.stdout.count("moved to the trash") == 2
+        assert f"{obstacle} already exists" in removed.stderr
+        assert removed.exit_code == 2
+        obstacle.rmdir()
+        restored = history("restore", *whole)
+        assert restored.stdout.count("restored") == 2
+        assert f"Run {whole[0]} is not in the trash." in restored.stderr
+        assert restored.exit_code == 2
+        shutil.rmtree(history.home / "runs" / whole[0])
+        tagged = history("tag", "--where", "step>=0", "+kept")
+        assert tagged.stdout.count("kept") == 2
+        assert "Cannot change the tags." in tagged.stderr
+        assert whole[0] in tagged.stderr
+        assert tagged.exit_code == 2
 
     def test_what_to_remove_must_be_said(self, history: Vld) -> None:
         assert history("rm").exit_code == 2

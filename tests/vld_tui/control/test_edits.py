@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.protocol import resolve_spec
+from vld_tui.control.each_run import checked
 from vld_tui.control.edits import EditHistory, change_tags, rename, set_note, trash
 from vld_tui.dashboard.actions import Actions
 from vld_tui.home import Home, open_home
@@ -73,7 +74,7 @@ def test_runs_that_cannot_be_trashed_stay_and_it_is_said_why(store: Store) -> No
     assert done.run_ids == (run.run_id,)
     assert "Stop it first" in str(done.refusals[0].error)
     with pytest.raises(StoreError, match="Stop it first"):
-        trash(store, [live.run_id])
+        checked(trash(store, [live.run_id]))
 
 
 def test_tags_of_a_run_that_refuses_them_leave_those_of_others_to_undo(store: Store) -> None:
@@ -87,8 +88,8 @@ def test_tags_of_a_run_that_refuses_them_leave_those_of_others_to_undo(store: St
     assert labels(store, last)[2] == ("best",)
     edits.undo(store)
     assert [labels(store, each)[2] for each in (run, gone, last)] == [(), (), ()]
-    with pytest.raises(StoreError, match="Cannot write the tags"):
-        change_tags(store, [gone.run_id], typed_tags("best", ()))
+    with pytest.raises(StoreError, match="Cannot change the tags"):
+        checked(change_tags(store, [gone.run_id], typed_tags("best", ())))
 
 
 def test_an_edit_that_cannot_be_undone_now_can_be_later(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from engine.protocol import resolve_spec
+from vld_tui.control.each_run import checked
 from vld_tui.control.edits import EditHistory, trash
 from vld_tui.control.start import queue_again, resume_here
 from vld_tui.control.stop import refuse_stopped
@@ -146,7 +147,7 @@ def test_a_run_is_not_removed_while_its_disk_is_away(
         store.trash.move(runs[0].run_id)
     home.runs.mkdir()
     with pytest.raises(StoreError, match="is not accessible: .*is its disk mounted"):
-        trash(store, [run.run_id for run in runs])
+        checked(trash(store, [run.run_id for run in runs]))
     home.runs.rmdir()
     (home.path / "unmounted").rename(home.runs)
     assert len(trash(store, [run.run_id for run in runs]).run_ids) == 3
