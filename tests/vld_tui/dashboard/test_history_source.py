@@ -242,7 +242,9 @@ def test_the_plane_has_the_newest_runs_and_how_many_there_are(
     source = HistorySource(home)
     snapshot = source.take(Interest(plane=True))
     assert [point.run_id for point in snapshot.points] == run_ids[:0:-1]
-    assert [point.name for point in snapshot.points] == ["trial #3", "trial #2"]
+    assert [point.name for point in snapshot.points] == [
+        f"trial #{run_id[-4:]}" for run_id in run_ids[:0:-1]
+    ]
     assert snapshot.points_total == 3
     source.close()
 
