@@ -77,7 +77,7 @@ LIGHT_SHADES: Final[Mapping[str, str]] = {
     BLUE: "#005A94",
     GREY: "#505050",
     LIGHT_GREY: "#6A6A6A",
-    "#1CA98B": "#005F42",
+    "#1CA98B": "#006010",
     "#B980FF": "#5A1FE0",
     "#FAE1A4": "#3A3A00",
     "#E77160": "#8C0010",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 import pytest
 from rich.color import Color, ColorSystem
@@ -16,6 +17,7 @@ from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.dashboard.themes import SELECTION, THEMES
 from vld_tui.views.run_columns import RUN_COLUMNS
+from vld_tui.words.palette import DARK_SHADES, LIGHT_SHADES, SERIES_STYLES
 
 KEYS = {
     "runs": ("space",),
@@ -36,8 +38,13 @@ KEYS = {
     "log": ("enter", "5"),
     "files": ("enter", "6"),
     "timeline": ("enter", "7"),
+    "samples": ("enter", "4"),
+    "evaluations": ("enter", "8"),
+    "compare": ("space", "space", "d"),
 }
-"""The keys that lead to screens without pictures."""
+"""The keys that lead to each screen."""
+PICTURE: Final = "▀▄█"
+"""What pictures are drawn with: their colours are those of the images."""
 STATUSES = ("running", "finished", "stopped", "crashed", "queued", "failed")
 GREYS = {16, 59, 102, 145, 188, 231, *range(232, 256)}
 """Greys among the 256 colours."""
@@ -47,7 +54,12 @@ def drawn(app: Dashboard) -> Iterator[tuple[str, str, str]]:
     """Yield every drawn text with its colour and its background."""
     for strip in app.screen._compositor.render_strips():
         for text, style, _ in strip:
-            if style is not None and style.color is not None and style.bgcolor is not None:
+            if (
+                text.strip(PICTURE)
+                and style is not None
+                and style.color is not None
+                and style.bgcolor is not None
+            ):
                 front, back = style.color.get_truecolor().hex, style.bgcolor.get_truecolor().hex
                 yield text, *((back, front) if style.reverse else (front, back))
 
@@ -89,6 +101,15 @@ def test_backgrounds_are_grey_and_texts_are_readable(screen: str, theme: str) ->
         if contrast(front, back) < least_contrast(text)
     }
     assert not low
+
+
+@pytest.mark.parametrize("shades", [DARK_SHADES, LIGHT_SHADES], ids=["dark", "light"])
+def test_the_colours_of_series_differ_in_16_colours(shades: Mapping[str, str]) -> None:
+    drawn_as = [
+        Color.parse(shades.get(colour, colour)).downgrade(ColorSystem.STANDARD).number
+        for colour in SERIES_STYLES
+    ]
+    assert len({*drawn_as}) == len(drawn_as)
 
 
 @pytest.mark.parametrize("theme", THEMES)
