@@ -43,16 +43,17 @@ class MissingFolders:
         the folders are not accessible.
 
         Raises:
-            StoreError: when the folders cannot be listed, or the history cannot be written.
+            StoreError: when the folders cannot be listed, or the history cannot be read.
         """
         now = time.monotonic()
         if self._database.is_read_only or now < self._due_at:
             return self._problem
         changed_at, listed_at = self._changed_at(), self._settings.get(_LISTED, int, -1)
         if changed_at is None or changed_at != listed_at or self._has_gone():
-            self._problem = self._compare()
-            if self._problem is None and changed_at is not None:
-                self._settings.put(_LISTED, changed_at)
+            with contextlib.suppress(DatabaseLocked, DatabaseUnwritable):  # the next time
+                self._problem = self._compare()
+                if self._problem is None and changed_at not in (None, listed_at):
+                    self._settings.put(_LISTED, changed_at)
         else:
             self._problem = None
         self._due_at = now + max(LOOK_S, (time.monotonic() - now) / COST_SHARE)
