@@ -174,7 +174,7 @@ class Plot:
     def next_step(self, x: float, direction: int, cells: int) -> float:
         """Return the next step with a value, in another column of a picture of ``cells``."""
         columns = cells - LABEL_CELLS - 1
-        here = round(_position(self.across, x) * columns)
+        here = self._column(x, columns)
         found = []
         for each in self.series:
             steps = self._visible(each)
@@ -226,6 +226,11 @@ class Plot:
                 )
             apart.append(each)
         return apart
+
+    def _column(self, x: float, columns: int) -> float:
+        """Return the column of ``x``; one left of all others if it has no logarithm."""
+        position = _position(self.across, x)
+        return -1.0 if np.isnan(position) else round(position * columns)
 
     def _visible(self, series: PlotSeries) -> Values:
         start, stop = np.searchsorted(series.x, [self.across.low, self.across.high])
@@ -340,7 +345,7 @@ class Plot:
             return ""
         columns = cells - LABEL_CELLS - 1
         places = np.round(self.across.positions(series.x) * columns)
-        here = (places == round(_position(self.across, cursor) * columns)) & np.isfinite(series.y)
+        here = (places == self._column(cursor, columns)) & np.isfinite(series.y)
         where = f"{int(here.sum())} values here"
         if here.sum() < 2:
             where, here = "in view", (places >= 0) & (places <= columns) & np.isfinite(series.y)

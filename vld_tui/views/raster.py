@@ -265,9 +265,9 @@ def smoothed(values: Values, weight: float) -> Values:
         values: (n,).
         weight: of the past, in [0, 1); 0 changes nothing.
     """
-    if weight == 0 or len(values) == 0:
-        return values
     finite = np.isfinite(values)
+    if weight == 0 or not finite.any():
+        return values
     known = values[finite]
     reach = min(len(known), math.ceil(math.log(1e-4) / math.log(weight)))
     kernel = (1 - weight) * weight ** np.arange(reach)

@@ -175,3 +175,14 @@ def test_the_axis_is_steps_then_time_since_the_start_then_the_time_of_day() -> N
     ]  # fmt: skip
     assert press("plus", "i", "x", "W").plot.view == View(x_scale="elapsed")
     assert press("W", "x").plot.view.x_is_log is False
+
+
+def test_the_cursor_at_step_0_is_left_of_a_logarithmic_axis() -> None:
+    at_0 = ("i", *["left"] * 110)
+    assert press(*at_0).plot.view.cursor == 0
+    chart = press(*at_0, "x")
+    (heading, *_) = chart.plot.lines(80, 12)
+    assert "step 0" in "".join(segment.text for segment in heading)
+    assert ends(press(*at_0, "x", "plus")) != ends(chart)
+    assert press(*at_0, "x", "left").plot.view.cursor == 0
+    assert press(*at_0, "x", "right").plot.view.cursor == 1

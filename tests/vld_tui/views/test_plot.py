@@ -304,3 +304,17 @@ def test_a_curve_over_the_time_of_day_has_round_times(monkeypatch: pytest.Monkey
 def test_a_curve_without_times_is_not_drawn_over_times() -> None:
     plot = Plot("OOD", (RISING.over("elapsed"),), View(x_scale="elapsed"))
     assert plot.is_empty
+
+
+@pytest.mark.parametrize("cursor", [None, 0.0, 100.0])
+@pytest.mark.parametrize("is_log", [False, True])
+def test_a_curve_without_a_finite_value_is_drawn_in_every_view(
+    cursor: float | None, *, is_log: bool
+) -> None:
+    nothing = PlotSeries("diverged", STEPS, np.full(5, np.nan), "blue", 0)
+    for smoothing in (0.0, 0.9):
+        view = View(cursor=cursor, x_is_log=is_log, y_is_log=is_log, smoothing=smoothing)
+        for series in ((nothing,), (nothing, RISING), (replace(nothing, y=nothing.y + np.inf),)):
+            plot = Plot("loss", series, view, has_marks=True, shows_spread=True, is_percent=True)
+            assert len(text(plot)) == 12
+            plot.next_step(0, 1, 60)

@@ -158,7 +158,8 @@ class Chart(Drawing, can_focus=True):
         """Show fewer steps, around the cursor or the middle."""
         across, position = self._plot.across, 0.5
         if (cursor := self._plot.view.cursor) is not None:
-            position = float(across.positions(np.array([cursor]))[0])
+            found = float(across.positions(np.array([cursor]))[0])
+            position = position if np.isnan(found) else found
         self._zoom(across, 1 / ZOOM, position)
 
     def action_zoom_out(self) -> None:
