@@ -115,7 +115,7 @@ def ls(
         names: Sequence[str] = LISTED_COLUMNS
         if view is not None:
             saved = store.views.get(view)
-            where = f"({saved.filter}) {where or ''}" if saved.filter else where
+            where = " ".join(f"({part})" for part in (saved.filter, where) if part)
             sort = sort or saved.sort
             names = [each for each in saved.columns if each in RUN_COLUMNS] or LISTED_COLUMNS
         query = store.runs.query(where or "", sort=sort)

@@ -297,15 +297,20 @@ class HistorySource:
                     is_read_only=store.database.is_read_only,
                 )
             last = self._listed = _Listed(version, asked, shown, snapshot)
-        if interest.marked and last.snapshot.runs < last.snapshot.total:
-            return replace(last.snapshot, hidden=self._count_hidden(store, version, interest))
-        return last.snapshot
+        if not interest.marked or last.snapshot.runs == last.snapshot.total:
+            return last.snapshot
+        if not last.snapshot.runs:  # also after an expression that takes too long: not again
+            return replace(last.snapshot, hidden=len(interest.marked))
+        return replace(last.snapshot, hidden=self._count_hidden(store, version, interest))
 
     def _count_hidden(self, store: Store, version: object, interest: Interest) -> int:
         """Return how many marked runs do not match."""
         state = (version, interest.query, interest.marked)
         if self._hidden[0] != state:
-            listed = store.runs.count(interest.query.narrowed(is_one_of(interest.marked)))
+            try:
+                listed = store.runs.count(interest.query.narrowed(is_one_of(interest.marked)))
+            except QueryError:  # an expression that takes too long: unknown
+                listed = len(interest.marked)
             self._hidden = state, len(interest.marked) - listed
         return self._hidden[1]
 

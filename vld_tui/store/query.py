@@ -303,7 +303,7 @@ def _equal_text(field: QueryField, term: Term) -> Condition:
     is_missing = term.value in ("", "none") and not term.is_quoted
     if field.kind == "words":
         return _has_word(field, term.value, has_wildcards=has_wildcards, is_missing=is_missing)
-    if term.operator == ":":
+    if term.operator == ":" and not (is_missing and not term.value):
         return _holds_text(field.sql, term.value, has_wildcards=has_wildcards)
     if is_missing:
         return Condition(f"coalesce({field.sql}, '') IN ('', ?)", (term.value,))
@@ -374,13 +374,17 @@ def _compare(field: QueryField, operator: str, value: str) -> Condition:
 
 
 def _choice(field: QueryField, values: Sequence[str], *, is_part: bool) -> Condition:
-    """Return the condition of one of the choices, or of those that contain a text."""
+    """Return the condition of one of the choices, or of those that contain a text if none is it."""
     found: list[str] = []
+    known = ", ".join(field.choices)
     for value in values:
+        if not value:
+            raise QueryError(f"{field.name} has an empty value, but must be one of {known}.")
         pattern = starred(value) if is_part else rf"\A{starred(value)}\Z"
-        meant = [each for each in field.choices if re.search(pattern, each, re.IGNORECASE)]
+        meant = [each for each in field.choices if each.lower() == value.lower()] or [
+            each for each in field.choices if re.search(pattern, each, re.IGNORECASE)
+        ]
         if not meant:
-            known = ", ".join(field.choices)
             hint = nearest(value, field.choices)
             raise QueryError(f"{field.name} is {value!r}, but must be one of {known}.{hint}")
         found += meant

@@ -47,6 +47,10 @@ class TestLs:
         assert len(rows) >= 1
         (row,) = history("ls", "--view", "mine", "--where", "name=first").stdout.splitlines()[1:]
         assert row.split() == ["first", "53.3%"]
+        with Store.open(Home(history.home)) as store:
+            store.views.save("one", SavedView(filter="name=first"))
+        (found,) = history.json("ls", "--view", "one", "--where", "name=nowhere | ood>=0")
+        assert found["name"] == "first"
         missing = history("ls", "--view", "mien")
         assert "No saved view 'mien'. Did you mean mine?" in missing.stderr
         assert missing.exit_code == 2

@@ -309,3 +309,14 @@ def test_a_notification_that_was_not_sent_is_reported_once(home: Home) -> None:
     assert (unsent.event, unsent.about, unsent.problem) == ("failed", run.run_id, "exit code 3")
     assert source.take(Interest()).unsent == ()
     source.close()
+
+
+def test_an_expression_that_takes_too_long_is_reported_while_runs_are_marked(home: Home) -> None:
+    with Store.open(home) as store:
+        run = store.runs.create(resolve_spec({"seed": 1}), name="a" * 60)
+    source = HistorySource(home)
+    slow = Query.parse("name~^(a|aa)+$c")
+    snapshot = source.take(Interest(query=slow, marked=(run.run_id,)))
+    assert "takes too long" in snapshot.unmatched
+    assert (snapshot.rows, snapshot.hidden) == ((), 1)
+    source.close()

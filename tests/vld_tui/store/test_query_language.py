@@ -279,6 +279,11 @@ def test_runs_are_sorted_and_the_unknown_comes_last(
         ("λλ >= 0.9", "No field 'λλ' to filter by"),
         ("lamda>=0.9", "No field 'lamda' to filter by. Did you mean lambda"),
         ("status:zzz", "must be one of queued"),
+        ("status:", "status has an empty value"),
+        ("status:failed,", "status has an empty value"),
+        ("status=failed,", "status has an empty value"),
+        ("status:,failed", "status has an empty value"),
+        ("seed=1,", "must be a number"),
         ("gap<-3", "from -1 to 1 or a percentage: write -3%, not -3"),
         ("progress=finished", "To filter by status, use status=finished"),
         ("name='open", "unclosed quote"),
@@ -531,3 +536,17 @@ def test_a_pinned_query_finds_the_same_runs_in_the_same_order(store: Store, text
         count, pinned = store.runs.pinned(query, most=most)
         assert count == len(found)
         assert [run.run_id for run in store.runs.find(pinned)] == found
+
+
+def test_a_text_that_is_a_value_is_not_searched_for_in_others() -> None:
+    assert Query.parse("layout:class").parameters == ("class",)
+    assert Query.parse("layout:Class").parameters == ("class",)
+    assert len(Query.parse("layout:clas").parameters) > 1
+
+
+@pytest.mark.parametrize("text", ["note:", "note=", "tags:", "tags="])
+def test_a_field_without_a_value_finds_the_runs_that_have_none(store: Store, text: str) -> None:
+    shown = {run.name: run.note if "note" in text else run.tags
+             for run in store.runs.find(Query.parse(text))}  # fmt: skip
+    assert shown
+    assert not any(shown.values())
