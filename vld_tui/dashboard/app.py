@@ -465,7 +465,7 @@ class Dashboard(KeysInOrder):
         listed = screen.interest if isinstance(screen, HomeScreen) else self._interest
         nothing = {"opened": None, "other": None, "queue": False, "studies": False, "study": None}
         changes: dict[str, Any] = {**nothing, **self._shows.get(screen, {})}
-        self._look(replace(listed, **changes))
+        self._look(replace(listed, times=self._interest.times, **changes))
 
     def _look(self, interest: Interest) -> None:
         self._interest = interest

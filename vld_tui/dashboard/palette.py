@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from textual.app import App, SystemCommand
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+from textual.markup import escape
 from textual.screen import Screen
 from textual.theme import Theme
 
@@ -81,7 +83,8 @@ class ScreenActions(Provider):
     async def discover(self) -> Hits:
         """Yield every action, in the order of the screen."""
         for command in self.app.get_system_commands(self.screen):
-            yield DiscoveryHit(command.title, command.callback, help=command.help)
+            title = Content(command.title)
+            yield DiscoveryHit(title, command.callback, help=escape(command.help))
 
     async def search(self, query: str) -> Hits:
         """Yield the actions that match."""
@@ -102,13 +105,17 @@ class Jumps(Provider):
         except UserError:  # a name that no run has
             return
         for run in found:
-            title, open_run = f"Run: {plain_text(run.name)}", RunOpened(run.run_id)
-            act = partial(app.home.post_message, open_run)
+            title = Content(f"Run: {plain_text(run.name)}")
+            act = partial(app.home.post_message, RunOpened(run.run_id))
             yield Hit(FOUND_RUN_SCORE, title, act, help=f"Open this run. Id: {run.run_id}")
 
 
 def _matching(provider: Provider, query: str, commands: Iterable[SystemCommand]) -> Iterator[Hit]:
     matcher = provider.matcher(query)
     for command in commands:
-        if (score := matcher.match(command.title)) > 0:
-            yield Hit(score, matcher.highlight(command.title), command.callback, help=command.help)
+        score, places = matcher.fuzzy_search.match(query, command.title)
+        if score > 0:
+            title = Content(command.title)  # the matcher's own would parse markup
+            for place in places:
+                title = title.stylize(matcher.match_style, place, place + 1)
+            yield Hit(score, title, command.callback, help=escape(command.help))

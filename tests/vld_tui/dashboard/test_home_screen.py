@@ -539,6 +539,9 @@ def test_the_times_of_steps_are_read_once_they_are_needed() -> None:
         await settle(pilot)
         assert (before, source.asked[-1].times) == (False, True)
         assert any("no recorded times" in line for line in screen_lines(app))
+        await pilot.press("3", "escape")
+        await settle(pilot)
+        assert (source.asked[-1].queue, source.asked[-1].times) == (False, True)
 
     play(source, scenario)
 

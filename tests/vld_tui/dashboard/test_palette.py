@@ -12,7 +12,14 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
 from engine.protocol import UserError, resolve_spec
-from tests.vld_tui.dashboard.fake_history import FakeSource, make_run, play, settle, settle_until
+from tests.vld_tui.dashboard.fake_history import (
+    FakeActions,
+    FakeSource,
+    make_run,
+    play,
+    settle,
+    settle_until,
+)
 from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.chains import chains
@@ -70,6 +77,27 @@ def test_a_name_is_found(typed: str, title: str, opened: str) -> None:
             )
 
     play(source, scenario)
+
+
+def test_names_are_no_markup() -> None:
+    class Odd(FakeActions):
+        """Has a study whose name looks like markup."""
+
+        def study_names(self) -> list[str]:
+            return ["r1[red]"]
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("ctrl+p")
+        await pilot.pause()
+        app.screen.query_one(Input).value = "r1[red]"
+        options = app.screen.query_one(OptionList)
+        titles = {"Study: r1[red]", "Report: r1[red]", "Run: found-r1[red]"}
+        await settle_until(
+            pilot,
+            lambda: titles <= {str(each.prompt).split("\n")[0] for each in options.options},
+        )
+
+    play(FakeSource([make_run(0)]), scenario, actions=Odd())
 
 
 def test_runs_are_found_by_a_part_of_the_name_and_by_id(tmp_path: Path) -> None:

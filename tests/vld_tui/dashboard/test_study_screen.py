@@ -35,6 +35,7 @@ from vld_tui.dashboard.screens.studies import StudiesScreen
 from vld_tui.dashboard.screens.study import StudyScreen
 from vld_tui.dashboard.widgets.heat_map import HeatMapView
 from vld_tui.dashboard.widgets.plane import StudyPlane
+from vld_tui.store.saved_views import SavedView
 from vld_tui.study.define.grid import StudyError
 from vld_tui.study.forecast import StudyCost
 from vld_tui.study.planner import StudyOutline
@@ -199,6 +200,12 @@ def test_a_cell_of_several_runs_lists_them_and_escape_leads_back_to_it_level_by_
 
 
 def test_the_runs_of_a_study_are_a_list_with_its_filter_groups_and_views() -> None:
+    class Viewing(FakeActions):
+        """Has a saved view."""
+
+        def views(self) -> dict[str, SavedView]:
+            return {"mine": SavedView(filter="seed=1")}
+
     source = source_of()
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
@@ -211,12 +218,18 @@ def test_the_runs_of_a_study_are_a_list_with_its_filter_groups_and_views() -> No
         assert asked.grouping is not None
         assert asked.plane
         assert "run_id IN" in asked.query.where, "groups are of these runs only"
+        await pilot.press("V")
+        await settle(pilot)
+        await pilot.press("up", "enter")
+        await settle(pilot)
+        assert "run_id IN" in source.asked[-1].query.where, "saved views are of these runs only"
+        assert source.asked[-1].query.terms[0].text == "seed=1"
         await pilot.press("4")  # back to the studies below, not onto a second screen of them
         await settle(pilot)
         assert [type(screen) for screen in app.screen_stack] == [HomeScreen, StudiesScreen]
         assert (source.asked[-1].study, source.asked[-1].studies) == (None, True)
 
-    play(source, scenario)
+    play(source, scenario, actions=Viewing())
 
 
 @pytest.mark.parametrize(("answer", "done"), [("n", []), ("y", [("stop study", "rates")])])

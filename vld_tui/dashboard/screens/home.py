@@ -492,7 +492,9 @@ class HomeScreen(RunKeys):
 
     def _show_view(self, view: SavedView) -> None:
         """List what a saved view does, unless it is no longer valid."""
-        listing = Listing(filter=view.filter, sort=view.sort, group=view.group)
+        listing = replace(
+            self._listing, filter=view.filter, sort=view.sort, group=view.group, within=None
+        )
         self._list(listing)
         if self._listing == listing:
             self._columns = view.columns
