@@ -22,8 +22,17 @@ class EditorError(UserError):
 
 
 def find_editor(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Return the command of the user's editor; empty: none is set."""
-    return shlex.split(environment.get("VISUAL") or environment.get("EDITOR") or "")
+    """Return the command of the user's editor; empty: none is set.
+
+    Raises:
+        EditorError: when its quotes are not closed.
+    """
+    name = next((each for each in ("VISUAL", "EDITOR") if environment.get(each)), "EDITOR")
+    command = environment.get(name, "")
+    try:
+        return shlex.split(command)
+    except ValueError:
+        raise EditorError(f"{name} is {command!r}, which has an unclosed quote.") from None
 
 
 def edit(app: App[Any], text: str, name: str) -> str:

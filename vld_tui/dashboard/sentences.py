@@ -50,6 +50,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "list-presets": "List the saved presets.",
     "list-runs": "List the runs of this study.",
     "log": "Show the log of this run.",
+    "mistakes": "Compare the mistakes of two runs, image by image.",
     "log-steps": "Switch the horizontal axis to a logarithmic scale, or back.",
     "log-values": "Switch the vertical axis to a logarithmic scale, or back.",
     "mark": "Mark this run, to compare it or to draw its curves with others.",

@@ -16,6 +16,9 @@ _BREAKS = " ,-/_→"
 _JOINERS = "\u200c\u200d"
 """Invisible but harmless characters, needed for emoji and scripts such as Persian."""
 
+UNPRINTABLE: Final = "�"
+"""Stands for a character that has no picture."""
+
 
 def plain_text(text: str, *, keep_newlines: bool = False) -> str:
     """Return ``text`` with every character that could control a terminal made visible.
@@ -42,6 +45,15 @@ def uncontrolled(text: str) -> str:
     return "".join(
         character if _is_harmless(character) else "?" * cell_len(character) for character in text
     )
+
+
+def plain_characters(line: str) -> str:
+    """Return a line with the same number of characters, those that could control a terminal
+    replaced by a sign each; tabs stay."""
+    if line.isprintable():
+        return line
+    shown = (each if each == "\t" else plain_text(each) for each in line)
+    return "".join(each if len(each) == 1 else UNPRINTABLE for each in shown)
 
 
 def _is_harmless(character: str, keep_newlines: bool = False) -> bool:

@@ -617,3 +617,19 @@ def test_leaving_the_plane_returns_the_focus_to_the_list() -> None:
         assert len(app.screen.query_one(RunTable).marked) == 1
 
     play(FakeSource([make_run(0), make_run(1)]), scenario)
+
+
+@pytest.mark.parametrize("note", ["a\tb\r\nc\x1b[31m", "a\u202eb"])
+def test_a_changed_note_keeps_its_characters(note: str) -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("e", "ctrl+s", "e", "!")
+        await settle(pilot)
+        shown = "\n".join(screen_lines(app))
+        assert ("c␛[31m!" in shown) or ("a�b!" in shown)
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+
+    play(FakeSource([make_run(0, note=note)]), scenario, actions=actions)
+    assert actions.done == [("note", "250101-000000-aaaa", f"{note}!")]

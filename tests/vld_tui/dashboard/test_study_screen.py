@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import msgspec
 import pytest
@@ -27,6 +29,7 @@ from tests.vld_tui.dashboard.fake_history import (
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
 from tests.vld_tui.study.known_datasets import read
 from tests.vld_tui.study.made_studies import RATES, half_done, run_of, state_of
+from vld_tui.dashboard.actions import UndoneRuns
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.screens.home import HomeScreen
 from vld_tui.dashboard.screens.run import RunScreen
@@ -336,10 +339,12 @@ def test_a_study_is_edited_checked_and_launched(monkeypatch: pytest.MonkeyPatch)
         assert any("Launch?" in line for line in screen_lines(app))
         await pilot.press("y")
         await settle(pilot)
+        await pilot.press("E")  # begins with the launched study again
+        await settle(pilot)
 
     play(source_of(), scenario, actions=actions, planner=planner)
     once = 'name = "rates"\nseeds = 3\n'
-    assert planner.planned == [once, f"{once}seeds = 3\n"]
+    assert planner.planned == [once, f"{once}seeds = 3\n", once]
     assert actions.done == [("launch study", f"{once}seeds = 3\n")]
 
 
@@ -649,3 +654,55 @@ def test_a_report_that_cannot_be_written_says_why() -> None:
         assert isinstance(app.screen, StudyScreen)
 
     play(source_of(), scenario, actions=actions)
+
+
+def test_a_report_is_finished_after_the_study_was_left() -> None:
+    go = Event()
+
+    class Slow(FakeActions):
+        """Writes a report only when it may."""
+
+        def report_study(self, name: str, progress: Callable[[str], object]) -> Path:
+            assert go.wait(10)
+            return super().report_study(name, progress)
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "R", "escape")
+        go.set()
+        await settle_until(pilot, lambda: app.clipboard)
+        assert "Report of rates" in [*app._notifications][-1].message
+        assert isinstance(app.screen, StudiesScreen)
+
+    play(source_of(), scenario, actions=Slow())
+
+
+def test_an_undo_in_a_list_that_was_left_ends_quietly() -> None:
+    go = Event()
+
+    class Slow(FakeActions):
+        """Undoes a change only when it may."""
+
+        def undo(self) -> UndoneRuns:
+            assert go.wait(10)
+            return super().undo()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "A", "ctrl+d", "z", "escape")
+        assert isinstance(app.screen, StudyScreen)
+        go.set()
+        await settle_until(pilot, lambda: app._notifications)
+
+    play(source_of(), scenario, actions=Slow())
+
+
+def test_an_editor_with_an_unclosed_quote_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", "vi '")
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "E")
+        assert [each.message for each in app._notifications] == [
+            'EDITOR is "vi \'", which has an unclosed quote.'
+        ]
+
+    play(source_of(), scenario)

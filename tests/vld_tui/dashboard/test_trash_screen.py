@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from threading import Event
+
 import pytest
 from textual.pilot import Pilot
 
@@ -13,6 +16,7 @@ from tests.vld_tui.dashboard.fake_history import (
     play,
     screen_lines,
     settle,
+    settle_until,
 )
 from vld_tui.control.trash import TrashedRun
 from vld_tui.dashboard.app import Dashboard
@@ -53,3 +57,29 @@ def test_the_trash_is_listed_restored_and_deleted(size: tuple[int, int]) -> None
         ("delete", *ids[1:3]),
         ("delete", ids[0], ids[3]),
     ]
+
+
+def test_a_refusal_is_reported_after_the_trash_was_left() -> None:
+    go = Event()
+
+    class Slow(FakeActions):
+        """Refuses only when it may."""
+
+        def restore(self, run_ids: Sequence[str]) -> str:
+            assert go.wait(10)
+            return super().restore(run_ids)
+
+    actions = Slow()
+    actions.trashed = [TrashedRun(make_run(0, trashed_at=NOW))]
+    actions.refusal = "no room"
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("Z")
+        await settle(pilot)
+        await pilot.press("r", "escape")
+        await settle(pilot)
+        go.set()
+        await settle_until(pilot, lambda: app._notifications)
+        assert [each.message for each in app._notifications] == ["no room"]
+
+    play(FakeSource([make_run(0)]), scenario, actions=actions)

@@ -12,6 +12,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import Static
+from textual.worker import get_current_worker
 
 from engine.protocol import UserError
 from vld_tui.dashboard.draw.mistakes import flip_picture
@@ -146,12 +147,15 @@ class FlipsScreen(Guarded, Screen[None]):
 
     @work(thread=True, exclusive=True)
     def _compare(self, domain: str | None) -> None:
+        worker, app = get_current_worker(), self.app
         try:
             compared = self._actions.compare_mistakes(*self._run_ids, domain)
         except UserError as error:
-            self.app.call_from_thread(self._show_problem, str(error), domain)
+            if not worker.is_cancelled:
+                app.call_from_thread(self._show_problem, str(error), domain)
             return
-        self.app.call_from_thread(self._show, compared)
+        if not worker.is_cancelled:  # else the user left, or asked for another domain
+            app.call_from_thread(self._show, compared)
 
     def _show_problem(self, problem: str, domain: str | None) -> None:
         self._domain = domain or self._domain

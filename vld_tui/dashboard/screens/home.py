@@ -555,7 +555,8 @@ class HomeScreen(RunKeys):
         undone = self._actions.undo()
         if undone.run_ids and undone.run_ids[0] in self._rows_of_trashed:
             row = self._rows_of_trashed.pop(undone.run_ids[0])
-            self.app.call_from_thread(self.query_one(RunTable).seek, undone.run_ids, row)
+            if self.is_attached:  # else the user left a study's list
+                self.app.call_from_thread(self.query_one(RunTable).seek, undone.run_ids, row)
         return undone.said
 
     def action_tags(self) -> None:

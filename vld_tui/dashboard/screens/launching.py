@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual import work
 from textual.screen import Screen
+from textual.worker import get_current_worker
 
 from engine.protocol import UserError
 from vld_tui.dashboard.guard import Guarded
@@ -37,13 +38,23 @@ class LaunchKeys(Guarded, Screen[None]):
         self.show_work("estimating the cost…")
         self._plan(study)
 
+    def launch(self, study: str | StudyText) -> str:
+        """Launch a study, in a worker; return what was done.
+
+        Raises:
+            UserError: when it cannot be launched.
+        """
+        return self._actions.launch_study(study)
+
     @work(thread=True, exclusive=True, group="plan")
     def _plan(self, study: str | StudyText) -> None:
+        worker, app = get_current_worker(), self.app
         try:
             plan: LaunchPlan | str = self._planner.study_plan(study)
         except UserError as error:
             plan = str(error)
-        self.app.call_from_thread(self._show_plan, study, plan)
+        if not worker.is_cancelled:  # else the user left, or asked for another plan
+            app.call_from_thread(self._show_plan, study, plan)
 
     def _show_plan(self, study: str | StudyText, plan: LaunchPlan | str) -> None:
         self.show_work("")
@@ -56,7 +67,7 @@ class LaunchKeys(Guarded, Screen[None]):
         if plan.refusal is not None:
             self.app.push_screen(Alert(f"{text}\n\n{plan.refusal}"))
             return
-        launch = ActionAsked(partial(self._actions.launch_study, study))
+        launch = ActionAsked(partial(self.launch, study))
         confirm(self.app, f"{text}\n\nLaunch?", partial(self.post_message, launch))
 
 

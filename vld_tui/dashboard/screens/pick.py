@@ -106,9 +106,10 @@ class Pick(Dialog[str | None]):
         """Replace the choices when more is known; the cursor stays on its choice."""
         if (tuple(choices), remark) == (self._choices, self._remark):
             return
-        pointed = self._pointed if self.is_mounted else None
+        is_shown = self.is_mounted and self.is_attached
+        pointed = self._pointed if is_shown else None
         self._choices, self._remark = tuple(choices), remark
-        if self.is_mounted:
+        if is_shown:
             self._show(pointed.value if pointed else None)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002

@@ -161,7 +161,7 @@ class StudiesScreen(LaunchKeys):
 
     def _show(self) -> None:
         """Update the list; the cursor stays on its line."""
-        if self._studies is None or not self.is_mounted:
+        if self._studies is None or not self.is_attached:
             return
         options, cells = self.query_one(OptionList), max(20, self.size.width - 4)
         pointed = options.highlighted_option

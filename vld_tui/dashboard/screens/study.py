@@ -160,9 +160,10 @@ class StudyScreen(LaunchKeys):
         self._stack_views()
 
     def show_work(self, text: str) -> None:
-        """Show what is being worked on, after the progress; empty: nothing."""
+        """Show what is being worked on, after the progress; empty: nothing. Work continues after
+        the user left."""
         self._work = text
-        if self._state.standing is not None:
+        if self._state.standing is not None and self.is_attached:
             self._show_progress(self._state, self._state.standing)
 
     def action_view(self, view: str) -> None:
@@ -280,6 +281,13 @@ class StudyScreen(LaunchKeys):
         self._edited = replace(kept, text=after, where=f"{self._study_name}.toml (edited)")
         self.offer_launch(self._edited)
 
+    def launch(self, study: str | StudyText) -> str:
+        """Launch the study; what was edited is then in the home."""
+        said = super().launch(study)
+        if study is self._edited:
+            self._edited = None
+        return said
+
     def action_export(self) -> None:
         """Ask where to export the table, or the screen."""
 
@@ -299,11 +307,12 @@ class StudyScreen(LaunchKeys):
     @work(thread=True)
     def _write_report(self) -> None:
         app = self.app
+
+        def show_step(step: str) -> None:
+            app.call_from_thread(self.show_work, f"report: {step}…")
+
         try:
-            made: Path | str = self._actions.report_study(
-                self._study_name,
-                lambda step: app.call_from_thread(self.show_work, f"report: {step}…"),
-            )
+            made: Path | str = self._actions.report_study(self._study_name, show_step)
         except UserError as error:
             made = str(error)
         app.call_from_thread(self._show_report, app, made)
@@ -311,8 +320,7 @@ class StudyScreen(LaunchKeys):
     def _show_report(self, app: App[Any], made: Path | str) -> None:
         """Copy and show the path of the report's page, or show why there is none."""
         self._is_reporting = False
-        if self.is_attached:
-            self.show_work("")
+        self.show_work("")
         if isinstance(made, str):
             app.notify(made, severity="error", markup=False)
             return
@@ -444,7 +452,7 @@ class StudyScreen(LaunchKeys):
         self.query_one("#cell", Static).update(text)
 
     def _show_table(self) -> None:
-        if (laid_out := self._laid_out) is None or self._view != "table" or not self.is_mounted:
+        if (laid_out := self._laid_out) is None or self._view != "table" or not self.is_attached:
             return
         results, look = self.query_one("#results", ScrolledText), laid_out.look
         table = study_table(laid_out.compared, look.study.compare, look.arm, results.text_cells)

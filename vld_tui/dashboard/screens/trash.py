@@ -132,7 +132,8 @@ class TrashScreen(Guarded, Screen[None]):
             try:
                 return action()
             finally:
-                self.app.call_from_thread(self._load)
+                if self.is_attached:
+                    self.app.call_from_thread(self._load)
 
         self._marked.clear()
         self.post_message(ActionAsked(act))
@@ -155,7 +156,7 @@ class TrashScreen(Guarded, Screen[None]):
 
     def _set(self, trashed: list[TrashedRun]) -> None:
         self._trashed = trashed
-        if self.is_mounted:
+        if self.is_attached:
             self._show()
 
     def _show(self) -> None:

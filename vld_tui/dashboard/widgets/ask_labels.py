@@ -21,7 +21,7 @@ from vld_tui.dashboard.widgets.form import CompletingInput
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.store.labels import check_name, typed_tags
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
-from vld_tui.words.text import plain_text, shorten
+from vld_tui.words.text import plain_characters, plain_text, shorten
 
 KNOWN_CELLS: Final = 600
 """Characters of the list of existing tags."""
@@ -136,7 +136,7 @@ class AskTags(_Checked):
 
     def _learn(self, known: list[str]) -> None:
         self._tags.known = known
-        if self.is_mounted:
+        if self.is_attached:
             self._show()
 
 
@@ -156,6 +156,15 @@ class _KnownTags(Suggester):
         return None if tag is None else value + tag[len(word) :]
 
 
+class _NoteArea(TextArea):
+    """An editor of any text: characters that could control a terminal are kept, and drawn as
+    signs."""
+
+    def get_line(self, line_index: int) -> Text:
+        """Return a line as it is drawn: one character for each of the text."""
+        return Text(plain_characters(self.document.get_line(line_index)), end="", no_wrap=True)
+
+
 class AskNote(Dialog[str | None]):
     """Asks for a text of several lines; returns None if it is unchanged."""
 
@@ -173,29 +182,29 @@ class AskNote(Dialog[str | None]):
 
     def __init__(self, question: str, note: str) -> None:
         super().__init__()
-        self._question, self._note = question, plain_text(note, keep_newlines=True)
+        self._question, self._area = question, _NoteArea(note)
+        self._before = self._area.text  # with its line ends
 
     def compose(self) -> ComposeResult:
         """Lay the question out above the text."""
         with Vertical(classes="frame"):
             yield Static(self._question, markup=False)
-            yield TextArea(self._note)
+            yield self._area
             yield KeyBar()
 
     def on_mount(self) -> None:
         """Write at the end of the text."""
-        area = self.query_one(TextArea)
-        area.move_cursor(area.document.end)
-        area.focus()
+        self._area.move_cursor(self._area.document.end)
+        self._area.focus()
 
     def action_save(self) -> None:
         """Return the text."""
-        text = self.query_one(TextArea).text
-        self.dismiss(None if text == self._note else text.rstrip())
+        text = self._area.text
+        self.dismiss(None if text == self._before else text.rstrip())
 
     def action_leave(self) -> None:
         """Leave without saving; ask first if the text was changed."""
-        if self.query_one(TextArea).text == self._note:
+        if self._area.text == self._before:
             self.dismiss(None)
         else:
             confirm(self.app, "Discard the changes to the note?", lambda: self.dismiss(None))

@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, Static
+from textual.worker import get_current_worker
 
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
@@ -204,8 +205,10 @@ class FilterLine(Guarded, Vertical):
     @work(thread=True, exclusive=True)
     def _find(self, typed: str) -> None:
         """Look for continuations, which may need the database."""
+        worker, app = get_current_worker(), self.app
         found = tuple(self._complete(typed)) if self._complete is not None else ()
-        self.app.call_from_thread(self._offer, typed, found)
+        if not worker.is_cancelled:
+            app.call_from_thread(self._offer, typed, found)
 
     def _offer(self, typed: str, found: tuple[str, ...]) -> None:
         """Write what the continuations have in common, and show them."""
