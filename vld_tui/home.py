@@ -145,17 +145,18 @@ def find_named_home(option: Path | None) -> Home:
         HomeError: when it does not, likely a mistyped name.
     """
     home = find_home(option)
-    if (option is not None or os.environ.get(HOME_VARIABLE)) and not home.path.exists():
+    if (option is not None or os.environ.get(HOME_VARIABLE)) and not home.path.is_dir():
         raise HomeError(absence(home))
     return home
 
 
 def absence(home: Home) -> str:
-    """Return the error for a home that does not exist."""
-    return (
-        f"The home {home.path} does not exist yet; the first run creates it.\n"
-        f"To use another one, pass --home DIR or set {HOME_VARIABLE}."
-    )
+    """Return the error for a home that is not a folder."""
+    nearest = next(each for each in (home.path, *home.path.parents) if each.exists())
+    why = f"The home {home.path} does not exist yet; the first run creates it."
+    if not nearest.is_dir():
+        why = f"The home {home.path} cannot be used: {nearest} is a file, not a folder."
+    return f"{why}\nTo use another one, pass --home DIR or set {HOME_VARIABLE}."
 
 
 def open_home(option: Path | None, *, to_look: bool = False) -> Home:

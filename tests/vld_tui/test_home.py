@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from engine.protocol import resolve_spec
 from vld_tui.cli import app
 from vld_tui.dashboard.feed import HistorySource, Interest
-from vld_tui.home import Home, HomeError, is_on_network, open_home
+from vld_tui.home import Home, HomeError, find_named_home, is_on_network, open_home
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 
@@ -69,6 +69,14 @@ def test_a_home_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
     file.write_text("not a folder")
     with pytest.raises(HomeError, match=r"Cannot write to .*file/home: .*--home DIR or VLD_HOME"):
         open_home(file / "home")
+
+
+def test_a_home_that_is_a_file_is_called_one(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    for home in (file, file / "home"):
+        with pytest.raises(HomeError, match=r"cannot be used: .*file is a file, not a folder"):
+            find_named_home(home)
 
 
 Partition = namedtuple("Partition", ("mountpoint", "fstype"))

@@ -67,6 +67,7 @@ if TYPE_CHECKING:  # not needed for the first frame
 
     from vld_tui.dashboard.screens.use.screen import UseForm
     from vld_tui.dashboard.use.results import Uses
+    from vld_tui.study.planner import StudyOutline
 
 AGEING_S: Final = 10.0
 """Time after which an unchanged snapshot is shown again, since the age of runs changes."""
@@ -126,6 +127,7 @@ class Dashboard(KeysInOrder):
         self._interest = Interest()
         self._shows: WeakKeyDictionary[Screen[Any], dict[str, object]] = WeakKeyDictionary()
         self._is_read_only = False
+        self._outlines: dict[str, StudyOutline] = {}
         self._wake = threading.Event()
         self._changed_cells = ChangedCells()
 
@@ -392,7 +394,7 @@ class Dashboard(KeysInOrder):
         from vld_tui.dashboard.screens.studies import StudiesScreen
 
         if not self._return_to(StudiesScreen):
-            self._open(StudiesScreen(self._actions, self._planner), studies=True)
+            self._open(StudiesScreen(self._actions, self._planner, self._outlines), studies=True)
 
     def action_close_studies(self) -> None:
         """Return to the screen below."""

@@ -63,7 +63,7 @@ def _failures(refusals: tuple[Refusal, ...]) -> Iterator[str]:
 def _change_text(change: Relabelled) -> str:
     before, after = change
     if before.name != after.name:
-        return f"name {after.name} (was {before.name})"
+        return f"rename of {before.name} to {after.name}"
     if before.note != after.note:
         return "note" if after.note else "removed note"
     added = [tag for tag in after.tags if tag not in before.tags]

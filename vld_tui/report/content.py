@@ -69,10 +69,11 @@ def facts(
         version: version of this program.
     """
     study, runs = gathered.study, gathered.runs
+    complete = Incomplete.of(gathered.results, gathered.coverage).complete(gathered.results)
     return [
         *(Fact(CAUTION, each) for each in image_cautions(study.name, runs)),
         *(Fact(CAUTION, each) for each in precision_cautions(study, runs)),
-        *(Fact(CAUTION, each) for each in measure_cautions(gathered.results)),
+        *(Fact(CAUTION, each) for each in measure_cautions(complete)),
         Fact("study", f"{study.name}: {study.title}" if study.title != study.name else study.name),
         Fact("runs", _counts(gathered)),
         Fact("data", _joined(dict.fromkeys(spec.dataset for spec in study.specs))),

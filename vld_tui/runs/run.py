@@ -36,7 +36,6 @@ UNKNOWN_SPEC: Final = RunSpec(dataset="", model="")
 """The specification of a damaged run whose own cannot be read."""
 CONFIGURATION: Final = "configuration"
 """The grouping of runs that differ only in their seeds."""
-MOST_MEMBERS: Final = 200
 END_LENGTH: Final = 4
 """Characters at the end of a run's id that distinguish runs of one name."""
 GroupKey = str | float | None
@@ -315,10 +314,10 @@ class Grouping(msgspec.Struct, frozen=True):
 class RunSummary(msgspec.Struct, frozen=True):
     """Runs of one group.
 
-    ``key`` is their common value; ``newest`` is the one created last, ``run_ids`` the latest ones,
-    at most :data:`MOST_MEMBERS` of ``runs``. Accuracies (0 to 1) are at the selected step of each
-    finished run; identical runs count as one. ``measures`` are the ID and OOD values of measures by
-    name. ``dataset`` and ``target`` are those of all runs; None: they differ.
+    ``key`` is their common value; ``newest`` is the one created last, ``run_ids`` are all, the
+    latest first. Accuracies (0 to 1) are at the selected step of each finished run; identical runs
+    count as one. ``measures`` are the ID and OOD values of measures by name; None: some run lacks
+    it. ``dataset`` and ``target`` are those of all runs; None: they differ.
     """
 
     key: GroupKey

@@ -22,6 +22,7 @@ from vld_tui.store.errors import (
     StoreError,
 )
 from vld_tui.store.patterns import TOO_SLOW, Matcher
+from vld_tui.words.text import natural_key
 
 MIGRATIONS: Final = (
     "m001_runs", "m002_kept_runs", "m003_queue", "m004_series", "m005_best_first", "m006_arms",
@@ -82,6 +83,7 @@ class Database:
         self._matcher = matcher = Matcher()
         connection.create_function("matches", 2, matcher.matches, deterministic=True)
         connection.create_function("matches_word", 2, matcher.matches_word, deterministic=True)
+        connection.create_function("natural_key", 1, natural_key, deterministic=True)
         self._unreadable: set[int] = set()
         self._noted_at = (0, 0)
         with _readable_errors(self.path):

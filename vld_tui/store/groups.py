@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from engine.protocol import MEASURES
 from vld_tui.runs.run import (
     CONFIGURATION,
-    MOST_MEMBERS,
     STATUSES,
     Grouping,
     GroupKey,
     Run,
     RunSummary,
 )
-from vld_tui.runs.statistics import of_moments
+from vld_tui.runs.statistics import Estimate, of_moments
 from vld_tui.store.database import Database, in_parts
 from vld_tui.store.fields import QUERY_FIELDS
 from vld_tui.store.query import Condition, Query, find_field, row_condition
@@ -105,7 +105,14 @@ def _order(sort: str) -> str:
         "created": "max(newest)",
         "ood_accuracy": "avg(ood)",
         "id_accuracy": "avg(id)",
-        **{each: f"avg({each})" for each in _MEANS},
+        "id": "avg(id)",
+        "ood": "avg(ood)",
+        **{
+            f"{which}_{name}": f"iif(count({which}_{name}) = count({which}), "
+            f"avg({which}_{name}), NULL)"
+            for name in MEASURES
+            for which in ("id", "ood")
+        },
         "runs": "sum(runs)",
     }.get(name, "common")
     return f"{column} {'DESC' if is_descending else 'ASC'} NULLS LAST, max(newest) DESC"
@@ -150,7 +157,7 @@ def _summary(row: tuple[object, ...], newest: dict[str, Run]) -> RunSummary | No
     return RunSummary(
         key=key,  # type: ignore[arg-type]
         newest=found,
-        run_ids=tuple(run_ids[:MOST_MEMBERS]),
+        run_ids=tuple(run_ids),
         runs=int(runs),  # type: ignore[call-overload]
         statuses={status: count for status, count in counts.items() if count},  # type: ignore[misc]
         id_accuracy=means["id"],
@@ -158,8 +165,19 @@ def _summary(row: tuple[object, ...], newest: dict[str, Run]) -> RunSummary | No
         dataset=dataset,  # type: ignore[arg-type]
         target=target,  # type: ignore[arg-type]
         measures={
-            name: pair
-            for name in MEASURES
-            if (pair := (means[f"id_{name}"], means[f"ood_{name}"])) != (None, None)
+            name: pair for name in MEASURES if (pair := _measured(means, name)) != (None, None)
         },
     )
+
+
+def _measured(
+    means: Mapping[str, Estimate | None], name: str
+) -> tuple[Estimate | None, Estimate | None]:
+    """Return the means of a measure that all runs with an accuracy have: those of some cannot be
+    compared with the accuracies beside them."""
+
+    def of(which: str) -> Estimate | None:
+        found, accuracy = means[f"{which}_{name}"], means[which]
+        return found if found and accuracy and found.n == accuracy.n else None
+
+    return of("id"), of("ood")

@@ -145,9 +145,10 @@ def _order(key: str) -> str:
     check_text(key)
     name = key.strip()
     field = find_field(name.removeprefix("-"), "sort by")
+    sql = f"natural_key({field.sql})" if field.name == "name" else field.sql
     if name.startswith("-"):
-        return f"{field.sql} DESC"  # NULLs come last in descending order
-    return f"{field.sql} ASC NULLS LAST"
+        return f"{sql} DESC"  # NULLs come last in descending order
+    return f"{sql} ASC NULLS LAST"
 
 
 def refuse_unknown_words(database: Database, query: Query) -> None:

@@ -248,7 +248,13 @@ def _measures(
 def _row(
     label: str, groups: Sequence[RunGroup], measured: Callable[[Run], float | None], show: Show
 ) -> list[str]:
-    return [label, *(_cell(group.estimate(measured), show) for group in groups)]
+    return [label, *(_cell(group.estimate(measured), show, _evaluated(group)) for group in groups)]
+
+
+def _evaluated(group: RunGroup) -> int:
+    """Return the number of seeds with a result."""
+    found = group.estimate(lambda run: run.id_accuracy)
+    return 0 if found is None else found.n
 
 
 def _means(
@@ -259,14 +265,19 @@ def _means(
     return [label, *(UNKNOWN if each is None else show(each.mean) for each in found)]
 
 
-def _cell(found: Estimate | None, show: Show) -> str:
+def _cell(found: Estimate | None, show: Show, evaluated: int) -> str:
+    """Format a mean; its number of seeds is shown if other rows are of more."""
     if found is None:
         return UNKNOWN
+    mean, count = show(found.mean), f"n={found.n}"
+    if found.n < evaluated:
+        count += f" of {evaluated}"
     if found.half_interval is not None:
-        return f"{show(found.mean)} ± {_spread(found.half_interval, show)}"
-    deviation = found.deviation
-    told = "" if deviation is None else f" (sd {_spread(deviation, show)}, n={found.n})"
-    return f"{show(found.mean)}{told}"
+        interval = f"{mean} ± {_spread(found.half_interval, show)}"
+        return f"{interval} ({count})" if found.n < evaluated else interval
+    if found.deviation is not None:
+        return f"{mean} (sd {_spread(found.deviation, show)}, {count})"
+    return f"{mean} ({count})" if found.n < evaluated else mean
 
 
 def _spread(value: float, show: Show) -> str:

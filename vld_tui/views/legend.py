@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rich.segment import Segment
@@ -34,7 +34,8 @@ def legend_lines(
     """Return the legend in at most ``most_lines`` lines of ``cells``.
 
     If it does not fit, in this order: details are left out, names are shortened so that they stay
-    distinguishable, ``tail`` is left out, then names, then entries, which are counted.
+    distinguishable, ``tail`` is left out, then values, then names instead, then entries, which are
+    counted.
     """
     layouts = (_flow([head, *pieces], cells) for pieces in _alternatives(entries, tail))
     for lines in layouts:
@@ -64,6 +65,12 @@ def _alternatives(entries: Sequence[Entry], tail: Line) -> Iterator[list[Line]]:
             if len({*short}) == len({*names}):
                 shown = zip(entries, short, strict=True)
                 yield [*(_piece(each, name) for each, name in shown), *ending]
+    if len(entries) > 1:  # a value says nothing without its name
+        for cells in range(longest, SHORTEST_NAME - 1, -1):
+            short = shorten_apart(names, cells)
+            if len({*short}) == len({*names}):
+                shown = zip(entries, short, strict=True)
+                yield [_piece(replace(each, value=""), name) for each, name in shown]
     yield [_piece(each, "") for each in entries]
 
 

@@ -296,7 +296,7 @@ _USUAL: Final = {
     ),
     "tags": _of_run(
         "Tags.",
-        Column("tags", rank=0, shrinks=True, narrowest=6, style=QUIET_STYLE),
+        Column("tags", rank=4, shrinks=True, narrowest=6, style=QUIET_STYLE),
         "tag",
         lambda run: plain_text(" ".join(run.tags)),
     ),

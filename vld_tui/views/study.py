@@ -204,12 +204,21 @@ def _toml(value: object) -> str:
     return json.dumps("none" if value is None else value, ensure_ascii=False)
 
 
+def remaining_text(seconds: float, unknown: int, ending: str = "") -> str:
+    """Return a time until runs are finished, without that of ``unknown`` ones; ``ending`` follows
+    the duration."""
+    if unknown and not seconds:
+        return "unknown (no comparable earlier run on this device)"
+    others = f", not counting {plural(unknown, 'run')} without a comparable run" if unknown else ""
+    return f"about {duration(seconds)}{ending}{others}"
+
+
 def left_text(standing: Standing, cost: StudyCost, devices: int) -> str:
     """Return the time until the running and queued runs are finished; ``cost`` is that of the
     queued ones."""
     left_s = seconds_left(standing.live, cost, devices)
-    if not cost.runs:
-        return f"about {duration(left_s)}"
+    if not cost.runs or (cost.unknown == cost.runs and left_s):
+        return remaining_text(left_s, cost.unknown)
     return time_text(replace(cost, wall_s=left_s * devices, features=None), devices)
 
 

@@ -162,7 +162,7 @@ def test_the_dashboard_says_what_it_undoes(tmp_path: Path) -> None:
     assert undone[0].run_ids == (run.run_id, other.run_id)
     assert [each.said for each in undone] == [
         "undo: trash of 2 runs",
-        "undo: name Z (was X)",
+        "undo: rename of X to Z",
         "undo: note on X",
         "undo: removed extra on X",
         "undo: tag extra on X",

@@ -73,6 +73,19 @@ def test_runs_alike_but_for_their_seed_are_one_row_with_mean_and_spread() -> Non
     assert actions.preferences.group == "configuration"
 
 
+def test_a_group_of_which_some_runs_are_marked_has_a_sign_of_its_own() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("space")
+        await take_together(pilot, "all but seed")
+        assert screen_lines(app)[3].startswith("-")
+        await pilot.press("space")
+        await settle(pilot)
+        assert len(app.screen.query_one(RunTable).marked) == 3
+        assert not screen_lines(app)[3].startswith("-")
+
+    play(three(), scenario)
+
+
 def test_seeds_are_what_is_found_first_and_chosen_at_once() -> None:
     source = three()
 

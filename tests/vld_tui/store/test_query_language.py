@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.protocol import FIELDS, resolve_spec
 from tests.vld_tui.store.told_runs import Teller
-from vld_tui.home import open_home
+from vld_tui.home import Home, open_home
 from vld_tui.store.completion import finished_part
 from vld_tui.store.errors import QueryError
 from vld_tui.store.fields import ALIASES, QUERY_FIELDS, is_field
@@ -328,6 +328,14 @@ def test_a_value_that_no_run_has_is_named_with_the_nearest(store: Store) -> None
     why = store.runs.why_nothing_matches(store.runs.query("dataset=emojj seed=1"))
     assert why == "No run has dataset 'emojj'. Did you mean emoji?"
     assert store.runs.why_nothing_matches(store.runs.query("dataset=emoji seed=77")) == ""
+
+
+def test_names_are_sorted_by_the_numbers_in_them(home: Home) -> None:
+    with Store.open(home) as store:
+        for name in ("run-10", "run-9", "run-100", "run-009b", "a"):
+            store.runs.create(resolve_spec({}), name=name)
+        assert _names(store, "") == ["a", "run-9", "run-009b", "run-10", "run-100"]
+        assert _names(store, "", "-name")[:2] == ["run-100", "run-10"]
 
 
 @pytest.mark.parametrize("sort", ["-odd", "ood,,name", "name; DROP TABLE runs", "-", "--ood"])

@@ -18,14 +18,16 @@ from vld_tui.views.run_columns import RUN_COLUMNS
 EVERY = Query()
 
 
-def told(store: Store, home: Home, accuracy: float | None, **fields: object) -> str:
+def told(
+    store: Store, home: Home, accuracy: float | None, *, measures: bool = True, **fields: object
+) -> str:
     """Make a run that reached an OOD accuracy, 0.2 below its ID accuracy and 0.1 above its OOD
     balanced accuracy."""
     run = store.runs.create(resolve_spec(fields))
     if accuracy is not None:
         measured = evaluated(10, id_accuracy=accuracy + 0.2, ood_accuracy=accuracy)
-        measures = {"balanced_accuracy": (accuracy, accuracy - 0.1)}
-        measured[0] = msgspec.structs.replace(measured[0], measures=measures)
+        found = {"balanced_accuracy": (accuracy, accuracy - 0.1)} if measures else {}
+        measured[0] = msgspec.structs.replace(measured[0], measures=found)
         end = finished(10, selected_step=10, id_accuracy=accuracy + 0.2, ood_accuracy=accuracy)
         Teller(home.run_dir(run.run_id)).says(started(), *measured, end)
         store.live.refresh()
@@ -67,6 +69,29 @@ def test_groups_have_means_of_measures_and_are_sorted_by_them(home: Home) -> Non
         row = GroupRow(best[1], find_grouping(CONFIGURATION), "some")
         assert RUN_COLUMNS["ood_balanced_accuracy"].of_group(row, 0.0) == "40.0±14.1%"
         assert RUN_COLUMNS["id_calibration_error"].of_group(row, 0.0) == "–"
+
+
+def test_a_measure_that_only_some_runs_have_is_withheld(home: Home) -> None:
+    with Store.open(home) as store:
+        for rate, seeds in ((0.0, 3), (0.9, 2)):
+            for seed in range(seeds):
+                told(store, home, 0.5, dropout_rate=rate, seed=seed, measures=seed < 2)
+        named = {
+            each.newest.dropout_rate: each
+            for each in store.groups.find(EVERY, find_grouping(CONFIGURATION))
+        }
+        assert [*named[0.9].measures] == ["balanced_accuracy"]
+        assert named[0.0].measures == {}
+        order = store.groups.find(EVERY, find_grouping(CONFIGURATION), sort="ood_balanced_accuracy")
+        assert [each.newest.dropout_rate for each in order] == [0.9, 0.0]
+
+
+def test_a_group_has_all_of_its_runs(home: Home) -> None:
+    with Store.open(home) as store:
+        for seed in range(250):
+            store.runs.create(resolve_spec({"seed": seed}))
+        (group,) = store.groups.find(EVERY, find_grouping(CONFIGURATION))
+        assert len(group.run_ids) == group.runs == 250
 
 
 def test_the_same_run_done_twice_counts_as_one(home: Home) -> None:

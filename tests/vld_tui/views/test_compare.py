@@ -79,6 +79,24 @@ def test_steps_of_several_runs_are_those_of_runs() -> None:
     assert steps.split()[2:] == ["0–20"]
 
 
+def test_a_mean_over_fewer_seeds_than_others_says_so() -> None:
+    measures = {"balanced_accuracy": (0.5, 0.4)}
+    known = [
+        make_run(
+            seed,
+            spec=resolve_spec({"seed": seed}),
+            measures=measures if seed == 0 else {},
+            domains={"noto": 0.5} if seed < 4 else {},
+        )
+        for seed in range(5)
+    ]
+    table = compare(group_by_seed(known))
+    cells = {row[0].strip(): row[1] for row in table.rows}
+    assert cells["OOD"] == "50.0% ± 0.0"
+    assert cells["OOD balanced"] == "40.0% (n=1 of 5)"
+    assert cells["noto"] == "50.0% ± 0.0 (n=4 of 5)"
+
+
 @pytest.mark.parametrize("cells", [40, 60, 80, 120, 200])
 def test_columns_that_do_not_fit_follow_below(cells: int) -> None:
     known = [

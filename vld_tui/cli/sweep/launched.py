@@ -30,8 +30,8 @@ from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.files import find_study, find_text, kept_names, study_preset_titles
 from vld_tui.study.define.tuning import read_tuning
 from vld_tui.study.forecast import StudyCost, cost_of, seconds_left
-from vld_tui.study.results.cells import StudyCell, grid_so_far
-from vld_tui.study.results.outcomes import ID, OOD, known_measures, measured, outcomes_so_far
+from vld_tui.study.results.cells import StudyCell, complete_results, grid_so_far
+from vld_tui.study.results.outcomes import ID, OOD, known_measures, measured
 from vld_tui.study.standing import (
     Standing,
     Strays,
@@ -175,7 +175,7 @@ class StudyView(NamedTuple):
     def _on_measures(self) -> Iterator[str]:
         from vld_tui.views.cautions import measure_cautions  # imports numpy
 
-        return measure_cautions(outcomes_so_far(self.standing, {}))
+        return measure_cautions(complete_results(grid_so_far(self.standing)))
 
 
 def status(ctx: typer.Context, study: StudyOrNone = None, as_json: JsonOption = False) -> None:
@@ -232,7 +232,12 @@ def _following(found: StudyView) -> Iterator[tuple[str, str]]:
         yield found.continues, "continue tuning, or show its result"
     elif standing.broken_off or standing.missing:
         where = "" if found.place is None else ", on slurm as last time"
-        yield f"vld sweep {name}", f"resume interrupted runs and launch missing ones{where}"
+        parts = [
+            ("resume interrupted runs", standing.broken_off),
+            ("launch missing ones" if standing.broken_off else "launch missing runs",
+             standing.missing),
+        ]  # fmt: skip
+        yield f"vld sweep {name}", " and ".join(what for what, runs in parts if runs) + where
     if standing.is_under_way:
         yield f"vld sweep stop {name}", "save and stop running runs, dequeue queued ones"
 

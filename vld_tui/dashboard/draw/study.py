@@ -26,6 +26,7 @@ from vld_tui.views.study import (
     NO_SETTING,
     accuracies_text,
     prediction_words,
+    remaining_text,
     shown_setting,
 )
 from vld_tui.words.columns import GAP, Column, align, lay_out, styled_table
@@ -99,8 +100,7 @@ def left_text(counts: Counts, left: TimeLeft) -> str:
         return ""
     if left.unknown and not left.seconds:
         return "time left unknown"
-    more = " and more" if left.unknown else ""
-    return f"about {duration(left.seconds)}{more} left"
+    return remaining_text(left.seconds, left.unknown, " left")
 
 
 class PresetRow(NamedTuple):
@@ -189,7 +189,7 @@ def _row(study: StudyProgress) -> list[str]:
         )
         if count
     ]
-    left = left_text(counts, study.left).removeprefix("about ")
+    left, *_ = left_text(counts, study.left).removeprefix("about ").split(", not counting")
     done = "done" if counts.finished == counts.runs else left.removeprefix("time left ")
     return [
         plain_text(study.name),

@@ -24,6 +24,7 @@ from vld_tui.study.results.cells import (
     StudyGrid,
     arms_of,
     compared_grid,
+    complete_results,
     grid_of,
     grid_value,
     quantities,
@@ -123,10 +124,9 @@ class StudyLook:
         heat_map = study_map(
             grid, self.axes, self.measure, self.arm, is_by_column=self.is_by_column
         )
-        of_arm = [each for each in state.results if (each.setting.arm or OWN_ARM) == self.arm]
         return LaidOut(
             state, self, grid, compared, heat_map, dict(self.points(compared)),
-            tuple(measure_cautions(of_arm)),
+            tuple(measure_cautions(complete_results(compared))),
         )  # fmt: skip
 
     def points(self, compared: StudyGrid) -> Iterator[tuple[RunPoint, StudyCell]]:
@@ -211,7 +211,7 @@ def value_labels(field: str, values: Sequence[Any]) -> tuple[str, ...]:
 
 def cell_text(cell: StudyCell, name: str) -> Text:
     """Return the results of a cell's runs, and the status of each."""
-    text = Text(no_wrap=True, overflow="ellipsis")
+    text = Text()
     text.append(name, HEADING_STYLE)
     text.append(f"  {_cell_words(cell)}\n", QUIET_STYLE)
     if cell.is_complete:
@@ -266,7 +266,9 @@ class _Shares:
 
     def text(self, value: float | None) -> str:
         """Return an end of the scale as text."""
-        return "" if value is None or self.low == self.high else f"{100 * value:z.1f}"
+        if value is None or self.low == self.high:
+            return ""
+        return f"{100 * value:z.1f}".replace("-", "−")
 
 
 def _title(grid: StudyGrid, axes: Axes, shown: Shown, arm: str, seeds: set[int]) -> str:

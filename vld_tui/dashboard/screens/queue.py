@@ -38,6 +38,7 @@ class QueueScreen(Guarded, Screen[None]):
     AUTO_FOCUS = "DataTable"
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape,3", "leave", "back", key_display="esc", show=True),
+        bind("studies", "4", "studies", "studies"),
         bind("filter", "slash,f", "filter", "filter", key_display="/"),
         bind(
             "earlier", "less_than_sign,shift+up", "move(-1)", "earlier", key_display="<", show=True
@@ -87,6 +88,11 @@ class QueueScreen(Guarded, Screen[None]):
         """Clear the filter; without one, return to the screen below."""
         if not self.query_one(RowFilterLine).clear():
             await self.run_action("app.close_queue")
+
+    async def action_studies(self) -> None:
+        """Show the studies instead."""
+        await self.run_action("app.close_queue")
+        await self.run_action("app.open_studies")
 
     def _show(self) -> None:
         """Show the runs that match; the cursor stays on its run."""

@@ -58,6 +58,7 @@ class StudiesScreen(LaunchKeys):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape,4", "leave", "back", key_display="esc", show=True),
+        bind("queue", "3", "queue", "queue"),
         bind("filter", "slash,f", "filter", "filter", key_display="/", show=True),
         bind("next-study", "j", "move('cursor_down')", "next study"),
         bind("previous-study", "k", "move('cursor_up')", "previous study"),
@@ -66,11 +67,14 @@ class StudiesScreen(LaunchKeys):
         bind("new", "n", "launch_file", "new", show=True),
     ]
 
-    def __init__(self, actions: Actions, planner: Planner) -> None:
+    def __init__(
+        self, actions: Actions, planner: Planner, outlines: dict[str, StudyOutline]
+    ) -> None:
+        """``outlines`` are those known of presets; it is filled with others."""
         super().__init__(actions, planner)
         self._studies: tuple[StudyProgress, ...] | None = None
         self._presets: dict[str, str] = {}
-        self._outlines: dict[str, StudyOutline] = {}
+        self._outlines = outlines
 
     def compose(self) -> ComposeResult:
         """Lay out the list below a hint."""
@@ -100,6 +104,8 @@ class StudiesScreen(LaunchKeys):
         for name in presets:
             if worker.is_cancelled:
                 return
+            if name in self._outlines:
+                continue
             with contextlib.suppress(UserError):  # enter on it shows the reason
                 outline = self._planner.study_outline(name)
                 if not worker.is_cancelled:
@@ -132,6 +138,11 @@ class StudiesScreen(LaunchKeys):
         """Clear the filter; without one, return to the screen below."""
         if not self.query_one(RowFilterLine).clear():
             await self.run_action("app.close_studies")
+
+    async def action_queue(self) -> None:
+        """Show the queue instead."""
+        await self.run_action("app.close_studies")
+        await self.run_action("app.open_queue")
 
     def action_move(self, how: str) -> None:
         """Move the cursor."""

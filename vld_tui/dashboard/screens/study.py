@@ -65,12 +65,12 @@ class StudyScreen(LaunchKeys):
     StudyScreen #progress { height: 1; }
     StudyScreen #failures { height: auto; padding: 0 1; }
     StudyScreen #cautions { height: auto; max-height: 4; padding: 0 1; }
-    StudyScreen #progress, StudyScreen #failures, StudyScreen #cell {
+    StudyScreen #progress, StudyScreen #failures {
         text-wrap: nowrap; text-overflow: ellipsis;
     }
     StudyScreen #views { height: 1fr; padding: 1 1 0 1; }
     StudyScreen #grid, StudyScreen Plane, StudyScreen #results { display: none; width: 1fr; }
-    StudyScreen #cell { height: 3; }
+    StudyScreen #cell { height: auto; min-height: 3; max-height: 8; }
     StudyScreen.-map #grid, StudyScreen.-plane Plane, StudyScreen.-table #results {
         display: block;
     }
@@ -181,7 +181,9 @@ class StudyScreen(LaunchKeys):
 
     def action_measure(self) -> None:
         """Show the next measure in the cells."""
-        if self._look is not None:
+        if self._view == "table":
+            self.notify("The table always shows the same measures: 1 shows the heat map.")
+        elif self._look is not None:
             self._set(self._look.with_next_measure(self._state))
 
     def action_arm(self) -> None:

@@ -42,6 +42,8 @@ MOST_NEAR: Final = 40
 """Neighbours of the cursor that it may move to when its run is filtered out."""
 HEADING_ROWS: Final = 1
 MARK_CELLS: Final = 1
+PARTLY_MARKED: Final = "-"
+"""The mark of a group of which only some runs are marked."""
 GROUP_NAME_STEPS: Final = ((90, 24), (86, 48))
 """A group's name is given more room than the progress of its runs."""
 CLICK_CELLS: Final = 2
@@ -231,7 +233,8 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
                 each: place for each, place in self._marked.items() if each not in run_ids
             }
         else:
-            self._marked = self._marked | _free_places(run_ids, {*self._marked.values()})
+            new = [each for each in run_ids if each not in self._marked]
+            self._marked = self._marked | _free_places(new, {*self._marked.values()})
         self._refresh_row(self._cursor)
         self.post_message(MarksChanged(self.marked))
         self._go(self._cursor + 1)
@@ -306,9 +309,13 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         return Strip(Segment.apply_style(line, base, over)).adjust_cell_length(cells, base)
 
     def _look_of(self, row: TableRow) -> Look | None:
-        """Return the appearance of a marked row; None: not marked."""
-        is_marked = bool(self._marked) and all(each in self._marked for each in row.run_ids)
-        return series_look(min(self._marked[each] for each in row.run_ids)) if is_marked else None
+        """Return the appearance of a marked row, or of a group with marked runs; None: not
+        marked."""
+        places = [self._marked[each] for each in row.run_ids if each in self._marked]
+        if not places:
+            return None
+        look = series_look(min(places))
+        return look if len(places) == len(row.run_ids) else look._replace(mark=PARTLY_MARKED)
 
     def _lay_out(self, cells: int) -> Layout:
         """Choose columns and widths for the loaded rows, once for all of their lines."""
@@ -419,7 +426,8 @@ def _free_places(run_ids: Sequence[str], taken: set[int]) -> dict[str, int]:
     """Return the lowest free place for the first run of a row, and late ones for the others, so
     that rows are distinguishable."""
     first = next(place for place in itertools.count() if place not in taken)
-    late = (place for place in itertools.count(len(MANY_MARKS)) if place not in {*taken, first})
+    used = {*taken, first}
+    late = (place for place in itertools.count(len(MANY_MARKS)) if place not in used)
     return dict(zip(run_ids, itertools.chain([first], late), strict=False))
 
 

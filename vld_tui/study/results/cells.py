@@ -172,6 +172,12 @@ def compared_grid(state: StudyState, *, arm: str, varying: Sequence[str]) -> Stu
     return _compared(state.standing, state.results, arm=arm, varying=varying)
 
 
+def complete_results(grid: StudyGrid) -> list[Outcome]:
+    """Return the results of the cells of which every run is finished."""
+    cells = (cell for cell in grid.cells.values() if cell.is_complete)
+    return [each for cell in cells for each in cell.results]
+
+
 def grid_so_far(standing: Standing) -> StudyGrid:
     """Return the same of the own networks of a study's runs."""
     return _compared(standing, outcomes_so_far(standing, {}), arm=OWN_ARM, varying=())
