@@ -482,6 +482,8 @@ class HomeScreen(RunKeys):
             *(PickOption(name, (name, _view_text(view))) for name, view in views.items()),
             PickOption("", ("save…", "save this filter, columns, order and grouping")),
         ]
+        if not self.is_current:  # the user left
+            return
         pick = Pick(
             "Saved views",
             choices,
