@@ -37,7 +37,7 @@ def screen_actions(app: App[Any], screen: Screen[Any]) -> Iterator[SystemCommand
         known.add(binding.action)
         about = SENTENCES.get(binding.id, "")
         yield SystemCommand(
-            binding.description.capitalize(),
+            binding.description[:1].upper() + binding.description[1:],
             f"{about} Key: {app.get_key_display(binding)}".strip(),
             partial(app.run_action, binding.action, node),
         )

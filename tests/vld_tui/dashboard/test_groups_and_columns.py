@@ -73,6 +73,23 @@ def test_runs_alike_but_for_their_seed_are_one_row_with_mean_and_spread() -> Non
     assert actions.preferences.group == "configuration"
 
 
+def test_the_plane_is_coloured_from_the_list_once_it_is_shown() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("2")
+        await settle(pilot)
+        plane = app.screen.query_one(Plane)
+        before = plane.plot.colouring
+        await pilot.press("P", "m")
+        await settle(pilot)
+        assert plane.plot.colouring != before
+        assert app._notifications, "there is no other measure"
+        await pilot.press("1", "P")
+        await settle(pilot)
+        assert plane.plot.colouring != before
+
+    play(three(), scenario)
+
+
 def test_a_group_of_which_some_runs_are_marked_has_a_sign_of_its_own() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await pilot.press("space")

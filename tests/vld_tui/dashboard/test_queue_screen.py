@@ -134,6 +134,22 @@ def test_a_run_is_opened_from_the_queue_and_left_to_it() -> None:
     play(full(), scenario)
 
 
+def test_queue_and_studies_are_a_key_apart() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        for key, title in (("3", "queue"), ("4", "studies"), ("3", "queue")):
+            await pilot.press(key)
+            await settle(pilot)
+            assert screen_lines(app)[0].startswith(f" {title}")
+        await pilot.press("escape")
+        await settle(pilot)
+        assert app.screen is app.home
+
+    play(full(), scenario, actions=actions)
+    assert actions.done == []
+
+
 def test_the_form_queues_and_a_run_that_is_over_waits_again() -> None:
     actions = FakeActions()
 

@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from tests.vld_tui.study.made_outcomes import result
+from tests.vld_tui.study.made_studies import RATES, half_done, state_of
+from vld_tui.study.results.cells import complete_results, grid_so_far
 from vld_tui.study.results.disagreement import Disagreement, disagreements
 from vld_tui.study.results.outcomes import Outcome
 from vld_tui.views.cautions import measure_cautions
@@ -89,6 +91,13 @@ def test_each_target_counts_for_itself_and_runs_of_other_seeds_do_not() -> None:
     assert [each.target for each in disagreements(results)] == ["art"]
     other_seed = [msgspec.structs.replace(each, seed=(7, None)) for each in results[1:2]]
     assert disagreements([results[0], *other_seed]) == []
+
+
+def test_settings_with_missing_runs_are_left_out_of_cautions() -> None:
+    found = complete_results(grid_so_far(state_of(RATES, half_done).standing))
+    assert [(each.target, each.setting.value("dropout_rate")) for each in found] == [
+        ("fluent", 0.0)
+    ] * 2
 
 
 def test_of_many_pairs_some_are_named() -> None:

@@ -318,3 +318,15 @@ def test_a_curve_without_a_finite_value_is_drawn_in_every_view(
             plot = Plot("loss", series, view, has_marks=True, shows_spread=True, is_percent=True)
             assert len(text(plot)) == 12
             plot.next_step(0, 1, 60)
+
+
+def test_names_are_shown_rather_than_values_if_not_both_fit() -> None:
+    names = ("art_painting", "cartoon", "photo", "sketch")
+    domains = tuple(
+        PlotSeries(name, STEPS, RISING.y, "red", mark=mark)
+        for name, mark in zip(names, "●■▲◆", strict=True)
+    )
+    first = text(Plot("domains", domains, is_percent=True), 64, 8)[0]
+    for name in names[1:]:
+        assert name in first
+    assert "%" not in first

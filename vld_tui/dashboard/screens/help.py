@@ -81,7 +81,8 @@ class HelpScreen(Dialog[None]):
         """Return the keys of one action and its label, preferring ours over Textual's."""
         keys = dict.fromkeys(self.app.get_key_display(each) for each in bindings)
         about = next((each for each in bindings if each.id is not None), bindings[0]).description
-        return " ".join(keys), about.lower()
+        is_name = about[:2].isupper()  # such as ID
+        return " ".join(keys), about if is_name else about[:1].lower() + about[1:]
 
 
 def key_list(groups: Sequence[KeyGroup], cells: int) -> Text:

@@ -121,6 +121,8 @@ class HomeScreen(RunKeys):
         bind("curves", "1", "plane(False)", "curves"),
         bind("hardware", "H", "hardware", "hardware"),
         bind("plane", "2", "plane(True)", "plane", show=True),
+        bind("colour-by", "P", "colour_plane", "colours"),
+        bind("plotted-measure", "m", "measure_plane", "measure"),
         bind("queue", "3", "app.open_queue", "queue", show=True),
         bind("studies", "4", "app.open_studies", "studies", show=True),
         bind("queue-again", "Q", "queue_again", "queue run"),
@@ -301,6 +303,16 @@ class HomeScreen(RunKeys):
             self.query_one(RunTable).focus()
         self._look(replace(self._interest, plane=is_wanted))
 
+    def action_colour_plane(self) -> None:
+        """Colour the points of the plane by another field."""
+        if self._plane is not None:
+            self._plane.action_colour()
+
+    def action_measure_plane(self) -> None:
+        """Show the next measure in the plane."""
+        if self._plane is not None:
+            self._plane.action_measure()
+
     def action_new(self) -> None:
         """Configure a new run from the defaults."""
         self._configure(None)
@@ -326,6 +338,8 @@ class HomeScreen(RunKeys):
         """Offer the example only if there are no runs, and actions on runs only if there are."""
         if action == "begin":
             return bool(self.query_one("#welcome").display)
+        if action in ("colour_plane", "measure_plane"):
+            return self.has_class("-plane")
         if action in _ON_RUNS and self.query_one("#welcome").display:
             return False
         return super().check_action(action, parameters)
