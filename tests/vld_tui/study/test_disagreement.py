@@ -94,7 +94,9 @@ def test_each_target_counts_for_itself_and_runs_of_other_seeds_do_not() -> None:
 
 
 def test_settings_with_missing_runs_are_left_out_of_cautions() -> None:
-    found = complete_results(grid_so_far(state_of(RATES, half_done).standing))
+    standing = state_of(RATES, half_done).standing
+    assert standing is not None
+    found = complete_results(grid_so_far(standing))
     assert [(each.target, each.setting.value("dropout_rate")) for each in found] == [
         ("fluent", 0.0)
     ] * 2
