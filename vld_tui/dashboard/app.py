@@ -33,7 +33,7 @@ from vld_tui.dashboard.changed_cells import ChangedCells
 from vld_tui.dashboard.feed import HistorySource, Interest, Snapshot, Source
 from vld_tui.dashboard.guard import ErrorLog
 from vld_tui.dashboard.key_order import KeysInOrder
-from vld_tui.dashboard.keys import HELP, KeyTable, bind, key_name
+from vld_tui.dashboard.keys import HELP, KeyTable, bind, key_name, key_names
 from vld_tui.dashboard.messages import (
     ActionAsked,
     InterestChanged,
@@ -274,6 +274,11 @@ class Dashboard(KeysInOrder):
             self.notify("Only a dashboard in a terminal can be suspended.", severity="warning")
         else:
             super().action_suspend_process()
+
+    def action_help_quit(self) -> None:
+        """Name the key that quits; ctrl+c does not."""
+        key = key_names(self.preferences.keys.get("quit", "q"))
+        self.notify(f"{key} quits; runs continue in the background.")
 
     def action_open_settings(self) -> None:
         """Open the settings."""

@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
+import msgspec
+
+from engine.protocol.phases import Phase
 from engine.protocol.selection import selection_key
 from engine.rundir import RunDir
 from vld_tui.home import Home
@@ -40,6 +43,7 @@ from vld_tui.store.notifications import SendFailure
 from vld_tui.store.query import Query, is_one_of
 from vld_tui.store.store import Store
 from vld_tui.study.results.groups import distinctions
+from vld_tui.views.phase import STOPPING
 from vld_tui.views.run_columns import FOLDED_FIELDS
 from vld_tui.words.numbers import plural
 
@@ -214,6 +218,7 @@ class HistorySource:
         self._jobs: JobWatch | None = None
         self._listed: _Listed | None = None
         self._hidden: tuple[object, int] = (None, 0)
+        self._with_stops: tuple[object, object, tuple[TableRow, ...]] = ((), (), ())
         self._last = Snapshot()
         self._live: set[str] = set()
         self._looked_at: tuple[int, int] | None = None
@@ -258,7 +263,8 @@ class HistorySource:
         )
         watched = tuple(self._watch(store, interest))  # reads run folders: the history may change
         now = replace(
-            self._list(store, interest),
+            (listed := self._list(store, interest)),
+            rows=self._show_stops(store, listed.rows),
             interest=interest,
             problem=problem,
             watched=watched,
@@ -303,6 +309,23 @@ class HistorySource:
             return replace(last.snapshot, hidden=len(interest.marked))
         return replace(last.snapshot, hidden=self._count_hidden(store, version, interest))
 
+    def _show_stops(self, store: Store, rows: tuple[TableRow, ...]) -> tuple[TableRow, ...]:
+        """Return the rows with the runs that were asked to stop, the same while nothing changed."""
+        stopping = frozenset(
+            row.run.run_id
+            for row in rows
+            if isinstance(row, RunRow) and _is_stopping(store, row.run)
+        )
+        if self._with_stops[0] is not rows or self._with_stops[1] != stopping:
+            shown = tuple(
+                replace(row, run=_as_stopping(row.run))
+                if isinstance(row, RunRow) and row.run.run_id in stopping
+                else row
+                for row in rows
+            )
+            self._with_stops = rows, stopping, shown if stopping else rows
+        return self._with_stops[2]
+
     def _count_hidden(self, store: Store, version: object, interest: Interest) -> int:
         """Return how many marked runs do not match."""
         state = (version, interest.query, interest.marked)
@@ -320,7 +343,11 @@ class HistorySource:
             from vld_tui.study.queue_times import QueueForecast  # not needed for the first frame
 
             self._queue_times = QueueForecast()
-        live = tuple(run for run in store.live.runs() if not run.has_job)
+        live = tuple(
+            _as_stopping(run) if _is_stopping(store, run) else run
+            for run in store.live.runs()
+            if not run.has_job
+        )
         waiting, slots = tuple(store.queue.runs()), slots_of(store)
         return QueueState(
             live=live,
@@ -375,6 +402,7 @@ class HistorySource:
                 run = store.runs.get(run_id)
             except StoreError:  # deleted in the meantime
                 continue
+            run = _as_stopping(run) if _is_stopping(store, run) else run
             log, _ = read_log(store.runs.run_dir(run_id).log, LOG_BYTES)
             state = (run, log, interest.times)
             before = self._curves.get(run_id)
@@ -388,6 +416,15 @@ class HistorySource:
                 found[run_id] = (state, curves)
         self._curves = found
         return [found[run_id][1] for run_id in interest.watched if run_id in found]
+
+
+def _is_stopping(store: Store, run: Run) -> bool:
+    return run.is_live and store.runs.run_dir(run.run_id).read_stop() is not None
+
+
+def _as_stopping(run: Run) -> Run:
+    """Return a run in the phase of one that was asked to stop."""
+    return msgspec.structs.replace(run, phase=Phase(STOPPING))
 
 
 class OpenedRun:

@@ -104,10 +104,11 @@ class Listing:
         hidden: int = 0,
         common: Sequence[str] = (),
         shows_order: bool = False,
+        are_all_finished: bool = True,
     ) -> list[str]:
         """Return its parts as text: ``rows`` list ``runs`` of ``total`` runs, which agree in what
         is ``common``. ``hidden`` of the marked runs do not match. ``shows_order``: the heading of
-        a column has the sign of the order.
+        a column has the sign of the order. ``are_all_finished``: all runs of the groups.
         """
         parts = [self.only[0]] if self.only is not None else []
         if not self.is_whole:
@@ -117,7 +118,8 @@ class Listing:
         elif self.group is not None:
             alike = "all but seed" if self.group == CONFIGURATION else shown_name(self.group)
             spread = "seeds" if self.group == CONFIGURATION else "runs"
-            parts.append(f"{plural(rows, 'group')} by {alike}, ± sd over {spread}")
+            only = "" if are_all_finished else ", finished runs only"
+            parts.append(f"{plural(rows, 'group')} by {alike}, ± sd over {spread}{only}")
         if self.filter:
             parts.append(f"filter {shorten(self.filter, MOST_FILTER_CELLS)}")
         if marked:

@@ -95,7 +95,7 @@ def evaluations_text(stored: StoredEvaluations, run_id: str, cells: int) -> Text
     """Return the list of a run's evaluations, then each in full, newest first."""
     if not (stored.found or stored.damaged):
         how = f"vld evaluate {plain_text(run_id)} DATA"
-        return Text(f"No evaluations on other data. To add one: {how}", QUIET_STYLE)
+        return Text(f"No evaluations on other data. To add one:\n{how}", QUIET_STYLE)
     text = evaluation_list(stored, cells)
     for each in reversed(stored.found):
         text.append("\n\n").append_text(evaluation_text(each, cells))

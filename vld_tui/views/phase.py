@@ -13,6 +13,8 @@ from vld_tui.words.text import plain_text
 TRAINING: Final = "training"
 STARTING: Final = "starting the engine"
 PREPARING: Final = "preparing"
+STOPPING: Final = "stopping"
+"""The name of the phase of a run that was asked to stop."""
 MOST_COUNTED: Final = 99
 """Totals up to which a brief phase shows numbers, not percent."""
 _BRIEF: Final[Mapping[str, str]] = {
@@ -57,6 +59,8 @@ def activity(run: Run) -> str:
         return ""
     if run.status == "starting":
         return STARTING
+    if run.phase is not None and run.phase.name == STOPPING:
+        return "stopping after the current step"
     if run.phase is not None and run.phase.name != TRAINING:
         return phase_line(run.phase)
     if run.phase is None and run.step == 0:

@@ -33,6 +33,8 @@ COLOURINGS: Final[tuple[Colouring, ...]] = ("dropout_rate", "arm", "target", "mo
 Trail = tuple[Values, Values]
 """ID and OOD accuracies of a run over its evaluations, (n,) each."""
 
+NO_RUNS: Final = "no evaluated runs yet"
+NO_GROUPS: Final = "no group has a finished run yet; groups count finished runs only"
 CURRENT_MARK: Final = "◉"
 AXES: Final = "ID across, OOD up"
 _QUIET: Final = Style(dim=True)
@@ -142,7 +144,7 @@ class PlanePlot:
     total: int = 0
     what: str = "newest runs"
     measure: str | None = None
-    nothing: str = "no evaluated runs yet"
+    nothing: str = NO_RUNS
 
     @classmethod
     def measures_of(cls, points: Iterable[RunPoint]) -> list[str]:

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 NOTE_SIGN: Final = "✎"
 BAR_CELLS: Final = 6
+LIVE_CELLS: Final = BAR_CELLS + 11
+"""The bar, a space and the longest word for a phase."""
 SPARK_CELLS: Final = 8
 FEWEST_TO_FOLD: Final = 2
 _CHOSEN_RANK: Final = 50
@@ -205,6 +207,11 @@ def progress_cell(run: Run) -> str:
     return f"{done:<{BAR_CELLS}} {doing.partition(' ')[0] or duration(run.seconds_left)}"
 
 
+def _steady_progress(run: Run) -> str:
+    """Return a run's progress, as wide while it is live, so that no other column moves."""
+    return progress_cell(run).ljust(LIVE_CELLS if run.is_live else 0)
+
+
 def _step(run: Run) -> str:
     """Format the steps taken, or what a live run does before the first."""
     doing = brief_activity(run) if run.step == 0 else ""
@@ -272,7 +279,7 @@ _USUAL: Final = {
     "progress": RunColumn(
         "Progress and time left, or how the run ended.",
         Column("progress", rank=85),
-        lambda run, _, __: progress_cell(run),
+        lambda run, _, __: _steady_progress(run),
         lambda group, _: " ".join(
             f"{count}{STATUS_SIGNS[status]}" for status, count in group.summary.statuses.items()
         ),

@@ -13,7 +13,7 @@ from engine.protocol.certainty import Certainty, RunCertainty
 from engine.protocol.selection import criterion_of, unless_accuracy
 from vld_tui.runs.metrics import Attempt, CheckpointInfo
 from vld_tui.runs.progress import Progress
-from vld_tui.runs.run import DAMAGED, GONE, QUEUED, Run
+from vld_tui.runs.run import BROKEN_OFF, DAMAGED, GONE, QUEUED, Run
 from vld_tui.views.accuracies import run_certainty
 from vld_tui.views.combined import has_choice, position_label, progress_label, step_label
 from vld_tui.views.event_lines import accuracy_words, collapse_line, recovery_line
@@ -124,6 +124,16 @@ def suspended_label(pid: int) -> str:
 def stopping_label(reason: str) -> str:
     """Return that a run is about to stop, and why."""
     return f"stopping after the current step: {plain_text(reason)}"
+
+
+def rest_line(run: Run, *, resume: str = "r") -> str:
+    """Return the status of a run without a process, and what continues it."""
+    if run.status == QUEUED:
+        return "held in the queue" if run.is_held else "queued"
+    if run.status not in BROKEN_OFF:
+        return run.status
+    way = f"{resume} resumes it" if run.step else f"{resume} starts it again"
+    return f"{run.status} at {position_label(run.step, run.task)}; {way}"
 
 
 def trouble_line(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 
 from engine.protocol import resolve_spec
+from engine.protocol.phases import Phase
 from tests.vld_tui.dashboard.fake_history import (
     FakeActions,
     FakeSource,
@@ -23,7 +25,10 @@ from vld_tui.dashboard.feed import Interest, Snapshot
 from vld_tui.dashboard.screens.compare import CompareScreen
 from vld_tui.dashboard.screens.home import WELCOME
 from vld_tui.dashboard.widgets.chart import Chart
+from vld_tui.dashboard.widgets.filter_line import FilterLine
 from vld_tui.dashboard.widgets.run_table import HEADING_ROWS, RunTable
+from vld_tui.runs.run import GroupRow, Run
+from vld_tui.views.run_columns import RUN_COLUMNS
 from vld_tui.words.palette import DARK_SHADES, ID_STYLE, LIGHT_SHADES, OOD_STYLE, series_look
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
@@ -546,8 +551,17 @@ def test_the_times_of_steps_are_read_once_they_are_needed() -> None:
     play(source, scenario)
 
 
-def test_a_run_without_values_has_one_chart_that_says_so() -> None:
-    source = FakeSource([make_run(0, status="stopped")])
+@pytest.mark.parametrize(
+    ("run", "shown"),
+    [
+        (make_run(0), "accuracy  nothing recorded yet"),
+        (make_run(0, status="stopped", step=0), "stopped at step 0; r starts it again"),
+        (make_run(0, status="failed", step=9), "failed at step 9; r resumes it"),
+        (make_run(0, status="queued", step=0), "queued"),
+    ],
+)
+def test_a_run_without_values_shows_why(run: Run, shown: str) -> None:
+    source = FakeSource([run])
     taken = source.take
 
     def take(interest: Interest) -> Snapshot:
@@ -559,11 +573,57 @@ def test_a_run_without_values_has_one_chart_that_says_so() -> None:
     source.take = take  # type: ignore[method-assign]
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        shown = [chart.id for chart in app.screen.query(Chart) if chart.display]
-        assert shown == ["first"]
-        assert any("accuracy  nothing recorded yet" in line for line in screen_lines(app))
+        assert sum(chart.display for chart in app.screen.query(Chart)) <= 1
+        assert any(shown in line for line in screen_lines(app)[4:])
 
     play(source, scenario)
+
+
+def test_groups_without_a_finished_run_say_that_only_finished_runs_count() -> None:
+    run = make_run(0, status="stopped")
+    source = FakeSource([run])
+    taken = source.take
+
+    def take(interest: Interest) -> Snapshot:
+        snapshot = taken(interest)
+        rows = tuple(
+            replace(row, summary=msgspec.structs.replace(row.summary, statuses={"stopped": 1}))
+            if isinstance(row, GroupRow)
+            else row
+            for row in snapshot.rows
+        )
+        return replace(snapshot, points=(), rows=rows)
+
+    source.take = take  # type: ignore[method-assign]
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("b", "enter", "2")
+        await settle(pilot)
+        lines = screen_lines(app)
+        assert "± sd over seeds, finished runs only" in lines[1]
+        assert any("no group has a finished run yet" in line for line in lines)
+
+    play(source, scenario)
+
+
+def test_a_long_error_of_a_filter_is_shown_in_full() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("f")
+        line = app.screen.query_one(FilterLine)
+        line.remark("word " * 25 + "end", is_wrong=True)
+        await settle(pilot)
+        assert any(shown.rstrip().endswith("word end") for shown in screen_lines(app))
+
+    play(FakeSource([make_run(0)]), scenario, size=(80, 24))
+
+
+def test_columns_stay_while_the_phase_of_a_run_changes() -> None:
+    def cells(phase: Phase | None, step: int = 0) -> int:
+        run = make_run(0, status="running", step=step, phase=phase)
+        return len(RUN_COLUMNS["progress"].of_run(run, (), 0.0))
+
+    assert cells(None) == cells(Phase("timing_precisions", 3, 4)) == cells(None, 50)
+    assert cells(None) == cells(Phase("evaluating", 10, 840, "noto"), 50)
 
 
 def test_a_click_on_the_two_cells_at_the_left_edge_marks() -> None:

@@ -48,6 +48,19 @@ def test_a_run_in_the_queue_shows_its_phase() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("cells", "shown"), [(80, False), (120, True)])
+def test_a_column_without_room_is_left_out(cells: int, shown: bool) -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("3")
+        await settle(pilot)
+        lines = screen_lines(app)
+        assert any(GOING_ON.run_id in line for line in lines) == shown
+        assert any("starts in 1m 00s · takes 40m" in line for line in lines)
+        assert all("…" not in line for line in lines[1:6])
+
+    play(full(), scenario, size=(cells, 24))
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 def test_what_goes_on_and_what_waits_is_shown_in_order(size: tuple[int, int]) -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:

@@ -29,7 +29,7 @@ def test_a_list_has_a_line_for_each_evaluation() -> None:
 
 def test_nothing_to_list_names_the_command() -> None:
     text = evaluations_text(StoredEvaluations(), "run-1", 80).plain
-    assert text == "No evaluations on other data. To add one: vld evaluate run-1 DATA"
+    assert text == "No evaluations on other data. To add one:\nvld evaluate run-1 DATA"
 
 
 def test_several_domains_have_a_mean_and_all_images() -> None:

@@ -672,7 +672,7 @@ class HomeScreen(RunKeys):
                 current,
                 self._snapshot.without_ood,
                 total=self._snapshot.points_total,
-                what="first groups" if self._interest.grouping is not None else "newest runs",
+                are_groups=self._interest.grouping is not None,
                 is_loading=not self._snapshot.interest.plane,
             )
 
@@ -730,24 +730,31 @@ class HomeScreen(RunKeys):
             hidden=snapshot.hidden,
             common=table.folded if count else (),
             shows_order=count == 0 or table.shows_order,
+            are_all_finished=all(map(_is_finished, snapshot.rows)),
         )
-        line = Text(f" {plain_text(' · '.join(parts))}", QUIET_STYLE, no_wrap=True)
-        if not self._listing.is_whole and count == 0:
+        is_unmatched = not self._listing.is_whole and count == 0
+        line = Text(f" {plain_text(' · '.join(parts))}", QUIET_STYLE, no_wrap=not is_unmatched)
+        if is_unmatched:
             line.append("   no matching runs; esc clears the filter", ALARM_STYLE)
             line.append(f"   {plain_text(self._snapshot.unmatched)}", QUIET_STYLE)
-        self._put("#query", line)
+        self.query_one("#query").set_class(is_unmatched, "-wraps")
+        self._put("#query", line, layout=is_unmatched)
 
-    def _put(self, place: str, text: Text) -> None:
-        """Update text in a widget of fixed size."""
+    def _put(self, place: str, text: Text, *, layout: bool = False) -> None:
+        """Update text in a widget, of fixed size without ``layout``."""
         static = self.query_one(place, Static)
         if static.content != text:
-            static.update(text, layout=False)
+            static.update(text, layout=layout)
 
 
 def _view_text(view: SavedView) -> str:
     parts = [view.filter or "all runs", f"sorted by {view.sort}"]
     parts += [f"grouped by {shown_name(view.group)}"] if view.group else []
     return " · ".join([*parts, *([f"{len(view.columns)} columns"] if view.columns else [])])
+
+
+def _is_finished(row: TableRow) -> bool:
+    return not isinstance(row, GroupRow) or row.summary.statuses.keys() <= {"finished"}
 
 
 def _is_valid(text: str) -> bool:

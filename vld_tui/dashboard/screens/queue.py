@@ -22,10 +22,12 @@ from vld_tui.dashboard.widgets.filter_line import RowFilterLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.runs.run import Run
 from vld_tui.views.queue import QUEUE_COLUMNS, job_rows, queue_rows, slots_line
+from vld_tui.words.columns import GAP, align, lay_out
 from vld_tui.words.numbers import plural
 from vld_tui.words.palette import QUIET_STYLE, status_style
 
 MOST_ROWS: Final = 500
+SCROLLBAR_CELLS: Final = 2
 NOTHING: Final = (
     "No running or queued runs. To queue one: ctrl+l in the form of a new run (n), Q on an "
     "ended run, or vld run --queue"
@@ -63,10 +65,7 @@ class QueueScreen(Guarded, Screen[None]):
         """Lay out the number of slots, the filter and the table."""
         yield Static(id="status")
         yield RowFilterLine(["status", *(column.heading for column in QUEUE_COLUMNS[1:])])
-        table: DataTable[Text] = DataTable(id="queue", cursor_type="row", zebra_stripes=False)
-        for column in QUEUE_COLUMNS:
-            table.add_column(column.heading, key=column.heading or "sign")
-        yield table
+        yield DataTable(id="queue", cursor_type="row", zebra_stripes=False)
         yield Static(Text("loading…", QUIET_STYLE), id="nothing")
         yield KeyBar()
 
@@ -75,6 +74,10 @@ class QueueScreen(Guarded, Screen[None]):
         if message.snapshot.queue is not None:
             self._state = message.snapshot.queue
             self._show()
+
+    def on_resize(self) -> None:
+        """Show the columns that fit."""
+        self._show()
 
     def on_row_filter_line_changed(self) -> None:
         """Show the runs that match."""
@@ -109,13 +112,19 @@ class QueueScreen(Guarded, Screen[None]):
         nothing = self.query_one("#nothing", Static)
         nothing.display = not runs
         nothing.update(Text(NOTHING, QUIET_STYLE))
-        if rows == self._shown:
+        cells_wide = self.size.width - len(GAP) - SCROLLBAR_CELLS
+        if (rows, cells_wide) == self._shown:
             return
-        self._shown = rows
+        self._shown = rows, cells_wide
+        layout = lay_out(QUEUE_COLUMNS, [row for _, *row in rows], cells_wide)
         table = self._table
-        table.clear()
+        table.clear(columns=True)
+        for at, width in zip(layout.shown, layout.widths, strict=True):
+            heading = QUEUE_COLUMNS[at].heading
+            table.add_column(heading, key=heading or "sign", width=width)
         for run, (run_id, *row) in zip(self._runs, rows, strict=True):
-            table.add_row(*(Text(cell, status_style(run.status)) for cell in row), key=run_id)
+            shown = align(QUEUE_COLUMNS, layout, row)
+            table.add_row(*(Text(cell, status_style(run.status)) for cell in shown), key=run_id)
         if current is not None and current.run_id in table.rows:
             table.move_cursor(row=table.get_row_index(current.run_id))
 

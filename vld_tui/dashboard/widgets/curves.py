@@ -17,8 +17,10 @@ from textual.widgets import Static
 from vld_tui.dashboard.feed import RunCurves
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import TimesNeeded
+from vld_tui.runs.run import BROKEN_OFF, QUEUED
 from vld_tui.views.combined import step_label
 from vld_tui.views.phase import activity
+from vld_tui.views.run_status import rest_line
 from vld_tui.views.system import Panel, no_samples
 from vld_tui.words.palette import QUIET_STYLE
 from vld_tui.words.text import plain_text
@@ -70,12 +72,18 @@ class CurveCharts(Vertical):
         if self._shown == seen or not (watched or self.children):
             return
         self._shown = seen
-        is_measured = any(not key.is_system for each in watched for key in each.curves)
-        if any(each.run.is_live for each in watched) and not is_measured:
+        if self._has_nothing_to_draw(watched):
             self._show_waiting(watched)
             return
         self.remove_class("-waiting")
         self._draw()
+
+    def _has_nothing_to_draw(self, watched: Sequence[RunCurves]) -> bool:
+        """Return whether no run has a value, and one of them may still get some."""
+        if any(each.run.is_live for each in watched):
+            return not any(not key.is_system for each in watched for key in each.curves)
+        can_start = any(each.run.status in (QUEUED, *BROKEN_OFF) for each in watched)
+        return can_start and not any(each.curves for each in watched)
 
     def action_hardware(self) -> None:
         """Show what the runs used of their machine below the first chart, or all results again."""
@@ -190,7 +198,7 @@ class CurveCharts(Vertical):
         text = Text(justify="center")
         for each in watched:
             name = f"{plain_text(each.run.label)}: " if len(watched) > 1 else ""
-            text.append(f"{name}{activity(each.run) or each.run.status}\n")
+            text.append(f"{name}{activity(each.run) or rest_line(each.run)}\n")
         text.append("The curves begin with the first evaluation.", QUIET_STYLE)
         if not self.query("#waiting"):
             self.mount(Static(id="waiting"), before=0)

@@ -75,12 +75,12 @@ class FilterLine(Guarded, Vertical):
     """
 
     DEFAULT_CSS = """
-    FilterLine { height: 2; display: none; padding: 0 1; background: $boost; }
+    FilterLine { height: auto; display: none; padding: 0 1; background: $boost; }
     FilterLine.-open { display: block; }
     FilterLine Horizontal { height: 1; }
     FilterLine .prompt { width: auto; }
     FilterLine FilterInput { border: none; height: 1; padding: 0; width: 1fr; background: $boost; }
-    FilterLine .remark { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    FilterLine .remark { height: auto; min-height: 1; max-height: 4; text-overflow: fold; }
     """
 
     class Typed(Message):
@@ -155,7 +155,7 @@ class FilterLine(Guarded, Vertical):
         shown = Text(
             plain_text(" ".join(text.split("\n"))), ALARM_STYLE if is_wrong else QUIET_STYLE
         )
-        self.query_one(".remark", Static).update(shown, layout=False)
+        self.query_one(".remark", Static).update(shown)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter once no key has been pressed for a moment."""

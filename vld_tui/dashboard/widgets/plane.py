@@ -16,7 +16,7 @@ from vld_tui.dashboard.messages import RunChosen, RunOpened
 from vld_tui.dashboard.widgets.text import Drawing
 from vld_tui.runs.run import RunPoint
 from vld_tui.views.legend import Line
-from vld_tui.views.plane import COLOURINGS, Colouring, PlanePlot, Trail
+from vld_tui.views.plane import COLOURINGS, NO_GROUPS, NO_RUNS, Colouring, PlanePlot, Trail
 
 
 class Plane(Drawing, can_focus=True):
@@ -33,10 +33,17 @@ class Plane(Drawing, can_focus=True):
         bind("open", "enter", "open", "open", show=True),
     ]
 
-    def __init__(self, *, colourings: Sequence[Colouring] = COLOURINGS, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        colourings: Sequence[Colouring] = COLOURINGS,
+        nothing: str = NO_RUNS,
+        **settings: Any,
+    ) -> None:
         super().__init__(**settings)
+        self._nothing = nothing
         self._colourings = tuple(colourings)
-        self._plot = PlanePlot(colouring=self._colourings[0])
+        self._plot = PlanePlot(colouring=self._colourings[0], nothing=nothing)
         self._measure: str | None = None
         self._is_loading = True
 
@@ -52,17 +59,19 @@ class Plane(Drawing, can_focus=True):
         without_ood: int = 0,
         *,
         total: int = 0,
-        what: str = "newest runs",
+        are_groups: bool = False,
         is_loading: bool = False,
     ) -> None:
         """Show these points; ``current`` is the run under the cursor, ``without_ood`` counts the
-        runs without a point, ``total`` those with one, of which the points are ``what``.
-        ``is_loading``: they are not all known yet."""
+        runs without a point, ``total`` those with one. ``are_groups``: the points are means of
+        groups. ``is_loading``: they are not all known yet."""
         if is_loading != self._is_loading:
             self._is_loading = is_loading
             self.redraw()
         trail = self._plot.trail if current == self._plot.current else None
         plot = replace(self._plot, points=tuple(points), current=current, trail=trail)
+        what = "first groups" if are_groups else "newest runs"
+        plot = replace(plot, nothing=NO_GROUPS if are_groups else self._nothing)
         self._show(replace(plot, without_ood=without_ood, total=total, what=what))
 
     def set_trail(self, trail: Trail | None) -> None:
@@ -124,5 +133,8 @@ class StudyPlane(Plane):
     ]
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(colourings=("setting", "target"), **settings)
-        self._plot = replace(self._plot, nothing="no setting has all its runs on a target yet")
+        super().__init__(
+            colourings=("setting", "target"),
+            nothing="no setting has all its runs on a target yet",
+            **settings,
+        )

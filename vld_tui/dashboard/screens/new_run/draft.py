@@ -50,6 +50,8 @@ def read_draft(typed: Mapping[str, str]) -> Draft:
         if seed:
             seeds.append({})
             _read("seed", seed, seeds[-1], problems)
+    if "seed" in problems and "-" in typed["seed"].strip("-"):
+        problems["seed"] += " Separate several seeds by commas: 0,1,2."
     runs = [{**values, **seed} for seed in seeds] or [values]
     specs: list[RunSpec] = []
     try:
