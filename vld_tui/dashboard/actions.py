@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vld_tui.control.predict import ImagePrediction
     from vld_tui.control.stop import Stopped
     from vld_tui.control.trash import TrashedRun
+    from vld_tui.dashboard.feed import Attempted
     from vld_tui.dashboard.use.orders import UseOrder
     from vld_tui.dashboard.use.results import UseResult
     from vld_tui.dashboard.use.work import Work
@@ -69,6 +70,7 @@ class Actions:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._lock = threading.Lock()
+        self.stopping: set[Attempted] = set()
 
     def views(self) -> dict[str, SavedView]:
         """Return the saved views by name."""
@@ -150,7 +152,10 @@ class Actions:
         from vld_tui.control.stop import stop
 
         with Store.open(self._home) as store:
-            return _stop_text(stop(store, run_id))
+            done = stop(store, run_id)
+        if done.how == "asked":
+            self.stopping.add((run_id, done.run.attempts))
+        return _stop_text(done)
 
     def kill(self, run_id: str) -> str:
         """Kill a run's process."""
@@ -224,6 +229,8 @@ class Actions:
         with Store.open(self._home) as store:
             store.live.refresh()
             done = stop_study(store, standing_of(store, find_study(self._home, name)))
+            asked = [store.runs.get(run_id) for run_id in done.asked]
+        self.stopping.update((run.run_id, run.attempts) for run in asked)
         if done.refusals:
             raise LaunchError("\n".join(done.refusals))
         return f"{name}: {stopped_study_text(done) or 'no running or queued runs'}"

@@ -549,9 +549,10 @@ def make_dashboard(home: Home) -> Dashboard:
     if home.database.exists():  # a new home is created after the first frame
         with contextlib.suppress(StoreError), Store.open(home) as store:  # errors: shown on screen
             preferences = store.settings.get(PREFERENCES_SETTING, Preferences, preferences)
+    actions = Actions(home)
     return Dashboard(
-        HistorySource(home),
-        Actions(home),
+        HistorySource(home, actions.stopping),
+        actions,
         LocalPlanner(home),
         home=home.path,
         preferences=preferences,

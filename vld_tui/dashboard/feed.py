@@ -5,7 +5,7 @@ Only workers use a source, never widgets: it reads files and the database.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -62,6 +62,8 @@ MOST_TIMED: Final = 500
 MOST_IN_AGREEMENT: Final = 3_000
 """Maximum number of runs that are searched for fields in which all agree."""
 EVERY_RUN: Final = Query()
+Attempted = tuple[str, int]
+"""A run's id and the number of its attempts."""
 
 
 @dataclass(frozen=True)
@@ -206,10 +208,11 @@ class _Listed:
 
 
 class HistorySource:
-    """Snapshots of the history in a home."""
+    """Snapshots of the history in a home. ``stopping`` are attempts that were asked to stop: a
+    signal leaves no file."""
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
+    def __init__(self, home: Home, stopping: Set[Attempted] = frozenset()) -> None:
+        self._home, self._stopping = home, stopping
         self._store: Store | None = None
         self._curves: dict[str, tuple[object, RunCurves]] = {}
         self._opened: OpenedRun | None = None
@@ -309,12 +312,18 @@ class HistorySource:
             return replace(last.snapshot, hidden=len(interest.marked))
         return replace(last.snapshot, hidden=self._count_hidden(store, version, interest))
 
+    def _is_stopping(self, store: Store, run: Run) -> bool:
+        return run.is_live and (
+            (run.run_id, run.attempts) in self._stopping
+            or store.runs.run_dir(run.run_id).read_stop() is not None
+        )
+
     def _show_stops(self, store: Store, rows: tuple[TableRow, ...]) -> tuple[TableRow, ...]:
         """Return the rows with the runs that were asked to stop, the same while nothing changed."""
         stopping = frozenset(
             row.run.run_id
             for row in rows
-            if isinstance(row, RunRow) and _is_stopping(store, row.run)
+            if isinstance(row, RunRow) and self._is_stopping(store, row.run)
         )
         if self._with_stops[0] is not rows or self._with_stops[1] != stopping:
             shown = tuple(
@@ -344,7 +353,7 @@ class HistorySource:
 
             self._queue_times = QueueForecast()
         live = tuple(
-            _as_stopping(run) if _is_stopping(store, run) else run
+            _as_stopping(run) if self._is_stopping(store, run) else run
             for run in store.live.runs()
             if not run.has_job
         )
@@ -402,7 +411,7 @@ class HistorySource:
                 run = store.runs.get(run_id)
             except StoreError:  # deleted in the meantime
                 continue
-            run = _as_stopping(run) if _is_stopping(store, run) else run
+            run = _as_stopping(run) if self._is_stopping(store, run) else run
             log, _ = read_log(store.runs.run_dir(run_id).log, LOG_BYTES)
             state = (run, log, interest.times)
             before = self._curves.get(run_id)
@@ -416,10 +425,6 @@ class HistorySource:
                 found[run_id] = (state, curves)
         self._curves = found
         return [found[run_id][1] for run_id in interest.watched if run_id in found]
-
-
-def _is_stopping(store: Store, run: Run) -> bool:
-    return run.is_live and store.runs.run_dir(run.run_id).read_stop() is not None
 
 
 def _as_stopping(run: Run) -> Run:

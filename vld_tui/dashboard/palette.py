@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 FOUND_RUN_SCORE: Final = 0.5
 """Runs that match are listed after matching actions."""
+THEME_SCORE: Final = 0.4
+"""Themes that match are listed last."""
 
 
 def screen_actions(app: App[Any], screen: Screen[Any]) -> Iterator[SystemCommand]:
@@ -65,13 +68,17 @@ class Named(Protocol):
 
 
 def named_things(app: Named) -> Iterator[SystemCommand]:
-    """Yield studies, reports and themes by name."""
+    """Yield studies and reports by name."""
     for name in app.actions.study_names():
         shown = plain_text(name)
         open_study = partial(app.home.post_message, StudyOpened(name))
         yield SystemCommand(f"Study: {shown}", "Open this study.", open_study)
         report = partial(app.report_study, name)
         yield SystemCommand(f"Report: {shown}", "Write the report of this study.", report)
+
+
+def themes(app: Named) -> Iterator[SystemCommand]:
+    """Yield the themes by name."""
     for name in sorted(app.available_themes):
         about = "The present theme." if name == app.theme else "Use this theme."
         yield SystemCommand(f"Theme: {name}", about, partial(setattr, app, "theme", name))
@@ -100,6 +107,8 @@ class Jumps(Provider):
         app = cast("Named", self.app)
         for hit in _matching(self, query, await asyncio.to_thread(lambda: [*named_things(app)])):
             yield hit
+        for hit in _matching(self, query, themes(app)):
+            yield replace(hit, score=min(hit.score, THEME_SCORE))
         try:
             found = await asyncio.to_thread(app.actions.runs_named, query)
         except UserError:  # a name that no run has

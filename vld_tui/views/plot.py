@@ -282,6 +282,8 @@ class Plot:
         view, cursor = self.view, self.view.cursor
         remarks = [LAST if cursor is None else self._cursor_words(shown, cursor)]
         remarks += ["time since the start"] if view.x_scale == "elapsed" and cursor is None else []
+        if cursor is not None and not self.across.low <= cursor <= self.across.high:
+            remarks.append("cursor out of view")
         remarks += ["log x"] if view.x_is_log else []
         remarks += ["log y"] if view.y_is_log else []
         remarks += [f"smooth {view.smoothing:g}"] if view.smoothing else []

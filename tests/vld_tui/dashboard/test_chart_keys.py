@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from textual.pilot import Pilot
 
 from vld_tui.dashboard.widgets.chart import Chart
 from vld_tui.views.plot import LABEL_CELLS, PlotSeries, View
+from vld_tui.views.raster import PlotAxis
 
 
 class OneChart(App[None]):
@@ -93,6 +95,23 @@ def test_left_and_right_move_the_cursor_or_what_is_in_sight() -> None:
     assert ends(press("plus", "right")) == pytest.approx((30, 80))
     assert ends(press("plus", "h")) == pytest.approx((20, 70))
     assert press("i", "i").plot.view.cursor is None
+
+
+def test_home_and_end_move_the_cursor_to_the_first_and_last_visible_value() -> None:
+    assert press("i", "home").plot.view.cursor == 0
+    assert press("i", "home", "end").plot.view.cursor == 100
+    assert press("plus", "i", "home").plot.view.cursor == 25
+    assert press("home").plot.view.cursor is None
+
+
+def test_a_cursor_out_of_view_is_reported() -> None:
+    def heading(chart: Chart) -> str:
+        return "".join(segment.text for segment in next(iter(chart.plot.lines(80, 15))))
+
+    chart = press("i")
+    assert "out of view" not in heading(chart)
+    chart.set_view(replace(chart.plot.view, across=PlotAxis(0.0, 50.0)))
+    assert "cursor out of view" in heading(chart)
 
 
 def test_the_cursor_stays_within_the_chart() -> None:

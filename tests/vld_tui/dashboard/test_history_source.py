@@ -19,6 +19,7 @@ from vld_tui.runs.run import GroupRow, RunRow
 from vld_tui.store.groups import find_grouping
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
+from vld_tui.views.phase import activity
 
 
 def _told(home: Home) -> str:
@@ -55,6 +56,29 @@ def test_events_become_rows_and_curves(home: Home) -> None:
     Teller(home.run_dir(run_id)).says(steps_taken(20, 1.2))
     later = source.take(Interest(watched=(run_id,)))
     assert np.array_equal(later.watched[0].curves[MetricKey.loss("dropout")][1], [1.5, 1.2])
+    source.close()
+
+
+@pytest.mark.parametrize("is_by_signal", [True, False])
+def test_a_run_that_was_asked_to_stop_is_stopping(home: Home, is_by_signal: bool) -> None:
+    run_id = _told(home)
+    stopping = {(run_id, 1)} if is_by_signal else set[tuple[str, int]]()
+    if not is_by_signal:
+        home.run_dir(run_id).ask_to_stop("asked from here")
+    source = HistorySource(home, stopping)
+    interest = Interest(watched=(run_id,), queue=True)
+    snapshot = source.take(interest)
+    (row,) = snapshot.rows
+    assert isinstance(row, RunRow)
+    assert snapshot.queue is not None
+    for run in (row.run, snapshot.watched[0].run, *snapshot.queue.live):
+        assert activity(run) == "stopping after the current step"
+    assert source.take(interest).rows is snapshot.rows
+    stopping.clear()
+    home.run_dir(run_id).stop.unlink(missing_ok=True)
+    (row,) = source.take(interest).rows
+    assert isinstance(row, RunRow)
+    assert not activity(row.run).startswith("stopping")
     source.close()
 
 

@@ -69,9 +69,10 @@ def test_what_goes_on_and_what_waits_is_shown_in_order(size: tuple[int, int]) ->
         lines = screen_lines(app)
         assert "2 slots · 1 running · 3 queued · 1 held" in lines[0]
         rows = [line.split() for line in lines[2:6]]
-        assert rows[0][:6] == ["●", "run", "0", str(GOING_ON.target), "0.9", "0"]
+        fields = ["0.9", "0"] if size[0] == 120 else []
+        assert rows[0][: 4 + len(fields)] == ["●", "run", "0", str(GOING_ON.target), *fields]
         assert "1m" in " ".join(rows[0])
-        assert rows[1][:7] == ["◌", "1", "run", "1", str(GOING_ON.target), "0.9", "1"]
+        assert rows[1][:5] == ["◌", "1", "run", "1", str(GOING_ON.target)]
         assert "queued · starts in 1m 00s · takes 40m" in " ".join(rows[1])
         assert "held" in rows[2]
         assert rows[3][2].startswith("[b]odd␛[2")

@@ -27,6 +27,11 @@ from vld_tui.words.numbers import plural
 from vld_tui.words.palette import QUIET_STYLE, status_style
 
 MOST_ROWS: Final = 500
+ID_RANK: Final = 45
+SHOWN_COLUMNS: Final = tuple(
+    each._replace(rank=ID_RANK) if each.heading == "run" else each for each in QUEUE_COLUMNS
+)
+"""Ids go before what runs are, since no key needs them."""
 SCROLLBAR_CELLS: Final = 2
 NOTHING: Final = (
     "No running or queued runs. To queue one: ctrl+l in the form of a new run (n), Q on an "
@@ -116,14 +121,14 @@ class QueueScreen(Guarded, Screen[None]):
         if (rows, cells_wide) == self._shown:
             return
         self._shown = rows, cells_wide
-        layout = lay_out(QUEUE_COLUMNS, [row for _, *row in rows], cells_wide)
+        layout = lay_out(SHOWN_COLUMNS, [row for _, *row in rows], cells_wide)
         table = self._table
         table.clear(columns=True)
         for at, width in zip(layout.shown, layout.widths, strict=True):
-            heading = QUEUE_COLUMNS[at].heading
+            heading = SHOWN_COLUMNS[at].heading
             table.add_column(heading, key=heading or "sign", width=width)
         for run, (run_id, *row) in zip(self._runs, rows, strict=True):
-            shown = align(QUEUE_COLUMNS, layout, row)
+            shown = align(SHOWN_COLUMNS, layout, row)
             table.add_row(*(Text(cell, status_style(run.status)) for cell in shown), key=run_id)
         if current is not None and current.run_id in table.rows:
             table.move_cursor(row=table.get_row_index(current.run_id))

@@ -57,6 +57,8 @@ class Chart(Drawing, can_focus=True):
         bind("filter-curves", "slash", "filter", "filter curves", key_display="/"),
         bind("left", "left,h", "sideways(-1)", "left"),
         bind("right", "right,l", "sideways(1)", "right"),
+        bind("first-value", "home,g", "to_end(-1)", "first value"),
+        bind("last-value", "end,G", "to_end(1)", "last value"),
     ]
 
     @dataclass
@@ -118,6 +120,8 @@ class Chart(Drawing, can_focus=True):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Free the keys that move sideways, such as l, while nothing can be moved."""
+        if action == "to_end":
+            return self._plot.view.cursor is not None
         if action == "sideways":
             return self._plot.view.cursor is not None or self._plot.view.across is not None
         return super().check_action(action, parameters)
@@ -183,6 +187,11 @@ class Chart(Drawing, can_focus=True):
             self._change(cursor=plot.next_step(cursor, direction, self.size.width))
         elif plot.view.across is not None:
             self._pan(plot.across.moved(PAN_SHARE * direction))
+
+    def action_to_end(self, direction: int) -> None:
+        """Move the cursor to the first or the last visible step with a value."""
+        across = self._plot.across
+        self._change(cursor=self._plot.nearest_step(across.low if direction < 0 else across.high))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         """Hold the range at the pointer."""
