@@ -92,6 +92,7 @@ class Dashboard(KeysInOrder):
 
     TITLE = "vld-tui"
     CSS_PATH = "app.tcss"
+    NOTIFICATION_TIMEOUT = 4
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - as Textual has it
     COMMANDS = {_screen_actions, _jumps}  # noqa: RUF012 - as Textual has it
     BINDINGS: ClassVar[list[BindingType]] = [

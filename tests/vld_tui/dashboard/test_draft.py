@@ -46,6 +46,11 @@ def test_each_seed_makes_a_run() -> None:
     assert draft.lines == ("vld run --seed 3", "vld run --seed 1")
 
 
+def test_a_range_of_seeds_is_refused_with_what_to_type() -> None:
+    problems = read_draft({"seed": "0-2"}).problems
+    assert problems["seed"].endswith("Separate several seeds by commas: 0,1,2.")
+
+
 def test_every_problem_is_told_at_its_field() -> None:
     draft = read_draft({"masks": "many", "lr": "-1", "seed": "1,x", "recipe": "papre"})
     assert not draft.specs

@@ -79,6 +79,15 @@ def test_a_clone_starts_from_the_run_under_the_cursor() -> None:
     assert use_form(use, like=spec).done == [("queue", spec, "run 0-2")]
 
 
+def test_a_clone_without_a_change_is_reported() -> None:
+    async def use(form: Form) -> None:
+        assert "! Same settings and seed as run 0" in form.verdict
+        await form.fill(seed="7,8")
+        assert "Same settings" not in form.verdict
+
+    use_form(use, like=resolve_spec({"target": "lineart", "seed": 9}))
+
+
 def test_a_run_is_named_and_tagged_in_the_form() -> None:
     async def use(form: Form) -> None:
         assert form.text("name") == "clipart-d0.9-m8-s0", "the generated name"

@@ -16,6 +16,7 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from engine.protocol import FIELDS, fields_with
+from engine.protocol.identity import run_identity
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.screens.new_run.asking import (
     Appraised,
@@ -87,6 +88,7 @@ class NewRun(AskingScreen):
     def __init__(self, like: Run | None, planner: Planner) -> None:
         super().__init__(planner)
         typed = typed_texts(like.spec) if like is not None else {}
+        self._like = like
         self._title = "New run" if like is None else f"Clone of {like.label}"
         self._labels = LabelLines(like)
         usual = usual_texts(typed)
@@ -307,6 +309,13 @@ class NewRun(AskingScreen):
         self.query_one("#forecast", Static).update(text)
         self.query_one("#verdict", Static).update(self._verdict(problems))
 
+    def _repeated(self) -> str:
+        """Return a warning if a run would repeat the cloned one; empty if none does."""
+        like = self._like
+        if like is None or run_identity(like.spec) not in map(run_identity, self._draft.specs):
+            return ""
+        return f"! Same settings and seed as {like.label}: groups count identical runs once."
+
     def _verdict(self, problems: Mapping[str, str]) -> Text:
         """Return the problem as the command line words it, or the equivalent command after a
         warning."""
@@ -314,7 +323,7 @@ class NewRun(AskingScreen):
             if problem is not None:
                 return Text(plain_text(problem), ALARM_STYLE)
         lines, verdict = self._labels.commands(self._draft.lines), Text()
-        if warning := self._known.warning(self._draft):
+        if warning := self._known.warning(self._draft) or self._repeated():
             verdict.append(f"{plain_text(warning)}\n", ALARM_STYLE)
         count = f"{len(lines)} runs such as  " if len(lines) > 1 else ""
         return verdict.append(f"{count}{plain_text(lines[0])}", QUIET_STYLE)
