@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FOUND_RUN_SCORE: Final = 0.5
 """Runs that match are listed after matching actions."""
 THEME_SCORE: Final = 0.4
-"""Themes that match are listed last."""
+"""Themes that match are listed last: the limit of their scores."""
 
 
 def screen_actions(app: App[Any], screen: Screen[Any]) -> Iterator[SystemCommand]:
@@ -108,7 +108,7 @@ class Jumps(Provider):
         for hit in _matching(self, query, await asyncio.to_thread(lambda: [*named_things(app)])):
             yield hit
         for hit in _matching(self, query, themes(app)):
-            yield replace(hit, score=min(hit.score, THEME_SCORE))
+            yield replace(hit, score=THEME_SCORE * hit.score / (1 + hit.score))
         try:
             found = await asyncio.to_thread(app.actions.runs_named, query)
         except UserError:  # a name that no run has
