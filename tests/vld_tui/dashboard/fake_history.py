@@ -260,6 +260,8 @@ class FakeActions(Actions):
         return ["rates"]
 
     def runs_named(self, text: str) -> list[Run]:
+        if "theme" in text:
+            raise StoreError(f"There is no run {text}.")
         return [make_run(7, name=f"found-{text}")]
 
     def report_study(self, name: str, progress: Callable[[str], object]) -> Path:

@@ -21,7 +21,7 @@ from vld_tui.words.palette import HEADING_STYLE, ID_STYLE, QUIET_STYLE
 from vld_tui.words.text import fit, width
 
 HERE, ON_SCREEN, EVERYWHERE = "focused widget", "this screen", "everywhere"
-ADVICE = "esc, q or ? to close · ↑ ↓ to scroll · tab to another part first for its keys"
+ADVICE = "esc q ? to close · ↑ ↓ to scroll · tab to another part first for its keys"
 NARROWEST_ENTRY: Final = 34
 """Minimum width of a key with its label."""
 MOST_KEY_CELLS: Final = 14
