@@ -40,7 +40,7 @@ LATER = {
     "plotted-measure", "evaluations", "report", "use", "large-picture", "image-left", "image-right",
     "last-page", "rename", "save-note",
     "open-trash", "restore", "delete", "empty-trash", "edit-study", "list-runs",
-    "hardware", "time-axis",
+    "hardware", "time-axis", "first-value", "last-value",
     "suspend",
     "mistakes",
 }  # fmt: skip

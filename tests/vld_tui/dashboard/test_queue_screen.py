@@ -177,7 +177,7 @@ def test_the_form_queues_and_a_run_that_is_over_waits_again() -> None:
 
     run = make_run(0, status="stopped", spec=resolve_spec({"dataset": "objects-drawn"}))
     play(FakeSource([run]), scenario, actions=actions)
-    assert actions.done == [("queue", run.spec), ("queue again", run.run_id)]
+    assert actions.done == [("queue", run.spec, "run 0-2"), ("queue again", run.run_id)]
 
 
 def test_what_a_cluster_was_given_is_shown_with_its_jobs_and_held_there() -> None:
