@@ -51,6 +51,7 @@ _MOST_FOOT_SHARE: Final = 6
 """The explanation takes at most one of so many rows."""
 _ASIDE: Final = 2
 """How much more a distance across the direction of a key counts than along it."""
+_MARK_CELLS: Final = 2
 MOST_FRONTS: Final = 6
 """Maximum number of fronts to draw; of more, only that of the current run is drawn."""
 FRONT_LABEL_CELLS: Final = 20
@@ -383,7 +384,8 @@ class PlanePlot:
         figures = f"ID{of} {percent(point.id_accuracy)} OOD{of} {percent(point.ood_accuracy)}"
         beside = dict(point.measures).get(BALANCED, (None, None))
         if self.measure is None and (balanced := balanced_words(beside)):
-            figures += f" {balanced}"
+            longer = f"{figures} {balanced}"
+            figures = longer if width(longer) + _MARK_CELLS <= cells else figures
         return shorten(f"{CURRENT_MARK} {figures}  {plain_text(point.name)}", cells)
 
 
@@ -411,9 +413,11 @@ def _percents(across: PlotAxis, cells: int) -> str:
     ticks = across.ticks(max(2, cells // 12))
     digits = _digits(ticks)
     for tick in ticks:
+        label = f"{100 * tick:.{digits}f}%"
         start = round(float(across.positions(np.array([tick]))[0]) * (cells - 1)) - 1
+        start = min(start, cells - len(label))
         if start >= len(line) + bool(line):
-            line = line.ljust(start) + f"{100 * tick:.{digits}f}%"
+            line = line.ljust(start) + label
     return line
 
 

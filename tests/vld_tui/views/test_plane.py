@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 import numpy as np
+import pytest
 from rich.segment import Segment
 
 from vld_tui.runs.run import RunPoint
@@ -82,6 +83,15 @@ def test_the_legend_names_rates_and_the_run_under_the_cursor() -> None:
     assert heading == "ID–OOD plane  4 points  ● λ 0  ▲ λ 0.9"
     assert current == "◉ ID 80.0% OOD 50.0%  erm"
     assert "◉" not in "".join(text(POINTS, current="another"))
+
+
+@pytest.mark.parametrize("cells", [40, 60, 80])
+def test_the_label_at_the_right_edge_is_whole(cells: int) -> None:
+    plot = PlanePlot((point("best", 0.98, 0.5), point("worst", 0.5, 0.4)))
+    shown = ["".join(segment.text for segment in line) for line in plot.lines(cells, 12)]
+    ticks = next(line for line in reversed(shown) if line.strip() and line.strip()[0].isdigit())
+    assert len(ticks) <= cells
+    assert all(label.endswith("%") for label in ticks.split())
 
 
 def test_nothing_to_show_and_little_room_are_no_trouble() -> None:
