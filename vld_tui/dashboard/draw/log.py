@@ -48,7 +48,14 @@ def log_line(line: str, searched: str, hit_style: Style) -> list[Segment]:
 
 
 def log_state(
-    lines: int, *, is_cut: bool, is_followed: bool, searched: str, hits: int, place: int | None
+    lines: int,
+    *,
+    is_cut: bool,
+    is_followed: bool,
+    searched: str,
+    hits: int,
+    place: int | None,
+    is_wide: bool = False,
 ) -> Text:
     """Return the number of lines, whether they are followed, and the current match, as text."""
     text = Text(no_wrap=True, overflow="ellipsis")
@@ -57,6 +64,7 @@ def log_state(
     text.append(" · ", QUIET_STYLE)
     text.append(*("following", ID_STYLE) if is_followed else ("not following", QUIET_STYLE))
     text.append(" (F)", QUIET_STYLE)
+    text.append(" · ← → for long lines" if is_wide else "", QUIET_STYLE)
     if searched:
         text.append(f" · “{plain_text(searched)}” ")
         if hits:

@@ -187,6 +187,7 @@ class LogPane(Guarded, Vertical):
                 searched=view.searched,
                 hits=len(view.hits),
                 place=place,
+                is_wide=view.virtual_size.width > view.size.width > 0,
             )
         )
 
