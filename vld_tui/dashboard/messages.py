@@ -110,6 +110,10 @@ class MarksChanged(Message):
     run_ids: tuple[str, ...]
 
 
+class ColumnsLaidOut(Message):
+    """The list of runs has another width, and perhaps other columns."""
+
+
 @dataclass
 class TimesNeeded(Message):
     """The times of the steps of shown runs are needed."""

@@ -204,7 +204,10 @@ class HomeScreen(RunKeys):
         table = self.query_one(RunTable)
         self._show_page(snapshot)
         is_empty = snapshot.count == 0
-        self.query_one("#welcome").display = is_empty and self._listing.is_whole
+        welcome, was_welcomed = self.query_one("#welcome"), self.query_one("#welcome").display
+        welcome.display = is_empty and self._listing.is_whole
+        if welcome.display != was_welcomed:  # other actions are offered
+            self.refresh_bindings()
         table.display = not is_empty
         if self.focused is None:  # the table was hidden
             table.focus()
@@ -235,7 +238,10 @@ class HomeScreen(RunKeys):
     def on_resize(self) -> None:
         """Put the curves next to the list or below it."""
         self._arrange()
-        self.call_after_refresh(self._show_query)
+
+    def on_columns_laid_out(self) -> None:
+        """Name the order and the common values that no column shows."""
+        self._show_query()
 
     def on_page_needed(self, message: PageNeeded) -> None:
         """Request other rows."""

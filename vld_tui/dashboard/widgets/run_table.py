@@ -18,6 +18,7 @@ from textual.strip import Strip
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import (
+    ColumnsLaidOut,
     GroupOpened,
     MarksChanged,
     PageNeeded,
@@ -273,6 +274,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         """Keep the cursor visible."""
         self.virtual_size = Size(0, self._count + HEADING_ROWS)
         self._go(self._cursor)
+        self.post_message(ColumnsLaidOut())
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Request the rows that became visible."""
