@@ -81,9 +81,9 @@ class HelpScreen(Dialog[None]):
     def _entry(self, bindings: Sequence[Binding]) -> tuple[str, str]:
         """Return the keys of one action and its label, preferring ours over Textual's."""
         keys = dict.fromkeys(self.app.get_key_display(each) for each in bindings)
-        about = next((each for each in bindings if each.id is not None), bindings[0]).description
-        is_name = about[:2].isupper()  # such as ID
-        return " ".join(keys), about if is_name else about[:1].lower() + about[1:]
+        ours = next((each for each in bindings if each.id is not None), None)
+        about = bindings[0].description.lower() if ours is None else ours.description
+        return " ".join(keys), about
 
 
 def key_list(groups: Sequence[KeyGroup], cells: int) -> Text:
