@@ -217,7 +217,6 @@ class HomeScreen(RunKeys):
         self._show_plane(table.current)
         self._show_status()
         self._show_query()
-        self.call_after_refresh(self._show_query)  # the columns that fit are known then
         self._show_matches()
         self.show_keys()
 
