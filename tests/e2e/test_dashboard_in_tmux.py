@@ -24,6 +24,7 @@ from engine.rundir import RunDir
 from tests.small_runs import LONGER_RUN, engine_environment, read_events
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
 from vld_tui.dashboard.screens.new_run.screen import NewRun
+from vld_tui.dashboard.themes import with_selection
 
 BIN = Path(sys.executable).parent
 SIZE = (160, 45)
@@ -140,11 +141,18 @@ def terminal(home: Path) -> Iterator[Terminal]:
         terminal.tmux("kill-server")
 
 
+class Themed(App[None]):
+    """An application with the colours of the dashboard."""
+
+    def get_css_variables(self) -> dict[str, str]:
+        return with_selection(super().get_css_variables())
+
+
 def fields_in_tab_order() -> list[str]:
     """Return what Tab goes to in the form, all of it unfolded, from what has the keyboard then."""
 
     async def read() -> list[str]:
-        app = App[None]()
+        app = Themed()
         async with app.run_test(size=SIZE) as pilot:
             await app.push_screen(NewRun(None, FakePlanner()))
             await pilot.pause()

@@ -22,7 +22,7 @@ from vld_tui.store.errors import (
     StoreError,
 )
 from vld_tui.store.patterns import TOO_SLOW, Matcher
-from vld_tui.words.text import natural_key
+from vld_tui.words.ordering import natural_key
 
 MIGRATIONS: Final = (
     "m001_runs", "m002_kept_runs", "m003_queue", "m004_series", "m005_best_first", "m006_arms",

@@ -174,7 +174,7 @@ def _measured(
     means: Mapping[str, Estimate | None], name: str
 ) -> tuple[Estimate | None, Estimate | None]:
     """Return the means of a measure that all runs with an accuracy have: those of some cannot be
-    compared with the accuracies beside them."""
+    compared with accuracies of all."""
 
     def of(which: str) -> Estimate | None:
         found, accuracy = means[f"{which}_{name}"], means[which]

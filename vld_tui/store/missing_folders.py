@@ -111,9 +111,10 @@ class MissingFolders:
         return bool(self._database.count("runs WHERE gone = 1 AND trashed_at IS NULL"))
 
     def _problem_with(self, *, has_folders: bool) -> str | None:
-        if self._changed_at() is None:
+        known = self._database.count("runs WHERE trashed_at IS NULL")
+        if self._changed_at() is None and known:
             return f"{self._home.runs} is missing; is its disk mounted?"
-        if not has_folders and self._database.count("runs WHERE trashed_at IS NULL") > 1:
+        if not has_folders and known > 1:
             return f"{self._home.runs} has no run folders; is its disk mounted?"
         return None
 

@@ -77,7 +77,7 @@ def test_palettes_and_grey_become_rgb(make_folder: MakeFolder) -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no folder .*nowhere.*--data"):
+    with pytest.raises(DataError, match=r"no folder .*nowhere.*Give a folder"):
         open_image_set("mine", tmp_path / "nowhere")
 
 

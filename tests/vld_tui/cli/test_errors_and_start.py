@@ -300,10 +300,11 @@ def test_a_dumb_terminal_gets_plain_lines(vld: Vld) -> None:
 def test_the_list_fits_the_terminal(history: Vld) -> None:
     text = without_styles(on_terminal(history, "ls"))
     lines = text.replace("\r", "").splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 6
+    assert lines[0].startswith("all listed: ")
     assert max(map(len, lines)) <= 80
-    assert all("%" in line for line in lines[1:4])
-    assert lines[4] == "▼ collapsed, predicts one class for every image; for advice: vld show RUN"
+    assert all("%" in line for line in lines[2:5])
+    assert lines[5] == "▼ collapsed, predicts one class for every image; for advice: vld show RUN"
 
 
 def test_a_long_list_is_cut_on_a_terminal_and_says_so(

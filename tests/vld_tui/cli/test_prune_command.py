@@ -77,7 +77,7 @@ def test_what_is_not_finished_is_refused(history: Vld) -> None:
     assert "is failed: only finished runs can be pruned" in refused.stderr
     history("rm", "first")
     in_trash = history("prune", "first", "--yes")
-    assert "is in the trash; delete it with: vld " in in_trash.stderr
+    assert "is in the trash.\nDelete it with: vld " in in_trash.stderr
     both = history("prune", "first", "--where", "ood>0", "--yes")
     assert "Pass only one of" in both.stderr
     assert "--keep is 'some', but must be best or none" in history("prune", "--keep", "some").stderr

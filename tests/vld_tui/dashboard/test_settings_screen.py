@@ -105,14 +105,14 @@ def test_an_action_gets_other_keys_and_its_usual_ones_back() -> None:
     actions = FakeActions()
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        await give(app, pilot, "mark", "m f6")
+        await give(app, pilot, "mark", "f3 f6")
         app.screen.query_one(RunTable).focus()
-        await pilot.press("space", "m", "f6")
+        await pilot.press("space", "f3", "f6")
         await settle(pilot)
         assert len(app.screen.query_one(RunTable).marked) == 2
         await give(app, pilot, "mark", "")
         app.screen.query_one(RunTable).focus()
-        await pilot.press("m", "space")
+        await pilot.press("f3", "space")
         await settle(pilot)
         assert len(app.screen.query_one(RunTable).marked) == 3
 
@@ -168,12 +168,12 @@ def test_actions_that_are_never_offered_together_may_share_a_key() -> None:
 
 def test_saved_keys_that_clash_are_told_and_kept_but_not_in_force() -> None:
     actions = FakeActions()
-    saved = {"quit": "r", "mark": "m", "of-a-later-version": "r", "undo": ",z"}
+    saved = {"quit": "r", "mark": "f3", "of-a-later-version": "r", "undo": ",z"}
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         told = "\n".join(each.message for each in app._notifications)
         assert "key r chosen for “quit” is already used for “resume”. “quit” keeps" in told
-        await pilot.press("m", "r", "comma")
+        await pilot.press("f3", "r", "comma")
         await settle(pilot)
         assert any("ignored: r is used for “resume”" in line for line in screen_lines(app))
         await pilot.press("escape")

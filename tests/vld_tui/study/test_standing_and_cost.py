@@ -226,10 +226,10 @@ def test_results_tell_id_and_ood_and_fit_the_terminal(store: Store, count: int) 
         tell_finished(store, spec, 0.568)
     lines = list(result_lines(standing_of(store, study), 80))
     assert max(map(len, lines)) <= 80
-    assert [line.split()[1:-1] for line in lines if line.startswith("dropout_rate")] == (
+    assert [line.split()[1:-1] for line in lines if line.startswith("dropout ")] == (
         [targets] if count == 4 else [targets[:4], targets[4:]]
     )
-    assert lines[2].split() == ["0.0", *["80.0/56.8±0.0"] * 4, "8"]
+    assert lines[2].split() == ["0", *["80.0/56.8±0.0"] * 4, "8"]
     assert lines[-1].split()[-2:] == ["1/2", "7/8" if count == 4 else "3/4"]
 
 

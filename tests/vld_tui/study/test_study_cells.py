@@ -118,15 +118,15 @@ def test_no_number_of_an_incomplete_cell_or_row_is_shown_anywhere() -> None:
     assert (len(half.results), len(half.specs)) == (1, 2)
     assert (half.estimate(ID), half.estimate(OOD), half.worst) == (None, None, None)
     assert complete.worst is not None
-    assert [point.name for point, _ in target_points(over, ("dropout_rate",))] == ["λ 0.0 → fluent"]
+    assert [point.name for point, _ in target_points(over, ("dropout_rate",))] == ["λ 0 → fluent"]
     table = str(study_table(over, ("dropout_rate",), OWN_ARM, 100)).splitlines()
     assert [line.split() for line in table[-2:]] == [
-        ["0.0", "80.0/51.0±1.4", "1/2", "·", "·"],
+        ["0", "80.0/51.0±1.4", "1/2", "·", "·"],
         ["0.9", "1/2", "·", "·", "·"],
     ]
     assert state.standing is not None
     assert result_lines_of(state)[-2:] == [
-        ["0.0", "80.0/51.0±1.4", "1/2", "3/4"],
+        ["0", "80.0/51.0±1.4", "1/2", "3/4"],
         ["0.9", "1/2", "·", "1/4"],
     ]
     axes = Axes("dropout_rate", "target")
