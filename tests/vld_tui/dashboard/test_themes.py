@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 
 from tests.vld_tui.dashboard.fake_history import FakeSource, make_run, play, settle
 from tests.vld_tui.dashboard.run_facts import full_detail
-from tests.vld_tui.words.test_palette import contrast
+from tests.vld_tui.words.test_series_looks import contrast
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.dashboard.themes import SELECTION, THEMES
