@@ -120,6 +120,7 @@ def _curves(store: Store, run_id: str) -> dict[tuple[str, ...], tuple[list[int],
             list(each.points.steps), each.points.values.tobytes(),
         )
         for each in store.series.all(run_id)
+        if not each.key.is_system  # what the machine does is no result
     }  # fmt: skip
 
 

@@ -94,7 +94,7 @@ class Terminal:
         """Return the first line with this label, with its styles; empty: there is none."""
         plain, styled = self.screen().splitlines(), self.tmux("capture-pane", "-p", "-e")
         lines = zip(plain, styled.splitlines(), strict=False)
-        labelled = (styled for plain, styled in lines if plain.strip(" •").split()[:1] == [label])
+        labelled = (styled for plain, styled in lines if plain.strip(" •│").split()[:1] == [label])
         return next(labelled, "")
 
     def wait_for(self, *texts: str) -> str:

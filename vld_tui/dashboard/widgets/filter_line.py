@@ -111,7 +111,9 @@ class FilterLine(Guarded, Vertical):
         """Lay out the filter above the remark."""
         with Horizontal():
             yield Static(Text("filter  ", HEADING_STYLE), classes="prompt")
-            yield FilterInput(placeholder=self._example, compact=True, select_on_focus=False)
+            field = FilterInput(placeholder=self._example, compact=True, select_on_focus=False)
+            field.disabled = True  # or it might get the focus of a widget that is hidden
+            yield field
         yield Static(classes="remark")
 
     @property
@@ -137,14 +139,19 @@ class FilterLine(Guarded, Vertical):
             self._input.value = text
         self._input.cursor_position = len(text)
         self.add_class("-open")
+        self._input.disabled = False
         self.screen.set_focus(self._input)
 
     def close(self) -> None:
         """End typing, and remember the filter for the arrows."""
         self._stop()
-        self.remove_class("-open")
+        self._hide()
         if text := self._input.value.strip():
             self._kept = [*(each for each in self._kept if each != text), text][-MOST_KEPT:]
+
+    def _hide(self) -> None:
+        self.remove_class("-open")
+        self._input.disabled = True
 
     def remark(self, text: str, *, is_wrong: bool = False) -> None:
         """Show a remark below the filter, unless continuations of it are shown there."""
@@ -176,7 +183,7 @@ class FilterLine(Guarded, Vertical):
     def on_filter_input_left(self) -> None:
         """Restore the former filter."""
         self._stop()
-        self.remove_class("-open")
+        self._hide()
         self.post_message(self.Restored(self._former))
 
     def on_filter_input_asked(self, message: FilterInput.Asked) -> None:

@@ -49,9 +49,8 @@ class KeyBar(Footer):
 
     def leave_out(self, actions: Collection[str]) -> None:
         """Leave out the keys of actions that do nothing at present; they only explain why."""
-        if self._left_out != frozenset(actions):
-            self._left_out = frozenset(actions)
-            self.call_later(self.recompose)
+        self._left_out = frozenset(actions)
+        self.call_later(self.recompose)  # which changes nothing if the keys are the same
 
     def compose(self) -> ComposeResult:
         """Create a widget for each key, once the screen exists."""
