@@ -35,6 +35,7 @@ class RowFilter:
     """A filter of rows with the same columns. See :meth:`parse`."""
 
     _test: Test
+    _matcher: Matcher
 
     @classmethod
     def parse(cls, text: str, columns: Sequence[str]) -> Self:
@@ -43,7 +44,8 @@ class RowFilter:
         Raises:
             QueryError: for an invalid part, with the columns.
         """
-        return cls(_test_of(parse_terms(text), columns))
+        matcher = Matcher()
+        return cls(_test_of(parse_terms(text), columns, matcher), matcher)
 
     def select(self, rows: Sequence[Row]) -> list[int]:
         """Return the places of the rows that match.
@@ -51,6 +53,7 @@ class RowFilter:
         Raises:
             QueryError: when a regular expression takes too long.
         """
+        self._matcher.begin()
         try:
             return [place for place, row in enumerate(rows) if self._test(row)]
         except TimeoutError:
@@ -66,22 +69,22 @@ def _field_name(heading: str) -> str:
     return re.sub(r"\W+", "_", heading.lower()).strip("_")
 
 
-def _test_of(tree: Tree, columns: Sequence[str]) -> Test:
+def _test_of(tree: Tree, columns: Sequence[str], matcher: Matcher) -> Test:
     match tree:
         case Term():
-            return _test_of_term(tree, columns)
+            return _test_of_term(tree, columns, matcher)
         case Not(part):
-            test = _test_of(part, columns)
+            test = _test_of(part, columns, matcher)
             return lambda row: not test(row)
         case Joined(parts, is_any):
-            tests = [_test_of(part, columns) for part in parts]
+            tests = [_test_of(part, columns, matcher) for part in parts]
             is_true = any if is_any else all
             return lambda row: is_true(test(row) for test in tests)
 
 
-def _test_of_term(term: Term, columns: Sequence[str]) -> Test:
+def _test_of_term(term: Term, columns: Sequence[str], matcher: Matcher) -> Test:
     if term.field is None:
-        found = _cell_test(term, is_whole=False)
+        found = _cell_test(term, matcher, is_whole=False)
         return lambda row: any(map(found, row))
     place = _place_of(term.field, columns)
     if (compare := _COMPARE.get(term.operator)) is not None:
@@ -89,7 +92,7 @@ def _test_of_term(term: Term, columns: Sequence[str]) -> Test:
         if bound is None:
             raise QueryError(f"{term.field} is {term.value!r}, but must be a number.")
         return lambda row: (number := _number(row[place])) is not None and compare(number, bound)
-    holds = _cell_test(term, is_whole=term.operator in ("=", "!="))
+    holds = _cell_test(term, matcher, is_whole=term.operator in ("=", "!="))
     is_negated = term.operator.startswith("!")
     return lambda row: holds(row[place]) is not is_negated
 
@@ -105,10 +108,10 @@ def _place_of(field: str, columns: Sequence[str]) -> int:
     raise QueryError(f"No field {field!r} in this list.{hint}")
 
 
-def _cell_test(term: Term, *, is_whole: bool) -> Callable[[str], bool]:
+def _cell_test(term: Term, matcher: Matcher, *, is_whole: bool) -> Callable[[str], bool]:
     """Return the test of a cell; ``is_whole``: all of it must match."""
     if term.operator.endswith("~"):
-        pattern, matcher = check_pattern(term.value), Matcher()
+        pattern = check_pattern(term.value)
         return lambda cell: matcher.matches(pattern, cell)
     if is_whole and term.value in ("", "none") and not term.is_quoted:
         return lambda cell: cell.strip() in ("", UNKNOWN)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from types import SimpleNamespace
+
 import pytest
 
+from vld_tui.store import patterns
 from vld_tui.store.errors import QueryError
 from vld_tui.store.row_filter import RowFilter
 
@@ -66,3 +70,11 @@ def test_an_expression_that_takes_too_long_is_refused() -> None:
     found = RowFilter.parse("name~^(a|aa)+$c", COLUMNS)
     with pytest.raises(QueryError, match="takes too long"):
         found.select([("", "", "a" * 60, "", "")])
+
+
+def test_each_selection_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(0.0, 0.4)  # seconds; each match takes 0.4
+    monkeypatch.setattr(patterns, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    found = RowFilter.parse("name~(b|t)(a|r)", COLUMNS)
+    for _ in range(20):
+        assert found.select(ROWS) == [0, 1]
