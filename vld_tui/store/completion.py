@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -12,11 +12,11 @@ from vld_tui.store.lookup import glance_at_values
 
 PLAIN: Final = re.compile(r"[^\s'\"\\$`!&|;<>(){}*?#~]+")
 """A word that needs no quoting, neither in a filter nor in a shell."""
-_LAST_TERM: Final = re.compile(
-    r"(?P<head>(?:.*[\s(|])?[-!]?)(?P<field>\w[\w-]*)?(?:(?P<op>!?[=:])(?P<value>\S*))?"
+_BEGUN_FIELD: Final = re.compile(r"(?P<head>(?:.*[\s(|])?[-!]?)(?:\w[\w-]*)?")
+_BEGUN_VALUE: Final = re.compile(
+    r"(?P<head>(?:.*[\s(|])?[-!]?(?P<field>\w[\w-]*)!?[=:](?:\S*[,|])?)[^\s,|]*"
 )
 _LAST_WORD: Final = re.compile(r"(?:^|(?<=[\s(|]))[-!]?([^\W\d][\w-]*)$")
-_EARLIER_VALUES: Final = re.compile(r"(?:.*[,|])?")
 
 
 def filter_proposals(database: Path, text: str) -> Iterator[tuple[str, str]]:
@@ -24,26 +24,24 @@ def filter_proposals(database: Path, text: str) -> Iterator[tuple[str, str]]:
 
     Those that do not begin with ``text`` are for callers to leave out.
     """
-    term = _LAST_TERM.fullmatch(text)
-    if term is None:
-        return
-    head, name, operator = term["head"], term["field"], term["op"]
-    if operator is None:
+    if value := _BEGUN_VALUE.fullmatch(text):
+        for each in _values(database, known_name(value["field"])):
+            quoted = each if PLAIN.fullmatch(each) else f'"{each}"'
+            yield f"{value['head']}{quoted}", known_name(value["field"])
+    if begun := _BEGUN_FIELD.fullmatch(text):
         for field in QUERY_FIELDS.values():
-            yield f"{head}{field.name}{'' if field.kind == 'flag' else '='}", field.about
-        return
-    known = QUERY_FIELDS.get(known_name(name or ""))
-    if known is None or known.kind not in ("choice", "text", "words"):
-        return
-    before = _EARLIER_VALUES.match(term["value"])
-    earlier = before[0] if before is not None else ""
-    found = known.choices or glance_at_values(database, known.name)
-    values = found
-    if known.kind == "words":
-        values = tuple(dict.fromkeys(word for words in found for word in words.split()))
-    for value in values:
-        quoted = value if PLAIN.fullmatch(value) else f'"{value}"'
-        yield f"{head}{name}{operator}{earlier}{quoted}", known.name
+            yield f"{begun['head']}{field.name}{'' if field.kind == 'flag' else '='}", field.about
+
+
+def _values(database: Path, name: str) -> Iterable[str]:
+    """Return the values of a field: its choices, or those that runs have."""
+    field = QUERY_FIELDS.get(name)
+    if field is None or field.kind not in ("choice", "text", "words"):
+        return ()
+    found = field.choices or glance_at_values(database, name)
+    if field.kind == "words":
+        return dict.fromkeys(word for words in found for word in words.split())
+    return found
 
 
 def finished_part(text: str) -> str:
