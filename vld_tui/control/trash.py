@@ -57,7 +57,7 @@ def restore(store: Store, run_ids: Sequence[str]) -> Handled:
 
 def delete(store: Store, run_ids: Sequence[str]) -> Handled:
     """Permanently delete runs of the trash; those that cannot be deleted stay."""
-    return act_on_each(store, run_ids, lambda run: store.trash.delete([run.run_id]), in_trash=True)
+    return act_on_each(store, run_ids, lambda run: store.trash.delete(run.run_id), in_trash=True)
 
 
 def total_bytes(trashed: Sequence[TrashedRun]) -> int | None:

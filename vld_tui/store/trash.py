@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sqlite3
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from engine.rundir import RunDir
@@ -77,21 +78,16 @@ class Trash:
                 self._home.run_dir(run_id),
             )
 
-    def delete(self, run_ids: Sequence[str]) -> None:
-        """Permanently delete runs that are in the trash.
+    def delete(self, run_id: str) -> None:
+        """Permanently delete a run that is in the trash.
 
         Raises:
-            StoreError: when one is not in the trash, or its folder cannot be deleted; what was
-                deleted stays deleted.
+            StoreError: when it is not in the trash, or its folder cannot be deleted.
         """
-        for run_id in run_ids:
-            with self._database.write() as connection:
-                deleted = connection.execute(
-                    "DELETE FROM runs WHERE run_id = ? AND trashed_at IS NOT NULL", [run_id]
-                )
-                if not deleted.rowcount:
-                    raise RunNotTrashed(run_id)
-                _delete(self._home.trashed_run_dir(run_id).path)
+        with self._database.write() as connection:
+            if not _delete_row(connection, run_id):
+                raise RunNotTrashed(run_id)
+            _delete(self._home.trashed_run_dir(run_id).path)
 
     def empty(self) -> int:
         """Permanently delete every run in the trash, and all other files in it; return how many.
@@ -103,9 +99,7 @@ class Trash:
         names = {run_id for (run_id,) in rows} | {path.name for path in self._home.trash.iterdir()}
         for name in sorted(names):
             with self._database.write() as connection:
-                connection.execute(
-                    "DELETE FROM runs WHERE run_id = ? AND trashed_at IS NOT NULL", [name]
-                )
+                _delete_row(connection, name)
                 _delete(self._home.trashed_run_dir(name).path)
         return len(names)
 
@@ -185,6 +179,14 @@ def _move(database: Database, key: int, source: RunDir, target: RunDir) -> None:
     except OSError:
         target.path.rename(source.path)
         raise
+
+
+def _delete_row(connection: sqlite3.Connection, run_id: str) -> bool:
+    """Delete the row of a run in the trash; return whether there was one."""
+    deleted = connection.execute(
+        "DELETE FROM runs WHERE run_id = ? AND trashed_at IS NOT NULL", [run_id]
+    )
+    return deleted.rowcount > 0
 
 
 def _delete(path: Path) -> None:

@@ -185,7 +185,7 @@ def test_runs_of_one_name_are_told_apart(store: Store) -> None:
         store.runs.get("same")
     told = distinctions(["same"] * 3, [first, second, third])
     assert told == [" steps 30", f" steps 3 #{second_end}", f" steps 3 #{third_end}"]
-    store.trash.delete([first.run_id])
+    store.trash.delete(first.run_id)
     assert [store.runs.get(run.label).run_id for run in (second, third)] == [
         second.run_id, third.run_id,
     ], "a shown name means the same run after another was deleted"  # fmt: skip

@@ -80,7 +80,7 @@ def test_a_gone_run_is_forgotten_and_comes_back_by_undo(
     edits.undo(store)
     assert store.runs.get(run_id).status == "gone"
     trash(store, [run_id])
-    store.trash.delete([run_id])
+    store.trash.delete(run_id)
     assert store.runs.find(trashed=True) == []
 
 
