@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import typer
 
@@ -23,7 +23,7 @@ from vld_tui.cli.output import (
     with_home,
 )
 from vld_tui.cli.session import open_store, refresh_or_say, this_home
-from vld_tui.control.records import run_records, write_csv
+from vld_tui.control.records import Record, run_records, write_csv
 from vld_tui.runs.imported import load_imported
 from vld_tui.runs.run import Run
 from vld_tui.store.fields import ALIASES, QUERY_FIELDS, QueryField
@@ -70,6 +70,31 @@ LimitOption = Annotated[
     ),
 ]  # fmt: skip
 
+ViewOption = Annotated[
+    str | None,
+    typer.Option(
+        "--view", metavar="NAME", autocompletion=proposes("views"),
+        help="Filter, order and columns of a view saved in the dashboard; groups are not listed. "
+        "--where narrows it, --sort replaces its order.",
+    ),
+]  # fmt: skip
+TrashedOption = Annotated[bool, typer.Option("--trashed", help="List the runs in the trash.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV to stdout.")]
+ImportedOption = Annotated[
+    bool, typer.Option("--imported", help="List the runs imported with vld pull.")
+]
+FieldsOption = Annotated[
+    bool, typer.Option("--fields", help="List the fields of --where and --sort.")
+]
+
+
+class _Listing(NamedTuple):
+    """What is listed and how."""
+
+    where: str
+    sort: str | None
+    columns: Sequence[str] = LISTED_COLUMNS
+
 
 @app.command(cls=Command, epilog=LANGUAGE)
 def ls(
@@ -77,25 +102,12 @@ def ls(
     where: WhereOption = None,
     sort: SortOption = None,
     limit: LimitOption = None,
-    view: Annotated[
-        str | None,
-        typer.Option(
-            "--view",
-            metavar="NAME",
-            autocompletion=proposes("views"),
-            help="Filter, order and columns of a view saved in the dashboard; groups are not "
-            "listed. --where narrows it, --sort replaces its order.",
-        ),
-    ] = None,
-    trashed: Annotated[bool, typer.Option("--trashed", help="List the runs in the trash.")] = False,
+    view: ViewOption = None,
+    trashed: TrashedOption = False,
     as_json: JsonOption = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV to stdout.")] = False,
-    imported: Annotated[
-        bool, typer.Option("--imported", help="List the runs imported with vld pull.")
-    ] = False,
-    fields: Annotated[
-        bool, typer.Option("--fields", help="List the fields of --where and --sort.")
-    ] = False,
+    as_csv: CsvOption = False,
+    imported: ImportedOption = False,
+    fields: FieldsOption = False,
 ) -> None:
     """List runs, newest first by default."""
     if as_json and as_csv:
@@ -112,38 +124,50 @@ def ls(
     Query.parse(where or "", sort=sort)  # checked before the home is opened
     with open_store(ctx, to_look=True) as store:
         refresh_or_say(store)
-        names: Sequence[str] = LISTED_COLUMNS
-        if view is not None:
-            saved = store.views.get(view)
-            where = " ".join(f"({part})" for part in (saved.filter, where) if part)
-            sort = sort or saved.sort
-            names = [each for each in saved.columns if each in RUN_COLUMNS] or LISTED_COLUMNS
-        query = store.runs.query(where or "", sort=sort)
+        listing = _listing(store, view, where, sort)
+        query = store.runs.query(listing.where, sort=listing.sort)
         on_terminal = sys.stdout.isatty() and not (as_json or as_csv)
         most = limit if limit is not None else (TERMINAL_LIMIT if on_terminal else 0)
         shown = store.runs.find(query, trashed=trashed, limit=most or None)
         count = store.runs.count(query, trashed=trashed) if len(shown) == most else len(shown)
         records = run_records(store, shown) if as_json or as_csv else []
-        unread = store.folders.count_unread(must_look=not (shown or where or trashed))
-        nothing = None if shown or unread else _nothing(store, query, where, trashed=trashed)
-    if as_json:
-        print_json(records)
-    elif as_csv:
-        text = io.StringIO()
-        write_csv(records, text)
-        print_text(text.getvalue())
-    elif nothing is not None:
+        unread = store.folders.count_unread(must_look=not (shown or listing.where or trashed))
+        nothing = "" if shown or unread else _nothing(store, query, listing.where, trashed=trashed)
+    if as_json or as_csv:
+        _print_records(records, as_json=as_json)
+    elif nothing:
         say(nothing, to_stderr=True)
     elif on_terminal:
-        _print_table(shown, names, hidden=count - len(shown))
+        _print_table(shown, listing.columns, hidden=count - len(shown))
     elif shown:
-        sys.stdout.writelines(
-            f"{line}\n" for line in run_lines(shown, now=time.time(), names=names)
-        )
+        lines = run_lines(shown, now=time.time(), names=listing.columns)
+        sys.stdout.writelines(f"{line}\n" for line in lines)
     if unread:
         folders = plural(unread, "run folder")
         first = with_home("vld rebuild")
         say(f"{folders} in {store.home.runs} not in the database; run: {first}", to_stderr=True)
+
+
+def _listing(store: Store, view: str | None, where: str | None, sort: str | None) -> _Listing:
+    """Return what the options ask for, or a saved view narrowed by them."""
+    if view is None:
+        return _Listing(where or "", sort)
+    saved = store.views.get(view)
+    columns = [each for each in saved.columns if each in RUN_COLUMNS]
+    return _Listing(
+        " ".join(f"({part})" for part in (saved.filter, where) if part),
+        sort or saved.sort,
+        columns or LISTED_COLUMNS,
+    )
+
+
+def _print_records(records: Sequence[Record], *, as_json: bool) -> None:
+    if as_json:
+        print_json(records)
+        return
+    text = io.StringIO()
+    write_csv(records, text)
+    print_text(text.getvalue())
 
 
 def _list_imported(ctx: typer.Context, *, as_json: bool) -> None:
