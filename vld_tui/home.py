@@ -152,7 +152,7 @@ def find_named_home(option: Path | None) -> Home:
 
 def absence(home: Home) -> str:
     """Return the error for a home that is not a folder."""
-    nearest = next(each for each in (home.path, *home.path.parents) if each.exists())
+    nearest = nearest_existing(home.path)
     why = f"The home {home.path} does not exist yet; the first run creates it."
     if not nearest.is_dir():
         why = f"The home {home.path} cannot be used: {nearest} is a file, not a folder."
@@ -190,7 +190,7 @@ def look_at_home(option: Path | None) -> Home:
     home = find_home(option)
     if home.is_made:
         return open_home(option, to_look=True)
-    nearest = next(each for each in (home.path, *home.path.parents) if each.exists())
+    nearest = nearest_existing(home.path)
     if not nearest.is_dir():
         raise _unwritable(home, os.strerror(errno.ENOTDIR))
     if not os.access(nearest, os.W_OK | os.X_OK):
@@ -202,6 +202,11 @@ def _unwritable(home: Home, reason: str) -> HomeError:
     return HomeError(
         f"Cannot write to {home.path}: {reason.lower()}. Use --home DIR or {HOME_VARIABLE}."
     )
+
+
+def nearest_existing(path: Path) -> Path:
+    """Return a path, or the innermost of its parents that exists."""
+    return next(each for each in (path, *path.parents) if each.exists())
 
 
 def expanded(given: str | Path) -> Path:

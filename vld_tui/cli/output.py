@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from vld_tui.words.terminal import is_dumb
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -82,7 +84,7 @@ def say(line: str, *, to_stderr: bool = False) -> None:
 def progress_line() -> Iterator[Callable[[str], None]]:
     """Return a function that shows what is being done on a terminal's last line, which is cleared
     in the end; nothing elsewhere."""
-    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    if not sys.stderr.isatty() or is_dumb():
         yield lambda _: None
         return
     from rich.console import Console  # not for the help

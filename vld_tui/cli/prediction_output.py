@@ -26,6 +26,7 @@ from vld_tui.control.prediction_files import (
     encode_lines,
     prediction_writer,
 )
+from vld_tui.home import nearest_existing
 from vld_tui.views.image_predictions import (
     PredictionCounts,
     caption_of,
@@ -146,7 +147,7 @@ class OutputOptions:
         if self.force and self.output is None:
             raise CommandError("--force needs -o FILE.")
         if self.into is not None:
-            there = next(path for path in (self.into, *self.into.parents) if path.exists())
+            there = nearest_existing(self.into)
             if not there.is_dir():
                 raise CommandError(f"--into {self.into}: {there} is not a folder.")
         check_range("--limit", self.limit, 0)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from engine.protocol import nearest
 from engine.rundir import RunDir
 from vld_tui.home import Home
-from vld_tui.runs.run import END_LENGTH
+from vld_tui.runs.run import END_LENGTH, name_suffix
 from vld_tui.store.database import Database, connect_to_read
 from vld_tui.store.errors import AmbiguousRun, RunNotFound, StoreError
 from vld_tui.store.fields import QUERY_FIELDS
@@ -158,7 +158,7 @@ def folders_meant(home: Home, reference: str) -> list[str]:
         return [reference]
     names = {run_id: home.run_dir(run_id).read_user().name for run_id in known}
     named = [run_id for run_id, name in names.items() if name == reference] or [
-        run_id for run_id, name in names.items() if f"{name} #{run_id[-END_LENGTH:]}" == reference
+        run_id for run_id, name in names.items() if f"{name}{name_suffix(run_id)}" == reference
     ]
     return named or [run_id for run_id in known if reference and run_id.startswith(reference)]
 
