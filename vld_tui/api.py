@@ -373,7 +373,8 @@ def imported(*, home: HomePath = None) -> Rows:
         HomeError: when a home that was named does not exist.
         ImportedError: when a file cannot be read.
     """
-    return Rows(map(_flat_imported, _imported(home)), ("run", "name", "tracker"))
+    found = load_imported(_home(home).imported)
+    return Rows(map(_flat_imported, found), ("run", "name", "tracker"))
 
 
 def imported_curves(reference: str | None = None, *, home: HomePath = None) -> Rows:
@@ -388,13 +389,14 @@ def imported_curves(reference: str | None = None, *, home: HomePath = None) -> R
         HomeError: when a home that was named does not exist.
         ImportedError: when no run or several match, or a file cannot be read.
     """
-    found = _imported(home)
-    if reference is not None:
-        one = find_imported(_home(home).imported, reference)
-        if one is None:
-            names = [each.name for each in found]
-            raise ImportedError(f"No imported run {reference!r}.{nearest(reference, names)}")
+    folder = _home(home).imported
+    if reference is None:
+        found = load_imported(folder)
+    elif (one := find_imported(folder, reference)) is not None:
         found = [one]
+    else:
+        names = [each.name for each in load_imported(folder)]
+        raise ImportedError(f"No imported run {reference!r}.{nearest(reference, names)}")
     return Rows(
         (
             {"run": each.run_id, "name": each.name, "curve": name, "step": step, "value": value}
@@ -605,10 +607,6 @@ def _flat_imported(run: ImportedRun) -> Record:
     for part in ("settings", "values"):
         record |= {f"{part}.{name}": value for name, value in record.pop(part).items()}
     return record
-
-
-def _imported(home: HomePath) -> list[ImportedRun]:
-    return load_imported(_home(home).imported)
 
 
 def _read(

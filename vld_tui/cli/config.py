@@ -126,8 +126,7 @@ def _tell(setting: Setting) -> None:
 
 
 def _shown(setting: Setting) -> str:
-    value = setting.value
-    return shown_value(value)
+    return shown_value(setting.value)
 
 
 def _record(setting: Setting) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def rename(store: Store, run_id: str, name: str) -> Labelled:
     """
     before = store.runs.get(run_id)
     store.labels.rename(before.run_id, name.strip())
-    return _labelled(store, [before])
+    return _labelled(store, before)
 
 
 def set_note(store: Store, run_id: str, note: str) -> Labelled:
@@ -127,7 +127,7 @@ def set_note(store: Store, run_id: str, note: str) -> Labelled:
     """
     before = store.runs.get(run_id)
     store.labels.set_note(before.run_id, note if note.strip() else "")
-    return _labelled(store, [before])
+    return _labelled(store, before)
 
 
 def change_tags(store: Store, run_ids: Sequence[str], change: TagChange) -> Labelled:
@@ -186,13 +186,9 @@ def _relabel(store: Store, now: Run, change: Relabelled) -> None:
         store.labels.set_note(now.run_id, before.note)
 
 
-def _labelled(store: Store, before: Sequence[Run]) -> Labelled:
-    changes = (Relabelled(run, store.runs.get(run.run_id)) for run in before)
-    return Labelled(
-        tuple(
-            change
-            for change in changes
-            if (change.before.name, change.before.note, change.before.tags)
-            != (change.after.name, change.after.note, change.after.tags)
-        )
+def _labelled(store: Store, before: Run) -> Labelled:
+    change = Relabelled(before, store.runs.get(before.run_id))
+    is_changed = any(
+        getattr(change.before, what) != getattr(change.after, what) for what in ("name", "note")
     )
+    return Labelled((change,) if is_changed else ())

@@ -75,8 +75,9 @@ class Progress(msgspec.Struct, frozen=True):
         """Return the number of known weight updates."""
         resumed = (self.started and self.started.resumed_step) or 0
         evaluated = self.evaluations[-1].step if self.evaluations else 0
-        is_stepping = self.phase is not None and self.phase.phase == "training"
-        stepped = self.phase.done or 0 if self.phase is not None and is_stepping else 0
+        stepped = 0
+        if self.phase is not None and self.phase.phase == "training":
+            stepped = self.phase.done or 0
         return max(self.latest.step if self.latest else resumed, evaluated, stepped)
 
     @property

@@ -77,8 +77,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     must give the same result. ``data_digest`` changes with the images; empty: unknown. In
     ``mixed_fields`` the parents of a combining run differ; ``spec`` has the first parent's value.
     A damaged run without a readable specification has no field values. ``has_namesake``: an older
-    run has the same name. ``phase`` is what a live run
-    last reported to be doing; None: it takes steps, or an older version runs it.
+    run has the same name. ``phase`` is what a live run last reported to be doing; None: it takes
+    steps, or an older version runs it.
     """
 
     run_id: str
