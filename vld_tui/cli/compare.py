@@ -45,7 +45,7 @@ def compare(
     where: MatchingOption = None,
     flips: Annotated[
         bool,
-        typer.Option("--flips", help="Compare the mistakes of two runs image by image, by class."),
+        typer.Option("--flips", help="Compare the mistakes of two runs, image by image."),
     ] = False,
     domain: Annotated[
         str | None,

@@ -78,7 +78,7 @@ def curve(
     system: Annotated[
         bool,
         typer.Option(
-            "--system", help="Plot the use of processor, memory, GPU and disk, and of the time."
+            "--system", help="Plot processor, memory, GPU and disk use, and where the time went."
         ),
     ] = False,
 ) -> None:

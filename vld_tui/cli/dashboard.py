@@ -37,8 +37,8 @@ HostOption = Annotated[
     str | None,
     typer.Option(
         "--host", metavar="[USER@]HOST",
-        help="Run the vld-tui of another machine in this terminal, over ssh; --home is then "
-        "a folder of that machine.",
+        help="Run vld-tui on another machine, over ssh, in this terminal; --home is then a folder "
+        "on that machine.",
     ),
 ]  # fmt: skip
 

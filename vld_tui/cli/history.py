@@ -26,6 +26,7 @@ from vld_tui.control.trash import restore as restore_runs
 from vld_tui.runs.imported import ImportedRun, delete_imported
 from vld_tui.runs.run import GONE, QUEUED, Run
 from vld_tui.store.errors import StoreError
+from vld_tui.store.missing_folders import IF_DELETED
 from vld_tui.store.store import Store
 from vld_tui.words.columns import Column, table_lines
 from vld_tui.words.numbers import UNKNOWN, moment, plural, size
@@ -40,6 +41,15 @@ TrashedRuns = Annotated[
         "trashed runs",
     ),
 ]
+EmptyTrashOption = Annotated[
+    bool,
+    typer.Option(
+        "--empty-trash", help="Permanently delete the given runs in the trash, or all of it."
+    ),
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="List matching runs without removing them.")
+]
 _TRASH_COLUMNS: Final = (
     Column("name", rank=98),
     Column("status", rank=97),
@@ -53,17 +63,9 @@ _TRASH_COLUMNS: Final = (
 def rm(
     ctx: typer.Context,
     runs: RunsOrNone = None,
-    empty_trash: Annotated[
-        bool,
-        typer.Option(
-            "--empty-trash",
-            help="Permanently delete the given runs of the trash, or everything in it.",
-        ),
-    ] = False,
+    empty_trash: EmptyTrashOption = False,
     where: MatchingOption = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List matching runs without removing them.")
-    ] = False,
+    dry_run: DryRunOption = False,
     yes: YesOption = False,
 ) -> None:
     """Move runs to the trash."""
@@ -102,10 +104,7 @@ def _refuse_unmounted(store: Store, chosen: Sequence[Run]) -> None:
     """
     if all(run.status == GONE for run in chosen) or (problem := store.missing.problem()) is None:
         return
-    raise CommandError(
-        f"Nothing was removed: {problem}\n"
-        "If the folders were deleted, mark their runs as gone: vld rebuild"
-    )
+    raise CommandError(f"Nothing was removed: {problem}\n{IF_DELETED}")
 
 
 def _confirm(chosen: Sequence[Run], *, has_query: bool) -> None:
@@ -178,7 +177,7 @@ def restore(ctx: typer.Context, runs: TrashedRuns = None, as_json: JsonOption = 
             _print_trash(_all_trashed(store), as_json=as_json)
             return
         if as_json:
-            raise CommandError("--json is for the list of the trash: pass no runs.")
+            raise CommandError("--json only lists the trash: pass no runs.")
         found = [store.runs.get(reference, in_trash=True) for reference in runs]
         done = restore_runs(store, [run.run_id for run in found])
         for run in done.runs:

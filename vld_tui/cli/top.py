@@ -38,7 +38,7 @@ def top(
 ) -> None:
     """Watch processors, memory, disk and GPUs of this machine, and its running runs.
 
-    ctrl+c ends it. Without a terminal, the state is printed once.
+    Press ctrl+c to stop. Without a terminal, the state is printed once.
     """
     if not FASTEST_S <= every <= SLOWEST_S:
         raise CommandError(f"--every is {every:g}, but must be from {FASTEST_S} to 3,600.")

@@ -47,8 +47,8 @@ def run_over_ssh(host: str, program: str, arguments: Sequence[str]) -> int:
     )
     if status == NOT_FOUND:
         raise SshError(
-            f"{host} has no {program} on the PATH of commands run over ssh.\n"
-            f"Install it there, or add its folder to PATH; to check: "
+            f"{program} not found on {host}: it is not on the PATH of commands run over ssh.\n"
+            f"Install it there, or add its folder to PATH. To check: "
             f"ssh {shlex.quote(host)} {program} --help"
         )
     if status == NO_CONNECTION:

@@ -165,7 +165,7 @@ def compare_images(first: Predictions, second: Predictions, domain: str | None =
     ours, theirs = _by_image(splits, first), _by_image(other, second)
     if ours is None or theirs is None:
         return _counts_only(first, domain, is_target, splits, other)
-    if {_digest(splits)} != {_digest(other)}:
+    if _digest(splits) != _digest(other):
         raise FlipsError(f"The images of {domain} have changed between the two runs.")
     shared = sorted(ours.keys() & theirs.keys())
     if not shared:
@@ -212,7 +212,7 @@ def _by_image(
 
 
 def _digest(splits: list[DomainPredictions]) -> str:
-    return splits[0].each_image.digest if splits[0].each_image is not None else ""
+    return "" if splits[0].each_image is None else splits[0].each_image.digest
 
 
 def _count(
@@ -307,7 +307,7 @@ def _counts_only(
         predictions.classes,
         tuple(counted),
         unknown=(
-            f"{whose} stored only the most confident mistakes (an earlier version): the number of "
-            "mistakes is exact, but not on which images the runs differ. Train again to know."
+            f"{whose} stored only the most confident mistakes (an earlier version): the numbers of "
+            "mistakes are exact, but which images differ is unknown. Train again to compare images."
         ),
     )

@@ -90,7 +90,7 @@ _OF_RUN: Final = (
     QueryField("error", "text", "iif(gone, 'gone', coalesce(damage, error, ''))",
                about="Why the run failed, crashed or cannot be read."),
     QueryField("host", "text", "coalesce(host, '')", about="Host name of the machine."),
-    QueryField("gpu", "text", "coalesce(gpu, '')", about="GPU that the queue assigned."),
+    QueryField("gpu", "text", "coalesce(gpu, '')", about="GPU assigned by the queue."),
     QueryField("data_digest", "text", "data_digest", about="Digest of the images."),
     QueryField("evaluation_precision", "text", "coalesce(evaluation_precision, precision, '')",
                about="Precision of the evaluations."),

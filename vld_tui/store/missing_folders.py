@@ -21,6 +21,7 @@ LOOK_S: Final = 15.0
 """How often the run folders are listed at most, while their folder changes."""
 COST_SHARE: Final = 0.02
 """Share of the time that listing folders may take."""
+IF_DELETED: Final = "If the folders were deleted, mark their runs as gone: vld rebuild"
 _LISTED: Final = "folders_listed"
 """The setting with the modification time (ns) of the folder of runs when it was last listed."""
 _MARK: Final = """
@@ -80,8 +81,7 @@ class MissingFolders:
         row = self._database.row("SELECT gone FROM runs WHERE key = ?", [found.key])
         if self._changed_at() is None or not (row and row[0]):
             raise StoreError(
-                f"The folder of run {found.run_id} is not accessible: {problem}\n"
-                "If the folders were deleted, mark their runs as gone: vld rebuild"
+                f"The folder of run {found.run_id} is not accessible: {problem}\n{IF_DELETED}"
             )
 
     def check(self, found: Found) -> None:

@@ -23,8 +23,7 @@ _ATOM: Final = re.compile(r"\\[dwsDWSbAZ\W]|\[\^?(?:[^\[\]\\]|\\[dws\W])+\]")
 """An escape or a set of characters that ``re`` and ``regex`` read in the same way."""
 _WHOLE: Final = re.compile(r"\(\?[ims]+:(.*)\)", re.DOTALL)
 TOO_SLOW: Final = (
-    "The regular expression takes too long on the runs of this home. Simplify it: avoid repeats "
-    "inside repeats, such as (a*b*)*."
+    "The regular expression takes too long. Simplify it: avoid nested repeats such as (a*b*)*."
 )
 
 

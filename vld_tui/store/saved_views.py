@@ -68,7 +68,7 @@ class SavedViews:
         """
         if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
             raise StoreError(
-                f"{name!r} cannot name a view: it needs 1 to {LONGEST_NAME} printable characters."
+                f"The name of a view needs 1 to {LONGEST_NAME} printable characters, not {name!r}."
             )
         self._change(lambda views: {**views, name.strip(): view})
 

@@ -100,7 +100,11 @@ def test_a_host_that_ssh_would_read_as_an_option_is_refused(ssh: Path, host: str
     [
         (0, 0, ""),
         (3, 3, ""),
-        (127, 2, "Error: gpu has no vld-tui on the PATH of commands run over ssh.\n"),
+        (
+            127,
+            2,
+            "Error: vld-tui not found on gpu: it is not on the PATH of commands run over ssh.\n",
+        ),
         (255, 2, "Error: ssh could not connect to gpu, or lost the connection.\n"),
     ],
 )

@@ -66,7 +66,7 @@ def test_of_earlier_versions_only_the_numbers_of_mistakes_are_known(
     assert flips.total.wrong == (2, 1)
     assert flips.total.both_wrong is flips.total.first_wrong is flips.p_value is None
     assert not flips.images
-    assert "not on which images the runs differ" in flips.unknown
+    assert "which images differ is unknown" in flips.unknown
 
 
 def test_other_images_classes_and_domains_are_refused() -> None:
