@@ -7,13 +7,17 @@ A new value is a line in :data:`SYSTEM_METRICS` and a field of ``SystemSampled``
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal, get_args
 
 import msgspec
 
 from engine.protocol.measures import SYSTEM, MetricKey
 
 NO_ARM: Final = ""
+
+Part = Literal["preparing", "waiting", "computing", "evaluating", "saving"]
+PARTS: Final[tuple[Part, ...]] = get_args(Part)
+"""What a run's time is spent on; each has a share in a sample."""
 
 
 class SystemMetric(msgspec.Struct, frozen=True):

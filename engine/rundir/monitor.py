@@ -7,11 +7,12 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import psutil
 
 from engine.protocol import SystemSampled
+from engine.protocol.system import PARTS, Part
 from engine.rundir.event_log import EventLog
 from engine.rundir.usage import (
     GpuUse,
@@ -29,9 +30,6 @@ GROWTH: Final = 0.01
 """Interval between samples as a fraction of the time so far: at most 740 in a week."""
 MOST_SHARE: Final = 0.005
 """Maximum fraction of the time that readings take; where one takes long, they are fewer."""
-
-Part = Literal["preparing", "waiting", "computing", "evaluating", "saving"]
-PARTS: Final[tuple[Part, ...]] = ("preparing", "waiting", "computing", "evaluating", "saving")
 
 
 class Reading(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from engine.protocol import MetricKey
-from engine.protocol.system import SYSTEM_METRICS
+from engine.protocol.system import PARTS, SYSTEM_METRICS
 from vld_tui.runs.run import Run
 from vld_tui.words.numbers import percent
 
@@ -120,9 +120,8 @@ def system_summary(
     def highest(name: str) -> float | None:
         return max(found.get(name, {}).values(), default=None)
 
-    parts = ("preparing", "waiting", "computing", "evaluating", "saving")
     return SystemSummary(
         sum(seconds.values()), highest("run_memory_gib"), mean("run_cpu_share"),
         mean("gpu_share"), highest("gpu_memory_gib"), mean("gpu_power_w"),
-        {part: mean(f"{part}_share") or 0.0 for part in parts},
+        {part: mean(f"{part}_share") or 0.0 for part in PARTS},
     )  # fmt: skip
