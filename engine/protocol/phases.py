@@ -66,18 +66,14 @@ class Phase(msgspec.Struct, frozen=True, gc=False):
         return msgspec.structs.asdict(self) | {"text": phase_words(self)}
 
 
-def phase_label(phase: Phase) -> str:
-    """Return a phase as users read it, without its progress."""
+def phase_label(phase: Phase, progress: str = "") -> str:
+    """Return a phase as users read it, without its progress or with a text for it."""
     words = PHASES.get(phase.name, phase.name.replace("_", " "))
     if phase.name == "evaluating" and phase.detail:
         words += f" {phase.detail}"
-    return f"{words} (first run only)" if phase.name in FIRST_RUN_ONLY else words
+    return words + progress + (" (first run only)" if phase.name in FIRST_RUN_ONLY else "")
 
 
 def phase_words(phase: Phase) -> str:
     """Return a phase as users read it, with its progress: ``decoding images 2,100/4,898``."""
-    label = phase_label(phase)
-    if not phase.total:
-        return label
-    words, bracket, rest = label.partition(" (first")
-    return f"{words} {phase.done or 0:,}/{phase.total:,}{bracket}{rest}"
+    return phase_label(phase, f" {phase.done or 0:,}/{phase.total:,}" if phase.total else "")
