@@ -36,7 +36,7 @@ from engine.protocol import (
 from engine.rundir import ProcessInfo, RunDir
 from engine.rundir.event_log import EventLog
 from engine.rundir.monitor import Monitor
-from engine.rundir.phases import Phases, ReportedPhase
+from engine.rundir.phases import Phases
 from engine.stop_request import StopRequest
 from engine.train import explain_out_of_memory, fine_tune, load_last
 
@@ -104,13 +104,11 @@ def run(
 
 def _load(spec: RunSpec, run_dir: RunDir, phases: Phases, stop: StopRequest) -> RunData:
     phases.begin("finding_images")
-    decoding: ReportedPhase | None = None
+    report = phases.progress("decoding_images")
 
     def on_progress(done: int, total: int) -> None:
-        nonlocal decoding
         stop.raise_if_requested()
-        decoding = decoding or phases.begin("decoding_images", total)
-        decoding.reached(done)
+        report(done, total)
 
     return load_data(spec, run_dir.cache, on_progress)
 

@@ -13,6 +13,8 @@ TIMINGS: Final = "execution.json"
 """File of earlier measurements, in the folder of caches."""
 UNDER_LOAD: Final = "|under load"
 """Key suffix of measurements taken under load, which expire."""
+FORWARD: Final = " forward"
+"""Suffix of the part of a key that names the network, if steps were forward passes alone."""
 MOST_TIMING_S: Final = 60.0
 """Seconds after which no further step is timed."""
 
@@ -39,7 +41,7 @@ def is_timed_first(spec: RunSpec, file: Path) -> bool:
         return False
     network = f"{spec.model} {spec.image_size}px "
     return not any(
-        part.startswith(network) and not key.endswith(UNDER_LOAD)
+        part.startswith(network) and not part.endswith(FORWARD) and not key.endswith(UNDER_LOAD)
         for key in read_timings(file)
         for part in key.split("|")
     )

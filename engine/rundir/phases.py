@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final
 
 from engine.protocol import Event, PhaseReported
 from engine.protocol.phases import PhaseName
+from engine.protocol.system import Part
 from engine.rundir.event_log import EventLog, SilentLog
-from engine.rundir.monitor import NO_MONITOR, Monitor, Part
+from engine.rundir.monitor import NO_MONITOR, Monitor
 
 EVERY_S: Final = 2.0
 """Minimum seconds between reports."""
@@ -59,6 +60,17 @@ class Phases:
             phase.report()
         return phase
 
+    def progress(self, name: PhaseName) -> Callable[[int, int], None]:
+        """Return a function of the units done and their total, whose first call begins a phase."""
+        phase: ReportedPhase | None = None
+
+        def on_progress(done: int, total: int) -> None:
+            nonlocal phase
+            phase = phase or self.begin(name, total, done=done)
+            phase.reached(done)
+
+        return on_progress
+
     def record(self, event: Event) -> None:
         """Append an event to the log."""
         self.log.record(event)
@@ -103,17 +115,20 @@ class ReportedPhase:
         """Add units that are done."""
         self.reached(self._done + units)
 
-    def reached(self, done: int) -> None:
-        """Report that ``done`` units are done, unless an event was recorded a short time ago."""
+    def reached(self, done: int, *, at_once: bool = False) -> None:
+        """Report that ``done`` units are done, unless an event was recorded a short time ago.
+
+        ``at_once``: report it in any case, such as before a part that takes long.
+        """
         self._done = done
         now = time.monotonic()
         self._phases.monitor.poll(now)
         heard = max(self._reported, self._phases.log.recorded_at)
-        if now - heard >= EVERY_S and now - heard >= self._interval_s(now):
+        if at_once or (now - heard >= EVERY_S and now - heard >= self._interval_s(now)):
             self.report()
 
     def report(self) -> None:
-        """Report the phase now, such as before a part that takes long."""
+        """Report the phase now."""
         self._reported = time.monotonic()
         elapsed_s = self._reported - self._began
         whole_s = self._whole_s(elapsed_s)

@@ -44,7 +44,7 @@ from engine.protocol import (
     trial_seed,
 )
 from engine.protocol.phases import PhaseName
-from engine.protocol.timings import TIMINGS
+from engine.protocol.timings import FORWARD, TIMINGS
 from engine.ranks import ALONE, Backbone, Ranks
 from engine.rundir import RunDir
 from engine.rundir.phases import SILENT, Phases, ReportedPhase
@@ -248,14 +248,12 @@ def compute_features(
         InputError: see :func:`engine.features.cached_features`.
     """
     began = time.perf_counter()
-    computing: ReportedPhase | None = None
+    report = phases.progress("computing_features")
 
     def on_progress(done: int, total: int) -> None:
-        nonlocal computing
         if stop is not None:
             stop.raise_if_requested()
-        computing = computing or phases.begin("computing_features", total, done=done)
-        computing.reached(done)
+        report(done, total)
 
     found = cached_features(
         network, data, run_dir.cache, execution,
@@ -308,7 +306,7 @@ def fastest_forward(
 
     network.module.eval()
     in_fp32 = msgspec.structs.replace(spec, precision="fp32")
-    key = f"{spec.model} {spec.image_size}px {len(images)} images forward"
+    key = f"{spec.model} {spec.image_size}px {len(images)} images{FORWARD}"
     timings = run_dir.cache / TIMINGS
     report = _tries(phases, "timing_memory_formats")
     return choose_execution(in_fp32, device, trial_pass, timings, key, report=report).execution
@@ -329,8 +327,7 @@ def _tries(phases: Phases, name: PhaseName) -> Report:
             trying = phases.begin(name, total, done=number, detail=candidate, is_paced=False)
         else:
             trying.at(candidate)
-            trying.reached(reached)
-            trying.report()
+            trying.reached(reached, at_once=True)
 
     return report
 

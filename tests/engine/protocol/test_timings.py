@@ -17,6 +17,7 @@ KEY = "2.8.0|cpu|2|resnet18.tv_in1k 64px 96 images|auto|auto"
     [
         ({}, KEY, False),
         ({}, f"{KEY}|under load", True),
+        ({}, KEY.replace(" images", " images forward"), True),
         ({"image_size": 224}, KEY, True),
         ({"model": "resnet50.tv_in1k"}, KEY, True),
         ({"image_size": 224, "precision": "fp32", "memory_format": "contiguous"}, KEY, False),

@@ -1,7 +1,6 @@
 """Samples of the machine and of the time, as events."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,13 +46,6 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(module, "gpu_use", lambda index: machine.gpus[index])
     monkeypatch.setattr("psutil.cpu_count", lambda: 2)
     return machine
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[EventLog]:
-    log = EventLog(tmp_path / "events.jsonl")
-    yield log
-    log.close()
 
 
 def samples(log: EventLog) -> list[SystemSampled]:

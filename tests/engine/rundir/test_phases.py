@@ -1,8 +1,5 @@
 """The phase that a run is in, as events."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from engine.protocol import PhaseReported, StepsTaken, decode_event
@@ -30,13 +27,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("time.monotonic", clock)
     return clock
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[EventLog]:
-    log = EventLog(tmp_path / "events.jsonl")
-    yield log
-    log.close()
 
 
 def reports(log: EventLog) -> list[PhaseReported]:
@@ -68,6 +58,14 @@ def test_reports_stay_few_however_long_a_phase_is(
         clock.now += 1.0
         phase.reached(done)
     assert len(reports(log)) <= 1.5 * MOST_REPORTS
+
+
+def test_a_part_that_takes_long_is_reported_once_before_it(log: EventLog, clock: Clock) -> None:
+    phase = Phases(log).begin("timing_precisions", 4, done=1, is_paced=False)
+    for done in (2, 3, 4):
+        clock.now += 5.0 if done > 2 else 0.1
+        phase.reached(done, at_once=True)
+    assert [each.done for each in reports(log)] == [1, 2, 3, 4]
 
 
 def test_other_events_take_the_place_of_reports(log: EventLog, clock: Clock) -> None:
