@@ -7,8 +7,6 @@ Domains and classes are sorted by name, and files in the order of torchvision's 
 from __future__ import annotations
 
 import io
-import re
-import shlex
 import struct
 import unicodedata
 import zipfile
@@ -38,7 +36,7 @@ from engine.datasets.sources import (
 )
 from engine.datasets.tables import TABLE_SUFFIXES, TableSource
 from engine.errors import DataError
-from engine.protocol.datasets import LeftOut, left_out_text
+from engine.protocol.datasets import LeftOut, add_command, left_out_text
 from engine.protocol.spec import Layout
 from engine.text import counted, listed, quoted
 
@@ -61,8 +59,6 @@ PACKED_SUFFIXES: Final = (".parquet", ".arrow")
 GROUP_COLUMN: Final = "group"
 TEST_DEFAULTS: Final = {TableColumns().domain: ONE_DOMAIN, GROUP_COLUMN: ""}
 """Columns that a table of test images may lack, with the value of every row."""
-
-_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 WIDE_MODES: Final = ("I", "F")
 """PIL's 32-bit modes."""
@@ -286,14 +282,6 @@ def open_image_set(
         return ImageSet(name, _source(name, location, layout, use), use=use)
     except OSError as error:
         raise DataError(f"{location} cannot be read: {error}.") from None
-
-
-def add_command(name: str, path: str | Path, *options: str) -> str:
-    """Return the command that adds images under a name, or one like it that is allowed."""
-    if name == Path(path).name:
-        name = name.partition(".")[0]
-    allowed = _NOT_IN_NAMES.sub("-", name).strip("-._")
-    return shlex.join(["vld", "data", "add", allowed or "NAME", str(path), *options])
 
 
 def _source(name: str, location: Path, layout: Layout, use: Use) -> ImageSource:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TextIO
 
 from engine.datasets.sources import ImageFile, read_image_file
 from engine.errors import DataError
-from engine.protocol.datasets import LeftOut
+from engine.protocol.datasets import LeftOut, add_command
 
 SHOWN_ROWS: Final = 5
 SEPARATORS: Final = (",", ";", "\t", "|")
@@ -274,7 +274,7 @@ def _places(
     missing = [each.name for each in places if each.at is None and each.default is None]
     if missing:
         advice = advice or (
-            f"Give their names: vld data add {table.stem} {table} with {_options(columns)}."
+            f"Give their names: {add_command(table.name, table)} with {_options(columns)}."
         )
         raise DataError(
             f"{table} has no column {', '.join(missing)}; its columns are {', '.join(known)}. "

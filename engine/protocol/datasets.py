@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -16,6 +19,7 @@ STUDY_DATASETS: Final = ("PACS", "VLCS", "OfficeHome", "TerraIncognita", "Domain
 """Published data sets with known domains, classes and download instructions."""
 TILE: Final = 96
 """Side in pixels of the images in ``CheckDataset.tiles``."""
+_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class LeftOut(msgspec.Struct, frozen=True):
@@ -453,6 +457,14 @@ DatasetRequest = (
     | RenameDataset
 )
 """Every request that ``python -m engine.datasets`` accepts."""
+
+
+def add_command(name: str, path: str | Path, *options: str) -> str:
+    """Return the command that adds images under a name, or one like it that is allowed."""
+    if name == Path(path).name:
+        name = name.partition(".")[0]
+    allowed = _NOT_IN_NAMES.sub("-", name).strip("-._")
+    return shlex.join(["vld", "data", "add", allowed or "NAME", str(path), *options])
 
 
 def unknown_dataset(name: str, known: Iterable[str]) -> str:

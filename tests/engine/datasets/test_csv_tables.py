@@ -116,6 +116,12 @@ def test_rows_that_repeat_another_are_counted(tmp_path: Path, spelled: str) -> N
     assert (left_out.kind, left_out.count) == ("rows that repeat another", 1)
 
 
+def test_the_command_for_other_columns_can_be_pasted(tmp_path: Path) -> None:
+    quoted = f"'{tmp_path / 'my pets.csv'}'"
+    with pytest.raises(DataError, match=f"vld data add my-pets {quoted} with --path-column"):
+        opened(tmp_path, b"file,label\na.png,cat\n", "my pets.csv")
+
+
 def test_what_must_be_imported_first_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"vld data add mine {tmp_path / 'x.parquet'}"):
         opened(tmp_path, b"anything", "x.parquet")
