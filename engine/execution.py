@@ -122,6 +122,10 @@ class Probe(NamedTuple):
     scale: float
 
 
+Report = Callable[[int, int, str], None]
+"""Takes the number of the candidate that is tried, how many there are, and its name."""
+
+
 class _Trial:
     """Times steps of candidates until its time is up; ``report`` receives which is tried."""
 
@@ -164,10 +168,6 @@ class _Trial:
     def scaled(self, probe_ms: float) -> float:
         """Return the expected milliseconds of a whole step."""
         return probe_ms * (1.0 if self._probe is None else self._probe.scale)
-
-
-Report = Callable[[int, int, str], None]
-"""Takes the number of the candidate that is tried, how many there are, and its name."""
 
 
 def choose_execution(

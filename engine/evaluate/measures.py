@@ -5,6 +5,7 @@ See :mod:`engine.protocol.measures`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -57,7 +58,7 @@ class DomainResult:
     logits: Tensor | None = None
     measures: Mapping[str, float] = field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def mistakes(self) -> tuple[Mistake, ...]:
         """Return the most confident mistakes, at most ``MOST_MISTAKES``, most confident first."""
         return () if self.guesses is None else _most_confident_mistakes(self.guesses)
