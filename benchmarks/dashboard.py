@@ -196,10 +196,9 @@ def _open_once_ms(home: Home) -> tuple[float, float]:
         before_s = terminal.processor_s()
         typed_at = terminal.type("j\r")
         terminal.wait_for(run_id(20).encode(), typed_at)
-        while time.perf_counter() - terminal.last_arrival() < QUIET_S:
-            time.sleep(0.01)
+        complete_at = terminal.wait_until_quiet(QUIET_S)
         cpu_s = terminal.processor_s() - before_s
-        return (terminal.last_arrival() - typed_at) * 1000, cpu_s * 1000
+        return (complete_at - typed_at) * 1000, cpu_s * 1000
 
 
 def reading_ms(home: Home) -> float:

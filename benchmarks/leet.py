@@ -18,7 +18,6 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import psutil
 import pyte
 import wandb
 
@@ -96,9 +95,7 @@ def of_ours(home: Home) -> Opened:
         typed_at = terminal.type("\r")
         terminal.wait_for(run_id(20).encode(), typed_at)
         first_at = terminal.wait_for(A_CURVE, typed_at)
-        while time.perf_counter() - terminal.last_arrival() < QUIET_S:
-            time.sleep(0.02)
-        return _opened(terminal, first_at, terminal.last_arrival())
+        return _opened(terminal, first_at, terminal.wait_until_quiet(QUIET_S))
 
 
 def of_leet(log: Path) -> Opened:
@@ -122,13 +119,11 @@ def of_leet(log: Path) -> Opened:
 
 
 def _opened(terminal: Terminal, first_at: float, complete_at: float) -> Opened:
-    tree = [psutil.Process(terminal.process.pid)]
-    tree += tree[0].children(recursive=True)
     return Opened(
         first_at - terminal.started_at,
         complete_at - terminal.started_at,
         terminal.processor_s(),
-        sum(each.memory_info().rss for each in tree) / 2**20,
+        terminal.memory_mib(),
     )
 
 

@@ -54,7 +54,7 @@ def _step_us(log: EventLog, monitor: Monitor) -> float:
 def _sample_ms(monitor: Monitor) -> float:
     """Return the milliseconds of one sample."""
     started = time.perf_counter()
-    monitor.poll(started + EVERY_S + time.monotonic())
+    monitor.poll(time.monotonic() + EVERY_S)
     return (time.perf_counter() - started) * 1000
 
 

@@ -87,12 +87,16 @@ class Terminal:
 
     def processor_s(self) -> float:
         """Return the processor time that the program and its children have used."""
-        tree = [psutil.Process(self.process.pid)]
-        tree += tree[0].children(recursive=True)
-        return sum(sum(each.cpu_times()[:2]) for each in tree)
+        return sum(sum(each.cpu_times()[:2]) for each in self._processes())
 
-    def last_arrival(self) -> float:
-        """Return the time of the last output."""
+    def memory_mib(self) -> float:
+        """Return the resident memory of the program and its children."""
+        return sum(each.memory_info().rss for each in self._processes()) / 2**20
+
+    def wait_until_quiet(self, seconds: float) -> float:
+        """Return the time of the last output, once none has followed for a while."""
+        while time.perf_counter() - self._chunks[-1][0] < seconds:
+            time.sleep(0.01)
         return self._chunks[-1][0]
 
     def bytes_between(self, start: float, end: float = math.inf) -> int:
@@ -111,6 +115,10 @@ class Terminal:
             stream.feed(_NOT_OF_PYTE.sub(b"", chunk))
             see(arrived_at, screen)
         return screen
+
+    def _processes(self) -> list[psutil.Process]:
+        program = psutil.Process(self.process.pid)
+        return [program, *program.children(recursive=True)]
 
     def _read(self) -> None:
         with suppress(OSError):  # the program has ended
