@@ -82,6 +82,15 @@ def bind(
     )
 
 
+DOMAIN_KEYS: Final = (
+    bind("next-domain", "right_square_bracket", "domain(1)", "next domain", key_display="]",
+         show=True),
+    bind("previous-domain", "left_square_bracket", "domain(-1)", "previous domain",
+         key_display="["),
+)  # fmt: skip
+"""The keys of the domain that is shown; the class has ``action_domain(step)``."""
+
+
 def is_movement(binding: Binding) -> bool:
     """Return whether a binding of a single key only moves, as listed in the help."""
     return binding.key in MOVEMENTS

@@ -17,7 +17,7 @@ from textual.worker import get_current_worker
 from engine.protocol import UserError
 from vld_tui.dashboard.draw.mistakes import flip_picture
 from vld_tui.dashboard.guard import Guarded
-from vld_tui.dashboard.keys import bind
+from vld_tui.dashboard.keys import DOMAIN_KEYS, bind
 from vld_tui.dashboard.screens.pick import Pick, PickOption
 from vld_tui.dashboard.widgets.gallery import Gallery
 from vld_tui.dashboard.widgets.key_bar import KeyBar
@@ -59,21 +59,7 @@ class FlipsScreen(Guarded, Screen[None]):
         bind("back", "escape", "app.pop_screen", "back", show=True),
         bind("view", "v", "other_view", "view", show=True),
         bind("filter", "slash,f", "filter", "filter", key_display="/", show=True),
-        bind(
-            "next-domain",
-            "right_square_bracket",
-            "domain(1)",
-            "next domain",
-            key_display="]",
-            show=True,
-        ),
-        bind(
-            "previous-domain",
-            "left_square_bracket",
-            "domain(-1)",
-            "previous domain",
-            key_display="[",
-        ),
+        *DOMAIN_KEYS,
     ]
 
     def __init__(self, actions: Actions, first: str, second: str) -> None:

@@ -14,7 +14,7 @@ from textual.widgets import Static
 from engine.protocol import DomainPredictions, Predictions
 from vld_tui.dashboard.feed import OtherRun, RunDetail
 from vld_tui.dashboard.guard import Guarded
-from vld_tui.dashboard.keys import bind
+from vld_tui.dashboard.keys import DOMAIN_KEYS, bind
 from vld_tui.dashboard.widgets.ask import copy_path
 from vld_tui.dashboard.widgets.confusions import ConfusionsView
 from vld_tui.dashboard.widgets.filter_line import RowFilterLine
@@ -62,21 +62,7 @@ class DomainsPane(Guarded, Vertical):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("order", "o", "order", "order", show=True),
-        bind(
-            "next-domain",
-            "right_square_bracket",
-            "domain(1)",
-            "next domain",
-            key_display="]",
-            show=True,
-        ),
-        bind(
-            "previous-domain",
-            "left_square_bracket",
-            "domain(-1)",
-            "previous domain",
-            key_display="[",
-        ),
+        *DOMAIN_KEYS,
         bind("view", "v", "other_view", "view", show=True),
     ]
 

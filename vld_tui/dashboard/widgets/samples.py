@@ -13,7 +13,7 @@ from textual.widgets import Static
 from engine.protocol import Predictions
 from vld_tui.dashboard.draw.mistakes import mistake_picture
 from vld_tui.dashboard.guard import Guarded
-from vld_tui.dashboard.keys import bind
+from vld_tui.dashboard.keys import DOMAIN_KEYS, bind
 from vld_tui.dashboard.widgets.gallery import Gallery
 from vld_tui.runs.mistakes import ConfusionCell, Mistakes, mistakes_by_domain, mistakes_in
 from vld_tui.views.predictions import cell_heading, mistakes_heading
@@ -33,21 +33,7 @@ class SamplesPane(Guarded, Vertical):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape", "all_cells", "back", show=True),
-        bind(
-            "next-domain",
-            "right_square_bracket",
-            "domain(1)",
-            "next domain",
-            key_display="]",
-            show=True,
-        ),
-        bind(
-            "previous-domain",
-            "left_square_bracket",
-            "domain(-1)",
-            "previous domain",
-            key_display="[",
-        ),
+        *DOMAIN_KEYS,
     ]
 
     def __init__(self, **settings: Any) -> None:
