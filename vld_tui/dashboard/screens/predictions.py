@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from msgspec import structs
 from rich.text import Text
-from textual import events, work
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import Static
-from textual.worker import get_current_worker
 
 from vld_tui.control.predict import ImagePrediction
 from vld_tui.dashboard.guard import Guarded
@@ -26,7 +25,13 @@ from vld_tui.dashboard.screens.pick import Pick, PickOption
 from vld_tui.dashboard.widgets.ask import ask_export, copy_path
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.large_picture import LargePicture
-from vld_tui.dashboard.widgets.tile_grid import TileFit, TileGrid, tile_module
+from vld_tui.dashboard.widgets.tile_grid import (
+    LARGE_PX,
+    PAGE_KEYS,
+    PICTURE_PX,
+    TileFit,
+    TileGrid,
+)
 from vld_tui.views.image_predictions import (
     OOD_SIGN,
     UNSURE,
@@ -42,10 +47,7 @@ from vld_tui.words.text import plain_text, shorten_middle
 if TYPE_CHECKING:
     from vld_tui.dashboard.actions import Actions
     from vld_tui.dashboard.use.results import Predicted
-    from vld_tui.dashboard.widgets.tile import Tile
 
-PICTURE_PX: Final = 256
-LARGE_PX: Final = 1024
 LEAST_LINES, LEAST_CELLS = 10, 34
 """Smallest area for pictures: two of them side by side."""
 ALL, UNLIKE, UNREADABLE, OF_CLASS = "all", "unlike", "unreadable", "class:"
@@ -73,15 +75,7 @@ class PredictionsScreen(Guarded, Screen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape", "app.pop_screen", "back", show=True),
-        bind("large-picture", "enter", "open", "enlarge", show=True),
-        bind("image-left", "left,h", "move(-1, 0)", "previous image"),
-        bind("image-right", "right,l", "move(1, 0)", "next image"),
-        bind("line-up", "up,k", "move(0, -1)", "line up"),
-        bind("line-down", "down,j", "move(0, 1)", "line down"),
-        bind("next-page", "pagedown,space", "page(1)", "next page", key_display="space", show=True),
-        bind("previous-page", "pageup", "page(-1)", "previous page"),
-        bind("first-page", "home,g", "page(-1000000000)", "first page"),
-        bind("last-page", "end,G", "page(1000000000)", "last page"),
+        *PAGE_KEYS,
         bind("order", "o", "order", "order", show=True),
         bind("filter", "slash,f", "filter", "filter", key_display="/", show=True),
         bind("copy-path", "Y", "copy_path", "copy path", show=True),
@@ -99,8 +93,6 @@ class PredictionsScreen(Guarded, Screen[None]):
         self._listed: Sequence[ImagePrediction] = ()
         self._at = 0
         self._is_table = False
-        self._tiles: Sequence[Tile] = ()
-        self._drawn: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         """Lay out the images between their heading and the current one's description."""
@@ -124,8 +116,7 @@ class PredictionsScreen(Guarded, Screen[None]):
 
     def on_click(self, event: events.Click) -> None:
         """Go to the clicked image; a double click enlarges it."""
-        above = event.widget.ancestors_with_self if event.widget is not None else ()
-        clicked = next((at for at, tile in enumerate(self._tiles) if tile in above), None)
+        clicked = self.query_one(TileGrid).place_of(event.widget)
         if clicked is not None:
             self._go(self._at // self._page * self._page + clicked)
             if event.chain == 2:
@@ -250,7 +241,6 @@ class PredictionsScreen(Guarded, Screen[None]):
         self.query_one("#listed", Static).update(text)
 
     def _show_table(self, shown: Sequence[ImagePrediction]) -> None:
-        self._drawn = ()
         rows = [structs.replace(each, path=self._short(each.path)) for each in shown]
         top, has_score = max(2, self._predicted.top), self._predicted.ood is not None
         table = prediction_table(rows, self.size.width - 2, top=top, has_score=has_score)
@@ -272,24 +262,14 @@ class PredictionsScreen(Guarded, Screen[None]):
             return ""
 
     def _show_pictures(self, shown: Sequence[ImagePrediction], fit: TileFit) -> None:
-        """Show a page of pictures, which a worker reads; only its own are kept in memory."""
-        drawn = (fit, *map(id, shown))
-        if drawn != self._drawn:
-            self._drawn = drawn
-            module = tile_module(self.app)
-            self._tiles = [module.Tile(tile_caption(each, fit.cells), fit.cells) for each in shown]
-            self.query_one(TileGrid).show(self._tiles, fit)
-            self._draw([*zip(self._tiles, (each.path for each in shown), strict=True)])
-        for at, tile in enumerate(self._tiles):
-            tile.set_class(at == self._at % fit.page, "-current")
-
-    @work(thread=True, exclusive=True, group="pictures")
-    def _draw(self, tiles: Sequence[tuple[Tile, str]]) -> None:
-        """Read the pictures of a page, until another one is shown."""
-        worker = get_current_worker()
-        for tile, path in tiles:
-            if not worker.is_cancelled:
-                tile.post_message(tile.PictureRead(thumbnail(path, PICTURE_PX)))
+        grid = self.query_one(TileGrid)
+        grid.show(
+            fit,
+            shown,
+            lambda each: tile_caption(each, fit.cells),
+            lambda each: thumbnail(each.path, PICTURE_PX),
+        )
+        grid.mark(self._at % fit.page)
 
     def _show_current(self) -> None:
         """Describe the current image."""

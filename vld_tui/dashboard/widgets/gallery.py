@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from rich.text import Text
-from textual import events, work
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Static
-from textual.worker import get_current_worker
 
 from vld_tui.dashboard.draw.mistakes import Picture
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.ask import copy_path
 from vld_tui.dashboard.widgets.large_picture import LargePicture
-from vld_tui.dashboard.widgets.tile_grid import TileFit, TileGrid, tile_module
-
-if TYPE_CHECKING:
-    from vld_tui.dashboard.widgets.tile import Tile
+from vld_tui.dashboard.widgets.tile_grid import (
+    LARGE_PX,
+    PAGE_KEYS,
+    PICTURE_PX,
+    TileFit,
+    TileGrid,
+)
 
 DESCRIPTION_LINES: Final = 2
-PICTURE_PX: Final = 256
-LARGE_PX: Final = 1024
 
 
 class Gallery(Guarded, Vertical, can_focus=True):
@@ -39,15 +39,7 @@ class Gallery(Guarded, Vertical, can_focus=True):
     Gallery > Static { height: 2; text-wrap: nowrap; text-overflow: ellipsis; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("large-picture", "enter", "open", "enlarge", show=True),
-        bind("image-left", "left,h", "move(-1, 0)", "previous image"),
-        bind("image-right", "right,l", "move(1, 0)", "next image"),
-        bind("line-up", "up,k", "move(0, -1)", "line up"),
-        bind("line-down", "down,j", "move(0, 1)", "line down"),
-        bind("next-page", "pagedown,space", "page(1)", "next page", key_display="space", show=True),
-        bind("previous-page", "pageup", "page(-1)", "previous page"),
-        bind("first-page", "home,g", "page(-1000000000)", "first page"),
-        bind("last-page", "end,G", "page(1000000000)", "last page"),
+        *PAGE_KEYS,
         bind("copy-path", "Y", "copy_path", "copy path", show=True),
     ]
 
@@ -58,8 +50,6 @@ class Gallery(Guarded, Vertical, can_focus=True):
         super().__init__(**settings)
         self._pictures: Sequence[Picture] = ()
         self._at = 0
-        self._tiles: Sequence[Tile] = ()
-        self._drawn: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         """Lay out the pictures above the description of the current one."""
@@ -83,8 +73,7 @@ class Gallery(Guarded, Vertical, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Go to the clicked picture; a double click enlarges it."""
-        above = event.widget.ancestors_with_self if event.widget is not None else ()
-        clicked = next((at for at, tile in enumerate(self._tiles) if tile in above), None)
+        clicked = self.query_one(TileGrid).place_of(event.widget)
         if clicked is not None:
             self._go(self.shown.start + clicked)
             if event.chain == 2:
@@ -131,28 +120,11 @@ class Gallery(Guarded, Vertical, can_focus=True):
             return
         fit, places = self._fit, self.shown
         shown = self._pictures[places.start : places.stop]
-        drawn = (fit, *map(id, shown))
-        if drawn != self._drawn:
-            self._drawn = drawn
-            grid = self.query_one(TileGrid)
-            self._tiles = ()
-            if shown:
-                tile = tile_module(self.app).Tile
-                self._tiles = [tile(each.caption(fit.cells), fit.cells) for each in shown]
-                grid.show(self._tiles, fit)
-                self._read([*zip(self._tiles, shown, strict=True)])
-            else:
-                grid.remove_children()
+        grid = self.query_one(TileGrid)
+        if grid.show(
+            fit, shown, lambda each: each.caption(fit.cells), lambda each: each.read(PICTURE_PX)
+        ):
             self.post_message(self.Turned())
-        for at, each in enumerate(self._tiles, places.start):
-            each.set_class(at == self._at, "-current")
+        grid.mark(self._at - places.start)
         words = self._pictures[self._at].description if self._pictures else Text()
         self.query_one(Static).update(words)
-
-    @work(thread=True, exclusive=True, group="pictures")
-    def _read(self, tiles: Sequence[tuple[Tile, Picture]]) -> None:
-        """Read the pictures of a page, until another one is shown."""
-        worker = get_current_worker()
-        for tile, picture in tiles:
-            if not worker.is_cancelled:
-                tile.post_message(tile.PictureRead(picture.read(PICTURE_PX)))
