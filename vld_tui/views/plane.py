@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from engine.protocol.measures import BALANCED
 from vld_tui.runs.curves import Values
 from vld_tui.runs.run import RunPoint
 from vld_tui.views.legend import Line
-from vld_tui.views.plot import LABEL_CELLS, LOWEST, NARROWEST, StyledCell, join_cells
+from vld_tui.views.plot import LABEL_CELLS, LOWEST, NARROWEST, StyledCell
 from vld_tui.views.raster import BLANK, PlotAxis, draw_curve
 from vld_tui.words.numbers import balanced_words, percent, plural
 from vld_tui.words.palette import LIGHT_GREY, MANY_MARKS, SERIES_STYLES
@@ -168,11 +169,8 @@ class PlanePlot:
             yield [Segment(shorten(f"ID–OOD plane: {said}", cells), _QUIET)]
             return
         across, up = self._axes
-        head, foot = self._head(cells, rows), self._foot(cells, rows)
-        width, height = cells - LABEL_CELLS, rows - len(head) - len(foot) - _BELOW_ROWS
-        if height < 1:
-            head, foot = head[:1], foot[:1]
-            height = max(1, rows - 2 - _BELOW_ROWS)
+        head, foot, height = self._layout(cells, rows)
+        width = cells - LABEL_CELLS
         yield from head
         ticks = up.ticks(max(2, height // 3))
         digits = _digits(ticks)
@@ -182,18 +180,19 @@ class PlanePlot:
         }
         for row, line in enumerate(self._canvas(width, height)):
             text = f"{100 * labels[row]:.{digits}f}%┤" if row in labels else "│"
-            yield [Segment(text.rjust(LABEL_CELLS), _QUIET), *join_cells(line)]
+            yield [Segment(text.rjust(LABEL_CELLS), _QUIET), *_joined(line)]
         yield [Segment(" " * LABEL_CELLS + _percents(across, width), _QUIET)]
         for said in foot:
             yield [Segment(said.rjust(cells), _QUIET)]
 
-    def _room(self, cells: int, rows: int) -> tuple[int, int, int]:
-        """Return width and height of the picture, and the rows above it."""
-        above, below = len(self._head(cells, rows)), len(self._foot(cells, rows))
-        height = rows - above - below - _BELOW_ROWS
+    def _layout(self, cells: int, rows: int) -> tuple[list[Line], list[str], int]:
+        """Return the lines above and below the picture, and its height."""
+        head, foot = self._head(cells, rows), self._foot(cells, rows)
+        height = rows - len(head) - len(foot) - _BELOW_ROWS
         if height < 1:
-            above, height = 1, max(1, rows - 2 - _BELOW_ROWS)
-        return cells - LABEL_CELLS, height, above
+            head, foot = head[:1], foot[:1]
+            height = max(1, rows - 2 - _BELOW_ROWS)
+        return head, foot, height
 
     def _foot(self, cells: int, rows: int) -> list[str]:
         """Return the explanation in as many lines as it takes, if there is room for them."""
@@ -208,10 +207,10 @@ class PlanePlot:
         """Return the point nearest to a cell of the picture."""
         if cells <= LABEL_CELLS or rows < LOWEST or not self.points:
             return None
-        width, height, above = self._room(cells, rows)
-        columns, lines = self._positions(width, height)
+        head, _foot, height = self._layout(cells, rows)
+        columns, lines = self._positions(cells - LABEL_CELLS, height)
         # A cell is about twice as high as it is wide.
-        distance = (columns + LABEL_CELLS - x) ** 2 + (2 * (lines + above - y)) ** 2
+        distance = (columns + LABEL_CELLS - x) ** 2 + (2 * (lines + len(head) - y)) ** 2
         return self.points[int(distance.argmin())]
 
     def neighbour(self, *, by_ood: bool, step: int, cells: int, rows: int) -> RunPoint | None:
@@ -223,7 +222,9 @@ class PlanePlot:
         at = next((i for i, each in enumerate(self.points) if each.run_id == self.current), None)
         if at is None:
             return min(self.points, key=lambda each: each.id_accuracy, default=None)
-        width, height, _above = self._room(max(cells, NARROWEST), max(rows, LOWEST))
+        cells = max(cells, NARROWEST)
+        _head, _foot, height = self._layout(cells, max(rows, LOWEST))
+        width = cells - LABEL_CELLS
         across, up = self._axes
         ids, oods = _accuracies(self.points)
         x, y = across.positions(ids) * (width - 1), 2 * up.positions(oods) * (height - 1)
@@ -387,6 +388,14 @@ class PlanePlot:
             longer = f"{figures} {balanced}"
             figures = longer if width(longer) + _MARK_CELLS <= cells else figures
         return shorten(f"{CURRENT_MARK} {figures}  {plain_text(point.name)}", cells)
+
+
+def _joined(cells: Sequence[StyledCell]) -> Line:
+    """Join neighbours of the same style."""
+    return [
+        Segment("".join(character for character, _ in group), style)
+        for style, group in itertools.groupby(cells, key=lambda cell: cell[1])
+    ]
 
 
 def _accuracies(points: Sequence[RunPoint]) -> tuple[Values, Values]:

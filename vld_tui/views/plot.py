@@ -125,10 +125,10 @@ class Plot:
 
     ``aligned`` are the curves of other charts with the same horizontal axis, and ``length`` the
     number of steps that it shows even if they are not recorded. ``empty_note`` is shown if there is
-    no value. ``is_percent``: the values are
-    shares from 0 to 1. ``has_marks``: each curve has a mark in addition to its colour;
-    ``is_colourless``: and a line pattern. ``step_name`` names the step of the cursor.
-    ``shows_spread``: the lowest, mean and highest value are shown at the cursor.
+    no value. ``is_percent``: the values are shares from 0 to 1. ``has_marks``: each curve has a
+    mark in addition to its colour; ``is_colourless``: and a line pattern. ``step_name`` names the
+    step of the cursor. ``shows_spread``: the lowest, mean and highest value are shown at the
+    cursor.
     """
 
     title: str
@@ -354,7 +354,8 @@ class Plot:
         if here.sum() < 2:
             return ""
         values = series.y[here]
-        low, mean, high = (self.number(float(each)) for each in _spread(values))
+        spread = values.min(), values.mean(), values.max()
+        low, mean, high = (self.number(float(each)) for each in spread)
         return f"({where}: min {low} mean {mean} max {high})"
 
     def _selected(self, shown: Sequence[PlotSeries]) -> Line:
@@ -475,20 +476,8 @@ def _marked_cells(
     return rows_of, columns
 
 
-def _spread(values: Values) -> tuple[float, float, float]:
-    return float(values.min()), float(values.mean()), float(values.max())
-
-
 def _position(axis: PlotAxis, value: float) -> float:
     return float(axis.positions(np.array([value]))[0])
-
-
-def join_cells(cells: Sequence[StyledCell]) -> Line:
-    """Join neighbours of the same style."""
-    return [
-        Segment("".join(character for character, _ in group), style)
-        for style, group in itertools.groupby(cells, key=lambda cell: cell[1])
-    ]
 
 
 def _tick_line(across: PlotAxis, ticks: Sequence[Tick], cells: int) -> str:
