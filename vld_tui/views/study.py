@@ -122,11 +122,9 @@ def time_text(cost: StudyCost, devices: int) -> str:
     if not cost.runs:
         return "none"
     if cost.unknown == cost.runs:
-        return "unknown (no comparable earlier run on this device)"
-    text = f"about {duration(cost.seconds(devices))}"
-    text += f" on {devices} GPUs" if devices > 1 else ""
-    if cost.unknown:
-        text += f", not counting {plural(cost.unknown, 'run')} without a comparable run"
+        return remaining_text(0.0, cost.unknown)
+    on_devices = f" on {devices} GPUs" if devices > 1 else ""
+    text = remaining_text(cost.seconds(devices), cost.unknown, on_devices)
     if cost.wall_from is not None:
         text += f" (based on run {cost.wall_from.run_id})"
     elif cost.measured:

@@ -189,16 +189,22 @@ def _row(study: StudyProgress) -> list[str]:
         )
         if count
     ]
-    left, *_ = left_text(counts, study.left).removeprefix("about ").split(", not counting")
-    done = "done" if counts.finished == counts.runs else left.removeprefix("time left ")
     return [
         plain_text(study.name),
         " " * _LIST_BAR_CELLS,
         " ".join([runs, *beside]),
-        done,
+        _time_cell(counts, study.left),
         "",
         plain_text(study.title),
     ]
+
+
+def _time_cell(counts: Counts, left: TimeLeft) -> str:
+    if counts.finished == counts.runs:
+        return "done"
+    if not counts.is_under_way:
+        return ""
+    return "unknown" if left.unknown and not left.seconds else f"{duration(left.seconds)} left"
 
 
 def _parts(counts: Counts, cells: int) -> list[int]:
@@ -242,11 +248,7 @@ def mean_points(grid: StudyGrid, compare: Sequence[str]) -> Iterator[tuple[RunPo
         targets = _left_out(all_targets)
         for values in grid.rows:
             cells = [cell for each in targets if (cell := grid.cells.get((values, each)))]
-            if (
-                not cells
-                or len(cells) < len(targets)
-                or not all(cell.is_complete for cell in cells)
-            ):
+            if not cells or len(cells) < len(targets):
                 continue
             joined, setting = StudyCell.joined(cells), setting_text(compare, values)
             name = f"{setting}, mean of {plural(len(cells), 'target')}"
