@@ -28,7 +28,7 @@ from vld_tui.words.text import fit, folded, plain_text, width
 
 Show = Callable[[float], str]
 INTERVALS: Final = (
-    f"±: 95% interval over {FEWEST} or more seeds (Student's t); sd: 2 seeds, too few"
+    f"±: 95% interval over {FEWEST} or more seeds (Student's t); sd: with only 2 seeds"
 )
 
 SELECTED: Final = "selected step"
@@ -210,7 +210,7 @@ def _results(groups: Sequence[RunGroup], arms: ArmsOfRuns) -> Iterator[list[str]
     yield _row("OOD", groups, lambda run: run.ood_accuracy, percent)
     # The target is never augmented, so the difference is between plain images.
     yield _row(f"OOD − ID{', plain images' if is_augmented else ''}", groups, _gap, signed_points)
-    yield [SELECTED, *(_steps(map(_selected, group.runs)) for group in groups)]
+    yield [SELECTED, *(_steps(run.selected_step for run in group.runs) for group in groups)]
     yield from _measures("", groups, {run.run_id: run.measures for run in runs})
     for arm in sorted({each.arm for found in arms.values() for each in found}):
         of_arm = _of_arm(arms, arm)
@@ -305,10 +305,6 @@ def _of_arm(arms: ArmsOfRuns, arm: str) -> Mapping[str, ArmResult]:
 
 def _arm_id(of_arm: Mapping[str, ArmResult], run: Run) -> float | None:
     return of_arm[run.run_id].id_accuracy if run.run_id in of_arm else None
-
-
-def _selected(run: Run) -> int | None:
-    return run.selected_step
 
 
 def _steps(steps: Iterable[int | None]) -> str:

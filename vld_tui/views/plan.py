@@ -358,7 +358,7 @@ def forecast_text(forecast: Forecast, *, runs: int = 1) -> Text:
 def _with_timing(text: Text, forecast: Forecast) -> None:
     if forecast.timing_s is not None:
         most = duration(forecast.timing_s)
-        text.append(f" · first run of this network here: + up to {most} of timing precisions")
+        text.append(f" · first run of this network here: up to {most} more to time precisions")
 
 
 def _with_disk(text: Text, forecast: Forecast, each: str, *, basis: Run | None = None) -> Text:

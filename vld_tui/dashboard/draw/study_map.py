@@ -232,7 +232,7 @@ def _cell_words(cell: StudyCell) -> str:
     """Return what the numbers of a cell are, or why there are none yet."""
     if not cell.is_complete:
         runs = f"{len(cell.finished)} of {plural(len(cell.specs), 'run')} finished"
-        return f"{runs}; numbers appear when all have" if cell.finished else runs
+        return f"{runs}; numbers appear when all are finished" if cell.finished else runs
     seeds = len({each.seed for each in cell.results})
     spread = " ± sd over seeds" if seeds > 1 else ""
     return f"%, mean of {plural(len(cell.specs), 'run')} ({plural(seeds, 'seed')}){spread}"

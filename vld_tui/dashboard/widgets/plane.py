@@ -135,6 +135,6 @@ class StudyPlane(Plane):
     def __init__(self, **settings: Any) -> None:
         super().__init__(
             colourings=("setting", "target"),
-            nothing="no setting has all its runs on a target yet",
+            nothing="no setting has finished all its runs on a target yet",
             **settings,
         )
