@@ -20,9 +20,6 @@ class QueueTime(NamedTuple):
     takes_s: float | None = None
 
 
-NO_QUEUE_TIME = QueueTime()
-
-
 class QueueForecast:
     """The times of the queued runs, read again from history when other runs are open."""
 

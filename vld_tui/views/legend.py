@@ -60,18 +60,22 @@ def _alternatives(entries: Sequence[Entry], tail: Line) -> Iterator[list[Line]]:
     for ending in endings:
         yield [*(_piece(each, each.name) for each in entries), *ending]
         shortest = SHORTEST_NAME if ending == endings[-1] else 2 * SHORTEST_NAME
-        for cells in range(longest - 1, shortest - 1, -1):
-            short = shorten_apart(names, cells)
-            if len({*short}) == len({*names}):
-                shown = zip(entries, short, strict=True)
-                yield [*(_piece(each, name) for each, name in shown), *ending]
+        for short in _shortened(names, longest - 1, shortest):
+            shown = zip(entries, short, strict=True)
+            yield [*(_piece(each, name) for each, name in shown), *ending]
     if len(entries) > 1:  # a value says nothing without its name
-        for cells in range(longest, SHORTEST_NAME - 1, -1):
-            short = shorten_apart(names, cells)
-            if len({*short}) == len({*names}):
-                shown = zip(entries, short, strict=True)
-                yield [_piece(replace(each, value=""), name) for each, name in shown]
+        for short in _shortened(names, longest, SHORTEST_NAME):
+            shown = zip(entries, short, strict=True)
+            yield [_piece(replace(each, value=""), name) for each, name in shown]
     yield [_piece(each, "") for each in entries]
+
+
+def _shortened(names: Sequence[str], longest: int, shortest: int) -> Iterator[list[str]]:
+    """Yield names in fewer and fewer cells, as long as they stay distinguishable."""
+    for cells in range(longest, shortest - 1, -1):
+        short = shorten_apart(names, cells)
+        if len({*short}) == len({*names}):
+            yield short
 
 
 def _piece(entry: Entry, name: str, details: str = "") -> Line:

@@ -59,10 +59,10 @@ OfGroup = Callable[["GroupRow", float], str]
 
 class RunColumn(NamedTuple):
     """A column: its layout, its text for a run (with its OOD trail, scaled to 0..1 over all
-    listed runs, at Unix time now) and for a
-    group. ``field`` is the one to sort by; ``is_status``: it has the status's colour. ``fields``
-    are those of the specification that determine its text, and ``folded`` that text with a noun,
-    for lists in which all runs agree; None: the column is always shown.
+    listed runs, at Unix time now) and for a group. ``field`` is the one to sort by; ``is_status``:
+    it has the status's colour. ``fields`` are those of the specification that determine its text,
+    and ``folded`` that text with a noun, for lists in which all runs agree; None: the column is
+    always shown.
     """
 
     about: str

@@ -47,8 +47,7 @@ def _colour(share: float) -> ColorTriplet:
     """Return the colour of a share, between the two stops around it."""
     place = share * (len(_STOPS) - 1)
     below = min(int(place), len(_STOPS) - 2)
-    ends = (Color.parse(stop).get_truecolor() for stop in _STOPS[below : below + 2])
-    low, high = ends
+    low, high = (Color.parse(stop).get_truecolor() for stop in _STOPS[below : below + 2])
     mixed = (round(a + (b - a) * (place - below)) for a, b in zip(low, high, strict=True))
     return ColorTriplet(*mixed)
 
