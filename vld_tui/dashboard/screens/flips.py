@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from rich.text import Text
 from textual import work
@@ -22,7 +22,7 @@ from vld_tui.dashboard.screens.pick import Pick, PickOption
 from vld_tui.dashboard.widgets.gallery import Gallery
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.text import ScrolledText
-from vld_tui.runs.flips import KINDS, FlippedImage
+from vld_tui.runs.flips import KINDS, FlippedImage, Kind
 from vld_tui.views.flips import (
     KIND_WORDS,
     count_of,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 WIDE_CELLS: Final = 110
 """Minimum width for classes and images side by side."""
 CLASS_CELLS: Final = 62
+View = Kind | Literal["classes"]
 CLASSES: Final = "classes"
 
 
@@ -66,7 +67,7 @@ class FlipsScreen(Guarded, Screen[None]):
         super().__init__()
         self._actions, self._run_ids = actions, (first, second)
         self._compared: ComparedMistakes | None = None
-        self._view: str = KINDS[0]
+        self._view: View = KINDS[0]
         self._class: str | None = None
         self._domain: str | None = None
 
@@ -98,7 +99,7 @@ class FlipsScreen(Guarded, Screen[None]):
 
     def action_other_view(self) -> None:
         """Show images of another kind, or the classes if they are not visible next to them."""
-        views: list[str] = [*KINDS, CLASSES] if self.has_class("-one") else [*KINDS]
+        views: list[View] = [*KINDS, CLASSES] if self.has_class("-one") else [*KINDS]
         at = views.index(self._view) if self._view in views else -1
         self._view = views[(at + 1) % len(views)]
         self._arrange()
@@ -202,9 +203,8 @@ class FlipsScreen(Guarded, Screen[None]):
         text = ""
         if not self._compared.flips.unknown:
             visible, total = self.query_one(Gallery).shown, len(self._listed)
-            text = next(words for kind, words in KIND_WORDS.items() if kind == self._view)
             of = f"{visible.start + 1:,}–{visible.stop:,} of {total:,}" if total else "no images"
-            text += f": {of} (v: next)"
+            text = f"{KIND_WORDS[self._view]}: {of} (v: next)"
             text += f" · class {plain_text(self._class)}" if self._class else ""
         heading = self.query_one("#images > Static", Static)
         heading.update(Text(text, QUIET_STYLE, no_wrap=True, overflow="ellipsis"))
