@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from engine.protocol import Predictions, PredictionsError, RunSpec, run_identity
-from vld_tui.runs.flips import Flips, FlipsError, common_domains, compare_images
-from vld_tui.runs.run import DAMAGED, Run
-from vld_tui.store.errors import StoreError
+from vld_tui.runs.flips import Flips, FlipsError, compare_images
+from vld_tui.runs.run import DAMAGED, GONE, Run
+from vld_tui.store.errors import StoreError, missing_folder_advice
 from vld_tui.store.store import Store
 
 MOST_PARTNERS: Final = 5_000
@@ -36,15 +36,6 @@ def read_flips(store: Store, first: Run, second: Run, domain: str | None = None)
     return compare_images(_read(store, first), _read(store, second), domain)
 
 
-def both_domains(store: Store, first: Run, second: Run) -> list[str]:
-    """Return the domains that two runs were evaluated on.
-
-    Raises:
-        FlipsError: when a run has no predictions.
-    """
-    return common_domains(_read(store, first), _read(store, second))
-
-
 def erm_twin(store: Store, run: Run) -> Run | None:
     """Return the newest evaluated run that differs only in having no dropout, if there is one."""
     if run.combination is not None or run.spec.dropout_rate == 0:
@@ -67,7 +58,9 @@ def partners(store: Store, run_id: str, marked: Sequence[str] = ()) -> list[Part
         named.setdefault(each.run_id, Partner(each, "marked"))
     if (twin := erm_twin(store, run)) is not None:
         named.setdefault(twin.run_id, Partner(twin, "ERM twin: no dropout, same seed"))
-    others = [each for each in recent if each.run_id != run_id and each.status != DAMAGED]
+    others = [
+        each for each in recent if each.run_id != run_id and each.status not in (DAMAGED, GONE)
+    ]
     for each in others[:1]:
         named.setdefault(each.run_id, Partner(each, "last run"))
     for each in sorted(others, key=lambda each: not _has_same_target(each, run)):
@@ -91,6 +84,8 @@ def _known(store: Store, run_ids: Sequence[str]) -> list[Run]:
 
 
 def _read(store: Store, run: Run) -> Predictions:
+    if run.status == GONE:
+        raise FlipsError(missing_folder_advice(run.run_id))
     try:
         found = store.runs.run_dir(run.run_id).read_predictions()
     except PredictionsError as error:

@@ -45,11 +45,10 @@ MOST_JUMPS: Final = 20
 
 
 class ComparedMistakes(NamedTuple):
-    """Mistakes of two runs, their labels, the domains of both, and the folder of their images."""
+    """Mistakes of two runs, their labels, and the folder of their images."""
 
     flips: Flips
     labels: tuple[str, str]
-    domains: tuple[str, ...]
     folder: str | None
 
 
@@ -267,14 +266,13 @@ class Actions:
 
     def compare_mistakes(self, first: str, second: str, domain: str | None) -> ComparedMistakes:
         """Compare the mistakes of two runs on a domain; None: their target."""
-        from vld_tui.control.flips import both_domains, read_flips
+        from vld_tui.control.flips import read_flips
 
         with Store.open(self._home) as store:
             runs = store.runs.get(first), store.runs.get(second)
             flips = read_flips(store, *runs, domain)
-            domains = tuple(both_domains(store, *runs))
         labels = runs[0].label, runs[1].label
-        return ComparedMistakes(flips, labels, domains, runs[0].spec.data_dir)
+        return ComparedMistakes(flips, labels, runs[0].spec.data_dir)
 
     def partners(self, run_id: str, marked: Sequence[str]) -> list[Partner]:
         """Return the runs to compare a run with: marked ones, its ERM twin, the last one first."""

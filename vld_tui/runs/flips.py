@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from engine.protocol import DomainPredictions, Predictions, UserError, as_classes
+from vld_tui.runs.evaluations import class_results
 from vld_tui.runs.mistakes import Mistake, mistakes_by_domain
 
 Kind = Literal["first", "second", "both"]
@@ -16,7 +17,11 @@ KINDS: Final[tuple[Kind, ...]] = ("first", "second", "both")
 
 
 class FlipsError(UserError):
-    """Predictions of two runs that cannot be compared."""
+    """Predictions of two runs that cannot be compared; ``domains`` are those of both."""
+
+    def __init__(self, message: str, domains: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.domains = tuple(domains)
 
 
 @dataclass(frozen=True)
@@ -82,9 +87,11 @@ class Flips:
 
     ``classes`` are those with images, ``images`` those that at least one run misclassifies, the
     most confident mistakes first. ``unknown`` is why it is not known which images the runs differ
-    in; empty: it is known. ``names`` are those of all classes.
+    in; empty: it is known. ``names`` are those of all classes. ``domains`` are those of both runs,
+    the target first.
     """
 
+    domains: tuple[str, ...]
     domain: str
     is_target: bool
     names: tuple[str, ...]
@@ -133,13 +140,6 @@ def exact_mcnemar(first: int, second: int) -> float:
     return min(1.0, 2 * sum(math.exp(each - count * math.log(2)) for each in logs))
 
 
-def common_domains(first: Predictions, second: Predictions) -> list[str]:
-    """Return the domains that both runs were evaluated on, the target of both first."""
-    of_second = {each.domain: each.is_target for each in second.domains}
-    found = {each.domain: each.is_target for each in first.domains if each.domain in of_second}
-    return sorted(found, key=lambda each: not (found[each] and of_second[each]))
-
-
 def compare_images(first: Predictions, second: Predictions, domain: str | None = None) -> Flips:
     """Compare two runs image by image.
 
@@ -153,18 +153,23 @@ def compare_images(first: Predictions, second: Predictions, domain: str | None =
     """
     if first.classes != second.classes:
         raise FlipsError("The runs have different classes, so their mistakes cannot be compared.")
-    common = common_domains(first, second)
-    if domain is None:
-        domain = _default_domain(first, second, common)
-    if domain not in common:
-        offered = f" Both have: {', '.join(common)}." if common else ""
-        raise FlipsError(f"The runs were not both evaluated on {domain}.{offered}")
+    common = _common_domains(first, second)
+    try:
+        return _compare_on(_chosen_domain(first, second, common, domain), first, second, common)
+    except FlipsError as error:
+        raise FlipsError(str(error), common) from None
+
+
+def _compare_on(
+    domain: str, first: Predictions, second: Predictions, common: tuple[str, ...]
+) -> Flips:
     splits = [each for each in first.domains if each.domain == domain]
     other = [each for each in second.domains if each.domain == domain]
     is_target = splits[0].is_target and other[0].is_target
     ours, theirs = _by_image(splits, first), _by_image(other, second)
     if ours is None or theirs is None:
-        return _counts_only(first, domain, is_target, splits, other)
+        counted = tuple(_counts_only(first.classes, domain, splits, other))
+        return Flips(common, domain, is_target, first.classes, counted, unknown=_why(splits, other))
     if _digest(splits) != _digest(other):
         raise FlipsError(f"The images of {domain} have changed between the two runs.")
     shared = sorted(ours.keys() & theirs.keys())
@@ -173,6 +178,7 @@ def compare_images(first: Predictions, second: Predictions, domain: str | None =
             f"The runs have no evaluated image of {domain} in common: their splits differ."
         )
     return Flips(
+        common,
         domain,
         is_target,
         first.classes,
@@ -181,14 +187,30 @@ def compare_images(first: Predictions, second: Predictions, domain: str | None =
     )
 
 
-def _default_domain(first: Predictions, second: Predictions, common: list[str]) -> str:
+def _common_domains(first: Predictions, second: Predictions) -> tuple[str, ...]:
+    """Return the domains that both runs were evaluated on, the target of both first."""
+    of_second = {each.domain: each.is_target for each in second.domains}
+    found = {each.domain: each.is_target for each in first.domains if each.domain in of_second}
+    return tuple(sorted(found, key=lambda each: not (found[each] and of_second[each])))
+
+
+def _chosen_domain(
+    first: Predictions, second: Predictions, common: tuple[str, ...], domain: str | None
+) -> str:
+    """Return the domain that was asked for, or else the target of both."""
+    if domain is not None:
+        if domain not in common:
+            offered = f" Both have: {', '.join(common)}." if common else ""
+            raise FlipsError(f"The runs were not both evaluated on {domain}.{offered}")
+        return domain
     targets = [
         next((each.domain for each in one.domains if each.is_target), None)
         for one in (first, second)
     ]
     if targets[0] != targets[1]:
         named = " and ".join(each or "none" for each in targets)
-        raise FlipsError(f"The runs have different targets: {named}. Name a domain of both.")
+        offered = f" Choose a domain of both: {', '.join(common)}." if common else ""
+        raise FlipsError(f"The runs have different targets: {named}.{offered}")
     if targets[0] is not None:
         return targets[0]
     if not common:
@@ -269,45 +291,33 @@ def _stored(predictions: Predictions, domain: str) -> dict[int, Mistake]:
 
 
 def _counts_only(
-    predictions: Predictions,
+    names: tuple[str, ...],
     domain: str,
-    is_target: bool,
     splits: list[DomainPredictions],
     other: list[DomainPredictions],
-) -> Flips:
-    """Return the mistakes of each run by class, where the prediction on each image is unknown."""
-    counted = []
-    for label, name in enumerate(predictions.classes):
-        images = [
-            sum(c.images for each in one for c in each.confusions if c.label == label)
-            for one in (splits, other)
-        ]
-        wrong = [
-            sum(
-                c.images
-                for each in one
-                for c in each.confusions
-                if c.label == label and c.predicted != label
-            )
-            for one in (splits, other)
-        ]
-        if images[0] != images[1]:
+) -> Iterator[ClassFlips]:
+    """Yield the mistakes of each run by class, where the prediction on each image is unknown."""
+    ours, theirs = (
+        class_results((pair for each in one for pair in each.confusions), names)
+        for one in (splits, other)
+    )
+    for first, second in zip(ours, theirs, strict=True):
+        if first.images != second.images:
             raise FlipsError(f"The images of {domain} differ between the two runs.")
-        if images[0]:
-            counted.append(ClassFlips(name, images[0], (wrong[0], wrong[1]), None))
+        if first.images:
+            wrong = first.images - first.right, second.images - second.right
+            yield ClassFlips(first.name, first.images, wrong, None)
+
+
+def _why(splits: list[DomainPredictions], other: list[DomainPredictions]) -> str:
+    """Return why it is not known on which images two runs differ."""
     which = [
         which
         for which, one in (("first", splits), ("second", other))
         if any(each.each_image is None for each in one)
     ]
     whose = "Both runs" if len(which) == 2 else f"The {which[0]} run"
-    return Flips(
-        domain,
-        is_target,
-        predictions.classes,
-        tuple(counted),
-        unknown=(
-            f"{whose} stored only the most confident mistakes (an earlier version): the numbers of "
-            "mistakes are exact, but which images differ is unknown. Train again to compare images."
-        ),
+    return (
+        f"{whose} stored only the most confident mistakes (an earlier version): the numbers of "
+        "mistakes are exact, but which images differ is unknown. Train again to compare images."
     )

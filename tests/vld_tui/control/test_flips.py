@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+
+import pytest
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started
-from vld_tui.control.flips import erm_twin, partners
+from vld_tui.control.flips import erm_twin, partners, read_flips
 from vld_tui.home import Home
+from vld_tui.runs.flips import FlipsError
 from vld_tui.store.store import Store
 
 
@@ -40,3 +44,16 @@ def test_the_marked_runs_the_erm_twin_and_the_last_run_come_first(tmp_path: Path
             "marked", "ERM twin: no dropout, same seed", "last run",
         ]  # fmt: skip
         assert len(offered) == 4
+
+
+def test_a_run_whose_folder_was_deleted_is_not_offered_and_named_in_the_error(
+    tmp_path: Path,
+) -> None:
+    home = Home(tmp_path)
+    with Store.open(home) as store:
+        gone, run = trained(store, home, seed=0), trained(store, home, seed=1)
+        shutil.rmtree(home.run_dir(gone).path)
+        gone_run = store.runs.get(gone)
+        assert partners(store, run) == []
+        with pytest.raises(FlipsError, match=f"folder of run {gone} is missing"):
+            read_flips(store, gone_run, store.runs.get(run))

@@ -35,7 +35,7 @@ from vld_tui.dashboard.feed import (
 from vld_tui.dashboard.guard import ErrorLog
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.dashboard.screens.home import HomeScreen
-from vld_tui.runs.flips import common_domains, compare_images
+from vld_tui.runs.flips import compare_images
 from vld_tui.runs.machine import MachineLoad
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Grouping, GroupRow, Run, RunPoint, RunRow, RunSummary, TableRow
@@ -199,7 +199,7 @@ class FakeActions(Actions):
     def compare_mistakes(self, first: str, second: str, domain: str | None) -> ComparedMistakes:
         ours, theirs = (self.predictions[each] for each in (first, second))
         flips = compare_images(ours, theirs, domain)
-        return ComparedMistakes(flips, (first, second), (*common_domains(ours, theirs),), None)
+        return ComparedMistakes(flips, (first, second), None)
 
     def _do(self, *what: object) -> str:
         if self.refusal:

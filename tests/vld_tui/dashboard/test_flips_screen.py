@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from tests.made_predictions import predictions_with
@@ -87,6 +88,32 @@ def test_of_earlier_versions_it_is_said_what_is_unknown() -> None:
         assert any(line.split()[:5] == ["cat", "5", "2", "4", "–"] for line in screen_lines(app))
 
     actions = actions_with({0, 1, 9}, {1, 2, 3, 4}, is_earlier=True)
+    play(source(), scenario, actions=actions, size=(160, 40))
+
+
+def test_after_a_refusal_another_domain_can_be_chosen() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_mistakes(pilot)
+        assert "different targets: sketch and none" in on_screen(app)
+        await pilot.press("]")
+        await settle(pilot)
+        assert "10 images of sketch" in on_screen(app)
+        assert any(line.split()[:4] == ["cat", "5", "1", "1"] for line in screen_lines(app))
+        actions.predictions[RUNS[0].run_id] = predictions_with({0}, digest="other")
+        await pilot.press("]")
+        await settle(pilot)
+        assert "2 images of photo" in on_screen(app)
+        await pilot.press("[")
+        await settle(pilot)
+        assert "images of sketch have changed" in on_screen(app)
+        await pilot.resize_terminal(150, 40)
+        await settle(pilot)
+        assert not any(line.split()[:1] == ["cat"] for line in screen_lines(app))
+
+    actions = actions_with({0}, {1})
+    whole = actions.predictions[RUNS[1].run_id]
+    domains = tuple(replace(each, is_target=False) for each in whole.domains)
+    actions.predictions[RUNS[1].run_id] = replace(whole, domains=domains)
     play(source(), scenario, actions=actions, size=(160, 40))
 
 

@@ -77,8 +77,10 @@ def test_other_images_classes_and_domains_are_refused() -> None:
         compare_images(first, replace(first, classes=("cat", "fox")))
     with pytest.raises(FlipsError, match=r"not both evaluated on paint\. Both have: sketch, photo"):
         compare_images(first, first, "paint")
-    with pytest.raises(FlipsError, match="different targets: sketch and none"):
+    targets = r"different targets: sketch and none\. Choose a domain of both: photo"
+    with pytest.raises(FlipsError, match=targets) as refused:
         compare_images(first, replace(first, domains=first.domains[2:]))
+    assert refused.value.domains == ("photo",)
 
 
 def test_the_p_value_is_that_of_a_binomial_test() -> None:

@@ -22,7 +22,7 @@ from vld_tui.dashboard.screens.pick import Pick, PickOption
 from vld_tui.dashboard.widgets.gallery import Gallery
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.text import ScrolledText
-from vld_tui.runs.flips import KINDS, FlippedImage, Kind
+from vld_tui.runs.flips import KINDS, FlippedImage, FlipsError, Kind
 from vld_tui.views.flips import (
     KIND_WORDS,
     count_of,
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 WIDE_CELLS: Final = 110
 """Minimum width for classes and images side by side."""
 CLASS_CELLS: Final = 62
-View = Kind | Literal["classes"]
 CLASSES: Final = "classes"
+View = Kind | Literal["classes"]
 
 
 class FlipsScreen(Guarded, Screen[None]):
@@ -70,6 +70,7 @@ class FlipsScreen(Guarded, Screen[None]):
         self._view: View = KINDS[0]
         self._class: str | None = None
         self._domain: str | None = None
+        self._domains: tuple[str, ...] = ()
 
     def compose(self) -> ComposeResult:
         """Lay out the counts above classes and images."""
@@ -107,12 +108,11 @@ class FlipsScreen(Guarded, Screen[None]):
 
     def action_domain(self, step: int) -> None:
         """Compare the runs on the next domain that both were evaluated on."""
-        if self._compared is None:
-            return
-        domains, shown = self._compared.domains, self._domain
-        at = domains.index(shown) if shown in domains else 0
-        self._class = None
-        self._compare(domains[(at + step) % len(domains)])
+        if domains := self._domains:
+            shown = self._domain
+            at = domains.index(shown) + step if shown in domains else min(step, 0)
+            self._class = None
+            self._compare(domains[at % len(domains)])
 
     def action_filter(self) -> None:
         """Ask for a class, to show only its images."""
@@ -139,23 +139,25 @@ class FlipsScreen(Guarded, Screen[None]):
             compared = self._actions.compare_mistakes(*self._run_ids, domain)
         except UserError as error:
             if not worker.is_cancelled:
-                app.call_from_thread(self._show_problem, str(error), domain)
+                app.call_from_thread(self._show_problem, error, domain)
             return
         if not worker.is_cancelled:  # else the user left, or asked for another domain
             app.call_from_thread(self._show, compared)
 
-    def _show_problem(self, problem: str, domain: str | None) -> None:
-        self._domain = domain or self._domain
-        text = Text(plain_text(problem), ALARM_STYLE, no_wrap=True, overflow="ellipsis")
+    def _show_problem(self, error: UserError, domain: str | None) -> None:
+        self._compared, self._domain = None, domain
+        if isinstance(error, FlipsError):
+            self._domains = error.domains
+        text = Text(plain_text(str(error)), ALARM_STYLE, no_wrap=True, overflow="ellipsis")
         self.query_one("#status", Static).update(text)
-        for place in ("#summary", "#test"):
+        for place in ("#summary", "#test", "#images > Static"):
             self.query_one(place, Static).update("")
         self.query_one("#classes", ScrolledText).show(Text())
         self.query_one(Gallery).show(())
 
     def _show(self, compared: ComparedMistakes) -> None:
-        self._compared, self._domain = compared, compared.flips.domain
         flips = compared.flips
+        self._compared, self._domain, self._domains = compared, flips.domain, flips.domains
         lines = {
             "#status": Text(flips_heading(flips, compared.labels), HEADING_STYLE),
             "#summary": Text(flips_summary(flips)),
@@ -183,11 +185,13 @@ class FlipsScreen(Guarded, Screen[None]):
     def _listed(self) -> tuple[FlippedImage, ...]:
         if self._compared is None:
             return ()
-        names, chosen = self._compared.flips.names, self._class
+        flips, chosen = self._compared.flips, self._class
+        if self._view == CLASSES:
+            return ()
         return tuple(
             each
-            for each in self._compared.flips.images
-            if each.kind == self._view and (chosen is None or names[each.label] == chosen)
+            for each in flips.of_kind(self._view)
+            if chosen is None or flips.names[each.label] == chosen
         )
 
     def _show_images(self) -> None:
