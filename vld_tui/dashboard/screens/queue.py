@@ -9,15 +9,14 @@ from typing import ClassVar, Final
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.screen import Screen
 from textual.widgets import DataTable, Static
 
 from vld_tui.config import MOST_SLOTS
 from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.feed import QueueState
-from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import ActionAsked, RunOpened, SnapshotTaken
+from vld_tui.dashboard.screens.filtered import FilteredScreen
 from vld_tui.dashboard.widgets.filter_line import RowFilterLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.runs.run import Run
@@ -39,10 +38,11 @@ NOTHING: Final = (
 )
 
 
-class QueueScreen(Guarded, Screen[None]):
+class QueueScreen(FilteredScreen):
     """Runs in the order in which they will start."""
 
     AUTO_FOCUS = "DataTable"
+    LEAVE = "app.close_queue"
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape,3", "leave", "back", key_display="esc", show=True),
         bind("studies", "4", "studies", "studies"),
@@ -84,26 +84,12 @@ class QueueScreen(Guarded, Screen[None]):
         """Show the columns that fit."""
         self._show()
 
-    def on_row_filter_line_changed(self) -> None:
-        """Show the runs that match."""
-        self._show()
-
-    def action_filter(self) -> None:
-        """Type a filter."""
-        self.query_one(RowFilterLine).begin()
-
-    async def action_leave(self) -> None:
-        """Clear the filter; without one, return to the screen below."""
-        if not self.query_one(RowFilterLine).clear():
-            await self.run_action("app.close_queue")
-
     async def action_studies(self) -> None:
         """Show the studies instead."""
         await self.run_action("app.close_queue")
         await self.run_action("app.open_studies")
 
     def _show(self) -> None:
-        """Show the runs that match; the cursor stays on its run."""
         state, current, line = self._state, self.run, self.query_one(RowFilterLine)
         runs = (*state.live, *state.waiting, *state.on_cluster)
         cells = [

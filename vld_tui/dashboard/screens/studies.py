@@ -20,6 +20,7 @@ from vld_tui.dashboard.feed import Snapshot
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import SnapshotTaken, StudyOpened
+from vld_tui.dashboard.screens.filtered import FilteredScreen
 from vld_tui.dashboard.screens.launching import LaunchKeys
 from vld_tui.dashboard.widgets.ask import AskLine
 from vld_tui.dashboard.widgets.filter_line import RowFilterLine
@@ -47,10 +48,11 @@ class StudyList(Guarded, OptionList):
     BINDINGS: ClassVar[list[BindingType]] = [bind("open", "enter", "select", "open", show=True)]
 
 
-class StudiesScreen(LaunchKeys):
+class StudiesScreen(FilteredScreen, LaunchKeys):
     """A list of launched studies, then presets."""
 
     AUTO_FOCUS = "OptionList"
+    LEAVE = "app.close_studies"
     DEFAULT_CSS = """
     StudiesScreen OptionList { border: none; height: 1fr; padding: 0 1; background: $background; }
     StudiesScreen OptionList:focus { border: none; }
@@ -126,19 +128,6 @@ class StudiesScreen(LaunchKeys):
         """Fit the lines."""
         self._show()
 
-    def on_row_filter_line_changed(self) -> None:
-        """Show the studies that match."""
-        self._show()
-
-    def action_filter(self) -> None:
-        """Type a filter."""
-        self.query_one(RowFilterLine).begin()
-
-    async def action_leave(self) -> None:
-        """Clear the filter; without one, return to the screen below."""
-        if not self.query_one(RowFilterLine).clear():
-            await self.run_action("app.close_studies")
-
     async def action_queue(self) -> None:
         """Show the queue instead."""
         await self.run_action("app.close_studies")
@@ -171,7 +160,6 @@ class StudiesScreen(LaunchKeys):
         self._say(text or ("" if self._studies else NOTHING))
 
     def _show(self) -> None:
-        """Update the list; the cursor stays on its line."""
         if self._studies is None or not self.is_attached:
             return
         options, cells = self.query_one(OptionList), max(20, self.size.width - 4)

@@ -10,16 +10,15 @@ from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.screen import Screen
 from textual.widgets import DataTable, Static
 from textual.worker import get_current_worker
 
 from engine.protocol import UserError
 from vld_tui.control.trash import TrashedRun, total_bytes
 from vld_tui.dashboard.actions import Actions
-from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import ActionAsked
+from vld_tui.dashboard.screens.filtered import FilteredScreen
 from vld_tui.dashboard.widgets.ask import confirm
 from vld_tui.dashboard.widgets.filter_line import RowFilterLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
@@ -34,10 +33,11 @@ COLUMNS: Final = ("", "name", "trashed", "size", "run")
 MARK: Final = "▐"
 
 
-class TrashScreen(Guarded, Screen[None]):
+class TrashScreen(FilteredScreen):
     """The runs in the trash, the last trashed one first."""
 
     AUTO_FOCUS = "DataTable"
+    LEAVE = "app.pop_screen"
     DEFAULT_CSS = """
     TrashScreen DataTable { height: auto; max-height: 1fr; background: $background; }
     TrashScreen #nothing { padding: 1 2; height: 1fr; }
@@ -72,19 +72,6 @@ class TrashScreen(Guarded, Screen[None]):
     def on_mount(self) -> None:
         """Read the trash."""
         self._load()
-
-    def on_row_filter_line_changed(self) -> None:
-        """Show the runs that match."""
-        self._show()
-
-    def action_filter(self) -> None:
-        """Type a filter."""
-        self.query_one(RowFilterLine).begin()
-
-    def action_leave(self) -> None:
-        """Clear the filter; without one, return to the screen below."""
-        if not self.query_one(RowFilterLine).clear():
-            self.dismiss()
 
     def action_mark(self) -> None:
         """Mark or unmark the run under the cursor, and move to the next."""
