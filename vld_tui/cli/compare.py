@@ -49,7 +49,9 @@ def compare(
     ] = False,
     domain: Annotated[
         str | None,
-        typer.Option(help="With --flips: the domain of the images. [default: the target]"),
+        typer.Option(
+            metavar="NAME", help="With --flips: the domain of the images. [default: the target]"
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

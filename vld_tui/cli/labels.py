@@ -94,7 +94,9 @@ def note(
     run: RunArgument,
     text: Annotated[
         str | None,
-        typer.Argument(metavar="[TEXT]", help="New note; '' removes it; without it: print it."),
+        typer.Argument(
+            metavar="[TEXT]", help="New note; '' removes the note. [default: print the note]"
+        ),
     ] = None,
 ) -> None:
     """Replace a run's note, or print it."""

@@ -381,7 +381,7 @@ class Actions:
             return self._labelled(edits, rename(store, run_id, name))
 
     def undo(self) -> UndoneRuns:
-        """Undo the last change of trash, tags, note or name."""
+        """Undo the last change to the trash, tags, note or name."""
         from vld_tui.dashboard.edit_text import undone_text
 
         with self._editing() as (store, edits):

@@ -101,7 +101,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "timeline": "Show when this run was started, stopped and resumed.",
     "time-axis": "Draw the curves over steps or over time.",
     "trash": "Move the marked runs, or this one, to the trash.",
-    "undo": "Undo the last change of trash, tags, notes or names.",
+    "undo": "Undo the last change to the trash, tags, notes or names.",
     "use": "Classify images with the trained network, evaluate or export it.",
     "values": "Read values at a step of the curves.",
     "view": "Show the same results in another way.",

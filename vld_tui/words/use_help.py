@@ -11,12 +11,12 @@ OOD: Final = (
     "Score how unlike the training images each image is: maximum softmax probability (msp) or "
     "energy. Images above the score of 95% of the validation images are marked."
 )
-MIN_PROBABILITY: Final = "Leave out the class (unsure) below this probability."
+MIN_PROBABILITY: Final = "Report images below this probability as unsure, without a class."
 INTO: Final = "Copy the images into DIR/CLASS; unsure ones into DIR/_unsure. No file is replaced."
 DATA: Final = "Data set name (see vld data ls), or labelled folder, table or archive of images."
 DOMAIN: Final = "Only this domain."
 CLASS_MAP: Final = (
-    "Class of the data and its name in the run, OLD=NEW; OLD= leaves the images of a class out."
+    "Class of the data that has another name in the run: OLD=NEW. OLD= leaves out its images."
 )
 FORM: Final = (
     "Form: timm (folder for timm.create_model), onnx (ONNX file), pt2 (torch.export file) or hub "
@@ -25,6 +25,5 @@ FORM: Final = (
 FOLDER: Final = "Folder to create."
 FORCE: Final = "Replace DIR if it contains an unchanged export and nothing else."
 PUSH: Final = (
-    "With --to hub: upload to this repository of the Hugging Face Hub, created as a private one if "
-    "it is new."
+    "With --to hub: upload to this repository of the Hugging Face Hub. A new repository is private."
 )

@@ -86,7 +86,7 @@ class FlipsScreen(Guarded, Screen[None]):
 
     def on_mount(self) -> None:
         """Compare the runs."""
-        self.query_one("#status", Static).update(Text("comparing mistakes …", QUIET_STYLE))
+        self.query_one("#status", Static).update(Text("comparing mistakes…", QUIET_STYLE))
         self._compare(None)
 
     def on_resize(self) -> None:

@@ -138,7 +138,7 @@ class RunKeys(Guarded, Screen[None]):
             self.app.push_screen(AskName(f"Rename {run.label} to:", run.name), answered)
 
     def action_undo(self) -> None:
-        """Undo the last change of trash, tags, note or name."""
+        """Undo the last change to the trash, tags, note or name."""
         self._do(lambda: self._actions.undo().said)
 
     def _do(self, action: Callable[[], str]) -> None:

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 NOTHING: Final = """\
 No launched studies yet. A study is a grid of runs: each compared setting on every target with \
-several seeds. The miniature presets below need no download: enter shows what one takes and asks \
-before it starts. For your own study, write a TOML file and press n.
+several seeds. The miniature presets below need no download: enter shows the cost of one and \
+asks before it starts. For your own study, write a TOML file and press n.
 """
 _KEPT, _PRESET = "kept:", "preset:"
 

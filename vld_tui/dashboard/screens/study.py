@@ -182,7 +182,7 @@ class StudyScreen(LaunchKeys):
     def action_measure(self) -> None:
         """Show the next measure in the cells."""
         if self._view == "table":
-            self.notify("The table always shows the same measures: 1 shows the heat map.")
+            self.notify("The table always shows the same measures; press 1 for the heat map.")
         elif self._look is not None:
             self._set(self._look.with_next_measure(self._state))
 
