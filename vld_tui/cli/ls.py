@@ -74,8 +74,8 @@ ViewOption = Annotated[
     str | None,
     typer.Option(
         "--view", metavar="NAME", autocompletion=proposes("views"),
-        help="Filter, order and columns of a view saved in the dashboard; groups are not listed. "
-        "--where narrows it, --sort replaces its order.",
+        help="Use the filter, order and columns of a view saved in the dashboard, without its "
+        "grouping. --where narrows the filter, --sort replaces the order.",
     ),
 ]  # fmt: skip
 TrashedOption = Annotated[bool, typer.Option("--trashed", help="List the runs in the trash.")]
