@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -146,9 +146,11 @@ class _Trial:
         """Return the loss and the milliseconds of one step."""
         return _timed(execution, self._step)
 
-    def tries(self, execution: Execution, number: int, total: int) -> None:
-        """Report a candidate by its number, from 1."""
-        self._report(number, total, execution.name)
+    def each(self, candidates: Collection[Execution]) -> Iterator[Execution]:
+        """Yield candidates, each after its report."""
+        for number, execution in enumerate(candidates, start=1):
+            self._report(number, len(candidates), execution.name)
+            yield execution
 
     def probe_ms(self, execution: Execution, best_ms: float) -> float | None:
         """Return the milliseconds of a step on few images without one-time costs, None without a
@@ -253,10 +255,11 @@ def _measure_at_rest(
     if not trial.has_time_for(1000 * trial.took_s):
         return first, True
     # Only what is not folded: the second round starts from that, and folds its fastest.
-    best_ms = min(first[each.name] for each in candidates if each.name in first)
+    timed = [each for each in candidates if each.name in first]
+    best_ms = min(first[each.name] for each in timed)
     slow = {name for name, ms in first.items() if _is_hopeless(ms, best_ms)}
     others = OtherPrograms()
-    again = [each for each in candidates if each.name in first and each.name not in slow]
+    again = [each for each in timed if each.name not in slow]
     second = _measure(again, trial, tries_folding=tries_folding)
     if not others.disturbed(torch.get_num_threads()):
         return {name: first[name] for name in slow} | second, False
@@ -337,18 +340,16 @@ def _later_steps(
     If there is no time for all, return those of the first steps.
     """
     times: dict[Execution, list[float]] = {}
-    for number, (execution, ms) in enumerate(first_ms.items(), start=1):
-        if not trial.has_time_for(ms):
-            return {each: [of_first] for each, of_first in first_ms.items()}
-        trial.tries(execution, number, len(first_ms))
+    for execution in trial.each(first_ms):
+        if not trial.has_time_for(first_ms[execution]):
+            return {each: [ms] for each, ms in first_ms.items()}
         times[execution] = [trial.whole_step(execution)[1]]
     fastest = min(first for [first] in times.values())
     contenders = [each for each, [first] in times.items() if first < CLEARLY_SLOWER * fastest]
     for _ in range(TIMED_ROUNDS if len(contenders) > 1 else 0):
         if not trial.has_time_for(sum(times[each][0] for each in contenders)):
             break
-        for number, execution in enumerate(contenders, start=1):
-            trial.tries(execution, number, len(contenders))
+        for execution in trial.each(contenders):
             times[execution].append(trial.whole_step(execution)[1])
     return times
 
@@ -368,9 +369,8 @@ def _measure_folded(
     first_ms, _ = _first_steps([plain, folded], trial)
     times = {plain: [found[plain]], folded: []} if folded in first_ms else {}
     for _ in range(rounds):
-        for number, (execution, ms) in enumerate(times.items(), start=1):
-            trial.tries(execution, number, len(times))
-            ms.append(trial.whole_step(execution)[1])
+        for execution in trial.each(times):
+            times[execution].append(trial.whole_step(execution)[1])
     return {execution: min(ms) for execution, ms in times.items()}
 
 
@@ -392,8 +392,7 @@ def _first_steps(
     first_ms: dict[Execution, float] = {}
     given_up: dict[Execution, float] = {}
     reference_loss, best_probe_ms = 0.0, math.inf
-    for number, execution in enumerate(candidates, start=1):
-        trial.tries(execution, number, len(candidates))
+    for execution in trial.each(candidates):
         try:
             probe_ms = trial.probe_ms(execution, best_probe_ms) if len(candidates) > 1 else None
             if probe_ms is not None and probe_ms > GIVEN_UP * best_probe_ms:
