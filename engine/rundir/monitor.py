@@ -73,9 +73,11 @@ class Monitor:
         self._base = self._last = self._totals(self._began, self._read())
         self._last_count = 0
 
-    def watch(self, gpu_uuids: Sequence[str], ranks: int = 1) -> None:
-        """Watch these GPUs, and the processes of all ``ranks`` of this machine."""
-        self._gpus = gpus_by_uuid(gpu_uuids)
+    def watch(
+        self, gpu_uuids: Sequence[str], ranks: int = 1, waited_s: Callable[[], float] = float
+    ) -> None:
+        """Watch these GPUs, the processes of all ``ranks`` of this machine, and ``waited_s``."""
+        self._gpus, self.waited_s = gpus_by_uuid(gpu_uuids), waited_s
         if ranks > 1:  # they have the same parent
             self._pid, self._with_children = os.getppid(), True
             reading = self._read()
@@ -209,9 +211,11 @@ class NoMonitor(Monitor):
 
     def __init__(self) -> None:
         """Read nothing."""
-        self.step, self.waited_s = 0, float
+        self.step = 0
 
-    def watch(self, gpu_uuids: Sequence[str], ranks: int = 1) -> None:
+    def watch(
+        self, gpu_uuids: Sequence[str], ranks: int = 1, waited_s: Callable[[], float] = float
+    ) -> None:
         """Do nothing."""
 
     def switch(self, part: Part) -> Part:  # noqa: ARG002

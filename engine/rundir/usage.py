@@ -100,7 +100,9 @@ def gpus() -> tuple[Any, ...]:
 
 def gpus_by_uuid(uuids: Sequence[str]) -> tuple[Any, ...]:
     """Return NVML's handles of GPUs, without those that it does not know."""
-    import pynvml
+    if not uuids:
+        return ()
+    import pynvml  # loads the driver's library
 
     found = []
     with contextlib.suppress(pynvml.NVMLError):

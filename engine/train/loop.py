@@ -124,9 +124,8 @@ def fine_tune(
 def watch(monitor: Monitor, training: Training) -> None:
     """Sample the GPUs of the run's ranks on this machine, and the time they wait for batches."""
     execution, batches = training.execution, training.batches
-    monitor.waited_s = lambda: batches.drawing_s
     ranks = execution.ranks.local_size
-    monitor.watch(gpu_uuids(execution.device, ranks), ranks)
+    monitor.watch(gpu_uuids(execution.device, ranks), ranks, lambda: batches.drawing_s)
 
 
 def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
