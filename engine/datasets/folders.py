@@ -36,7 +36,7 @@ from engine.datasets.sources import (
 )
 from engine.datasets.tables import TABLE_SUFFIXES, TableSource
 from engine.errors import DataError
-from engine.protocol.datasets import LeftOut, add_command, left_out_text
+from engine.protocol.datasets import LeftOut, add_command, allowed_name, left_out_text
 from engine.protocol.spec import Layout
 from engine.text import counted, listed, quoted
 
@@ -310,10 +310,9 @@ def _source(name: str, location: Path, layout: Layout, use: Use) -> ImageSource:
     if is_archive(location):
         return TarSource(location, layout)
     if location.suffix.lower() in PACKED_SUFFIXES:
-        command = add_command(name, location)
         raise DataError(
-            f"{location} must be imported first: {command}; then use --dataset "
-            f"{command.split()[3]}."
+            f"{location} must be imported first: {add_command(name, location)}; then use --dataset "
+            f"{allowed_name(name, location)}."
         )
     raise DataError(f"{location} is not a folder of images. Give {DATA_WORDS}.")
 

@@ -461,10 +461,14 @@ DatasetRequest = (
 
 def add_command(name: str, path: str | Path, *options: str) -> str:
     """Return the command that adds images under a name, or one like it that is allowed."""
+    return shlex.join(["vld", "data", "add", allowed_name(name, path), str(path), *options])
+
+
+def allowed_name(name: str, path: str | Path) -> str:
+    """Return a name like a given one under which the images at a path can be added."""
     if name == Path(path).name:
         name = name.partition(".")[0]
-    allowed = _NOT_IN_NAMES.sub("-", name).strip("-._")
-    return shlex.join(["vld", "data", "add", allowed or "NAME", str(path), *options])
+    return _NOT_IN_NAMES.sub("-", name).strip("-._") or "NAME"
 
 
 def unknown_dataset(name: str, known: Iterable[str]) -> str:
