@@ -10,7 +10,7 @@ import msgspec
 
 from engine.protocol import Predictions, PredictionsError, RunSpec, run_identity
 from vld_tui.runs.flips import Flips, FlipsError, compare_images
-from vld_tui.runs.run import DAMAGED, GONE, Run
+from vld_tui.runs.run import GONE, NOT_READABLE, Run
 from vld_tui.store.errors import StoreError, missing_folder_advice
 from vld_tui.store.store import Store
 
@@ -58,9 +58,7 @@ def partners(store: Store, run_id: str, marked: Sequence[str] = ()) -> list[Part
         named.setdefault(each.run_id, Partner(each, "marked"))
     if (twin := erm_twin(store, run)) is not None:
         named.setdefault(twin.run_id, Partner(twin, "ERM twin: no dropout, same seed"))
-    others = [
-        each for each in recent if each.run_id != run_id and each.status not in (DAMAGED, GONE)
-    ]
+    others = [each for each in recent if each.run_id != run_id and each.status not in NOT_READABLE]
     for each in others[:1]:
         named.setdefault(each.run_id, Partner(each, "last run"))
     for each in sorted(others, key=lambda each: not _has_same_target(each, run)):

@@ -22,7 +22,7 @@ from engine.protocol import (
 from engine.protocol.measures import ACCURACY
 from engine.protocol.spec import applies
 from engine.rundir.lock import held
-from vld_tui.runs.run import DAMAGED, GONE, ArmResult, Run
+from vld_tui.runs.run import NOT_READABLE, ArmResult, Run
 from vld_tui.runs.run_folder import EventFollower
 from vld_tui.store.errors import RunNotFound
 from vld_tui.store.store import Store
@@ -161,7 +161,7 @@ class Push:
             OSError, StoreError: when the run cannot be read.
         """
         self.run = run = self._store.runs.get(self.run.run_id)  # before reading: no events follow
-        if run.status in (DAMAGED, GONE):
+        if run.status in NOT_READABLE:
             raise TrackerError(f"Run {run.run_id} cannot be read: {run.reason}")
         events = self._follower.poll()
         if self._session is None:

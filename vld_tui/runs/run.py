@@ -29,9 +29,11 @@ DAMAGED: Final = "damaged"
 STOPPED: Final = "stopped"
 GONE: Final = "gone"
 """Status of a run whose folder was deleted or moved by another program."""
+NOT_READABLE: Final = (DAMAGED, GONE)
+"""Statuses of runs whose folder cannot be read."""
 BROKEN_OFF: Final = ("failed", "crashed", STOPPED)
 """Statuses of runs that ended before they finished and can be resumed."""
-STATUSES: Final = (QUEUED, *LIVE, "finished", "stopped", "failed", "crashed", DAMAGED, GONE)
+STATUSES: Final = (QUEUED, *LIVE, "finished", "stopped", "failed", "crashed", *NOT_READABLE)
 UNKNOWN_SPEC: Final = RunSpec(dataset="", model="")
 """The specification of a damaged run whose own cannot be read."""
 CONFIGURATION: Final = "configuration"

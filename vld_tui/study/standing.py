@@ -24,7 +24,7 @@ from vld_tui.home import Home
 from vld_tui.launch.queue import slots_of
 from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.settings import SlurmSettings, make_settings, settings_as_values
-from vld_tui.runs.run import BROKEN_OFF, DAMAGED, GONE, LIVE, QUEUED, STOPPED, Run
+from vld_tui.runs.run import BROKEN_OFF, LIVE, NOT_READABLE, QUEUED, STOPPED, Run
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.study.define.datasets import HomeDatasets
@@ -129,7 +129,7 @@ def standing_of(store: Store, study: Study) -> Standing:
     """
     known = store.runs.by_identity(study.identities)
     found = (
-        [run for run in known.get(identity, ()) if run.status not in (DAMAGED, GONE)]  # to be rerun
+        [run for run in known.get(identity, ()) if run.status not in NOT_READABLE]  # to be rerun
         for identity in study.identities
     )
     return Standing(study, tuple(max(runs, key=_rank, default=None) for runs in found))

@@ -23,7 +23,7 @@ from engine.protocol import (
 from engine.protocol.embedded import DEFAULT_DATASET
 from vld_tui.runs.metrics import Attempt, CheckpointInfo
 from vld_tui.runs.progress import Progress
-from vld_tui.runs.run import DAMAGED, GONE, Run
+from vld_tui.runs.run import NOT_READABLE, Run
 from vld_tui.runs.run_folder import FolderContents, RunFile
 from vld_tui.views.accuracies import accuracy_views, domain_results
 from vld_tui.views.combined import MIXED, findings, progress_label
@@ -94,7 +94,7 @@ def run_detail(
     parts: list[RenderableType] = [run_heading(run, cells, progress)]
     parts += [trouble] if trouble is not None else []
     more = (run.error or "").strip().partition("\n")[2]
-    if more and run.status not in (DAMAGED, GONE):  # the whole reason is shown above
+    if more and run.status not in NOT_READABLE:  # the whole reason is shown above
         parts.append(Text(plain_text(more, keep_newlines=True), VERMILION))
     parts.append(Text(""))
     if progress.collapse is not None:

@@ -13,7 +13,7 @@ from engine.protocol.certainty import Certainty, RunCertainty
 from engine.protocol.selection import criterion_of, unless_accuracy
 from vld_tui.runs.metrics import Attempt, CheckpointInfo
 from vld_tui.runs.progress import Progress
-from vld_tui.runs.run import BROKEN_OFF, DAMAGED, GONE, QUEUED, Run
+from vld_tui.runs.run import BROKEN_OFF, NOT_READABLE, QUEUED, Run
 from vld_tui.views.accuracies import run_certainty
 from vld_tui.views.combined import has_choice, position_label, progress_label, step_label
 from vld_tui.views.event_lines import accuracy_words, collapse_line, recovery_line
@@ -153,9 +153,9 @@ def trouble_line(
         return Text(suspended_label(suspended_pid), ALARM_STYLE, overflow="fold")
     if run.is_live and stop_asked is not None:
         return Text(stopping_label(stop_asked), status_style("stopped"), overflow="fold")
-    if run.status not in (*IN_TROUBLE, DAMAGED, GONE, "stopped"):
+    if run.status not in (*IN_TROUBLE, *NOT_READABLE, "stopped"):
         return None
-    if run.status in (DAMAGED, GONE):
+    if run.status in NOT_READABLE:
         reason = plain_text(run.error or "", keep_newlines=True)
         return Text(f"{run.status}  {reason}", ALARM_STYLE, overflow="fold")
     last = next((each.step for each in checkpoints if each.kind == "last"), None)

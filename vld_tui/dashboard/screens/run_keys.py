@@ -11,7 +11,7 @@ from textual.screen import Screen
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.messages import ActionAsked, UseAsked
 from vld_tui.dashboard.widgets.key_bar import KeyBar
-from vld_tui.runs.run import DAMAGED, GONE, QUEUED, Run
+from vld_tui.runs.run import GONE, NOT_READABLE, QUEUED, Run
 
 if TYPE_CHECKING:  # not needed for the first frame
     from vld_tui.dashboard.actions import Actions
@@ -25,7 +25,7 @@ def idle_actions(run: Run | None) -> set[str]:
     if run is None:
         return {*_RESUMING, *_STOPPING, "use"}
     idle: set[str] = set()
-    if run.is_live or run.status in (QUEUED, "finished", DAMAGED, GONE):
+    if run.is_live or run.status in (QUEUED, "finished", *NOT_READABLE):
         idle.update(_RESUMING)
     if run.has_ended:
         idle.update(_STOPPING)
