@@ -59,7 +59,7 @@ def compare(
     if bool(runs) == (where is not None):
         raise CommandError("Name the runs to compare, or select them with --where (not both).")
     if domain is not None and not flips:
-        raise CommandError("--domain is for --flips only.")
+        raise CommandError("--domain needs --flips.")
     if flips:
         _compare_mistakes(ctx, runs or (), domain, as_json=as_json)
         return
@@ -105,7 +105,7 @@ def _compare_mistakes(
 ) -> None:
     """Print where two runs are wrong."""
     if len(runs) != 2:
-        raise CommandError(f"--flips compares two runs; named: {len(runs)}.")
+        raise CommandError(f"--flips needs exactly two runs, not {len(runs)}.")
     with open_store(ctx, to_look=True) as store:
         found = [store.runs.get(run) for run in runs]
         flips = read_flips(store, found[0], found[1], domain)

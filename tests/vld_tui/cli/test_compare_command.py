@@ -78,8 +78,8 @@ def test_mistakes_of_two_runs_are_counted_image_by_image(history: Vld) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("first", "--flips"), "--flips compares two runs; named: 1."),
-        (("first", "@last", "--domain", "photo"), "--domain is for --flips only."),
+        (("first", "--flips"), "--flips needs exactly two runs, not 1."),
+        (("first", "@last", "--domain", "photo"), "--domain needs --flips."),
         (("first", "first", "--flips"), "Name two different runs"),
         (("first", "@last", "--flips"), "has no predictions yet"),
     ],

@@ -191,7 +191,7 @@ class StudyScreen(LaunchKeys):
         if (look := self._look) is None:
             return
         if len(look.arms) < 2:
-            self.notify("The runs of this study have only one prediction: their own network.")
+            self.notify("The runs of this study have only one prediction, of their own network.")
         self._set(look.with_next_arm())
 
     def action_colours(self) -> None:

@@ -11,7 +11,7 @@ from vld_tui.dashboard.widgets.form import FieldLine, FormField
 from vld_tui.runs.run import Run
 from vld_tui.store.labels import check_name, check_tags, default_name, name_of_copy, names_of
 
-NAME_NOTE: Final = "Name of the run; of several runs, the start of their names."
+NAME_NOTE: Final = "Name of the run; with several seeds, the start of each name."
 TAGS_NOTE: Final = "Tags, separated by spaces or commas."
 
 
