@@ -20,6 +20,9 @@ from tests.vld_tui.dashboard.fake_history import (
 from vld_tui.control.records import RecordsError
 from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.feed import Snapshot
+from vld_tui.dashboard.messages import SnapshotTaken
+from vld_tui.dashboard.widgets.run_table import RunTable
 from vld_tui.home import Home
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
@@ -35,6 +38,23 @@ def test_an_empty_home_offers_the_example_and_enter_starts_it(size: tuple[int, i
         await settle(pilot)
 
     play(FakeSource([]), scenario, actions=actions, size=size)
+    assert actions.done == [("start", resolve_spec({}))]
+
+
+def test_enter_starts_the_example_though_the_list_was_never_drawn_before_it_was_hidden() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        table = app.home.query_one(RunTable)
+        table.display = True
+        app.home.set_focus(table)
+        app.home.on_snapshot_taken(SnapshotTaken(Snapshot(interest=app.home.interest)))
+        table.focus()  # happens later, once the table is hidden
+        await settle(pilot)
+        await pilot.press("enter")
+        await settle(pilot)
+
+    play(FakeSource([]), scenario, actions=actions)
     assert actions.done == [("start", resolve_spec({}))]
 
 

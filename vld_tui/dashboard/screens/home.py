@@ -209,7 +209,9 @@ class HomeScreen(RunKeys):
         if welcome.display != was_welcomed:  # other actions are offered
             self.refresh_bindings()
         table.display = not is_empty
-        if self.focused is None:  # the table was hidden
+        if is_empty and self.focused is table:  # its keys would hide those of the empty list
+            self.set_focus(None)
+        elif not is_empty and self.focused is None:
             table.focus()
         self.query_one("#charts").display = not is_empty
         self._arrange()

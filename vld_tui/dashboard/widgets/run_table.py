@@ -270,6 +270,10 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         elif event.chain == 2:
             self.action_open()
 
+    def allow_focus(self) -> bool:
+        """Return whether it can have the focus: not while it is hidden."""
+        return super().allow_focus() and bool(self.display)
+
     def on_resize(self) -> None:
         """Keep the cursor visible."""
         self.virtual_size = Size(0, self._count + HEADING_ROWS)
