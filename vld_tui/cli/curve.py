@@ -60,6 +60,20 @@ MetricOption = Annotated[
         "prediction. [repeatable; default: id, ood and loss]",
     ),
 ]  # fmt: skip
+WidthOption = Annotated[
+    int | None,
+    typer.Option("--width", metavar="N", help="Width (columns). [default: the terminal's]"),
+]
+HeightOption = Annotated[
+    int | None,
+    typer.Option("--height", metavar="N", help="Height (rows). [default: the terminal's]"),
+]
+SystemOption = Annotated[
+    bool,
+    typer.Option(
+        "--system", help="Plot processor, memory, GPU and disk use, and where the time went."
+    ),
+]
 
 
 @app.command(cls=Command)
@@ -67,20 +81,9 @@ def curve(
     ctx: typer.Context,
     run: RunArgument,
     metric: MetricOption = None,
-    width: Annotated[
-        int | None,
-        typer.Option("--width", metavar="N", help="Width (columns). [default: the terminal's]"),
-    ] = None,
-    height: Annotated[
-        int | None,
-        typer.Option("--height", metavar="N", help="Height (rows). [default: the terminal's]"),
-    ] = None,
-    system: Annotated[
-        bool,
-        typer.Option(
-            "--system", help="Plot processor, memory, GPU and disk use, and where the time went."
-        ),
-    ] = False,
+    width: WidthOption = None,
+    height: HeightOption = None,
+    system: SystemOption = False,
 ) -> None:
     """Plot a run's curves and mark the selected step."""
     if system and metric:
@@ -93,6 +96,9 @@ def curve(
         opened = open_for_runs(ctx, [run], with_jobs=False)
     except RunNotFound as error:
         imported = find_imported_instead(ctx, run, error)
+        if system:
+            reason = f"Imported run {imported.run_id} has no measurements of the machine."
+            raise CommandError(reason) from None
         panels = _imported_panels(imported, metric or [])
         say(f"{imported.run_id}  {imported.name}  imported from {imported.tracker}")
         _draw(panels, *size)
@@ -105,21 +111,19 @@ def curve(
             else _panels(store, known, metric or _usual_metrics(known))
         )
     if not panels:
-        if system:
-            raise CommandError(f"Run {known.run_id}: {no_samples([known])}")
-        if known.id_accuracy is not None and not known.has_ood:
-            raise CommandError(
-                f"Run {known.run_id} has no OOD accuracy: it trained on every domain."
-            )
-        raise CommandError(
-            f"Run {known.run_id} has no measurements yet: it is {known.status} at "
-            f"{position_label(known.step, known.task, of_all=True)}."
-        )
+        raise CommandError(no_samples([known]) if system else _why_empty(known))
     state = status_label(known.status, collapsed=known.collapsed)
     say(f"{known.run_id}  {known.label}  {state}")
     if known.combination is not None:
         say(networks(known.combination))
     _draw(panels, *size)
+
+
+def _why_empty(run: Run) -> str:
+    if run.id_accuracy is not None and not run.has_ood:
+        return f"Run {run.run_id} has no OOD accuracy: it trained on every domain."
+    position = position_label(run.step, run.task, of_all=True)
+    return f"Run {run.run_id} has no measurements yet: it is {run.status} at {position}."
 
 
 def _usual_metrics(run: Run) -> list[str]:

@@ -94,6 +94,10 @@ def test_its_curves_are_plotted(vld: Vld, board: Path) -> None:
     assert "imported from tensorboard" in text
     assert "step 100  ──● 80.0% ID  ╌╌▲ 40.0% OOD" in text
     assert "train/loss" in vld("curve", run_id, "--metric", "train/loss").stdout
+    refused = vld("curve", run_id, "--system")
+    assert (refused.exit_code, refused.stderr) == (
+        2, f"Error: Imported run {run_id} has no measurements of the machine.\n",
+    )  # fmt: skip
     refused = vld("curve", run_id, "--metric", "train/los")
     assert refused.exit_code == 2
     assert "no curve 'train/los'. Did you mean train/loss?" in refused.stderr
