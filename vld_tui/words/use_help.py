@@ -9,10 +9,12 @@ AT: Final = "Network to use: at the selected step (best) or at the last one."
 TOP: Final = "Classes to list, most probable first."
 OOD: Final = (
     "Score how unlike the training images each image is: maximum softmax probability (msp) or "
-    "energy. Images above the score of 95% of the validation images are marked."
+    "energy. Images that score higher than 95% of the validation images are marked."
 )
 MIN_PROBABILITY: Final = "Report images below this probability as unsure, without a class."
-INTO: Final = "Copy the images into DIR/CLASS; unsure ones into DIR/_unsure. No file is replaced."
+INTO: Final = (
+    "Copy the images into DIR/CLASS; unsure ones into DIR/_unsure. Existing files are kept."
+)
 DATA: Final = "Data set name (see vld data ls), or labelled folder, table or archive of images."
 DOMAIN: Final = "Only this domain."
 CLASS_MAP: Final = (
