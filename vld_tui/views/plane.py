@@ -20,6 +20,7 @@ from vld_tui.runs.run import RunPoint
 from vld_tui.views.legend import Line
 from vld_tui.views.plot import LABEL_CELLS, LOWEST, NARROWEST, StyledCell
 from vld_tui.views.raster import BLANK, PlotAxis, draw_curve
+from vld_tui.views.ticks import value_ticks
 from vld_tui.words.numbers import balanced_words, percent, plural
 from vld_tui.words.palette import LIGHT_GREY, MANY_MARKS, SERIES_STYLES
 from vld_tui.words.text import folded, plain_text, shorten, width
@@ -172,14 +173,13 @@ class PlanePlot:
         head, foot, height = self._layout(cells, rows)
         width = cells - LABEL_CELLS
         yield from head
-        ticks = up.ticks(max(2, height // 3))
-        digits = _digits(ticks)
+        ticks = value_ticks(up, max(2, height // 3), LABEL_CELLS - 1, is_percent=True)
         labels = {
-            round((1 - float(up.positions(np.array([tick]))[0])) * (height - 1)): tick
-            for tick in ticks
+            round((1 - float(up.positions(np.array([tick]))[0])) * (height - 1)): label
+            for tick, label in ticks
         }
         for row, line in enumerate(self._canvas(width, height)):
-            text = f"{100 * labels[row]:.{digits}f}%┤" if row in labels else "│"
+            text = f"{labels[row]}┤" if row in labels else "│"
             yield [Segment(text.rjust(LABEL_CELLS), _QUIET), *_joined(line)]
         yield [Segment(" " * LABEL_CELLS + _percents(across, width), _QUIET)]
         for said in foot:
@@ -419,17 +419,9 @@ def _steps(trail: Trail | None) -> Iterator[tuple[Values, Values, Style]]:
 
 def _percents(across: PlotAxis, cells: int) -> str:
     line = ""
-    ticks = across.ticks(max(2, cells // 12))
-    digits = _digits(ticks)
-    for tick in ticks:
-        label = f"{100 * tick:.{digits}f}%"
+    for tick, label in value_ticks(across, max(2, cells // 12), LABEL_CELLS, is_percent=True):
         start = round(float(across.positions(np.array([tick]))[0]) * (cells - 1)) - 1
         start = min(start, cells - len(label))
         if start >= len(line) + bool(line):
             line = line.ljust(start) + label
     return line
-
-
-def _digits(ticks: Sequence[float]) -> int:
-    """Return the number of decimals that distinguish ticks in percent."""
-    return 0 if len({f"{100 * tick:.0f}" for tick in ticks}) == len(ticks) else 1

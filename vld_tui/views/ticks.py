@@ -54,7 +54,9 @@ def value_ticks(axis: PlotAxis, most: int, cells: int, *, is_percent: bool) -> l
         chosen = labels
         if _are_exact(ticks, labels, is_percent=is_percent):
             break
-    first = {label: tick for tick, label in reversed([*zip(ticks, chosen, strict=True)])}
+    first: dict[str, float] = {}
+    for tick, label in zip(ticks, chosen, strict=True):
+        first.setdefault(label, tick)
     return [(tick, label) for label, tick in first.items() if len(label) <= cells]
 
 

@@ -269,6 +269,19 @@ def test_accuracies_that_lie_close_are_told_apart() -> None:
     assert len(across) == len(set(across)) > 1
 
 
+@pytest.mark.parametrize("spread", [0.0008, 0.002, 0.009])
+def test_labels_of_accuracies_that_lie_very_close_are_exact(spread: float) -> None:
+    close = [point("a", 0.981, 0.6), point("b", 0.981 + spread, 0.6 + spread)]
+    lines = text(close, rows=30)
+    (ids,) = (line for line in lines if "%" in line and not line.strip(" .%0123456789"))
+    oods = [line.partition("┤")[0].strip() for line in lines if "┤" in line]
+    for labels in (ids.split(), oods):
+        values = [float(label.rstrip("%")) for label in labels]
+        steps = np.abs(np.diff(values))
+        assert len(steps) >= 1
+        assert np.allclose(steps, steps[0]), labels
+
+
 def test_many_kinds_have_marks_of_their_own() -> None:
     many = [point(str(at), 0.5 + at / 100, 0.5, rate=at / 20) for at in range(18)]
     drawn = "".join(line for line in text(many, rows=30) if "│" in line or "┤" in line)
