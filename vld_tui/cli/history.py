@@ -25,7 +25,6 @@ from vld_tui.control.trash import (
 from vld_tui.control.trash import restore as restore_runs
 from vld_tui.runs.imported import ImportedRun, delete_imported
 from vld_tui.runs.run import GONE, QUEUED, Run
-from vld_tui.store.errors import StoreError
 from vld_tui.store.missing_folders import IF_DELETED
 from vld_tui.store.store import Store
 from vld_tui.words.columns import Column, table_lines
@@ -141,10 +140,7 @@ def _matching(store: Store, where: str) -> list[Run]:
 
 def _empty(store: Store, references: Sequence[str], *, asks: bool, dry_run: bool) -> None:
     """Permanently delete runs of the trash, or everything in it."""
-    try:
-        trashed = find_trashed(store, references) if references else _all_trashed(store)
-    except StoreError as error:
-        raise CommandError(str(error)) from None
+    trashed = find_trashed(store, references) if references else _all_trashed(store)
     if not trashed:
         say("The trash is empty.")
         return
