@@ -21,9 +21,9 @@ def main() -> None:
         main_of_command()
     else:
         gc.disable()  # the dashboard enables it after the first frame
-        from vld_tui.dashboard.app import make_dashboard
+        from vld_tui.dashboard.app import run_dashboard
 
-        make_dashboard(home).run()
+        run_dashboard(home)
 
 
 def _only_home(arguments: list[str]) -> Home | None:

@@ -69,9 +69,9 @@ def dashboard(
             "Print the runs with vld-tui --once or vld ls, or use a browser: vld serve"
         )
     home = open_home(home_option(ctx), to_look=True)
-    from vld_tui.dashboard.app import make_dashboard  # Textual takes a moment
+    from vld_tui.dashboard.app import run_dashboard  # Textual takes a moment
 
-    make_dashboard(home).run()
+    run_dashboard(home)
 
 
 def _run_on(host: str, ctx: typer.Context, *, once: bool, where: str | None) -> int:

@@ -32,6 +32,7 @@ from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.changed_cells import ChangedCells
 from vld_tui.dashboard.feed import HistorySource, Interest, Snapshot, Source
 from vld_tui.dashboard.guard import ErrorLog
+from vld_tui.dashboard.hang_up import end_with_terminal
 from vld_tui.dashboard.key_order import KeysInOrder
 from vld_tui.dashboard.keys import HELP, KeyTable, bind, key_name, key_names
 from vld_tui.dashboard.messages import (
@@ -542,6 +543,12 @@ class Dashboard(KeysInOrder):
             load = self._measure_load(self._home_path)
             if not worker.is_cancelled:
                 self.call_from_thread(self._show_load, load)
+
+
+def run_dashboard(home: Home) -> None:
+    """Run the dashboard of a home in this terminal until the user quits or the terminal closes."""
+    end_with_terminal()
+    make_dashboard(home).run()
 
 
 def make_dashboard(home: Home) -> Dashboard:

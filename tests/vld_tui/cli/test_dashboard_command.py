@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import socket
 import subprocess
 import sys
@@ -43,6 +44,26 @@ def test_a_dumb_terminal_is_refused_with_what_to_use_instead(tmp_path: Path) -> 
     assert done.returncode == 2
     assert done.stderr.startswith("Error: The dashboard needs a full terminal, but TERM is dumb.")
     assert "vld-tui --once" in done.stderr
+
+
+def test_the_dashboard_ends_with_its_terminal_without_being_signalled(tmp_path: Path) -> None:
+    ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    code = f"{ignoring}; from vld_tui.start import main; main()"
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "--home", str(tmp_path / "home")],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm-256color"},
+    ) as process:
+        os.close(theirs)
+        drawn = b""
+        while b"No runs yet" not in drawn:
+            drawn += os.read(ours, 65_536)
+        assert process.poll() is None
+        os.close(ours)
+        assert process.wait(timeout=60) == -signal.SIGHUP
 
 
 def test_matching_runs_are_printed_as_plain_text_in_a_narrow_place(history: Vld) -> None:
