@@ -47,7 +47,7 @@ UPRIGHT: Final = 1
 
 
 @dataclass(frozen=True)
-class _Inspected:
+class Inspected:
     """The inspection of one image file; ``why``: reason if it cannot be read."""
 
     digest: str
@@ -77,7 +77,9 @@ def check_images(
         validation_fraction: fraction of a domain that runs hold out.
         card: card of an added data set.
     """
-    inspected = _inspect_all(image_set, on_progress, with_signatures=near_distance > 0)
+    inspected = inspect_images(
+        image_set, range(len(image_set)), on_progress, with_signatures=near_distance > 0
+    )
     digests = [each.digest for each in inspected]
     groups = same_content(digests)
     signatures = [each.signature for each in inspected]
@@ -114,7 +116,7 @@ def check_images(
 
 def _findings(
     image_set: ImageSet,
-    inspected: Sequence[_Inspected],
+    inspected: Sequence[Inspected],
     groups: Sequence[Sequence[int]],
     near: NearDuplicates,
     validation_fraction: float,
@@ -138,32 +140,39 @@ def _findings(
         yield Finding(False, text)
 
 
-def _inspect_all(
-    image_set: ImageSet, on_progress: Progress, *, with_signatures: bool
-) -> list[_Inspected]:
-    inspected: list[_Inspected] = []
+def inspect_images(
+    image_set: ImageSet, rows: Sequence[int], on_progress: Progress, *, with_signatures: bool
+) -> list[Inspected]:
+    """Read and decode images by their rows, in order.
+
+    Args:
+        image_set: the images.
+        rows: of the images to read.
+        on_progress: called with the number of images read and the total.
+        with_signatures: make the signatures that near duplicates are found by.
+    """
+    inspected: list[Inspected] = []
     if with_signatures:
         signature_of(Image.new("RGB", (8, 8)))  # import once, before the threads start
     with ThreadPoolExecutor(usable_cores()) as threads:
         try:
-            indices = range(len(image_set))
             for each in threads.map(
-                lambda index: _inspect(image_set, index, with_signature=with_signatures), indices
+                lambda row: _inspect(image_set, row, with_signature=with_signatures), rows
             ):
                 inspected.append(each)
-                on_progress(len(inspected), len(image_set))
+                on_progress(len(inspected), len(rows))
         except BaseException:
             threads.shutdown(cancel_futures=True)  # do not run the remaining tasks
             raise
     return inspected
 
 
-def _inspect(image_set: ImageSet, index: int, *, with_signature: bool) -> _Inspected:
+def _inspect(image_set: ImageSet, index: int, *, with_signature: bool) -> Inspected:
     try:
         content = image_set.read(index)
     except OSError as error:
         is_missing = isinstance(error, FileNotFoundError)
-        return _Inspected("", why=error.strerror or str(error), is_missing=is_missing)
+        return Inspected("", why=error.strerror or str(error), is_missing=is_missing)
     digest = hashlib.sha256(content).hexdigest()
     try:
         image = decode_image(content)
@@ -173,8 +182,8 @@ def _inspect(image_set: ImageSet, index: int, *, with_signature: bool) -> _Inspe
                 mode += " animated"
             is_upright = _is_upright(original)
     except (OSError, *DAMAGE) as error:
-        return _Inspected(digest, why=(str(error) or type(error).__name__).splitlines()[0])
-    return _Inspected(
+        return Inspected(digest, why=(str(error) or type(error).__name__).splitlines()[0])
+    return Inspected(
         digest,
         mode=mode,
         format=kind,

@@ -156,10 +156,10 @@ def _name(measured: Measured, mistake: Mistake, files: Sequence[ImageFile]) -> s
 def _picture(measured: Measured, mistake: Mistake) -> bytes:
     """Return a misclassified image as a small WebP file."""
     index = measured.indices[mistake.position]
-    return _encode(measured.domain.images(np.array([index]))[0].numpy())
+    return encode_picture(measured.domain.images(np.array([index]))[0].numpy())
 
 
-def _encode(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
+def encode_picture(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
     """Return an image (S, S, 3) as a small WebP file."""
     image = Image.fromarray(pixels)
     image.thumbnail((PICTURE_PX, PICTURE_PX))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -17,17 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.data import load_data
 from engine.data.batches import send
 from engine.data.load import RunData
 from engine.errors import InputError
-from engine.inference.checkpoints import checkpoint_files
 from engine.inference.classifier import Classifier, calibration_key
-from engine.model.tensor_file import read_header
-from engine.protocol import CombinationSpec, RunTask, spec_of, splits_differ
+from engine.inference.split import load_split
 from engine.protocol.inference import KEPT_SHARE, At, Calibration
 from engine.rundir import RunDir
-from engine.train.checkpoint import decode_state
 from engine.work import Progress
 
 MOST_IMAGES: Final = 2000
@@ -82,16 +77,7 @@ def calibrate(
         InputError: if the images are missing or changed since the run, combined runs held out
             different ones, or a logit is not finite.
     """
-    files = checkpoint_files(run_dir, classifier.arm, at)
-    task = run_dir.read_task()
-    _refuse_other_splits(run_dir, task)
-    data = load_data(spec_of(task), run_dir.cache, on_progress)
-    state = decode_state(read_header(files[0])[0])
-    if data.digest != state.data_digest:
-        raise InputError(
-            f"The images in {data.image_set.location} have changed since run {run_dir.run_id} was "
-            "trained, so its validation images are unknown."
-        )
+    data = load_split(run_dir, classifier.arm, at, on_progress)
     taken = _taken(data)
     logits, labels = _predict(classifier, data, taken)
     calibration = fit_calibration(
@@ -101,34 +87,6 @@ def calibrate(
     with suppress(OSError):  # in a folder that cannot be written, it is computed each time
         run_dir.write_calibration(calibration_key(classifier.arm, at), calibration)
     return calibration
-
-
-def _refuse_other_splits(run_dir: RunDir, task: RunTask) -> None:
-    """Check that no combined run was trained on the validation images of the combination.
-
-    Raises:
-        InputError: if one was, or its specification is missing.
-    """
-    if not isinstance(task, CombinationSpec):
-        return
-    specs = {"": task.spec}
-    for parent in task.combination.parents:
-        if parent.file is None:
-            continue
-        folder = Path(parent.file).parent.parent
-        places = (RunDir(folder), RunDir(run_dir.path.parent / folder.name))
-        found = next((each for each in places if each.spec.is_file()), None)
-        if found is None:
-            raise InputError(
-                f"Run {parent.run_id}, which was combined, was deleted or moved, so the images "
-                "that it held out are unknown."
-            )
-        specs[parent.run_id] = found.read_spec()
-    if splits_differ(specs):
-        raise InputError(
-            "The combined runs held out different images (their split seeds or validation "
-            "fractions differ), so some were trained on the validation images."
-        )
 
 
 def fit_calibration(

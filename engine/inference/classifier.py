@@ -173,6 +173,16 @@ def _step_of(path: Path) -> int:
         return decode_state(read_header(path)[0]).step
 
 
+def digest_of_data(path: Path) -> str:
+    """Return the digest of the images that a checkpoint was trained on.
+
+    Raises:
+        InputError: if it is damaged.
+    """
+    with refusing_damage(path):
+        return decode_state(read_header(path)[0]).data_digest
+
+
 def calibration_key(arm: str, at: At) -> str:
     """Return the key of a calibration in ``calibration.json``."""
     return f"{arm}/{at}"

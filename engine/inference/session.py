@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -18,6 +19,20 @@ from engine.protocol.inference import UseOfRun
 from engine.protocol.work import WorkNote
 from engine.rundir import RunDir
 from engine.work import Reporter, progress_of
+
+
+@contextmanager
+def refusing_large_batches(device: torch.device, batch_size: int) -> Iterator[None]:
+    """Raise InputError if a device has too little memory for a batch in the block."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(
+            f"Out of memory on {device} with {batch_size} images per batch "
+            f"({describe_memory(device)}). Use a smaller --batch."
+        ) from None
 
 
 class InferenceSession:
@@ -61,7 +76,7 @@ class InferenceSession:
         Raises:
             InputError: if the device has too little memory, or a logit is not finite.
         """
-        try:
+        with refusing_large_batches(self.device, self._batch_size):
             for batch in classify(
                 self.classifier, count, read, batch_size=self._batch_size, threads=self._threads
             ):
@@ -71,13 +86,6 @@ class InferenceSession:
                         "used. Use another run, or another step (--at)."
                     )
                 yield batch
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise InputError(
-                f"Out of memory on {self.device} with {self._batch_size} images per batch "
-                f"({describe_memory(self.device)}). Use a smaller --batch."
-            ) from None
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the probabilities (B, C) of logits, calibrated if the session is."""

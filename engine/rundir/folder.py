@@ -9,6 +9,7 @@ The folder is the only interface between a run and other programs::
     predictions.json  predictions at the selected step  written by the engine
     calibration.json  temperatures and OOD thresholds   written by the engine on first use
     evaluations/      results on other data, NAME.json  written by the interface
+    diagnoses/        suspects.json                     written by the interface
     checkpoints/      last.safetensors, best.safetensors
     engine.log        the engine's stderr and stdout
     process.json      pid, start time, host           written at each start
@@ -65,6 +66,13 @@ from engine.protocol.data_evaluations import (
     encode_data_evaluation,
 )
 from engine.protocol.inference import Calibration
+from engine.protocol.suspects import (
+    MOST_SUSPECTS_BYTES,
+    Suspects,
+    SuspectsError,
+    decode_suspects,
+    encode_suspects,
+)
 from engine.rundir.process import ExitInfo, JobInfo, KillRecord, ProcessInfo, StopRecord
 
 CHECKPOINT_PATTERN = "*.safetensors"
@@ -202,6 +210,11 @@ class RunDir:
     def evaluations(self) -> Path:
         """Return the folder of results on other data."""
         return self.path / "evaluations"
+
+    @property
+    def suspects(self) -> Path:
+        """Return the path of the training images whose label may be wrong."""
+        return self.path / "diagnoses" / "suspects.json"
 
     @property
     def checkpoints(self) -> Path:
@@ -384,6 +397,33 @@ class RunDir:
         """
         (self.evaluations / f"{name}.json").unlink()
         sync_folder(self.evaluations)
+
+    def read_suspects(self) -> Suspects | None:
+        """Return the training images whose label may be wrong, or None if not searched for.
+
+        Raises:
+            SuspectsError: if the file cannot be read or is invalid; names it.
+        """
+        try:
+            with open(self.suspects, "rb", opener=plain_file) as file:
+                data = file.read(MOST_SUSPECTS_BYTES + 1)
+            if len(data) > MOST_SUSPECTS_BYTES:
+                raise SuspectsError(f"larger than {MOST_SUSPECTS_BYTES // 2**20} MiB")
+            return decode_suspects(data)
+        except FileNotFoundError:
+            return None
+        except (OSError, SuspectsError) as error:
+            raise SuspectsError(f"{self.suspects} is damaged ({_text_of(error)}).") from None
+
+    def write_suspects(self, suspects: Suspects) -> Path:
+        """Replace the training images whose label may be wrong, and return the file.
+
+        Raises:
+            OSError: if it cannot be written; an old file is then unchanged.
+        """
+        self.suspects.parent.mkdir(exist_ok=True)
+        write_atomic(self.suspects, encode_suspects(suspects))
+        return self.suspects
 
     def read_job(self) -> JobInfo | None:
         """Return the run's last cluster job, if any."""

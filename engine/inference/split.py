@@ -1,0 +1,72 @@
+"""The images that a finished run trained on and held out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.data import RunData, load_data
+from engine.errors import InputError
+from engine.inference.checkpoints import checkpoint_files
+from engine.inference.classifier import digest_of_data
+from engine.protocol import CombinationSpec, RunTask, spec_of, splits_differ
+from engine.protocol.inference import At
+from engine.rundir import RunDir
+from engine.work import Progress
+
+
+def load_split(
+    run_dir: RunDir,
+    arm: str | None,
+    at: At,
+    on_progress: Progress = lambda _done, _total: None,
+) -> RunData:
+    """Return a run's images with their split, the same as in training.
+
+    Args:
+        run_dir: the run.
+        arm: None: the run's own network.
+        at: step of a network of the run that exists.
+        on_progress: called with the number of decoded images of the data set and the total.
+
+    Raises:
+        InputError: if the images are missing or changed since the run, or combined runs held out
+            different ones.
+    """
+    files = checkpoint_files(run_dir, arm, at)
+    task = run_dir.read_task()
+    _refuse_other_splits(run_dir, task)
+    data = load_data(spec_of(task), run_dir.cache, on_progress)
+    if data.digest != digest_of_data(files[0]):
+        raise InputError(
+            f"The images in {data.image_set.location} have changed since run {run_dir.run_id} was "
+            "trained, so its training and validation images are unknown."
+        )
+    return data
+
+
+def _refuse_other_splits(run_dir: RunDir, task: RunTask) -> None:
+    """Check that no combined run was trained on the validation images of the combination.
+
+    Raises:
+        InputError: if one was, or its specification is missing.
+    """
+    if not isinstance(task, CombinationSpec):
+        return
+    specs = {"": task.spec}
+    for parent in task.combination.parents:
+        if parent.file is None:
+            continue
+        folder = Path(parent.file).parent.parent
+        places = (RunDir(folder), RunDir(run_dir.path.parent / folder.name))
+        found = next((each for each in places if each.spec.is_file()), None)
+        if found is None:
+            raise InputError(
+                f"Run {parent.run_id}, which was combined, was deleted or moved, so the images "
+                "that it held out are unknown."
+            )
+        specs[parent.run_id] = found.read_spec()
+    if splits_differ(specs):
+        raise InputError(
+            "The combined runs held out different images (their split seeds or validation "
+            "fractions differ), so some were trained on the validation images."
+        )
