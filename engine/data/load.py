@@ -211,10 +211,13 @@ def _split(
 
 
 def digest_of_images(image_set: ImageSet, skipped: Sequence[str]) -> str:
-    """Return a text that changes with ``skipped`` and the names, sizes and groups of images."""
+    """Return a text that changes with ``skipped`` and the names, sizes and groups of images, and
+    with the labels that are corrected."""
     files = [(file.path, file.size) for file in image_set.files]
     groups = [[file.group for file in image_set.files]] if image_set.has_groups else []
-    return hashlib.sha256(msgspec.json.encode((files, skipped, *groups))).hexdigest()[:32]
+    labels = {file.path: file.class_name for file in image_set.files if file.is_relabelled}
+    content = (files, skipped, *groups, *filter(None, [labels]))
+    return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:32]
 
 
 def _check_every_class_left(image_set: ImageSet, cached: CachedImages) -> None:

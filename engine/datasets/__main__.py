@@ -88,7 +88,8 @@ def _check(request: CheckDataset, report: Reporter) -> object:
     if request.sheet is not None:
         refuse_unwritable(Path(request.sheet))  # before minutes of reading
     progress = progress_of(report, "reading", "images")
-    card = read_card(Path(request.location)) if request.location else None
+    is_as_added = request.location and request.exclude is None
+    card = read_card(Path(request.location)) if is_as_added else None
     found = check_images(
         image_set, request.near_distance, progress, request.validation_fraction, card
     )
@@ -112,6 +113,7 @@ def _image_set(
 ) -> ImageSet:
     given = {
         "dataset": request.name, "data_dir": request.location or None, "layout": request.layout,
+        "exclude": request.exclude,
     }  # fmt: skip
     return find_image_set(spec_from_mapping(given), use=use)
 

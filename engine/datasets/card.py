@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from engine.datasets.corrections import CorrectedSource, Corrections
 from engine.datasets.reading import Reading
 from engine.datasets.sources import FolderSource, ImageSource
 from engine.datasets.tables import TableSource
@@ -53,6 +54,7 @@ class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         below_domain: split folders, such as ``train`` and ``test``; empty: none.
         classes: label space if domains may lack classes; None: every domain has all classes.
         excluded: paths relative to ``root`` to exclude, such as known duplicates.
+        relabelled: classes by paths of images that have another one in ``root``.
         table: columns if ``root`` is a CSV file.
         images: image counts by domain when added, to detect lost files.
         origin: source of imported images.
@@ -71,6 +73,7 @@ class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     images: dict[str, int] | None = None
     origin: str | None = None
     licenses: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    relabelled: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
     def source(self, folder: Path, *, keeps_problems: bool = False) -> ImageSource:
         """Return the source of the image files; ``folder`` is the card's folder.
@@ -80,13 +83,28 @@ class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             DataError: if it is a table that cannot be read.
         """
+        source = self._whole_source(folder, keeps_problems=keeps_problems)
+        corrections = self.corrections
+        if not corrections:
+            return source
+        return CorrectedSource(source, corrections, may_lack_classes=self.classes is not None)
+
+    @property
+    def corrections(self) -> Corrections:
+        """Return the exclude list that the data set was added with."""
+        return Corrections(
+            self.excluded, self.relabelled or {}, f"The exclude list of {self.name}",
+            must_match=False,
+        )  # fmt: skip
+
+    def _whole_source(self, folder: Path, *, keeps_problems: bool) -> ImageSource:
         if self.table is not None:
             return TableSource(
                 folder / self.root, self.table.names, self.domains, keeps_problems=keeps_problems
             )
         layout = "domain/split/class" if self._has_inner_splits else self.layout
         reading = Reading(layout, self.wrapper, self.below_domain)
-        return FolderSource(folder / self.root, reading, self.domains, self.excluded)
+        return FolderSource(folder / self.root, reading, self.domains)
 
     @property
     def _has_inner_splits(self) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.datasets.card import DatasetCard, read_card
+from engine.datasets.corrections import without_corrections
 from engine.datasets.folders import ImageSet, Use, open_image_set
 from engine.datasets.objects import ARCHIVE as OBJECTS_ARCHIVE
 from engine.datasets.sources import ImageFile
@@ -49,12 +50,12 @@ def find_image_set(spec: RunSpec, *, use: Use = "run") -> ImageSet:
     """
     if spec.data_dir is not None:
         location = Path(os.path.expanduser(spec.data_dir))
-        return open_image_set(spec.dataset, location, spec.layout, use=use)
+        return open_image_set(spec.dataset, location, spec.layout, use=use, exclude=spec.exclude)
     if spec.dataset in STUDY_SETS:
         raise DataError(f"{spec.dataset} is not on this machine. {how_to_get(spec.dataset)}")
     if spec.dataset not in CATALOG:
         raise DataError(unknown_dataset(spec.dataset, CATALOG))
-    return open_image_set(spec.dataset, CATALOG[spec.dataset], use=use)
+    return open_image_set(spec.dataset, CATALOG[spec.dataset], use=use, exclude=spec.exclude)
 
 
 def find_target(image_set: ImageSet, target: str | None) -> str | None:
@@ -217,7 +218,7 @@ def contradiction(image_set: ImageSet) -> str | None:
     Compares paths only; ``vld data check`` compares contents, also of folders. Published data sets
     are exempt.
     """
-    source = image_set.source
+    source = without_corrections(image_set.source)
     if not isinstance(source, TableSource) or image_set.name in STUDY_SETS:
         return None
     first: dict[str, ImageFile] = {}

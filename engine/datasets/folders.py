@@ -12,6 +12,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -20,6 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from engine.datasets.archives import TarSource, is_archive
 from engine.datasets.card import TableColumns, read_card
+from engine.datasets.corrections import CorrectedSource, read_corrections
 from engine.datasets.formats import HEAD_BYTES, IMAGE_EXTENSIONS, formats_of, sniff
 from engine.datasets.parquet import find_tables
 from engine.datasets.reading import (
@@ -102,7 +104,8 @@ class ImageSet:
         unnamed = _misnamed_files(source)
         folders = source.class_folders()
         if not self.files:
-            raise DataError(unnamed or _no_images(self, folders))
+            problem = unnamed or next(iter(source.problems), "") or _no_images(self, folders)
+            raise DataError(problem)
         self.domains = tuple(sorted({file.domain for file in self.files}))
         used = {domain: folders[domain] for domain in self.domains}
         self.classes = self._label_space(used, classes, use)
@@ -248,7 +251,12 @@ def _high_bytes(image: Image.Image) -> Image.Image:
 
 
 def open_image_set(
-    name: str, location: Path, layout: Layout = "auto", *, use: Use = "run"
+    name: str,
+    location: Path,
+    layout: Layout = "auto",
+    *,
+    use: Use = "run",
+    exclude: str | None = None,
 ) -> ImageSet:
     """Open a folder, an archive or a table of images.
 
@@ -257,6 +265,7 @@ def open_image_set(
         location: folder, archive, table or folder of a card.
         layout: folder layout; ``auto`` detects it.
         use: see :class:`ImageSet`; a table of test images needs no domains and may have groups.
+        exclude: exclude list, in addition to the one that the data set was added with.
 
     Raises:
         DataError: if it is missing or cannot be used.
@@ -277,11 +286,22 @@ def open_image_set(
     try:
         if card is not None:
             source = card.source(location, keeps_problems=use == "check")
+            source = _corrected(source, exclude, may_lack_classes=card.classes is not None)
             origin = card.origin or card.root
             return ImageSet(card.name, source, card.classes, use=use, added_from=origin)
-        return ImageSet(name, _source(name, location, layout, use), use=use)
+        source = _corrected(_source(name, location, layout, use), exclude)
+        return ImageSet(name, source, use=use)
     except OSError as error:
         raise DataError(f"{location} cannot be read: {error}.") from None
+
+
+def _corrected(
+    source: ImageSource, exclude: str | None, *, may_lack_classes: bool = False
+) -> ImageSource:
+    if exclude is None:
+        return source
+    corrections = replace(read_corrections(exclude), must_match=True)
+    return CorrectedSource(source, corrections, may_lack_classes=may_lack_classes)
 
 
 def _source(name: str, location: Path, layout: Layout, use: Use) -> ImageSource:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from engine.datasets.archives import is_archive, unpack
 from engine.datasets.card import DatasetCard, TableColumns, read_card, write_card
 from engine.datasets.catalog import describe
+from engine.datasets.corrections import CorrectedSource, read_corrections
 from engine.datasets.folders import ImageSet
 from engine.datasets.named_sets import (
     IMAGES,
@@ -22,7 +23,7 @@ from engine.datasets.named_sets import (
     staged,
 )
 from engine.datasets.parquet import ImageColumns, find_tables, write_images
-from engine.datasets.sources import EXCLUDED, FolderSource, ImageSource
+from engine.datasets.sources import FolderSource, ImageSource
 from engine.datasets.study_sets import (
     STUDY_SETS,
     arrange_camera_traps,
@@ -32,7 +33,6 @@ from engine.datasets.tables import TABLE_SUFFIXES, TableSource, missing_note
 from engine.errors import DataError
 from engine.protocol.datasets import AddDataset, DatasetListing
 from engine.protocol.work import WorkNote
-from engine.text import listed
 from engine.work import Reporter, progress_of
 
 
@@ -112,7 +112,7 @@ def _refuse_layout(request: AddDataset, why: str) -> None:
 
 def _refuse_exclusions(request: AddDataset, why: str) -> None:
     if request.exclude is not None:
-        raise DataError(f"--exclude is only for folders and archives: {why}.")
+        raise DataError(f"--exclude is only for folders, archives and tables: {why}.")
 
 
 def register(card: DatasetCard, stage: Path, folder: Path, request: AddDataset) -> DatasetListing:
@@ -128,15 +128,14 @@ def register(card: DatasetCard, stage: Path, folder: Path, request: AddDataset) 
         DataError: if the images cannot be used.
     """
     try:
-        source = _whole_source(card, stage)
-        card = complete_card(card, source, request)
-        if card.domains is not None or card.excluded:
-            source = card.source(stage)
-        image_set = ImageSet(request.name, source, card.classes)
+        whole = _whole_source(card, stage)
+        card = complete_card(card, whole, request)
+        card, notes = _with_corrections(card, whole, request.exclude)
+        is_whole = card.domains is None and not card.corrections
+        image_set = ImageSet(request.name, whole if is_whole else card.source(stage), card.classes)
         check_published_name(request.name, image_set)
-        notes = _exclusion_notes(source, request)
-        if isinstance(source, TableSource) and source.missing:
-            notes = (*notes, missing_note(source.missing))
+        if isinstance(whole, TableSource) and whole.missing:
+            notes = (*notes, missing_note(whole.missing))
     except DataError as error:  # show the user's path, not the stage's
         raise DataError(str(error).replace(str(stage / IMAGES), request.path)) from None
     except OSError as error:
@@ -156,27 +155,32 @@ def _whole_source(card: DatasetCard, stage: Path) -> ImageSource:
     return FolderSource(stage / card.root, card.layout)
 
 
-def _exclusion_notes(source: ImageSource, request: AddDataset) -> tuple[str, ...]:
-    """Return a note on the lines of ``--exclude`` that match no image.
+def _with_corrections(
+    card: DatasetCard, whole: ImageSource, exclude: str | None
+) -> tuple[DatasetCard, tuple[str, ...]]:
+    """Return a card with the exclude list of a file, and notes on lines that match no image.
+
+    Only a plain list of paths may have such lines: published lists also name images that some
+    copies lack.
+
+    Args:
+        card: the card.
+        whole: all images at its root.
+        exclude: the file; None: no list.
 
     Raises:
-        DataError: if no line matches.
+        DataError: if the list cannot be read, or lists what is not there.
     """
-    if request.exclude is None or not isinstance(source, FolderSource):
-        return ()
-    unmatched = source.unmatched_exclusions
-    matched = [each.count for each in source.left_out if each.kind == EXCLUDED]
-    if unmatched and not matched:
-        example = source.files()[0].path if source.files() else "none"
-        raise DataError(
-            f"No line of {request.exclude} matches an image of {request.path} (for example "
-            f"{unmatched[0]}; an image is {example}). Paths are relative to the folder of domains."
-        )
-    if not unmatched:
-        return ()
-    lines = "1 line" if len(unmatched) == 1 else f"{len(unmatched):,} lines"
-    matches = "matches" if len(unmatched) == 1 else "match"
-    return (f"{lines} of {request.exclude} {matches} no image: {listed(unmatched)}",)
+    if exclude is None:
+        return card, ()
+    corrections = read_corrections(exclude)
+    corrected = CorrectedSource(whole, corrections)
+    mismatch = corrected.mismatch()
+    if mismatch and (corrections.must_match or not corrected.matched):
+        raise DataError(mismatch)
+    known = corrected.matched.excluded.union(corrected.unmatched)
+    card = replace(card, excluded=known, relabelled=dict(corrected.matched.relabelled))
+    return card, ((f"! {mismatch}",) if mismatch else ())
 
 
 def complete_card(card: DatasetCard, source: ImageSource, request: AddDataset) -> DatasetCard:
@@ -185,18 +189,15 @@ def complete_card(card: DatasetCard, source: ImageSource, request: AddDataset) -
     Args:
         card: has its root, and the columns of a table.
         source: all images there.
-        request: domains, exclusions, classes.
+        request: domains, classes.
 
     Raises:
-        DataError: if requested domains do not exist or the list of exclusions cannot be read.
+        DataError: if requested domains do not exist.
     """
     if (reading := source.reading) is not None:
         card = msgspec.structs.replace(
             card, layout=reading.layout, wrapper=reading.wrapper, below_domain=reading.splits,
-            excluded=read_exclusions(request.exclude, source.location),
         )  # fmt: skip
-    elif request.exclude is not None:
-        raise DataError("--exclude is only for folders. Remove the rows from the table instead.")
     folders = source.class_folders()
     if request.domains is not None:
         _check_domains(card, folders, request.domains)
@@ -218,21 +219,3 @@ def _check_domains(
             f"{card.root} has no domain {', '.join(missing)}. Its domains: "
             f"{', '.join(sorted(folders))}."
         )
-
-
-def read_exclusions(file: str | None, root: Path) -> frozenset[str]:
-    """Read paths, one per line, relative to a root or absolute.
-
-    A byte-order mark, Windows line ends and separators, and a leading ``./`` are ignored.
-
-    Raises:
-        DataError: if the list cannot be read.
-    """
-    if file is None:
-        return frozenset()
-    try:
-        lines = Path(os.path.expanduser(file)).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"The --exclude file {file} cannot be read: {error}.") from None
-    paths = (line.strip().replace("\\", "/") for line in lines)
-    return frozenset(path.removeprefix(f"{root}/").removeprefix("./") for path in paths if path)

@@ -26,7 +26,6 @@ from engine.text import format_size
 TAR_SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 """Suffixes of tar archives, which are unpacked before reading."""
 ABOVE_CLASSES: Final = "images above their class folder"
-EXCLUDED: Final = "images that --exclude lists"
 
 MOST_IMAGE_BYTES: Final = 2**30
 """Maximum size of an image file."""
@@ -42,7 +41,8 @@ class ImageFile:
     """One image: its path relative to the root, size, and a stamp that changes with its content.
 
     ``stamp`` is the modification time of a file in ns, or the CRC-32 of an archive's member. Images
-    of one ``group`` are trained on or held out together; empty: no group.
+    of one ``group`` are trained on or held out together; empty: no group. ``is_relabelled``: the
+    class is from an exclude list.
     """
 
     domain: str
@@ -51,6 +51,7 @@ class ImageFile:
     size: int
     stamp: int
     group: str = ""
+    is_relabelled: bool = False
 
 
 class ImageSource(Protocol):
@@ -78,6 +79,9 @@ class ImageSource(Protocol):
     def files(self) -> list[ImageFile]:
         """Return the image files in order."""
 
+    def names(self, path: str) -> tuple[str, ...]:
+        """Return the ways to write an image's path in an exclude list."""
+
     def read(self, path: str) -> bytes:
         """Return the content of a file; thread-safe.
 
@@ -93,7 +97,6 @@ class TreeSource(ABC):
         location: folder or archive.
         layout: folder layout; ``auto`` detects it.
         domains: domains to use; None: all.
-        excluded: paths to exclude, relative to ``location`` or to the folder of domains.
     """
 
     def __init__(
@@ -101,12 +104,10 @@ class TreeSource(ABC):
         location: Path,
         layout: Layout | Reading = "auto",
         domains: Collection[str] | None = None,
-        excluded: frozenset[str] = frozenset(),
     ) -> None:
         self._location = location
         self._layout = layout
         self._domains = domains
-        self._excluded = excluded
 
     @property
     def location(self) -> Path:
@@ -128,11 +129,6 @@ class TreeSource(ABC):
         """Return what was ignored."""
         return self._placed.left_out
 
-    @property
-    def unmatched_exclusions(self) -> tuple[str, ...]:
-        """Return the excluded paths that match no image."""
-        return self._placed.unmatched
-
     def class_folders(self) -> dict[str, set[str]]:
         """Return each domain's class folders, including empty ones."""
         return {domain: set(names) for domain, names in self._placed.class_folders.items()}
@@ -140,6 +136,11 @@ class TreeSource(ABC):
     def files(self) -> list[ImageFile]:
         """Return the image files by domain and class, then in the order of ``ImageFolder``."""
         return list(self._placed.files)
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """Return a path relative to ``location`` and to the folder of domains, and in full."""
+        around = "".join(f"{name}/" for name in self.reading.wrapper)
+        return (path, path.removeprefix(around), f"{self._location}/{path}")
 
     @abstractmethod
     def read(self, path: str) -> bytes:
@@ -156,24 +157,17 @@ class TreeSource(ABC):
         if not isinstance(reading, Reading):
             reading = detect_reading(Counter(file.folder for file in tree.files), reading)
         place = cache(reading.placer(tree.folders))
-        around = "".join(f"{name}/" for name in reading.wrapper)
-        unmatched = set(self._excluded)
         files: list[ImageFile] = []
         for file in sorted(tree.files, key=_walk_order):
             if (cell := place(file.folder)) is None:
                 tree.omissions.add(_misplaced(file, reading), file.path)
-            elif found := self._excluded & {file.path, file.path.removeprefix(around)}:
-                tree.omissions.add(EXCLUDED, file.path)
-                unmatched -= found
             elif self._domains is None or cell[0] in self._domains:
                 files.append(ImageFile(*cell, file.path, file.size, file.stamp))
         folders = _class_folders(tree, reading, place)
         if self._domains is not None:
             folders = {name: folders[name] for name in folders if name in self._domains}
         files.sort(key=lambda file: (file.domain, file.class_name))
-        return _Placed(
-            reading, tuple(files), folders, tree.omissions.all(), tuple(sorted(unmatched))
-        )
+        return _Placed(reading, tuple(files), folders, tree.omissions.all())
 
 
 @dataclass(frozen=True)
@@ -184,7 +178,6 @@ class _Placed:
     files: tuple[ImageFile, ...]
     class_folders: dict[str, set[str]]
     left_out: tuple[LeftOut, ...]
-    unmatched: tuple[str, ...]
 
 
 def _misplaced(file: TreeFile, reading: Reading) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, TextIO
+from typing import Final, NamedTuple
 
 from engine.datasets.sources import ImageFile, read_image_file
 from engine.errors import DataError
@@ -95,6 +95,11 @@ class TableSource:
         """Return the image files by domain, class and path."""
         return list(self._files)
 
+    def names(self, path: str) -> tuple[str, ...]:
+        """Return a path as the table has it, relative to its folder, and in full."""
+        place = self.place(path)
+        return (path, os.path.relpath(place, self._table.parent), place)
+
     def read(self, path: str) -> bytes:
         """Return the content of a file."""
         return read_image_file(Path(self._place(path)))
@@ -161,23 +166,25 @@ def read_columns(
     columns: Sequence[str],
     advice: str | None = None,
     defaults: Mapping[str, str] | None = None,
+    comment: str = "",
 ) -> Iterator[tuple[str, ...]]:
     """Yield the values of some columns of a table with a header, row by row.
 
     Values are separated by commas, semicolons, tabs or bars. Column names match regardless of case
     and surrounding spaces. Columns that the table lacks have the value in ``defaults``; ``advice``:
-    what to do if another one is missing.
+    what to do if another one is missing. ``comment``: what lines to skip begin with; empty: none.
 
     Raises:
         DataError: if it cannot be read, lacks a column, or has incomplete rows.
     """
     try:
-        with table.open(newline="", encoding=_encoding(table)) as file:
-            heading = _heading(file)
+        with table.open(newline="", encoding=encoding_of(table)) as file:
+            lines = ("\n" if comment and line.startswith(comment) else line for line in file)
+            heading = _heading(lines)
             separator = _separator(heading, columns)
             known = next(csv.reader([heading], delimiter=separator), [])
             places = _places(table, known, columns, advice, defaults or {})
-            reader = csv.reader(file, delimiter=separator)
+            reader = csv.reader(lines, delimiter=separator)
             incomplete: list[tuple[int, list[str]]] = []
             for line in reader:
                 if not any(map(str.strip, line)):  # spreadsheets end tables with ",,"
@@ -201,7 +208,7 @@ def read_columns(
         raise IncompleteRowsError(_incomplete(table, incomplete))
 
 
-def _heading(file: TextIO) -> str:
+def _heading(file: Iterable[str]) -> str:
     """Return the header, skipping empty lines and ``sep=;``."""
     for line in file:
         if line.strip() and not line.lower().startswith("sep="):
@@ -209,7 +216,7 @@ def _heading(file: TextIO) -> str:
     return ""
 
 
-def _encoding(table: Path) -> str:
+def encoding_of(table: Path) -> str:
     """Return UTF-16 if the first bytes indicate it, as from spreadsheets, else UTF-8."""
     with table.open("rb") as file:
         head = file.read(2)

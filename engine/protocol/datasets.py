@@ -59,7 +59,16 @@ def _left_out_words(left_out: LeftOut) -> str:
         return f"{left_out.count:,} {left_out.kind}" + (f" ({folders}{more})" if folders else "")
     words = left_out.kind.replace("their", "its").replace("rows that repeat", "row that repeats")
     words = words.replace("photo libraries", "photo library").replace("members", "member")
-    for plural in ("folders", "files", "thumbnails", "images", "links", "downloads", "bins"):
+    for plural in (
+        "folders",
+        "files",
+        "thumbnails",
+        "images",
+        "labels",
+        "links",
+        "downloads",
+        "bins",
+    ):
         words = words.replace(plural, plural[:-1], 1)
     return f"1 {words} ({left_out.example})"
 
@@ -119,11 +128,13 @@ class DescribeDataset(msgspec.Struct, frozen=True, tag="describe"):
         location: folder, archive or folder of a card.
         name: of the data set.
         layout: folder layout; ``auto`` detects it.
+        exclude: exclude list; None: none.
     """
 
     location: str
     name: str
     layout: Layout = "auto"
+    exclude: str | None = None
 
 
 class AddDataset(msgspec.Struct, frozen=True, tag="add"):
@@ -134,7 +145,7 @@ class AddDataset(msgspec.Struct, frozen=True, tag="add"):
         name: for ``--dataset``.
         path: folder of domain/class/image, CSV table, archive, parquet file or folder of these.
         domains: domains to use; None: all.
-        exclude: file of paths to exclude, one per line.
+        exclude: exclude list, see :mod:`engine.protocol.exclude_lists`.
         keep_missing_classes: keep classes that some domain lacks.
         layout: folder layout; ``auto`` detects it.
         path_column: image path column of a CSV table.
@@ -280,6 +291,7 @@ class CacheDataset(msgspec.Struct, frozen=True, tag="cache"):
         cache_dir: folder of caches.
         name: of the data set.
         layout: folder layout; ``auto`` detects it.
+        exclude: exclude list; None: none.
     """
 
     location: str
@@ -287,6 +299,7 @@ class CacheDataset(msgspec.Struct, frozen=True, tag="cache"):
     cache_dir: str
     name: str
     layout: Layout = "auto"
+    exclude: str | None = None
 
 
 class CacheListing(msgspec.Struct, frozen=True):
@@ -363,6 +376,7 @@ class CheckDataset(msgspec.Struct, frozen=True, tag="check"):
         tiles: PNG file with one image for each class (row) and domain (column), unlabelled squares
             of ``TILE`` pixels; None: none.
         layout: folder layout; ``auto`` detects it.
+        exclude: exclude list; None: none.
         validation_fraction: fraction of each domain that runs hold out.
     """
 
@@ -373,6 +387,7 @@ class CheckDataset(msgspec.Struct, frozen=True, tag="check"):
     tiles: str | None = None
     layout: Layout = "auto"
     validation_fraction: float = 0.2
+    exclude: str | None = None
 
 
 class Duplicate(msgspec.Struct, frozen=True):

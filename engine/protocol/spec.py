@@ -164,6 +164,15 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         ),
     ] = "auto"
 
+    exclude: Annotated[
+        str | None,
+        _data(
+            "Exclude list: a file of images to leave out or to relabel.",
+            metavar="FILE",
+            roles="path measured_on",
+        ),
+    ] = None
+
     # Network
     model: Annotated[
         str,

@@ -370,8 +370,8 @@ def _check_same_images(data: RunData, start: TrainingState) -> None:
     if start.data_digest != data.digest:
         raise InputError(
             f"The images in {data.image_set.location} have changed since this run started (added, "
-            "removed or modified), which changes the split. Restore them to resume, or start a new "
-            "run."
+            "removed, modified or relabelled), which changes the split. Restore them to resume, or "
+            "start a new run."
         )
 
 

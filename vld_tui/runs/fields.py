@@ -51,7 +51,7 @@ def with_absolute_paths(
     absolute = dict(values)
     for name in fields_with("path"):
         value = values.get(name)
-        if isinstance(value, str) and (name == "data_dir" or _is_path(value)):
+        if isinstance(value, str) and (name != "weights" or _is_path(value)):
             if not value and folder is None:
                 raise SpecError(f"{FIELDS[name].flag} is empty. Give a path.")
             expanded = os.path.expanduser(value)  # a path of an unknown user stays unchanged

@@ -11,7 +11,8 @@ from engine.protocol.feature_costs import FeatureCost, FeatureCosts
 
 FeatureKey = tuple[Any, ...]
 _SHARED_BY: Final = (
-    "dataset", "data_dir", "layout", "image_size", "model", "weights", "weights_key", "device",
+    "dataset", "data_dir", "layout", "exclude", "image_size", "model", "weights", "weights_key",
+    "device",
 )  # fmt: skip
 """Fields in which runs that share features agree."""
 

@@ -128,7 +128,7 @@ class LocalPlanner:
         self._home = home
         self._networks: tuple[Network, ...] = ()
         self._datasets: tuple[DatasetListing, ...] = ()
-        self._folders: dict[tuple[str, str], DatasetListing] = {}
+        self._folders: dict[tuple[str, str, str | None], DatasetListing] = {}
         self._asks = threading.Lock()
         self._outlined: HomeDatasets | None = None
         self._is_closed = False
@@ -145,14 +145,15 @@ class LocalPlanner:
         """Return the images of a run; problems are reported as by ``vld run``."""
         given = {"dataset": spec.dataset, "data_dir": spec.data_dir}
         folder = find_added(self._home, given)["data_dir"]
-        if spec.data_dir is None:
+        if spec.data_dir is None and spec.exclude is None:
             listings = self._datasets or self.datasets()
             named = [listing for listing in listings if listing.name == spec.dataset]
             if named and named[0].where is not None:
                 refuse_unfit(named[0])
                 return named[0]
         refuse_embedded_name(spec.dataset, spec.data_dir)
-        listing = self._describe(DescribeDataset(str(folder or ""), spec.dataset, spec.layout))
+        asked = DescribeDataset(str(folder or ""), spec.dataset, spec.layout, spec.exclude)
+        listing = self._describe(asked)
         refuse_unfit(listing)
         return listing
 
@@ -323,7 +324,7 @@ class LocalPlanner:
 
     def _describe(self, request: DescribeDataset) -> DatasetListing:
         """Return the contents of a folder, read once."""
-        key = request.location, request.layout
+        key = request.location, request.layout, request.exclude
         if key not in self._folders:
             self._folders[key] = self._work(request, DatasetListing)
         return msgspec.structs.replace(self._folders[key], name=request.name)

@@ -18,7 +18,14 @@ from rich.text import Text
 from engine.protocol import FIELDS
 from engine.protocol.datasets import TILE, CheckDataset, CheckReport, Duplicate
 from vld_tui.cli.command import JsonOption
-from vld_tui.cli.data.work import LayoutOption, WhatArgument, checked_layout, do_work
+from vld_tui.cli.data.work import (
+    ExcludeOption,
+    LayoutOption,
+    WhatArgument,
+    checked_layout,
+    do_work,
+    exclude_file,
+)
 from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_range
 from vld_tui.cli.output import print_json, say, terminal_cells
 from vld_tui.cli.session import this_home
@@ -235,6 +242,7 @@ def check(
     sheet: SheetOption = None,
     show: ShowOption = False,
     layout: LayoutOption = "auto",
+    exclude: ExcludeOption = None,
     show_all: AllOption = False,
     validation_fraction: FractionOption = FIELDS["validation_fraction"].default,
     as_json: JsonOption = False,
@@ -256,6 +264,7 @@ def check(
             tiles=str(tiles) if show and not as_json else None,
             layout=checked_layout(layout),
             validation_fraction=validation_fraction,
+            exclude=exclude_file(exclude),
         )
         try:
             report = do_work(request, CheckReport)

@@ -19,7 +19,13 @@ from engine.protocol.datasets import (
 )
 from vld_tui.cli.command import JsonOption, proposes
 from vld_tui.cli.data.sets import tell_listing
-from vld_tui.cli.data.work import LayoutOption, checked_layout, do_work
+from vld_tui.cli.data.work import (
+    ExcludeOption,
+    LayoutOption,
+    checked_layout,
+    do_work,
+    exclude_file,
+)
 from vld_tui.cli.errors import FAILED_EXIT, CommandError, YesOption, ask, check_range
 from vld_tui.cli.output import print_json, say, terminal_cells
 from vld_tui.cli.session import this_home
@@ -102,6 +108,7 @@ def cache(
     what: CachedArgument = None,
     image_size: CachedSizeOption = None,
     layout: LayoutOption = "auto",
+    exclude: ExcludeOption = None,
     removes: RemoveOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -112,9 +119,10 @@ def cache(
     Exits with 1 if some images cannot be read.
     """
     if removes or what is None:
-        if image_size is not None or layout != "auto":
+        if image_size is not None or layout != "auto" or exclude is not None:
             raise CommandError(
-                "--image-size and --layout only apply to decoding a data set: vld data cache NAME"
+                "--image-size, --layout and --exclude only apply to decoding a data set: vld data "
+                "cache NAME"
             )
         if removes:
             _remove_cached(ctx, what, yes=yes, as_json=as_json)
@@ -127,8 +135,9 @@ def cache(
         values["image_size"] = image_size
     spec = resolve_spec(values)
     request = CacheDataset(
-        spec.data_dir or "", spec.image_size, str(home.cache), spec.dataset, checked_layout(layout)
-    )
+        spec.data_dir or "", spec.image_size, str(home.cache), spec.dataset,
+        checked_layout(layout), exclude_file(exclude),
+    )  # fmt: skip
     made = do_work(request, CacheListing)
     if as_json:
         print_json(made)

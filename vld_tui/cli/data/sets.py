@@ -20,7 +20,13 @@ from engine.protocol.datasets import (
     unknown_dataset,
 )
 from vld_tui.cli.command import JsonOption, proposes
-from vld_tui.cli.data.work import LayoutOption, checked_layout, do_work
+from vld_tui.cli.data.work import (
+    ExcludeOption,
+    LayoutOption,
+    checked_layout,
+    do_work,
+    exclude_file,
+)
 from vld_tui.cli.errors import CommandError, YesOption, ask
 from vld_tui.cli.output import print_json, say, suggest, terminal_cells, with_home
 from vld_tui.cli.session import open_store, this_home
@@ -61,10 +67,6 @@ PackagesArgument = Annotated[
 ]
 DomainsOption = Annotated[
     str | None, typer.Option("--domains", metavar="A,B,…", help="Use only these domains.")
-]
-ExcludeOption = Annotated[
-    str | None,
-    typer.Option("--exclude", metavar="FILE", help="File of image paths to exclude, one per line."),
 ]
 GroupOption = Annotated[
     str | None,
@@ -145,7 +147,7 @@ def add(
         name=name,
         path=str(absolute_path(path)),
         domains=wanted,
-        exclude=exclude and str(absolute_path(exclude)),
+        exclude=exclude_file(exclude),
         keep_missing_classes=keep_missing_classes,
         layout=checked_layout(layout),
         path_column=path_column,

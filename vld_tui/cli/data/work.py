@@ -10,7 +10,9 @@ from engine.protocol import FIELDS, SpecError
 from engine.protocol.datasets import DatasetRequest
 from engine.protocol.spec import Layout
 from vld_tui.cli.command import proposes
+from vld_tui.cli.errors import CommandError
 from vld_tui.cli.work import showing_work
+from vld_tui.home import absolute_path
 from vld_tui.launch.datasets import work_on_datasets
 from vld_tui.runs.fields import as_typed
 
@@ -24,6 +26,15 @@ WhatArgument = Annotated[
         autocompletion=proposes("data sets"),
     ),
 ]
+ExcludeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--exclude",
+        metavar="FILE",
+        help="Exclude list: images to leave out or to relabel (CSV with path, action and class, or "
+        "one path per line).",
+    ),
+]
 LayoutOption = Annotated[
     str,
     typer.Option(
@@ -34,6 +45,17 @@ LayoutOption = Annotated[
         show_default=False,
     ),
 ]
+
+
+def exclude_file(given: str | None) -> str | None:
+    """Return the full path of an exclude list.
+
+    Raises:
+        CommandError: for an empty path.
+    """
+    if given == "":
+        raise CommandError("--exclude is empty. Give a path.")
+    return given and str(absolute_path(given))
 
 
 def checked_layout(text: str) -> Layout:

@@ -1,0 +1,51 @@
+"""Exclude lists: CSV files of decisions about single images.
+
+A list has the columns ``path``, ``action`` and ``class``; others are ignored. Data sets are read
+with it by :mod:`engine.datasets.corrections`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal
+
+import msgspec
+
+Action = Literal["exclude", "relabel", "keep"]
+ACTIONS: Final[tuple[Action, ...]] = ("exclude", "relabel", "keep")
+COLUMNS: Final = ("path", "action", "class")
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What a data set does with one image.
+
+    Attributes:
+        path: of the image, relative to the data set.
+        action: ``exclude`` leaves it out, ``relabel`` gives it another class, and ``keep`` records
+            that it was looked at.
+        class_name: class to relabel it with.
+        more: values of further columns.
+    """
+
+    path: str
+    action: Action = "exclude"
+    class_name: str = ""
+    more: tuple[str, ...] = ()
+
+
+def exclude_list(decisions: Iterable[Decision], more_columns: Sequence[str] = ()) -> bytes:
+    """Return the content of an exclude list.
+
+    Args:
+        decisions: in the order of the lines.
+        more_columns: names of the values of ``Decision.more``, for the reader only.
+    """
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow((*COLUMNS, *more_columns))
+    for each in decisions:
+        path = f"./{each.path}" if each.path.startswith("#") else each.path  # not a comment
+        table.writerow((path, each.action, each.class_name, *each.more))
+    return text.getvalue().encode()
