@@ -35,6 +35,7 @@ from vld_tui.dashboard.messages import (
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.dashboard.screens.run_keys import RunKeys, forget_question
 from vld_tui.dashboard.widgets.curves import CurveCharts
+from vld_tui.dashboard.widgets.dialog import OPENS_DIALOG
 from vld_tui.dashboard.widgets.filter_line import FilterInput, FilterLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.run_table import RunTable
@@ -469,7 +470,7 @@ class HomeScreen(RunKeys):
 
         self.app.push_screen(ChooseColumns(self._columns), answered)
 
-    @work(thread=True, exclusive=True)
+    @work(thread=True, exclusive=True, group=OPENS_DIALOG)
     def action_views(self) -> None:
         """Offer the saved views."""
         views: dict[str, SavedView] = {}

@@ -23,6 +23,7 @@ from vld_tui.dashboard.screens.pick import Pick, PickOption
 from vld_tui.dashboard.screens.run_keys import RunKeys, forget_question
 from vld_tui.dashboard.widgets.confusions import ConfusionsView
 from vld_tui.dashboard.widgets.curves import CurveCharts
+from vld_tui.dashboard.widgets.dialog import OPENS_DIALOG
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.log import LogPane
 from vld_tui.dashboard.widgets.run_panes import (
@@ -248,7 +249,7 @@ class RunScreen(RunKeys):
         )
         self.set_focus(next((each for each in shown if each.focusable), None))
 
-    @work(thread=True, exclusive=True, group="partners")
+    @work(thread=True, exclusive=True, group=OPENS_DIALOG)
     def _ask_other(self, then: Callable[[str], object]) -> None:
         """Ask for another run: the marked ones, the ERM twin and the last one come first."""
         partners = self._actions.partners(self.run_id, self._marked)

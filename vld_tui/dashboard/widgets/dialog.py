@@ -13,6 +13,8 @@ from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import HELP, bind
 
 Result = TypeVar("Result")
+OPENS_DIALOG: Final = "opens a dialog"
+"""The group of workers that open a dialog: keys wait for them."""
 GRACE_S: Final = 0.25
 """Time from the opening of a question until keys answer it, as it is read first."""
 
