@@ -12,8 +12,9 @@ from torch import Tensor
 
 from benchmarks.parity.reference import combining as theirs
 from benchmarks.parity.row import Expected, Row, difference_text, largest_difference
-from engine.combine.averaging import WeightMean, blend, rank_parents, try_parents
+from engine.combine.averaging import WeightMean, rank_parents, try_parents
 from engine.combine.bench import Bench, Validation
+from engine.model.interpolation import blend
 
 CASES: Final = 200
 VALIDATION_IMAGES: Final = (50, 200, 1_000, 100_000)

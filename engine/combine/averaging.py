@@ -23,6 +23,7 @@ from engine.combine.bench import Bench, Validation, describe_barrier
 from engine.combine.parents import ParentRun
 from engine.data import DomainData
 from engine.data.load import Indices
+from engine.model.interpolation import blend
 from engine.protocol import ParentMeasured, ParentTried, RunFinished
 from engine.protocol.selection import is_better, score_of
 
@@ -175,16 +176,6 @@ class WeightMean:
             name: (total[name] / count).to(tensor.dtype) if name in total else tensor
             for name, tensor in self._first.items()
         }
-
-
-def blend(first: Weights, second: Weights, share: float) -> dict[str, Tensor]:
-    """Interpolate linearly: ``share`` 0 gives the first network, 1 the second."""
-    return {
-        name: torch.lerp(tensor.double(), second[name].double(), share).to(tensor.dtype)
-        if tensor.is_floating_point()
-        else tensor
-        for name, tensor in first.items()
-    }
 
 
 def _averaged(weights: Weights) -> dict[str, Tensor]:

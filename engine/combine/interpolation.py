@@ -21,7 +21,6 @@ from typing import Final
 import msgspec
 from torch import Tensor
 
-from engine.combine.averaging import blend
 from engine.combine.bench import Bench, Validation, describe_barrier
 from engine.combine.parents import ParentRun
 from engine.data import DomainData
@@ -29,6 +28,7 @@ from engine.data.load import Indices
 from engine.errors import InputError
 from engine.evaluate import Evaluation, Predictor
 from engine.machine.disk import plain_file
+from engine.model.interpolation import blend
 from engine.protocol import (
     ArmEvaluated,
     Cautioned,

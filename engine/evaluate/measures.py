@@ -285,9 +285,14 @@ def calibration_error(judged: Judged) -> float:
     confidence, is_right = judged.confidence.double(), judged.is_right.double()
     if not confidence.isfinite().all():
         return float("nan")
-    bins = (confidence * BINS).ceil().long().clamp(1, BINS) - 1  # bin m is ((m−1)/M, m/M]
-    gaps = torch.zeros(BINS, dtype=torch.float64).index_add_(0, bins, confidence - is_right)
+    gaps = torch.zeros(BINS, dtype=torch.float64)
+    gaps.index_add_(0, bins_of(confidence), confidence - is_right)
     return float(gaps.abs().sum() / len(confidence))
+
+
+def bins_of(confidence: Tensor) -> Tensor:
+    """Return the bin of each finite confidence, from 0: bin m, from 1, is ((m − 1)/M, m/M]."""
+    return (confidence.double() * BINS).ceil().long().clamp(1, BINS) - 1
 
 
 MEASURED: Final[Mapping[str, Callable[[Judged], float]]] = {

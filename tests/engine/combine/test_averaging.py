@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.combine.averaging import WeightMean, blend, combine_greedily
+from engine.combine.averaging import WeightMean, combine_greedily
 from engine.combine.bench import Bench, Validation
 from engine.protocol import ParentTried
 
@@ -51,21 +51,6 @@ def test_one_more_is_tried_without_taking_it_in() -> None:
     assert torch.equal(mean.weights()["weight"], first["weight"])
     mean.add(second)
     assert torch.equal(mean.weights()["weight"], tried["weight"])
-
-
-@pytest.mark.parametrize(("share", "end"), [(0.0, 0), (1.0, 1)])
-def test_the_ends_of_the_way_are_the_networks_themselves(share: float, end: int) -> None:
-    first, second = networks(2)
-    expected = (first, second)[end]["weight"]
-    assert torch.equal(blend(first, second, share)["weight"], expected)
-
-
-def test_on_the_way_weights_are_mixed_by_their_share() -> None:
-    first, second = networks(2)
-    mixed = blend(first, second, 0.3)
-    expected = 0.7 * first["weight"].double() + 0.3 * second["weight"].double()
-    assert torch.allclose(mixed["weight"].double(), expected, rtol=1e-6)
-    assert mixed["num_batches_tracked"].item() == 7
 
 
 @dataclass
