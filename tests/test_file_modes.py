@@ -47,7 +47,8 @@ def test_a_run_its_checkpoints_cache_and_predictions(make_run: MakeRun, umask: i
     run_here(run_dir)
     home = run_dir.path.parents[1]
     written = {path.name for path in home.rglob("*")}
-    assert {run_dir.predictions.name, "best.safetensors", "last.safetensors", "cache"} <= written
+    kept = {run_dir.predictions.name, run_dir.step_predictions.name}
+    assert kept | {"best.safetensors", "last.safetensors", "cache"} <= written
     assert others(home, umask) == {}
 
 

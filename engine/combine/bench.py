@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from engine.data.load import Indices
 from engine.evaluate import (
     Evaluation,
     Predictor,
+    StepPredictionsKeeper,
     counted,
     evaluate_domains,
     judge,
@@ -77,6 +79,10 @@ class Bench:
     def log(self) -> EventLog:
         """Return the event log."""
         return self.phases.log
+
+    @functools.cached_property
+    def _step_predictions(self) -> StepPredictionsKeeper:
+        return StepPredictionsKeeper(self.run_dir, self.data)
 
     def weights(self) -> dict[str, Tensor]:
         """Return a copy of the network's current weights on the CPU."""
@@ -144,6 +150,7 @@ class Bench:
                 **evaluation.reported(),
             )
         )
+        self._step_predictions.keep(step, evaluation.measured)
 
     def save(self, step: int, evaluation: Evaluation, weights: Mapping[str, Tensor]) -> None:
         """Save weights as the selected network, a plain timm one, unless no checkpoint is kept."""

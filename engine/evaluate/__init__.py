@@ -10,10 +10,12 @@ from engine.evaluate.domains import (
 )
 from engine.evaluate.measures import evaluate, judge, predict
 from engine.evaluate.predictions import keep_predictions
+from engine.evaluate.step_predictions import StepPredictionsKeeper
 
 __all__ = [
     "Evaluation",
     "Predictor",
+    "StepPredictionsKeeper",
     "counted",
     "evaluate",
     "evaluate_domains",

@@ -98,11 +98,11 @@ def _describe_domain(
             )
             for at, each in enumerate(measured.result.mistakes)
         ),
-        each_image=_describe_images(measured, files),
+        each_image=describe_images(measured, files),
     )
 
 
-def _describe_images(measured: Measured, files: Sequence[ImageFile]) -> ImagePredictions | None:
+def describe_images(measured: Measured, files: Sequence[ImageFile]) -> ImagePredictions | None:
     """Return the prediction on each image; None if they were not kept or cannot be stored."""
     guesses, domain = measured.result.guesses, measured.domain
     if guesses is None or guesses.classes > 2**16:

@@ -7,6 +7,7 @@ The folder is the only interface between a run and other programs::
     user.json         name, tags, note, trashed_at    written by the interface
     events.jsonl      the event log                   appended by the engine
     predictions.json  predictions at the selected step  written by the engine
+    predictions.bin   predictions of every evaluation   appended by the engine
     calibration.json  temperatures and OOD thresholds   written by the engine on first use
     evaluations/      results on other data, NAME.json  written by the interface
     diagnoses/        suspects.json                     written by the interface
@@ -202,6 +203,11 @@ class RunDir:
         return self.path / "predictions.json"
 
     @property
+    def step_predictions(self) -> Path:
+        """Return the path of the predictions of every evaluation."""
+        return self.path / "predictions.bin"
+
+    @property
     def calibration(self) -> Path:
         """Return the path of the calibrations of the run's networks."""
         return self.path / "calibration.json"
@@ -277,7 +283,9 @@ class RunDir:
         Raises:
             OSError: if they cannot be deleted.
         """
-        for path in (*self.checkpoints.glob(".*.tmp"), *self.path.glob(".*.json.*.tmp")):
+        patterns = (".*.json.*.tmp", f".{self.step_predictions.name}.*.tmp")
+        of_run = [path for pattern in patterns for path in self.path.glob(pattern)]
+        for path in (*self.checkpoints.glob(".*.tmp"), *of_run):
             if not _may_be_written(path):
                 path.unlink(missing_ok=True)
         for path in self.checkpoints.glob(SAFETENSORS_TEMPORARY):

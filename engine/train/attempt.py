@@ -12,7 +12,13 @@ from torch import Tensor
 
 from engine.data import RunData, ValidationAugmentation, validation_augmentation
 from engine.errors import TrainingError
-from engine.evaluate import Evaluation, evaluate_domains, keep_predictions, network_predictor
+from engine.evaluate import (
+    Evaluation,
+    StepPredictionsKeeper,
+    evaluate_domains,
+    keep_predictions,
+    network_predictor,
+)
 from engine.machine.processor import peak_memory_bytes, release_freed_memory
 from engine.protocol import (
     RunFinished,
@@ -56,6 +62,7 @@ class Attempt:
     checkpoints: CheckpointFiles
     augmentation: ValidationAugmentation | None
     class_entropy: float
+    step_predictions: StepPredictionsKeeper
 
     @classmethod
     def begin(
@@ -72,6 +79,7 @@ class Attempt:
             ),
             validation_augmentation(spec, data),
             class_entropy(data),
+            StepPredictionsKeeper(run_dir, data),
         )  # fmt: skip
 
     @property
@@ -145,9 +153,12 @@ class Attempt:
         self.pace.evaluated(took_s, next_s)
         return msgspec.structs.replace(state, evaluation_s=next_s)
 
-    def keep_predictions(self, step: int, evaluation: Evaluation) -> None:
-        """Write the selected network's predictions."""
-        if self.training.execution.ranks.is_first:
+    def keep_predictions(self, step: int, evaluation: Evaluation, *, is_best: bool) -> None:
+        """Write the network's predictions; ``is_best``: it is the selected one."""
+        if not self.training.execution.ranks.is_first:
+            return
+        self.step_predictions.keep(step, evaluation.measured)
+        if is_best:
             keep_predictions(self.run_dir, step, evaluation.measured, self.data)
 
     def save_evaluated(self, state: TrainingState) -> TrainingState:

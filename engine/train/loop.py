@@ -204,8 +204,8 @@ def evaluate(attempt: Attempt, state: TrainingState) -> TrainingState:
             state = _evaluate_arm(attempt, state, name, arm, evaluation)
 
     state = attempt.count_evaluation(state, time.perf_counter() - began)
-    if is_best:  # before the checkpoint, so that a crash leaves no older predictions
-        attempt.keep_predictions(step, evaluation)
+    # Before the checkpoint, so that a crash leaves no older predictions.
+    attempt.keep_predictions(step, evaluation, is_best=is_best)
     return attempt.save_evaluated(state)
 
 

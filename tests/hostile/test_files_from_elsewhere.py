@@ -31,6 +31,7 @@ from engine.protocol import (
     decode_predictions,
     decode_spec,
 )
+from engine.protocol.step_predictions import decode_images
 from engine.rundir import RunDir
 from engine.text import without_secrets
 from engine.train.checkpoint import TrainingState, save_network
@@ -86,9 +87,12 @@ READERS: tuple[tuple[Callable[[bytes, Path], Any], type[Exception]], ...] = (
     (lambda data, _: decode_predictions(data), PredictionsError),
     (lambda data, _: decode_event(data), EventDecodeError),
     (_config, ConfigError), (_study, StudyError), (_card, DataError), (_table, DataError),
-    (_user, SpecError),
+    (_user, SpecError), (lambda data, _: decode_images(data), PredictionsError),
 )  # fmt: skip
-NAMES = ("spec", "combination", "predictions", "event", "config", "study", "card", "table", "user")
+NAMES = (
+    "spec", "combination", "predictions", "event", "config", "study", "card", "table", "user",
+    "images",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(("reader", "error"), READERS, ids=NAMES)

@@ -21,7 +21,7 @@ SECRET = b"somebody's own\n"
 WRITTEN = ("engine.log", "engine.lock", "events.jsonl", "heartbeat", "writer.lock")
 READ = (
     "spec.json", "events.jsonl", "process.json", "exit.json", "job.json", "stop.json", "user.json",
-    "predictions.json", "combination.json", "engine.log",
+    "predictions.json", "predictions.bin", "combination.json", "engine.log",
 )  # fmt: skip
 
 

@@ -56,6 +56,7 @@ FILE_PURPOSES: Final[Mapping[str, str]] = {
     "engine.log": "stdout and stderr of the engine",
     "engine.lock": "lock held by the running engine",
     "predictions.json": "predictions on held-out images at the selected step",
+    "predictions.bin": "predictions on held-out images at every evaluation",
     "calibration.json": "temperatures that calibrate probabilities, and OOD thresholds",
     "checkpoints/last.safetensors": "full state, to resume from",
     "checkpoints/best.safetensors": "network at the selected step",

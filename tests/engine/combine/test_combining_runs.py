@@ -36,6 +36,7 @@ from engine.protocol import (
     SystemSampled,
 )
 from engine.rundir import RunDir
+from engine.rundir.step_predictions import StepPredictionsFile
 from tests.engine.combine.conftest import NETWORK, Family, best_of, do, evaluations
 from tests.small_runs import SMALL_CLASSES, read_events, start_engine
 
@@ -221,6 +222,8 @@ def test_an_interpolation_ends_at_the_runs_themselves(
     predictions = path.read_predictions()
     assert predictions is not None
     assert predictions.step == best.step
+    stored = StepPredictionsFile.open(path.step_predictions)
+    assert [*stored.blocks] == [*on_the_way]
 
 
 def test_representations_half_way_are_the_ensemble_of_both(family: Family) -> None:

@@ -18,6 +18,7 @@ from engine.protocol import (
     resolve_spec,
 )
 from engine.rundir import RunDir, UserData
+from engine.rundir.step_predictions import StepPredictionsFile
 from tests.engine.distributed.rank_processes import train_on_two
 from tests.measured import numbers
 from tests.small_runs import SMALL_RUN, read_events, run_here, stop_here
@@ -120,6 +121,9 @@ def test_two_ranks_leave_the_checkpoints_of_one_process(pairs: Pairs) -> None:
 def test_every_image_is_counted_once(pairs: Pairs) -> None:
     for alone, of_two in pairs.values():
         assert images_counted(of_two) == images_counted(alone)
+        kept = [StepPredictionsFile.open(each.step_predictions) for each in (alone, of_two)]
+        assert kept[0].blocks.keys() == kept[1].blocks.keys()
+        assert kept[0].read_images() == kept[1].read_images()
 
 
 def images_counted(run_dir: RunDir) -> list[tuple[str, str, int]]:

@@ -21,6 +21,7 @@ from engine.protocol import (
     resolve_spec,
 )
 from engine.rundir import RunDir
+from engine.rundir.step_predictions import StepPredictionsFile
 from tests.engine.datasets.image_folders import MakeFolder
 from tests.small_runs import SMALL_CLASSES, MakeRun, read_events, run_here, stop_here
 
@@ -94,6 +95,9 @@ def test_the_mistakes_that_are_kept_are_those_of_validation(make_run: MakeRun) -
     predictions = run_dir.read_predictions()
     assert predictions is not None
     assert not predictions.has_target
+    stored = StepPredictionsFile.open(run_dir.step_predictions)
+    assert not any(each.is_target for each in stored.read_images().splits)
+    assert predictions.step in stored.blocks
     wrong = sum(
         each.images
         for domain in predictions.domains
