@@ -54,7 +54,8 @@ from typing import Final, NamedTuple
 from benchmarks.kept_runs import make_missing, vld
 from benchmarks.tuning_set import DOMAINS
 from engine.protocol import ArmEvaluated, Evaluated, decode_event
-from engine.protocol.measures import BALANCED, value_in
+from engine.protocol.evaluated import BALANCED
+from engine.protocol.measures import value_in
 from vld_tui.home import Home
 from vld_tui.runs.statistics import Estimate, estimate
 

@@ -8,14 +8,25 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from engine.machine.processor import keep_freed_memory, let_waiting_threads_sleep
 
 let_waiting_threads_sleep()  # before torch is imported
 
+from engine.inference.checkpoints import checkpoint_files  # noqa: E402
+from engine.protocol.diagnostics import Diagnosed, DiagnoseRun  # noqa: E402
 from engine.protocol.suspects import FindSuspects, Suspects  # noqa: E402
+from engine.rundir import RunDir  # noqa: E402
 from engine.work import Reporter, work  # noqa: E402
+
+
+def _diagnose(request: DiagnoseRun, report: Reporter) -> Diagnosed:
+    checkpoint_files(RunDir(Path(request.run_dir)), None, "best")  # before torch is imported
+    from engine.diagnose.diagnose_run import diagnose_run
+
+    return diagnose_run(request, report)
 
 
 def _find_suspects(request: FindSuspects, report: Reporter) -> Suspects:
@@ -24,12 +35,15 @@ def _find_suspects(request: FindSuspects, report: Reporter) -> Suspects:
     return find_suspects(request, report)
 
 
-WORK: Final[Mapping[type, Callable[[Any, Reporter], object]]] = {FindSuspects: _find_suspects}
+WORK: Final[Mapping[type, Callable[[Any, Reporter], object]]] = {
+    DiagnoseRun: _diagnose,
+    FindSuspects: _find_suspects,
+}
 """Handlers by request type."""
 
 
 if __name__ == "__main__":
     keep_freed_memory()
-    exit_code = work(sys.argv[1:], FindSuspects, WORK)
+    exit_code = work(sys.argv[1:], DiagnoseRun | FindSuspects, WORK)
     gc.freeze()  # otherwise the interpreter's last collections take a second for torch's objects
     sys.exit(exit_code)

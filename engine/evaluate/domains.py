@@ -15,7 +15,8 @@ from engine.data.load import Indices
 from engine.evaluate.measures import DomainResult, judge, predict
 from engine.execution import Execution
 from engine.model import FineTunedNetwork
-from engine.protocol import ARMS, AUGMENTED, MEASURES, Metric, Summary
+from engine.protocol import ARMS, AUGMENTED, Metric, Summary
+from engine.protocol.evaluated import EVALUATED
 from engine.protocol.measures import ACCURACY
 from engine.protocol.selection import CRITERIA
 from engine.rundir.phases import SILENT, Phases, ReportedPhase
@@ -191,7 +192,7 @@ def evaluate_domains(
         measured=measured,
         augmented=tuple(augmented),
         plain_id_accuracy=_mean_accuracy(sources) if is_augmented else None,
-        measures={name: _summarized(name, sources, target) for name in MEASURES},
+        measures={name: _summarized(name, sources, target) for name in EVALUATED},
         selection_score=selection_score([each.result for each in augmented or sources], select_on),
     )
 

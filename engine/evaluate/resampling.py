@@ -18,8 +18,9 @@ from torch import Tensor
 
 from engine.evaluate.measures import MEASURED, Guesses
 from engine.protocol.data_evaluations import MeasuredValue
+from engine.protocol.evaluated import BALANCED
 from engine.protocol.intervals import Interval, Sample, accuracy_interval
-from engine.protocol.measures import ACCURACY, BALANCED, MEASURES
+from engine.protocol.measures import ACCURACY, MEASURES
 
 TAILS: Final = (0.025, 0.975)
 

@@ -36,10 +36,12 @@ def load_split(
     task = run_dir.read_task()
     _refuse_other_splits(run_dir, task)
     data = load_data(spec_of(task), run_dir.cache, on_progress)
-    if data.digest != digest_of_data(files[0]):
+    trained_on = digest_of_data(files[0])
+    if data.digest != trained_on:
         raise InputError(
             f"The images in {data.image_set.location} have changed since run {run_dir.run_id} was "
-            "trained, so its training and validation images are unknown."
+            f"trained (version {trained_on[:8]}, now {data.digest[:8]}), so its training and "
+            "validation images are unknown."
         )
     return data
 

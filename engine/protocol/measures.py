@@ -1,8 +1,7 @@
-"""What is measured of a network at each evaluation, and the key under which it is found.
+"""What is measured of a network, and the key under which it is found.
 
-A new measure is a line in :data:`MEASURES` and a function in ``engine/evaluate/measures.py``. It is
-stored, listed, filtered, drawn and reported without further code. Which one selects a step:
-:mod:`engine.protocol.selection`.
+Measures of each evaluation: :mod:`engine.protocol.evaluated`; those of finished runs:
+:mod:`engine.protocol.diagnostics`. Which one selects a step: :mod:`engine.protocol.selection`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-import msgspec
+from engine.protocol.diagnostics import DIAGNOSED
+from engine.protocol.evaluated import EVALUATED, Measure
 
 JUDGED: Final = ""
 """The domain of ID values (split ``out``) and OOD values (split ``in``): no folder's name."""
@@ -19,8 +19,6 @@ LOSS_DOMAIN: Final = "sources"
 SYSTEM: Final = "system"
 """The split of values of the machine, see :mod:`engine.protocol.system`."""
 ACCURACY: Final = "accuracy"
-BALANCED: Final = "balanced_accuracy"
-"""The measure that is shown wherever accuracy is."""
 
 
 class MetricKey(NamedTuple):
@@ -64,37 +62,7 @@ class MetricKey(NamedTuple):
         return "ood" if self.split == "in" else "id"
 
 
-class Measure(msgspec.Struct, frozen=True):
-    """A number from 0 to 1, measured on each domain in addition to accuracy and loss.
-
-    ``is_of_probabilities``: it depends on probabilities, not only on the predicted classes.
-    """
-
-    name: str
-    label: str
-    help: str
-    higher_is_better: bool
-    is_of_probabilities: bool = False
-
-
-MEASURES: Final[dict[str, Measure]] = {
-    measure.name: measure
-    for measure in (
-        Measure(
-            BALANCED,
-            "balanced",
-            "Accuracy averaged over classes, so that frequent classes do not count more.",
-            higher_is_better=True,
-        ),
-        Measure(
-            "calibration_error",
-            "ECE",
-            "Expected calibration error: mean gap between confidence and accuracy, 15 bins.",
-            higher_is_better=False,
-            is_of_probabilities=True,
-        ),
-    )
-}
+MEASURES: Final[dict[str, Measure]] = EVALUATED | DIAGNOSED
 """Every measure by name, in the order in which they are shown."""
 
 Summary = dict[str, tuple[float | None, float | None]]

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple, Protocol, TypeVar
 
+from engine.protocol.evaluated import BALANCED
 from engine.protocol.events import AUGMENTED
-from engine.protocol.measures import ACCURACY, BALANCED, JUDGED, MetricKey
+from engine.protocol.measures import ACCURACY, JUDGED, MetricKey
 from engine.protocol.spec import RunSpec
 
 

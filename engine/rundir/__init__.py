@@ -8,7 +8,13 @@ from engine.machine.disk import (
     touch_plain,
     write_atomic,
 )
-from engine.rundir.folder import CHECKPOINT_PATTERN, RunDir, StoredEvaluations, UserData
+from engine.rundir.folder import (
+    CHECKPOINT_PATTERN,
+    RunDir,
+    StoredDiagnoses,
+    StoredEvaluations,
+    UserData,
+)
 from engine.rundir.process import ExitInfo, JobInfo, ProcessInfo, StopRecord
 
 __all__ = [
@@ -19,6 +25,7 @@ __all__ = [
     "ProcessInfo",
     "RunDir",
     "StopRecord",
+    "StoredDiagnoses",
     "StoredEvaluations",
     "UserData",
     "describe_disk",

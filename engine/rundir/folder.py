@@ -11,6 +11,7 @@ The folder is the only interface between a run and other programs::
     calibration.json  temperatures and OOD thresholds   written by the engine on first use
     evaluations/      results on other data, NAME.json  written by the interface
     diagnoses/        suspects.json                     written by the interface
+                      results of diagnostics, NAME.json  written by the engine
     checkpoints/      last.safetensors, best.safetensors
     engine.log        the engine's stderr and stdout
     process.json      pid, start time, host           written at each start
@@ -66,6 +67,13 @@ from engine.protocol.data_evaluations import (
     decode_data_evaluation,
     encode_data_evaluation,
 )
+from engine.protocol.diagnostics import (
+    DIAGNOSTICS,
+    MOST_DIAGNOSIS_BYTES,
+    Diagnosis,
+    DiagnosisError,
+    decode_diagnosis,
+)
 from engine.protocol.inference import Calibration
 from engine.protocol.suspects import (
     MOST_SUSPECTS_BYTES,
@@ -98,6 +106,14 @@ class StoredEvaluations:
     """Results of a run on other data, oldest first; ``damaged`` maps names to reasons."""
 
     found: tuple[DataEvaluation, ...] = ()
+    damaged: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StoredDiagnoses:
+    """Results of a run's diagnostics by name; ``damaged`` maps names to reasons."""
+
+    found: Mapping[str, Diagnosis] = field(default_factory=dict)
     damaged: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -218,9 +234,14 @@ class RunDir:
         return self.path / "evaluations"
 
     @property
+    def diagnoses(self) -> Path:
+        """Return the folder of results of diagnostics."""
+        return self.path / "diagnoses"
+
+    @property
     def suspects(self) -> Path:
         """Return the path of the training images whose label may be wrong."""
-        return self.path / "diagnoses" / "suspects.json"
+        return self.diagnoses / "suspects.json"
 
     @property
     def checkpoints(self) -> Path:
@@ -405,6 +426,36 @@ class RunDir:
         """
         (self.evaluations / f"{name}.json").unlink()
         sync_folder(self.evaluations)
+
+    def diagnosis_files(self) -> list[Path]:
+        """Return the files of results of diagnostics, in the order in which they are shown."""
+        found = {path.stem: path for path in self.diagnoses.glob("[!.]*.json")}
+        return [found[name] for name in DIAGNOSTICS if name in found]
+
+    def read_diagnoses(self) -> StoredDiagnoses:
+        """Return the results of diagnostics, in the order in which they are shown."""
+        found, damaged = {}, {}
+        for path in self.diagnosis_files():
+            try:
+                with open(path, "rb", opener=plain_file) as file:
+                    data = file.read(MOST_DIAGNOSIS_BYTES + 1)
+                if len(data) > MOST_DIAGNOSIS_BYTES:
+                    raise DiagnosisError(f"larger than {MOST_DIAGNOSIS_BYTES // 2**20} MiB")
+                found[path.stem] = decode_diagnosis(data)
+            except (OSError, DiagnosisError) as error:
+                damaged[path.stem] = _text_of(error)
+        return StoredDiagnoses(found, damaged)
+
+    def write_diagnosis(self, diagnosis: Diagnosis) -> Path:
+        """Add or replace the result of a diagnostic, and return the file.
+
+        Raises:
+            OSError: if it cannot be written; an old file is then unchanged.
+        """
+        self.diagnoses.mkdir(exist_ok=True)
+        path = self.diagnoses / f"{diagnosis.diagnostic}.json"
+        write_atomic(path, msgspec.json.encode(diagnosis))
+        return path
 
     def read_suspects(self) -> Suspects | None:
         """Return the training images whose label may be wrong, or None if not searched for.

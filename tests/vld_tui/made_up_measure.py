@@ -13,7 +13,8 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from engine.protocol.measures import MEASURES, Measure
+from engine.protocol.evaluated import Measure
+from engine.protocol.measures import MEASURES
 
 NAME = "sharpness"
 MEASURES[NAME] = Measure(NAME, "sharp", "Made up for a test.", higher_is_better=False)

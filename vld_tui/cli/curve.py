@@ -167,7 +167,8 @@ def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Plot]:
             aligned=every,
             length=run.steps,
             step_name=partial(step_label, task=run.task),
-            is_percent=title != "loss",
+            is_percent=title != "loss"
+            and (title not in MEASURES or MEASURES[title].unit == "share"),
             has_marks=title != "loss",
             is_colourless=_is_colourless(),
         )

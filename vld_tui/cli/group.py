@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "show": CommandInfo("Results", "Show a run's state, settings, results and files."),
     "top": CommandInfo("Results", "Watch the machine: processors, memory, GPUs, running runs."),
     "evaluate": CommandInfo("Results", "Test a run's network on other labelled images."),
+    "rich": CommandInfo("Results", "Measure how rich the representations of runs are.", "diagnose"),
     "curve": CommandInfo("Results", "Plot a run's accuracies and loss over its steps."),
     "compare": CommandInfo(
         "Results", "Compare runs: differing settings, and results averaged over seeds."

@@ -14,6 +14,7 @@ from vld_tui.cli.command import Command, JsonOption, RunArgument
 from vld_tui.cli.output import plain_console, print_json, say, with_home
 from vld_tui.cli.session import find_imported_instead, open_for_runs, refresh_or_say
 from vld_tui.control.records import checkpoint_records, run_records
+from vld_tui.runs.diagnoses import diagnosis_record
 from vld_tui.runs.evaluations import evaluation_record
 from vld_tui.runs.imported import ImportedRun
 from vld_tui.runs.progress import Progress
@@ -131,6 +132,10 @@ def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict
             "combination": run.combination,
             "class_accuracies": _class_accuracies(run_dir),
             "evaluations": [evaluation_record(each) for each in run_dir.read_evaluations().found],
+            "diagnoses": {
+                name: diagnosis_record(each)
+                for name, each in run_dir.read_diagnoses().found.items()
+            },
             "checkpoints": checkpoint_records(store, run),
             "timeline": attempts,
             "unsent_notifications": store.notifications.failures_of(run.run_id),

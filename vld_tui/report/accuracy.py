@@ -148,16 +148,24 @@ def _measure_table(name: str, full: Sequence[Outcome]) -> Table:
             of_setting = grouped(alike, lambda each: each.setting)
             for setting in settings_of(alike):
                 found = [quantity.estimate(of_setting[setting]) for quantity in quantities]
-                cells = [each and spread_of(each.mean, each, each.standard_error) for each in found]
+                cells = [
+                    each
+                    and spread_of(each.mean, each, each.standard_error)._replace(unit=measure.unit)
+                    for each in found
+                ]
                 runs = len({each.run_id for each in of_setting[setting]})
                 rows.append((dataset, target, setting.label, *cells, runs))
     columns = tuple(
-        TableColumn(each.key, f"{each.heading} % ± s.e.", parts=("", ERROR, DEVIATION, SEEDS))
+        TableColumn(
+            each.key,
+            f"{each.heading}{' %' if measure.unit == 'share' else ''} ± s.e.",
+            parts=("", ERROR, DEVIATION, SEEDS),
+        )
         for each in quantities
     )
     notes = (
         measure.help,
-        f"{'Higher' if measure.higher_is_better else 'Lower'} is better.",
+        *([f"{measure.direction.capitalize()}."] if measure.direction else []),
         _MEANS,
         *few_seeds(rows),
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 from typing import Final, NamedTuple
 
+from engine.protocol.evaluated import Unit
 from vld_tui.control.records import write_records
 from vld_tui.runs.statistics import FEWEST
-from vld_tui.words.numbers import UNKNOWN, signed_points
+from vld_tui.words.numbers import UNKNOWN, plain_number, signed_points
 
 PLACE_KEYS: Final = ("dataset", "target", "among")
 """Columns that identify a row; they come first."""
@@ -27,7 +28,7 @@ class PercentagePoints(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """A fraction with its uncertainty.
+    """A fraction, or a number of another ``unit``, with its uncertainty.
 
     ``error`` is the column's ±; None: unknown. ``deviation`` is over ``seeds`` seeds and is shown
     instead of ± when they are too few.
@@ -37,6 +38,7 @@ class Spread(NamedTuple):
     error: float | None
     deviation: float | None = None
     seeds: int = 0
+    unit: Unit = "share"
 
     @property
     def has_too_few(self) -> bool:
@@ -101,11 +103,12 @@ def cell_text(cell: CellValue) -> str:
         case PercentagePoints(value):
             text = signed_points(value)
         case Spread(value, error, deviation):
-            text = f"{100 * value:.1f}"
+            show = plain_number if cell.unit == "number" else _of_percent
+            text = show(value)
             if cell.has_too_few and deviation is not None:
-                text += f" (sd {100 * deviation:.1f})"
+                text += f" (sd {show(deviation)})"
             elif error is not None:
-                text += f" ± {100 * error:.1f}"
+                text += f" ± {show(error)}"
         case Range(low, high):
             text = f"{signed_points(low)} to {signed_points(high)}"
         case Probability(value):
@@ -117,6 +120,10 @@ def cell_text(cell: CellValue) -> str:
         case _:
             text = cell
     return text
+
+
+def _of_percent(value: float) -> str:
+    return f"{100 * value:.1f}"
 
 
 def cell_values(cell: CellValue) -> list[str | int | float | None]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from engine.protocol import Event, EventDecodeError, Predictions, PredictionsError, decode_event
-from engine.rundir import RunDir, StoredEvaluations, plain_file
+from engine.rundir import RunDir, StoredDiagnoses, StoredEvaluations, plain_file
 
 BATCH_BYTES: Final = 2**22
 """Bytes read at once from a long log: a fraction of a second, and 100 MB of event objects."""
@@ -153,6 +153,7 @@ class FolderContents:
     predictions: Predictions | None = None
     predictions_problem: str | None = None
     evaluations: StoredEvaluations = field(default_factory=StoredEvaluations)
+    diagnoses: StoredDiagnoses = field(default_factory=StoredDiagnoses)
     suspended_pid: int | None = None
     stop_asked: str | None = None
 
@@ -166,6 +167,7 @@ class FolderReader:
         self._log_signature: Signature = None
         self._predictions_signature: Signature = None
         self._evaluation_signatures: Mapping[str, Signature] = {}
+        self._diagnosis_signatures: Mapping[str, Signature] = {}
 
     def read(self) -> FolderContents:
         """Return the folder's contents: the same object while nothing changed."""
@@ -184,6 +186,10 @@ class FolderReader:
             self._evaluation_signatures = signatures
             evaluations = self.run_dir.read_evaluations()
             self._contents = replace(self._contents, evaluations=evaluations)
+        signatures = {each.name: _signature(each) for each in self.run_dir.diagnosis_files()}
+        if signatures != self._diagnosis_signatures:
+            self._diagnosis_signatures = signatures
+            self._contents = replace(self._contents, diagnoses=self.run_dir.read_diagnoses())
         files = tuple(_list_files(self.run_dir.path))
         if files != self._contents.files:
             self._contents = replace(self._contents, files=files)

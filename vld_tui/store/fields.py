@@ -104,7 +104,10 @@ def _of_measures() -> Iterator[QueryField]:
         for place, which in enumerate(("id", "ood")):
             sql = f"json_extract({known}, '$.{measure.name}[{place}]')"
             about = f"{which.upper()}: {measure.help}"
-            yield QueryField(f"{which}_{measure.name}", "number", sql, is_share=True, about=about)
+            is_share = measure.unit == "share"
+            yield QueryField(
+                f"{which}_{measure.name}", "number", sql, is_share=is_share, about=about
+            )
 
 
 QUERY_FIELDS: Final[dict[str, QueryField]] = {

@@ -136,6 +136,22 @@ class LiveRuns:
             self.work_on_copy()
             _look_again(self._database, found.key, found.run_dir(self._home))
 
+    def read_diagnoses(self, run_id: str) -> Run:
+        """Read the results of diagnostics in a run's folder, and return the run.
+
+        Raises:
+            StoreError: when the database cannot be written.
+        """
+        found = find_by_id(self._database, run_id)
+        with self._database.write() as connection:
+            state = load_state(self._database, found.key)
+            if state is not None:
+                run_dir = found.run_dir(self._home)
+                save_state(
+                    connection, found.key, _with_diagnoses(connection, found.key, state, run_dir)
+                )
+        return read_run(self._database, found.key)
+
     def work_on_copy(self) -> None:
         """Switch to a copy of the database in memory, because it cannot be written.
 
@@ -191,7 +207,17 @@ def read_whole(connection: sqlite3.Connection, key: int, run_dir: RunDir, state:
     death, is_last = _find_death(run_dir, state), False
     while not is_last:
         state, is_last = _catch_up(connection, key, state, run_dir, has_died=death is not None)
-    save_state(connection, key, state)
+    save_state(connection, key, _with_diagnoses(connection, key, state, run_dir))
+
+
+def _with_diagnoses(
+    connection: sqlite3.Connection, key: int, state: RunState, run_dir: RunDir
+) -> RunState:
+    """Record the results of diagnostics in a run's folder."""
+    recorder = EventRecorder(connection, key, state)
+    if found := run_dir.read_diagnoses().found:
+        recorder.record_diagnoses(found.values())
+    return recorder.state
 
 
 def _catch_up(
@@ -278,6 +304,8 @@ def take_events(
             connection.execute(f"DELETE FROM {table} WHERE run = ?", [key])
         recorder = EventRecorder(connection, key, state)
     _record(recorder, batch)
+    if batch.restarted and batch.is_last:
+        _with_diagnoses(connection, key, recorder.state, run_dir)
     state.events_offset = batch.offset
     return recorder, batch.is_last
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -30,6 +30,7 @@ from engine.protocol import (
     StepsTaken,
     SystemSampled,
 )
+from engine.protocol.diagnostics import Diagnosis
 from engine.protocol.measures import ACCURACY
 from engine.protocol.selection import score_of, selection_key
 from engine.protocol.system import SYSTEM_METRICS
@@ -88,6 +89,25 @@ class EventRecorder:
             self._progress(event)
         state.last_seq = event.seq
         state.last_event_at = event.time
+
+    def record_diagnoses(self, diagnoses: Iterable[Diagnosis]) -> None:
+        """Record the measures of diagnostics at their steps, after the events."""
+        state = self.state
+        step = state.selected_step
+        for each in diagnoses:
+            at = step if each.step is None else each.step
+            if each.arm != state.arm or at is None:
+                continue
+            for name, (of_sources, of_target) in each.values.items():
+                self._series.put(MetricKey.id(each.arm, name), at, of_sources)
+                if of_target is not None or state.ood_accuracy is not None:
+                    self._series.put(MetricKey.ood(each.arm, name), at, of_target)
+            for finding in each.findings:
+                if finding.name in each.values:
+                    key = MetricKey(finding.name, finding.split, finding.domain, each.arm)
+                    self._series.put(key, at, finding.value)
+        self._has_selected = step is not None
+        self.flush()
 
     def crash(self, end: AttemptEnd) -> None:
         """Record that the process died, or was killed on purpose, without a terminal event."""

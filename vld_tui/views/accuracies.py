@@ -25,8 +25,8 @@ from engine.protocol import (
     value_in,
 )
 from engine.protocol.certainty import Certainty, Judged, RunCertainty, certainty_of
+from engine.protocol.evaluated import BALANCED
 from engine.protocol.intervals import Interval, Sample, accuracy_interval
-from engine.protocol.measures import BALANCED
 from engine.protocol.selection import best_of, criterion_of
 from vld_tui.runs.progress import Progress, domain_accuracy
 from vld_tui.views.combined import has_choice, step_label
@@ -35,6 +35,7 @@ from vld_tui.words.numbers import (
     UNKNOWN,
     decimal,
     id_words,
+    in_unit,
     percent,
     percent_range,
     plural,
@@ -300,7 +301,10 @@ def domain_results(task: RunTask, progress: Progress, cells: int) -> Text:
                 percent(accuracy := values.get((domain, split, "accuracy"))),
                 percent_range(split_interval(sizes.get(domain), split, accuracy)),
                 decimal(values.get((domain, split, "loss"))),
-                *(percent(values.get((domain, split, name))) for name in shown),
+                *(
+                    in_unit(values.get((domain, split, name)), MEASURES[name].unit)
+                    for name in shown
+                ),
                 _images(sizes.get(domain), split),
                 _meaning(sizes.get(domain), split, id_split),
             ]
@@ -345,7 +349,11 @@ def _measure_table(
         [
             name,
             step_label(each.step, task),
-            *(percent(value_in(each.measures, measure, at)) for measure in known for at in (0, 1)),
+            *(
+                in_unit(value_in(each.measures, measure, at), MEASURES[measure].unit)
+                for measure in known
+                for at in (0, 1)
+            ),
         ]
         for name, each in found.items()
     ]

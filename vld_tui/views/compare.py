@@ -23,7 +23,7 @@ from vld_tui.runs.statistics import FEWEST, Estimate
 from vld_tui.study.results.groups import RunGroup, differing_fields, group_labels
 from vld_tui.views.combined import method_name, networks
 from vld_tui.words.columns import GAP
-from vld_tui.words.numbers import UNKNOWN, decimal, duration, percent, signed_points
+from vld_tui.words.numbers import UNKNOWN, decimal, duration, in_unit, percent, signed_points
 from vld_tui.words.text import fit, folded, plain_text, width
 
 Show = Callable[[float], str]
@@ -240,9 +240,10 @@ def _measures(
         return value_in(found.get(run.run_id, {}), name, index)
 
     for name in measures_in(found.values()):
+        show = partial(in_unit, unit=MEASURES[name].unit)
         for index, which in enumerate(("ID", "OOD")):
             label = f"{prefix}{which} {MEASURES[name].label}"
-            yield _row(label, groups, partial(measured, name=name, index=index), percent)
+            yield _row(label, groups, partial(measured, name=name, index=index), show)
 
 
 def _row(

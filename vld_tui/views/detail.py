@@ -27,6 +27,7 @@ from vld_tui.runs.run import NOT_READABLE, Run
 from vld_tui.runs.run_folder import FolderContents, RunFile
 from vld_tui.views.accuracies import accuracy_views, domain_results
 from vld_tui.views.combined import MIXED, findings, progress_label
+from vld_tui.views.diagnoses import diagnosis_list
 from vld_tui.views.evaluations import evaluation_list
 from vld_tui.views.live import collapse_notice, notice_views
 from vld_tui.views.phase import activity
@@ -111,6 +112,9 @@ def run_detail(
     if contents.evaluations.found or contents.evaluations.damaged:
         listed = evaluation_list(contents.evaluations, cells)
         parts += _section("Evaluations on other data", listed)
+    if contents.diagnoses.found or contents.diagnoses.damaged:
+        listed = diagnosis_list(contents.diagnoses, run.selected_step, cells)
+        parts += _section("Diagnostics", listed)
     if run.has_spec:
         parts += _section("Configuration", configuration(run, cells))
     parts += _section("Files", run_files(contents.files, checkpoints, cells))
@@ -291,4 +295,6 @@ def _purpose(file: RunFile, steps: Mapping[str, int]) -> str:
     purpose = FILE_PURPOSES.get(file.name, UNKNOWN_PURPOSE)
     if file.name.startswith("evaluations/"):
         purpose = "evaluation on other data"
+    if file.name.startswith("diagnoses/"):
+        purpose = "result of a diagnostic"
     return f"step {steps[file.name]:,}: {purpose}" if file.name in steps else purpose

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from engine.protocol import MEASURES, Confusion
 from engine.protocol.data_evaluations import NOT_A_TEST, DataEvaluation, MeasuredValue, Scores
-from engine.protocol.measures import BALANCED
+from engine.protocol.evaluated import BALANCED
 from engine.rundir import StoredEvaluations
 from vld_tui.runs.evaluations import (
     MEAN,

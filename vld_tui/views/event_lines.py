@@ -33,7 +33,7 @@ from engine.protocol import (
     spec_of,
     task_of,
 )
-from engine.protocol.measures import BALANCED
+from engine.protocol.evaluated import BALANCED
 from engine.protocol.phases import phase_label
 from engine.protocol.selection import criterion_of, unless_accuracy
 from engine.rundir import RunDir, plain_file

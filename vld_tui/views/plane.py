@@ -14,14 +14,14 @@ from rich.segment import Segment
 from rich.style import Style
 
 from engine.protocol import MEASURES, measures_in
-from engine.protocol.measures import BALANCED
+from engine.protocol.evaluated import BALANCED, Unit
 from vld_tui.runs.curves import Values
 from vld_tui.runs.run import RunPoint
 from vld_tui.views.legend import Line
 from vld_tui.views.plot import LABEL_CELLS, LOWEST, NARROWEST, StyledCell
 from vld_tui.views.raster import BLANK, PlotAxis, draw_curve
 from vld_tui.views.ticks import value_ticks
-from vld_tui.words.numbers import balanced_words, percent, plural
+from vld_tui.words.numbers import balanced_words, in_unit, plural
 from vld_tui.words.palette import LIGHT_GREY, MANY_MARKS, SERIES_STYLES
 from vld_tui.words.text import folded, plain_text, shorten, width
 
@@ -173,7 +173,8 @@ class PlanePlot:
         head, foot, height = self._layout(cells, rows)
         width = cells - LABEL_CELLS
         yield from head
-        ticks = value_ticks(up, max(2, height // 3), LABEL_CELLS - 1, is_percent=True)
+        is_percent = self._unit == "share"
+        ticks = value_ticks(up, max(2, height // 3), LABEL_CELLS - 1, is_percent=is_percent)
         labels = {
             round((1 - float(up.positions(np.array([tick]))[0])) * (height - 1)): label
             for tick, label in ticks
@@ -181,7 +182,7 @@ class PlanePlot:
         for row, line in enumerate(self._canvas(width, height)):
             text = f"{labels[row]}┤" if row in labels else "│"
             yield [Segment(text.rjust(LABEL_CELLS), _QUIET), *_joined(line)]
-        yield [Segment(" " * LABEL_CELLS + _percents(across, width), _QUIET)]
+        yield [Segment(" " * LABEL_CELLS + _across(across, width, is_percent=is_percent), _QUIET)]
         for said in foot:
             yield [Segment(said.rjust(cells), _QUIET)]
 
@@ -266,8 +267,8 @@ class PlanePlot:
         axes = f"{AXES}{self._augmented}"
         if self.measure is not None:
             name = self.measure.replace("_", " ")
-            is_higher = MEASURES[self.measure].higher_is_better
-            axes = f"{AXES}: {name}{'' if is_higher else ' (lower is better)'}"
+            is_lower = MEASURES[self.measure].higher_is_better is False
+            axes = f"{AXES}: {name}{' (lower is better)' if is_lower else ''}"
         lines = ["ID = OOD (diagonal)"] if self._shows_diagonal else []
         if drawn:
             of = f" of {drawn[0]}" if len(drawn) == 1 < len(names) else ""
@@ -295,6 +296,11 @@ class PlanePlot:
         return f" · ID{whose} on augmented images"
 
     @property
+    def _unit(self) -> Unit:
+        """Return the unit of the axes."""
+        return "share" if self.measure is None else MEASURES[self.measure].unit
+
+    @property
     def _left_out(self) -> str:
         """Return the number of runs without a point, as text."""
         return f"{plural(self.without_ood, 'run')} without OOD"
@@ -302,6 +308,8 @@ class PlanePlot:
     @cached_property
     def _fronts(self) -> dict[TargetDomain, list[RunPoint]]:
         is_higher = self.measure is None or MEASURES[self.measure].higher_is_better
+        if is_higher is None:
+            return {}
         return fronts(self.points, self.current, higher_is_better=is_higher)
 
     @cached_property
@@ -382,7 +390,8 @@ class PlanePlot:
     def _words(self, point: RunPoint, cells: int) -> str:
         """Return a point's accuracies and its name, which is cut first."""
         of = f" {MEASURES[self.measure].label}" if self.measure else ""
-        figures = f"ID{of} {percent(point.id_accuracy)} OOD{of} {percent(point.ood_accuracy)}"
+        ids, oods = (in_unit(x, self._unit) for x in (point.id_accuracy, point.ood_accuracy))
+        figures = f"ID{of} {ids} OOD{of} {oods}"
         beside = dict(point.measures).get(BALANCED, (None, None))
         if self.measure is None and (balanced := balanced_words(beside)):
             longer = f"{figures} {balanced}"
@@ -417,9 +426,9 @@ def _steps(trail: Trail | None) -> Iterator[tuple[Values, Values, Style]]:
         yield pair[0], pair[1], _TRAIL
 
 
-def _percents(across: PlotAxis, cells: int) -> str:
+def _across(across: PlotAxis, cells: int, *, is_percent: bool) -> str:
     line = ""
-    for tick, label in value_ticks(across, max(2, cells // 12), LABEL_CELLS, is_percent=True):
+    for tick, label in value_ticks(across, max(2, cells // 12), LABEL_CELLS, is_percent=is_percent):
         start = round(float(across.positions(np.array([tick]))[0]) * (cells - 1)) - 1
         start = min(start, cells - len(label))
         if start >= len(line) + bool(line):

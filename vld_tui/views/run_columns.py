@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from engine.protocol import FIELDS, MEASURES, shown_value, value_in
-from engine.protocol.measures import BALANCED
+from engine.protocol.evaluated import BALANCED, Unit
 from vld_tui.runs.run import QUEUED, Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.views.phase import brief_activity
@@ -19,7 +19,9 @@ from vld_tui.words.numbers import (
     bar,
     decimal,
     duration,
+    in_unit,
     percent,
+    plain_number,
     rate,
     signed_points,
     sparkline,
@@ -83,12 +85,16 @@ def trained_cell(run: Run, name: str) -> str:
     return plain_text(shown_value(value))
 
 
-def estimate_text(found: Estimate | None) -> str:
-    """Format an accuracy's mean and standard deviation over seeds in percent."""
+def estimate_text(found: Estimate | None, unit: Unit = "share") -> str:
+    """Format a mean and its standard deviation over seeds, those of a share in percent."""
     if found is None:
         return UNKNOWN
-    spread = "" if found.deviation is None else f"±{100 * found.deviation:.1f}"
-    return f"{100 * found.mean:z.1f}{spread}".replace("-", "−")
+
+    def shown(value: float) -> str:
+        return f"{100 * value:z.1f}" if unit == "share" else plain_number(value)
+
+    spread = "" if found.deviation is None else f"±{shown(found.deviation)}"
+    return f"{shown(found.mean)}{spread}".replace("-", "−")
 
 
 def note_line(note: str) -> str:
@@ -177,16 +183,18 @@ def _measures() -> Iterator[tuple[str, RunColumn]]:
 
 
 def _measure_of_run(run: Run, _trail: Sequence[float], _now: float, name: str, index: int) -> str:
-    return percent(value_in(run.measures, name, index))
+    return in_unit(value_in(run.measures, name, index), MEASURES[name].unit)
 
 
 def _measure_of_group(group: GroupRow, _now: float, name: str, index: int) -> str:
     found = group.summary.measures.get(name)
-    return _estimate_cell(found[index] if found else None)
+    return _estimate_cell(found[index] if found else None, MEASURES[name].unit)
 
 
-def _estimate_cell(found: Estimate | None) -> str:
-    return UNKNOWN if found is None else f"{estimate_text(found)}%"
+def _estimate_cell(found: Estimate | None, unit: Unit = "share") -> str:
+    if found is None:
+        return UNKNOWN
+    return f"{estimate_text(found, unit)}{'%' if unit == 'share' else ''}"
 
 
 def _seeds(group: GroupRow, _now: float) -> str:

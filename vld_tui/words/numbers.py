@@ -6,6 +6,8 @@ import re
 import time
 from collections.abc import Sequence
 
+from engine.protocol.evaluated import Unit
+
 UNKNOWN = "–"
 
 _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86_400, 31_557_600
@@ -54,6 +56,21 @@ def id_words(accuracy: float | None, plain: float | None) -> str:
 def decimal(value: float | None, digits: int = 3) -> str:
     """Show a value with a fixed number of decimals."""
     return UNKNOWN if value is None else f"{value:.{digits}f}"
+
+
+def plain_number(value: float | None) -> str:
+    """Show any number with three significant digits, or all digits before the point."""
+    if value is None:
+        return UNKNOWN
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
+    return f"{value:z.{digits}f}"
+
+
+def in_unit(value: float | None, unit: Unit) -> str:
+    """Show a value of a measure."""
+    return percent(value) if unit == "share" else plain_number(value)
 
 
 def rate(per_second: float | None) -> str:

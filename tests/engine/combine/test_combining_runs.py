@@ -17,7 +17,6 @@ from engine.data import RunData, evaluation_batches, load_data
 from engine.model import build_network
 from engine.model.tensor_file import read_metadata
 from engine.protocol import (
-    MEASURES,
     TERMINAL_EVENTS,
     ArmEvaluated,
     BarrierMeasured,
@@ -35,6 +34,7 @@ from engine.protocol import (
     RunStopped,
     SystemSampled,
 )
+from engine.protocol.evaluated import EVALUATED
 from engine.rundir import RunDir
 from engine.rundir.step_predictions import StepPredictionsFile
 from tests.engine.combine.conftest import NETWORK, Family, best_of, do, evaluations
@@ -297,7 +297,7 @@ def test_networks_that_left_out_no_domain_combine_without_an_ood_accuracy(family
         measured = [each for each in told if isinstance(each, Evaluated | ArmEvaluated)]
         assert measured
         assert {each.ood_accuracy for each in (told[-1], *measured)} == {None}
-        assert all(len(each.metrics) == 4 * (2 + len(MEASURES)) for each in measured)
+        assert all(len(each.metrics) == 4 * (2 + len(EVALUATED)) for each in measured)
 
 
 def test_augmented_runs_are_combined_on_one_set_of_augmented_images(family: Family) -> None:

@@ -15,7 +15,7 @@ from engine.evaluate import Evaluation, evaluate, judge
 from engine.evaluate.measures import MEASURED, DomainResult
 from engine.execution import Execution
 from engine.model import build_network
-from engine.protocol import MEASURES
+from engine.protocol.evaluated import EVALUATED
 
 CPU = Execution(torch.device("cpu"), "fp32", "contiguous")
 
@@ -110,7 +110,7 @@ def test_a_guess_without_a_number_is_no_confident_mistake() -> None:
 
 
 def test_every_declared_measure_is_computed() -> None:
-    assert list(MEASURED) == list(MEASURES)
+    assert list(MEASURED) == list(EVALUATED)
 
 
 def test_a_measure_is_computed_once_it_has_a_function(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, Self
 from rich.text import Text
 
 from engine.protocol import MEASURED_ON
+from engine.protocol.evaluated import Unit
 from vld_tui.dashboard.draw.heat_map import HeatCell, HeatMap
 from vld_tui.dashboard.draw.study import mean_points, target_points
 from vld_tui.runs.run import LIVE, QUEUED, STOPPED, Run, RunPoint
@@ -42,7 +43,7 @@ from vld_tui.views.study import (
     prediction_words,
     shown_setting,
 )
-from vld_tui.words.numbers import UNKNOWN, plural
+from vld_tui.words.numbers import UNKNOWN, plain_number, plural
 from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, status_style
 from vld_tui.words.text import plain_text
 
@@ -170,7 +171,8 @@ def study_map(
     known = quantities(result for cell in grid.cells.values() for result in cell.results)
     shown = known.get(measure, measure)
     values = [[_value(cell, shown) for cell in row] for row in places]
-    is_reversed = isinstance(shown, Quantity) and not shown.higher_is_better
+    is_reversed = isinstance(shown, Quantity) and shown.higher_is_better is False
+    unit = shown.unit if isinstance(shown, Quantity) else "share"
     whole = _Shares([value for row in values for value in row], is_reversed=is_reversed)
     shares = [whole] * len(grid.columns)
     if is_by_column:
@@ -188,8 +190,8 @@ def study_map(
             )
             for row, of_row in zip(places, values, strict=True)
         ),
-        low="worst" if is_by_column else whole.text(whole.low),
-        high="best of column" if is_by_column else whole.text(whole.high),
+        low="worst" if is_by_column else whole.text(whole.low, unit),
+        high="best of column" if is_by_column else whole.text(whole.high, unit),
     )
 
 
@@ -217,7 +219,9 @@ def cell_text(cell: StudyCell, name: str) -> Text:
     if cell.is_complete:
         known = [*quantities(cell.results).values()]
         domain, accuracy = cell.worst or ("", None)
-        parts = [f"{each.heading} {estimate_text(cell.estimate(each))}" for each in known]
+        parts = [
+            f"{each.heading} {estimate_text(cell.estimate(each), each.unit)}" for each in known
+        ]
         parts.insert(3, f"worst domain {estimate_text(accuracy)} ({plain_text(domain)})")
         text.append("  ".join(parts) + "\n")
     for status, shown in _told_runs(cell.known):
@@ -264,10 +268,12 @@ class _Shares:
         span = self.high - self.low
         return (value - self.low) / span if span else 0.5
 
-    def text(self, value: float | None) -> str:
+    def text(self, value: float | None, unit: Unit) -> str:
         """Return an end of the scale as text."""
         if value is None or self.low == self.high:
             return ""
+        if unit != "share":
+            return plain_number(value)
         return f"{100 * value:z.1f}".replace("-", "−")
 
 
@@ -278,7 +284,8 @@ def _title(grid: StudyGrid, axes: Axes, shown: Shown, arm: str, seeds: set[int])
     apart = [name for name in grid.over if name in MEASURED_ON and shown != DONE]
     hint = f"; {shown_name(apart[0])} is not averaged: choose it as an axis" if apart else ""
     if isinstance(shown, Quantity):
-        name = f"{shown.label}{'' if shown.higher_is_better else ' (lower is better)'}"
+        is_lower = shown.higher_is_better is False
+        name = f"{shown.label}{' (lower is better)' if is_lower else ''}"
     else:
         name = {WORST: "worst domain", DONE: "runs finished"}.get(shown, shown.replace("_", " "))
     return f"{of_arm}{name} by {shown_name(axes.across)}{spread}{hint}"
@@ -312,7 +319,8 @@ def _heat_cell(
         return HeatCell(f"{len(cell.finished)}/{len(cell.specs)}", sign, share)
     found = _estimate(cell, shown)
     if found is not None:
-        return HeatCell(estimate_text(found), f"×{found.n}" if names_seeds else "", share)
+        unit = shown.unit if isinstance(shown, Quantity) else "share"
+        return HeatCell(estimate_text(found, unit), f"×{found.n}" if names_seeds else "", share)
     if len(cell.finished) == len(cell.specs):
         return HeatCell(UNKNOWN)  # none of this arm, or of this measure
     if cell.results:

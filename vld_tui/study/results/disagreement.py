@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from engine.protocol.measures import BALANCED
+from engine.protocol.evaluated import BALANCED
 from vld_tui.runs.statistics import estimate
 from vld_tui.study.results.inference import (
     find_baseline,

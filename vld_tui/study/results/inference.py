@@ -233,6 +233,8 @@ class TargetChange(NamedTuple):
         """Return ``better`` or ``worse`` if the interval excludes zero, else ``unclear``."""
         if self.interval is None or self.interval[0] <= 0 <= self.interval[1]:
             return "unclear"
+        if self.quantity.higher_is_better is None:
+            return "unclear"
         is_higher = self.interval[0] > 0
         return "better" if is_higher == self.quantity.higher_is_better else "worse"
 

@@ -26,7 +26,8 @@ from engine.protocol import (
     shown_value,
     value_in,
 )
-from engine.protocol.measures import ACCURACY, BALANCED
+from engine.protocol.evaluated import BALANCED, Unit
+from engine.protocol.measures import ACCURACY
 from engine.protocol.selection import CRITERIA, Criterion
 from vld_tui.runs.metrics import LastEvaluation
 from vld_tui.runs.run import ArmResult, Run, own_result
@@ -138,7 +139,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quantity(NamedTuple):
-    """A number that every outcome has or may have, from 0 to 1 unless it is a difference.
+    """A number that every outcome has or may have, from 0 to 1 unless it is a difference or of
+    another ``unit``.
 
     ``key`` names it for scripts, ``heading`` in a table, ``label`` in a sentence.
     """
@@ -147,7 +149,8 @@ class Quantity(NamedTuple):
     heading: str
     label: str
     of: Callable[[Outcome], float | None]
-    higher_is_better: bool = True
+    higher_is_better: bool | None = True
+    unit: Unit = "share"
 
     def estimate(self, results: Iterable[Outcome]) -> Estimate | None:
         """Return its mean over targets, cells and seeds, see :func:`over_seeds`; results without
@@ -174,6 +177,7 @@ def measured(name: str) -> tuple[Quantity, Quantity]:
             f"{which} {name.replace('_', ' ')}",
             lambda each: value_in(each.measures, name, place),
             measure.higher_is_better,
+            measure.unit,
         )
 
     return quantity(0, "ID"), quantity(1, "OOD")

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.protocol import MEASURES
-from engine.protocol.measures import BALANCED
+from engine.protocol.evaluated import BALANCED
 from vld_tui.runs.statistics import Estimate
 from vld_tui.study.results.outcomes import (
     ID,

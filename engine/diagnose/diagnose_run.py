@@ -1,0 +1,98 @@
+"""Compute diagnostics of a run and store them in its folder, one after another.
+
+A result that is up to date is not computed again, so an interrupted command can be repeated.
+"""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from engine.diagnose.computed import COMPUTED
+from engine.diagnose.run_features import FeatureSource, RunFeatures
+from engine.errors import InputError
+from engine.features.cached import FrozenPart
+from engine.protocol.diagnostics import (
+    DIAGNOSTICS,
+    Diagnosed,
+    DiagnoseRun,
+    Diagnosis,
+    Diagnostic,
+)
+from engine.rundir import RunDir
+from engine.work import Reporter, progress_of
+
+
+def diagnose_run(request: DiagnoseRun, report: Reporter) -> Diagnosed:
+    """Return the results of diagnostics of a run.
+
+    Raises:
+        InputError: if the run's features cannot be read.
+    """
+    wanted = [DIAGNOSTICS[name] for name in request.diagnostics]
+    source = FeatureSource.open(request, report)
+    start = source.start_network() if any(each.reads_start for each in wanted) else None
+    stored = {} if request.recomputes else source.run_dir.read_diagnoses().found
+    digest = "" if start is None else FrozenPart.of(start).digest
+    plans = {each.name: _empty(each, source, digest) for each in wanted}
+    done = {
+        name: stored[name]
+        for name, plan in plans.items()
+        if name in stored and stored[name].is_as(plan)
+    }
+    missing = [each for each in wanted if each.name not in done]
+    computed, problems, unsaved = [], {}, ""
+    if missing:
+        reads_start = any(each.reads_start for each in missing)
+        run = source.read(start if reads_start else None, report)
+        progress = progress_of(report, "computing diagnostics", "diagnostics")
+        for number, each in enumerate(missing):
+            progress(number, len(missing))
+            try:
+                done[each.name] = _compute(each, plans[each.name], run)
+            except InputError as error:
+                problems[each.name] = str(error)
+                continue
+            computed.append(each.name)
+            unsaved = unsaved or _store(source.run_dir, done[each.name])
+        progress(len(missing), len(missing))
+    found = tuple(done[each.name] for each in wanted if each.name in done)
+    return Diagnosed(found, tuple(computed), problems, unsaved)
+
+
+def _empty(diagnostic: Diagnostic, source: FeatureSource, start: str) -> Diagnosis:
+    """Return a diagnosis without values: what it is of."""
+    return Diagnosis(
+        diagnostic=diagnostic.name,
+        version=diagnostic.version,
+        settings=diagnostic.settings,
+        arm=source.arm,
+        step=source.step,
+        checkpoint=source.checkpoint,
+        data_digest=source.data.digest,
+        start=start if diagnostic.reads_start else "",
+    )
+
+
+def _compute(diagnostic: Diagnostic, plan: Diagnosis, run: RunFeatures) -> Diagnosis:
+    began = time.perf_counter()
+    found = COMPUTED[diagnostic.name](run, diagnostic.settings)
+    return msgspec.structs.replace(
+        plan,
+        values=found.values,
+        findings=found.findings,
+        tables=dict(found.tables),
+        notes=found.notes,
+        computed_at=time.time(),
+        wall_s=time.perf_counter() - began,
+    )
+
+
+def _store(run_dir: RunDir, diagnosis: Diagnosis) -> str:
+    """Store a result; return why it could not be, or nothing."""
+    try:
+        run_dir.write_diagnosis(diagnosis)
+    except OSError as error:
+        return f"Results were not stored: {error}."
+    return ""

@@ -1,0 +1,230 @@
+"""What diagnostics read of a finished run: features, logits and labels of its images.
+
+They are of the network at the run's selected step and of the pre-trained network that it started
+from, on images without augmentation, from the feature cache or computed into it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.data import RunData, seed_hash
+from engine.errors import InputError
+from engine.execution import Execution, folds_inference
+from engine.features import cached_features
+from engine.features.cached import FrozenPart
+from engine.inference.classifier import load_classifier
+from engine.inference.split import load_split
+from engine.machine.devices import resolve_device
+from engine.model import FineTunedNetwork, build_network
+from engine.model.linear import FrozenNetwork
+from engine.protocol import CombinationSpec, RunSpec, own_arm, spec_of
+from engine.protocol.diagnostics import DiagnoseRun
+from engine.protocol.work import WorkNote
+from engine.ranks import ALONE
+from engine.rundir import RunDir
+from engine.work import Reporter, progress_of
+
+
+@dataclass(frozen=True)
+class SplitFeatures:
+    """The n images of one split of one domain.
+
+    Attributes:
+        domain: its name.
+        split: ``in`` (training images of a source) or ``out`` (its validation images).
+        is_target: the domain was left out of training.
+        rows: of the images in the data set, (n,) int64.
+        labels: classes, (n,) int64.
+        features: penultimate features of the run's network, (n, D) float32.
+        logits: of the run's network, (n, C) float32.
+        start: penultimate features of the pre-trained network, (n, D') float32; None: not read.
+    """
+
+    domain: str
+    split: str
+    is_target: bool
+    rows: Tensor
+    labels: Tensor
+    features: Tensor
+    logits: Tensor
+    start: Tensor | None
+
+
+@dataclass(frozen=True)
+class RunFeatures:
+    """What diagnostics read of a run.
+
+    Attributes:
+        run_id: of the run.
+        classes: their names, in the order of the logits.
+        arm: how the run predicts.
+        step: number of updates of the network; None: it is a combination.
+        checkpoint: digest of the checkpoint.
+        data_digest: digest of the images.
+        start: digest of the pre-trained weights; empty: they were not read.
+        seed: of the run, for what is drawn at random.
+        splits: of all sources and the target.
+    """
+
+    run_id: str
+    classes: tuple[str, ...]
+    arm: str
+    step: int | None
+    checkpoint: str
+    data_digest: str
+    start: str
+    seed: int
+    splits: tuple[SplitFeatures, ...]
+
+    def sources(self, split: str) -> list[SplitFeatures]:
+        """Return a split of each source, in order."""
+        return [each for each in self.splits if each.split == split and not each.is_target]
+
+    @cached_property
+    def target(self) -> SplitFeatures | None:
+        """Return the images of OOD accuracy; None: no domain was left out."""
+        found = (each for each in self.splits if each.is_target and each.split == "in")
+        return next(found, None)
+
+    def judged(self) -> list[SplitFeatures]:
+        """Return the images of ID values, by source, and those of OOD values."""
+        return [*self.sources("out"), *([] if self.target is None else [self.target])]
+
+
+@dataclass(frozen=True)
+class FeatureSource:
+    """A run whose features can be read: its network, images and digests.
+
+    Raises:
+        InputError: see :meth:`open`.
+    """
+
+    run_dir: RunDir
+    spec: RunSpec
+    network: FineTunedNetwork
+    data: RunData
+    classes: tuple[str, ...]
+    arm: str
+    step: int | None
+    checkpoint: str
+    device: torch.device
+    batch_size: int
+
+    @classmethod
+    def open(cls, request: DiagnoseRun, report: Reporter) -> FeatureSource:
+        """Load a run's network and images.
+
+        Raises:
+            InputError: if the run has no checkpoint at its selected step, is an ensemble, or its
+                images are missing or have changed since.
+        """
+        if request.threads is not None:
+            torch.set_num_threads(request.threads)
+        run_dir = RunDir(Path(request.run_dir))
+        device = resolve_device(request.device)
+        refuse_ensemble(run_dir)
+        classifier = load_classifier(run_dir, device=device, calibrate=False)
+        task = run_dir.read_task()
+        spec = spec_of(task)
+        data = load_split(run_dir, None, "best", progress_of(report, "reading images", "images"))
+        [network] = classifier.networks
+        return cls(
+            run_dir, spec, network, data, classifier.classes, own_arm(task), classifier.step,
+            classifier.checkpoint, device, request.batch_size,
+        )  # fmt: skip
+
+    def start_network(self) -> FineTunedNetwork:
+        """Return the network as it was before training, without its last layer's weights.
+
+        Raises:
+            InputError: if its weights are no longer available.
+        """
+        spec = self.spec
+        return build_network(
+            spec.model,
+            classes=len(self.classes),
+            weights=spec.weights,
+            image_size=spec.image_size,
+            seed=seed_hash("network", spec.seed),
+            tuning=spec.tuning,
+            linear_start=spec.linear_start,
+            linear_features=spec.linear_features,
+            weights_key=spec.weights_key,
+            for_inference=True,
+        )
+
+    def read(self, start: FineTunedNetwork | None, report: Reporter) -> RunFeatures:
+        """Return the features of the run's images, and those of ``start``, its first network."""
+        features, logits = self._of(self.network, "features of the run's network", report)
+        before = None
+        if start is not None:
+            before, _ = self._of(start, "features of the pre-trained network", report)
+        splits = []
+        for domain in self.data.domains:
+            if domain.is_held_out:
+                continue
+            for split, indices in (("in", domain.in_indices), ("out", domain.out_indices)):
+                rows = torch.from_numpy(domain.rows[indices])
+                splits.append(
+                    SplitFeatures(
+                        domain.name, split, domain.is_target, rows,
+                        domain.labels[torch.from_numpy(indices)], features[rows], logits[rows],
+                        None if before is None else before[rows],
+                    )
+                )  # fmt: skip
+        return RunFeatures(
+            self.run_dir.run_id, self.classes, self.arm, self.step, self.checkpoint,
+            self.data.digest, "" if start is None else FrozenPart.of(start).digest,
+            self.spec.seed, tuple(splits),
+        )  # fmt: skip
+
+    def _of(self, network: FineTunedNetwork, what: str, report: Reporter) -> tuple[Tensor, Tensor]:
+        """Return a network's penultimate features and logits of all images, in order of rows."""
+        found = cached_features(
+            network, self.data, self.run_dir.cache, self._execution,
+            model=self.spec.model, device=self.device, batch_size=self.batch_size,
+            on_progress=progress_of(report, what, "images"),
+        )  # fmt: skip
+        for note in found.notes:
+            report(WorkNote(note))
+        network.module.to("cpu").eval()
+        cached = torch.from_numpy(np.array(found.features.plain.array))
+        with torch.inference_mode():
+            features = _penultimate(network, cached)
+            return features.clone(), network.head(features).float()
+
+    def _execution(self) -> Execution:
+        return Execution(
+            self.device, "fp32", "channels_last", ALONE, folds_inference=folds_inference(self.spec)
+        )
+
+
+def refuse_ensemble(run_dir: RunDir) -> None:
+    """Check that a run has one network.
+
+    Raises:
+        InputError: if it averages the logits of several.
+    """
+    task = run_dir.read_task() if run_dir.spec.is_file() else None
+    if isinstance(task, CombinationSpec) and own_arm(task) == "ensemble":
+        members = " ".join(each.run_id for each in task.combination.parents if each.run_id)
+        raise InputError(
+            f"Run {run_dir.run_id} is an ensemble of several networks, which have no features in "
+            f"common. Diagnose its runs: {members}"
+        )
+
+
+def _penultimate(network: FineTunedNetwork, cached: Tensor) -> Tensor:
+    """Return what the last layer reads, (N, D), of cached features."""
+    module = network.module
+    if not isinstance(module, FrozenNetwork):
+        return cached
+    parts = cached.split(1024)
+    return torch.cat([module.forward_head(each, pre_logits=True) for each in parts])

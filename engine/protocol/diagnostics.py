@@ -1,0 +1,212 @@
+"""Diagnostics of finished runs: what is measured after training to explain a result.
+
+A diagnostic is an entry of :data:`DIAGNOSTICS` and a function in ``engine/diagnose/computed.py``.
+``python -m engine.diagnose REQUEST`` works on one request, see :mod:`engine.protocol.work`. A
+result is a file ``diagnoses/NAME.json`` in the run's folder; its measures are shown wherever those
+of evaluations are. Nothing is selected by them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from engine.errors import UserError
+from engine.protocol.evaluated import Measure
+from engine.protocol.intervals import Interval
+
+Topic = Literal["rich", "shift"]
+"""The command that computes and shows a diagnostic."""
+Cell = str | int | float | None
+Settings = dict[str, int | float]
+
+
+class Diagnostic(msgspec.Struct, frozen=True):
+    """What can be measured of a finished run.
+
+    Attributes:
+        name: of the diagnostic, and of its file.
+        title: heading of its results.
+        topic: the command that computes it.
+        help: what it is and where it is from, in plain English.
+        measures: its numbers of ID and OOD images, which are stored in the history.
+        settings: what it is computed with.
+        reads_start: it compares with the pre-trained network.
+        version: a result of another version is computed again.
+    """
+
+    name: str
+    title: str
+    topic: Topic
+    help: str
+    measures: tuple[Measure, ...] = ()
+    settings: Settings = {}
+    reads_start: bool = False
+    version: int = 1
+
+
+DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
+    each.name: each
+    for each in (
+        Diagnostic(
+            "rank",
+            "Effective rank",
+            "rich",
+            "RankMe: the effective number of directions in which the penultimate features vary, "
+            "from 1 to their dimension (Garrido et al., ICML 2023).",
+            (
+                Measure(
+                    "rank_me",
+                    "RankMe",
+                    "Effective rank of the penultimate features (RankMe).",
+                    higher_is_better=None,
+                    unit="number",
+                ),
+            ),
+            reads_start=True,
+        ),
+    )
+}
+"""Every diagnostic by name, in the order in which they are computed and shown."""
+
+DIAGNOSED: Final[dict[str, Measure]] = {
+    measure.name: measure for each in DIAGNOSTICS.values() for measure in each.measures
+}
+"""The measures of all diagnostics, by name."""
+
+
+def diagnostics_of(topic: Topic) -> list[Diagnostic]:
+    """Return the diagnostics of a command, in order."""
+    return [each for each in DIAGNOSTICS.values() if each.topic == topic]
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A value on one split of one domain.
+
+    Attributes:
+        domain: its name.
+        split: ``in`` or ``out``.
+        name: of the measure.
+        value: None: not defined.
+        interval: 95%; None: not known.
+        images: number of images.
+    """
+
+    domain: str
+    split: str
+    name: str
+    value: float | None
+    interval: Interval | None = None
+    images: int = 0
+
+
+class FindingTable(msgspec.Struct, frozen=True):
+    """A curve or matrix: rows of cells under named columns; None: not defined."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a diagnostic of a run.
+
+    Attributes:
+        diagnostic: its name.
+        version: of the diagnostic.
+        settings: that it was computed with.
+        arm: how the run predicts.
+        step: number of updates of the network; None: it is a combination.
+        checkpoint: digest of the checkpoint.
+        data_digest: digest of the images.
+        start: digest of the pre-trained network's weights; empty: they were not read.
+        values: ID and OOD value of each measure.
+        findings: values by domain and split.
+        tables: curves and matrices, by name.
+        notes: what a reader should know, in sentences.
+        computed_at: Unix seconds.
+        wall_s: seconds of computing, without the features.
+    """
+
+    diagnostic: str
+    version: int = 1
+    settings: Settings = {}
+    arm: str
+    step: int | None
+    checkpoint: str
+    data_digest: str
+    start: str = ""
+    values: dict[str, tuple[float | None, float | None]] = {}
+    findings: tuple[Finding, ...] = ()
+    tables: dict[str, FindingTable] = {}
+    notes: tuple[str, ...] = ()
+    computed_at: float = 0.0
+    wall_s: float = 0.0
+
+    def is_as(self, other: Diagnosis) -> bool:
+        """Return whether another one is of the same network, images and settings."""
+        return all(
+            getattr(self, name) == getattr(other, name)
+            for name in (
+                "diagnostic", "version", "settings", "arm", "step", "checkpoint", "data_digest",
+                "start",
+            )
+        )  # fmt: skip
+
+
+MOST_DIAGNOSIS_BYTES: Final = 64 * 2**20
+"""Maximum size of a file that is read."""
+
+
+class DiagnosisError(UserError):
+    """An invalid file of a diagnosis."""
+
+
+_decoder = msgspec.json.Decoder(Diagnosis)
+
+
+def decode_diagnosis(data: bytes) -> Diagnosis:
+    """Read a diagnosis.
+
+    Raises:
+        DiagnosisError: if the data is damaged.
+    """
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DiagnosisError(str(error)) from None
+
+
+class DiagnoseRun(msgspec.Struct, frozen=True, kw_only=True, tag="diagnose"):
+    """Compute diagnostics of a run and store them; the answer is :class:`Diagnosed`.
+
+    Attributes:
+        run_dir: folder of the run.
+        diagnostics: names, in order.
+        recomputes: also those whose stored result is up to date.
+        device: where networks compute.
+        batch_size: images computed at a time.
+        threads: CPU threads; None: one for each usable core.
+    """
+
+    run_dir: str
+    diagnostics: tuple[str, ...]
+    recomputes: bool = False
+    device: str = "auto"
+    batch_size: Annotated[int, Meta(ge=1)] = 64
+    threads: Annotated[int, Meta(ge=1)] | None = None
+
+
+class Diagnosed(msgspec.Struct, frozen=True):
+    """Results of diagnostics, in the order of the request.
+
+    ``computed`` names those that were computed now. ``problems`` say why others have no result, by
+    name. ``unsaved`` is why results could not be stored; empty: they were.
+    """
+
+    diagnoses: tuple[Diagnosis, ...]
+    computed: tuple[str, ...] = ()
+    problems: dict[str, str] = {}
+    unsaved: str = ""

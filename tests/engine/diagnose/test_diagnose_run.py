@@ -1,0 +1,173 @@
+"""Diagnostics of real runs: what they read, that results are kept, and what is refused."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine.diagnose.computed import COMPUTED
+from engine.diagnose.diagnose_run import diagnose_run
+from engine.diagnose.run_features import FeatureSource, RunFeatures
+from engine.errors import InputError
+from engine.protocol import Evaluated, RunFinished, resolve_spec
+from engine.protocol.diagnostics import DIAGNOSTICS, Diagnosed, DiagnoseRun
+from engine.protocol.work import WorkProgress, WorkReport
+from engine.rundir import RunDir, UserData
+from tests.small_runs import SMALL_CLASSES, SMALL_RUN, MakeRun, read_events, run_here
+
+EVERY = tuple(DIAGNOSTICS)
+MakeRunDir = Callable[..., RunDir]
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory, small_emoji: Path) -> RunDir:
+    return _trained(tmp_path_factory.mktemp("home"), small_emoji)
+
+
+def _trained(folder: Path, images: Path, **fields: Any) -> RunDir:
+    made = RunDir(folder / "home" / "runs" / "run")
+    made.create(resolve_spec({"data_dir": str(images), **SMALL_RUN, **fields}), UserData())
+    run_here(made)
+    return made
+
+
+def _diagnose(
+    run_dir: RunDir,
+    names: tuple[str, ...] = EVERY,
+    reports: list[WorkReport] | None = None,
+    **fields: Any,
+) -> Diagnosed:
+    request = DiagnoseRun(
+        run_dir=str(run_dir.path), diagnostics=names, device="cpu", threads=1, **fields
+    )
+    return diagnose_run(request, (reports if reports is not None else []).append)
+
+
+def _read(run_dir: RunDir) -> RunFeatures:
+    request = DiagnoseRun(run_dir=str(run_dir.path), diagnostics=(), device="cpu", threads=1)
+    source = FeatureSource.open(request, lambda _report: None)
+    return source.read(source.start_network(), lambda _report: None)
+
+
+def _selected(run_dir: RunDir) -> Evaluated:
+    found = [event for event in read_events(run_dir) if isinstance(event, Evaluated)]
+    return next(event for event in reversed(found) if event.is_best)
+
+
+def test_every_declared_diagnostic_is_computed() -> None:
+    assert list(COMPUTED) == list(DIAGNOSTICS)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"tuning": "linear", "model": "test_vit"},
+        {
+            "tuning": "linear", "linear_features": "penultimate",
+            "model": "test_resnet+test_efficientnet", "views": 2,
+        },
+    ],
+    ids=["full", "blocks", "side by side"],
+)  # fmt: skip
+def test_logits_are_those_that_the_run_evaluated(make_run: MakeRun, fields: dict[str, Any]) -> None:
+    run_dir = make_run(**fields)
+    run_here(run_dir)
+    run = _read(run_dir)
+    accuracies = {
+        (each.domain, each.split): float((each.logits.argmax(1) == each.labels).double().mean())
+        for each in run.splits
+    }
+    told = {
+        (m.domain, m.split): m.value for m in _selected(run_dir).metrics if m.name == "accuracy"
+    }
+    assert told.items() <= accuracies.items()
+    assert run.step == _selected(run_dir).step
+    assert all(each.start is not None and len(each.start) == len(each.rows) for each in run.splits)
+
+
+def test_results_are_stored_and_computed_once(run_dir: RunDir) -> None:
+    reports: list[WorkReport] = []
+    first = _diagnose(run_dir, reports=reports)
+    assert first.computed == EVERY
+    assert first.problems == {}
+    assert "computing diagnostics" in {
+        each.what for each in reports if isinstance(each, WorkProgress)
+    }
+    stored = run_dir.read_diagnoses()
+    assert tuple(stored.found.values()) == first.diagnoses
+    again = _diagnose(run_dir)
+    assert (again.computed, again.diagnoses) == ((), first.diagnoses)
+    (run_dir.diagnoses / "rank.json").write_bytes(b"{")
+    assert _diagnose(run_dir).computed == ("rank",)
+    assert _diagnose(run_dir, ("rank",), recomputes=True).computed == ("rank",)
+
+
+def test_values_are_of_validation_images_and_of_the_target(run_dir: RunDir) -> None:
+    found = {each.diagnostic: each for each in _diagnose(run_dir).diagnoses}["rank"]
+    of_id, of_ood = found.values["rank_me"]
+    assert None not in (of_id, of_ood)
+    places = {(each.domain, each.split) for each in found.findings}
+    assert ("fluent-mono", "in") in places
+    assert {split for domain, split in places if domain != "fluent-mono"} == {"out"}
+
+
+def test_a_run_without_a_target_has_no_ood_values(tmp_path: Path, small_emoji: Path) -> None:
+    run_dir = _trained(tmp_path, small_emoji, target="none")
+    done = _diagnose(run_dir)
+    assert all(ood is None for each in done.diagnoses for _, ood in each.values.values())
+
+
+def test_one_source_domain_is_enough(tmp_path: Path, small_emoji: Path) -> None:
+    for name in ("noto", "fluent-mono"):
+        shutil.copytree(small_emoji / name, tmp_path / "two" / name)
+    done = _diagnose(_trained(tmp_path, tmp_path / "two"))
+    assert {each.diagnostic for each in done.diagnoses} | done.problems.keys() == set(EVERY)
+
+
+def test_changed_images_are_named(tmp_path: Path, small_emoji: Path) -> None:
+    shutil.copytree(small_emoji, tmp_path / "images")
+    run_dir = _trained(tmp_path, tmp_path / "images")
+    next((tmp_path / "images" / "noto" / "food").iterdir()).unlink()
+    with pytest.raises(InputError, match=r"images in .* have changed since run run .*version"):
+        _diagnose(run_dir)
+
+
+def test_a_run_without_a_network_is_refused(tmp_path: Path, small_emoji: Path) -> None:
+    run_dir = _trained(tmp_path, small_emoji)
+    for path in run_dir.checkpoints.iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match="has no checkpoints"):
+        _diagnose(run_dir)
+
+
+def test_target_labels_choose_nothing(tmp_path: Path, small_emoji: Path) -> None:
+    """With the target's labels exchanged at random, everything but OOD values stays as it is."""
+    shutil.copytree(small_emoji, tmp_path / "images")
+    runs = [_trained(tmp_path / "true", tmp_path / "images")]
+    first, networks = _diagnose(runs[0]), [_read(runs[0])]
+    target = tmp_path / "images" / "fluent-mono"
+    names = {each: sorted((target / each).iterdir()) for each in SMALL_CLASSES}
+    contents = [path.read_bytes() for paths in names.values() for path in paths]
+    random.Random(0).shuffle(contents)
+    for path, content in zip((p for paths in names.values() for p in paths), contents, strict=True):
+        path.write_bytes(content)
+    runs.append(_trained(tmp_path / "random", tmp_path / "images"))
+    second = _diagnose(runs[1])
+    assert _selected(runs[0]).step == _selected(runs[1]).step
+    chosen = [next(e for e in read_events(run) if isinstance(e, RunFinished)) for run in runs]
+    assert chosen[0].id_accuracy == chosen[1].id_accuracy
+    networks.append(_read(runs[1]))
+    for before, after in zip(*(each.sources("out") for each in networks), strict=True):
+        assert torch.equal(before.features, after.features)
+    for one, other in zip(first.diagnoses, second.diagnoses, strict=True):
+        assert (one.step, one.settings) == (other.step, other.settings)
+        assert {name: ids for name, (ids, _) in one.values.items()} == {
+            name: ids for name, (ids, _) in other.values.items()
+        }

@@ -1,0 +1,74 @@
+"""Compute diagnostics of finished runs; results are in the runs' folders and in the history."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from engine.protocol import UserError
+from engine.protocol.diagnostics import Diagnosed, DiagnoseRun
+from vld_tui.launch.work import ask_engine, engine_package
+from vld_tui.runs.run import Run
+from vld_tui.store.errors import DatabaseLocked, DatabaseUnwritable, out_of_reach
+from vld_tui.store.store import Store
+
+DIAGNOSE_COMMAND: Final = engine_package("diagnose")
+
+
+class DiagnoseError(UserError):
+    """Diagnostics that cannot be computed; the message says what to do."""
+
+
+def diagnose(
+    store: Store,
+    run: Run,
+    diagnostics: Sequence[str],
+    *,
+    recomputes: bool = False,
+    device: str = "auto",
+    batch_size: int = 64,
+    threads: int | None = None,
+    on_report: Callable[[Any], None] = lambda _report: None,
+    on_start: Callable[[subprocess.Popen[bytes]], None] | None = None,
+    command: Sequence[str] = DIAGNOSE_COMMAND,
+) -> tuple[Run, Diagnosed]:
+    """Compute diagnostics of a run in an engine process, and return the run with their measures.
+
+    Results are stored as they are computed; those that are up to date are not computed again.
+
+    Args:
+        store: the history.
+        run: whose network at the selected step is diagnosed.
+        diagnostics: names.
+        recomputes: compute those that are up to date as well.
+        device: where networks compute.
+        batch_size: images computed at a time.
+        threads: CPU threads; None: one for each usable core.
+        on_report: receives progress and notes.
+        on_start: receives the process, so that the caller can end it.
+        command: the engine's.
+
+    Raises:
+        DiagnoseError: when the run has no network, or the engine refuses.
+        LaunchError: when the engine cannot start, or dies.
+    """
+    if (reason := out_of_reach(run)) is not None:
+        raise DiagnoseError(reason)
+    request = DiagnoseRun(
+        run_dir=str(store.runs.run_dir(run.run_id).path),
+        diagnostics=tuple(diagnostics),
+        recomputes=recomputes,
+        device=device,
+        batch_size=batch_size,
+        threads=threads,
+    )
+    try:
+        found = ask_engine(
+            command, request, Diagnosed, on_report, on_start=on_start, refused=DiagnoseError
+        )
+    finally:
+        with suppress(DatabaseLocked, DatabaseUnwritable):  # a rebuild reads them again
+            run = store.live.read_diagnoses(run.run_id)
+    return run, found

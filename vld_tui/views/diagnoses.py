@@ -1,0 +1,180 @@
+"""Diagnoses of runs: a summary of several, and one run's in full."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from rich.text import Text
+
+from engine.protocol import MEASURES, value_in
+from engine.protocol.diagnostics import (
+    DIAGNOSED,
+    DIAGNOSTICS,
+    Cell,
+    Diagnosis,
+    Finding,
+    FindingTable,
+    Topic,
+    diagnostics_of,
+)
+from engine.rundir import StoredDiagnoses
+from vld_tui.runs.run import Run
+from vld_tui.words.columns import Column, styled_table
+from vld_tui.words.numbers import UNKNOWN, in_unit, percent, plain_number
+from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE
+from vld_tui.words.text import plain_text
+
+_PLACES: Final = (("ID", ID_STYLE), ("OOD", OOD_STYLE))
+
+
+def measures_table(runs: Sequence[Run], topic: Topic, cells: int) -> Text:
+    """Return a line for each run with its accuracies and the measures of a topic."""
+    names = [
+        measure.name
+        for each in diagnostics_of(topic)
+        for measure in each.measures
+        if any(measure.name in run.measures for run in runs)
+    ]
+    columns = [
+        Column("run", rank=1000, shrinks=True, narrowest=12),
+        Column("λ", right=True, rank=999),
+        Column("ID", right=True, rank=998, style=ID_STYLE),
+        Column("OOD", right=True, rank=997, style=OOD_STYLE),
+    ]
+    places = [
+        (name, at)
+        for name in names
+        for at in (0, 1)
+        if any(value_in(run.measures, name, at) is not None for run in runs)
+    ]
+    for number, (name, at) in enumerate(places):
+        which, style = _PLACES[at]
+        heading = f"{which} {MEASURES[name].label}"
+        columns.append(Column(heading, right=True, rank=990 - number, style=style))
+    rows = [
+        [
+            plain_text(run.label),
+            f"{run.spec.dropout_rate:g}" if run.has_spec else UNKNOWN,
+            percent(run.id_accuracy),
+            percent(run.ood_accuracy),
+            *(
+                in_unit(value_in(run.measures, name, at), MEASURES[name].unit)
+                for name, at in places
+            ),
+        ]
+        for run in runs
+    ]
+    return styled_table(columns, rows, cells)
+
+
+def diagnoses_text(diagnoses: Iterable[Diagnosis], cells: int) -> Text:
+    """Return diagnoses in full: what each is, its values by domain, its tables and notes."""
+    parts = [_whole(each, cells) for each in diagnoses if each.diagnostic in DIAGNOSTICS]
+    return Text("\n\n").join(parts)
+
+
+def _whole(each: Diagnosis, cells: int) -> Text:
+    declared = DIAGNOSTICS[each.diagnostic]
+    text = Text(no_wrap=True, overflow="crop")
+    text.append(f"{declared.title}\n", HEADING_STYLE)
+    for line in textwrap.wrap(declared.help, cells):
+        text.append(f"{line}\n", QUIET_STYLE)
+    if each.findings:
+        text.append_text(_findings(each.findings, cells)).append("\n")
+    for table in each.tables.values():
+        text.append(f"{plain_text(table.title)}\n", QUIET_STYLE)
+        text.append_text(_table(table, cells)).append("\n")
+    for note in each.notes:
+        for line in textwrap.wrap(plain_text(note), cells):
+            text.append(f"{line}\n", QUIET_STYLE)
+    text.right_crop(1)
+    return text
+
+
+def _findings(findings: Sequence[Finding], cells: int) -> Text:
+    """Return a line for each split of a domain, with a column for each measure."""
+    names = list(dict.fromkeys(each.name for each in findings))
+    places: dict[tuple[str, str], dict[str, Finding]] = {}
+    for each in findings:
+        places.setdefault((each.domain, each.split), {})[each.name] = each
+    columns = [
+        Column("domain", rank=1000, shrinks=True, narrowest=8),
+        Column("split", rank=990),
+        *(Column(_label(name), right=True, rank=980 - at) for at, name in enumerate(names)),
+        Column("images", right=True, rank=900, style=QUIET_STYLE),
+    ]
+    rows = [
+        [
+            plain_text(domain),
+            split,
+            *(_value(of_place.get(name)) for name in names),
+            f"{max(each.images for each in of_place.values()):,}",
+        ]
+        for (domain, split), of_place in places.items()
+    ]
+    return styled_table(columns, rows, cells)
+
+
+def _label(name: str) -> str:
+    base = name.removesuffix("_start")
+    label = DIAGNOSED[base].label if base in DIAGNOSED else base.replace("_", " ")
+    return f"{label} before training" if base != name else label
+
+
+def _value(finding: Finding | None) -> str:
+    if finding is None:
+        return UNKNOWN
+    base = finding.name.removesuffix("_start")
+    unit = DIAGNOSED[base].unit if base in DIAGNOSED else "number"
+    shown = in_unit(finding.value, unit)
+    if finding.interval is None:
+        return shown
+    low, high = (in_unit(end, unit) for end in finding.interval)
+    return f"{shown} ({low}–{high})"
+
+
+def _table(table: FindingTable, cells: int) -> Text:
+    columns = [
+        Column(name, right=at > 0, rank=1000 - at, shrinks=at == 0)
+        for at, name in enumerate(table.columns)
+    ]
+    return styled_table(columns, [[*map(_cell, row)] for row in table.rows], cells)
+
+
+def _cell(value: Cell) -> str:
+    if isinstance(value, str):
+        return plain_text(value)
+    return f"{value:,}" if isinstance(value, int) else plain_number(value)
+
+
+def damaged_lines(stored: StoredDiagnoses) -> Iterator[Text]:
+    """Yield a line for each stored diagnosis that cannot be read."""
+    for name, why in stored.damaged.items():
+        yield Text(f"{plain_text(name)}.json cannot be read: {plain_text(why)}", ALARM_STYLE)
+
+
+def diagnosis_list(stored: StoredDiagnoses, selected_step: int | None, cells: int) -> Text:
+    """Return a line for each stored measure of a run, then the damaged files."""
+    rows = []
+    for each in stored.found.values():
+        is_current = each.step is None or each.step == selected_step
+        for name, pair in each.values.items():
+            unit = DIAGNOSED[name].unit if name in DIAGNOSED else "number"
+            label = DIAGNOSED[name].label if name in DIAGNOSED else name
+            remark = "" if is_current else f"of step {each.step:,}, not the selected one"
+            rows.append([label, *(in_unit(value, unit) for value in pair), remark])
+    columns = [
+        Column("diagnostic", rank=1000, shrinks=True, narrowest=10),
+        *(Column(name, right=True, rank=999, style=style) for name, style in _PLACES),
+        Column("", rank=990, style=QUIET_STYLE),
+    ]
+    lines = [*([styled_table(columns, rows, cells)] if rows else []), *damaged_lines(stored)]
+    return Text("\n", no_wrap=True, overflow="crop").join(lines)
+
+
+def problem_lines(problems: Mapping[str, str]) -> Iterator[str]:
+    """Yield why diagnostics have no result."""
+    for name, why in problems.items():
+        yield f"{DIAGNOSTICS[name].title}: {why}"
