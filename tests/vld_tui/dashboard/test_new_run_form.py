@@ -220,7 +220,7 @@ def test_a_folder_of_images_says_what_it_holds() -> None:
         await form.wait()
         assert form.verdict == "/nowhere is not a folder."
 
-    use_form(use, planner=planner)
+    use_form(use, planner=planner, size=(120, 44))
 
 
 def test_images_of_one_domain_need_no_target() -> None:
