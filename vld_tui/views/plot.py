@@ -65,7 +65,8 @@ class PlotSeries:
     ``style`` is its colour, ``dash`` its line pattern, ``mark`` its sign in the legend, if any.
     ``marked_x`` is a step to mark, such as the selected one. One that ``is_bound`` of another has
     no legend. ``times`` are those of its steps. Of a curve over times, ``x`` and ``marked_x`` are
-    seconds, and ``steps`` and ``marked_step`` the steps.
+    seconds, and ``steps`` and ``marked_step`` the steps. ``summary`` is its value in the legend
+    without a cursor; empty: the last value.
     """
 
     name: str
@@ -79,6 +80,7 @@ class PlotSeries:
     times: StepTimes | None = None
     steps: Values | None = None
     marked_step: float | None = None
+    summary: str = ""
 
     def over(self, scale: XScale) -> PlotSeries:
         """Return the curve over steps, or over times (s); without known times it is empty."""
@@ -128,7 +130,7 @@ class Plot:
     no value. ``is_percent``: the values are shares from 0 to 1. ``has_marks``: each curve has a
     mark in addition to its colour; ``is_colourless``: and a line pattern. ``step_name`` names the
     step of the cursor. ``shows_spread``: the lowest, mean and highest value are shown at the
-    cursor.
+    cursor. ``remark`` follows the title without a cursor.
     """
 
     title: str
@@ -142,6 +144,7 @@ class Plot:
     length: float | None = None
     empty_note: str = EMPTY
     shows_spread: bool = False
+    remark: str = LAST
 
     @property
     def is_empty(self) -> bool:
@@ -280,7 +283,7 @@ class Plot:
     def _legend(self, shown: Sequence[PlotSeries], cells: int, most_lines: int) -> list[Line]:
         """Return the title, the state of the view, names and values of curves, the marked step."""
         view, cursor = self.view, self.view.cursor
-        remarks = [LAST if cursor is None else self._cursor_words(shown, cursor)]
+        remarks = [self.remark if cursor is None else self._cursor_words(shown, cursor)]
         remarks += ["time since the start"] if view.x_scale == "elapsed" and cursor is None else []
         if cursor is not None and not self.across.low <= cursor <= self.across.high:
             remarks.append("cursor out of view")
@@ -333,7 +336,7 @@ class Plot:
             return UNKNOWN
         words = self.number(float(shown.y[at]))
         if cursor is None:
-            return words
+            return shown.summary or words
         if self.view.smoothing and np.isfinite(recorded.y[at]):
             words += f" ({self.number(float(recorded.y[at]))})"
         is_named = self.view.x_scale == "step" and shown.x[at] == cursor
