@@ -149,7 +149,7 @@ def kept_units_plot(curves: Sequence[KeptUnitsCurve]) -> Plot:
         has_marks=True,
         step_name="{}% of units".format,
         empty_note=NO_CURVES,
-        remark="mean and sd over masks",
+        remark="± sd over masks",
     )
 
 
