@@ -45,6 +45,7 @@ class SplitFeatures:
         features: penultimate features of the run's network, (n, D) float32.
         logits: of the run's network, (n, C) float32.
         start: penultimate features of the pre-trained network, (n, D') float32; None: not read.
+        groups: number of each image's group, such as its video, (n,) int64; None: no groups.
     """
 
     domain: str
@@ -55,6 +56,14 @@ class SplitFeatures:
     features: Tensor
     logits: Tensor
     start: Tensor | None
+    groups: Tensor | None = None
+
+    @property
+    def before(self) -> Tensor:
+        """Return ``start`` of a diagnostic that declares to read it."""
+        if self.start is None:
+            raise AssertionError("the diagnostic declares that it reads them")
+        return self.start
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,8 @@ class RunFeatures:
         checkpoint: digest of the checkpoint.
         data_digest: digest of the images.
         start: digest of the pre-trained weights; empty: they were not read.
-        seed: of the run, for what is drawn at random.
+        weight: of the last layer, (C, D).
+        bias: of the last layer, (C,); None: it has none.
         splits: of all sources and the target.
     """
 
@@ -80,7 +90,8 @@ class RunFeatures:
     checkpoint: str
     data_digest: str
     start: str
-    seed: int
+    weight: Tensor
+    bias: Tensor | None
     splits: tuple[SplitFeatures, ...]
 
     def sources(self, split: str) -> list[SplitFeatures]:
@@ -166,6 +177,7 @@ class FeatureSource:
         before = None
         if start is not None:
             before, _ = self._of(start, "features of the pre-trained network", report)
+        groups = _groups_of(self.data)
         splits = []
         for domain in self.data.domains:
             if domain.is_held_out:
@@ -177,12 +189,13 @@ class FeatureSource:
                         domain.name, split, domain.is_target, rows,
                         domain.labels[torch.from_numpy(indices)], features[rows], logits[rows],
                         None if before is None else before[rows],
+                        None if groups is None else groups[rows],
                     )
                 )  # fmt: skip
         return RunFeatures(
             self.run_dir.run_id, self.classes, self.arm, self.step, self.checkpoint,
             self.data.digest, "" if start is None else FrozenPart.of(start).digest,
-            self.spec.seed, tuple(splits),
+            self.network.head.weight.detach(), _bias_of(self.network), tuple(splits),
         )  # fmt: skip
 
     def _of(self, network: FineTunedNetwork, what: str, report: Reporter) -> tuple[Tensor, Tensor]:
@@ -204,6 +217,20 @@ class FeatureSource:
         return Execution(
             self.device, "fp32", "channels_last", ALONE, folds_inference=folds_inference(self.spec)
         )
+
+
+def _bias_of(network: FineTunedNetwork) -> Tensor | None:
+    bias: Tensor | None = network.head.bias
+    return None if bias is None else bias.detach()
+
+
+def _groups_of(data: RunData) -> Tensor | None:
+    """Return the group of each image, in order of rows; one without a group is its own."""
+    if not data.image_set.has_groups:
+        return None
+    numbers: dict[object, int] = {}
+    names = [file.group or row for row, file in enumerate(data.image_set.files)]
+    return torch.tensor([numbers.setdefault(name, len(numbers)) for name in names])
 
 
 def refuse_ensemble(run_dir: RunDir) -> None:

@@ -14,13 +14,15 @@ import msgspec
 from msgspec import Meta
 
 from engine.errors import UserError
-from engine.protocol.evaluated import Measure
+from engine.protocol.evaluated import Measure, Unit
 from engine.protocol.intervals import Interval
 
 Topic = Literal["rich", "shift"]
 """The command that computes and shows a diagnostic."""
 Cell = str | int | float | None
 Settings = dict[str, int | float]
+OF_START: Final = "_start"
+"""End of the name of a value of the pre-trained network."""
 
 
 class Diagnostic(msgspec.Struct, frozen=True):
@@ -67,6 +69,84 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
             ),
             reads_start=True,
         ),
+        Diagnostic(
+            "units",
+            "Accuracy with few units",
+            "rich",
+            "Accuracy when only a random share of the penultimate units is kept, from 100% to 1%: "
+            "redundant features keep it (the claim of Zhang and Bottou, arXiv 2403.00946).",
+            (
+                Measure(
+                    "few_units_accuracy",
+                    "10% of units",
+                    "Accuracy with a random 10% of the penultimate units, mean over masks.",
+                    higher_is_better=True,
+                ),
+            ),
+            {"share": 0.1, "masks": 20, "seed": 0},
+        ),
+        Diagnostic(
+            "alignment",
+            "Similarity to the pre-trained network",
+            "rich",
+            "Linear CKA of the penultimate features before and after training: 100% if they are "
+            "equal up to rotation and scale (Kornblith et al., ICML 2019).",
+            (
+                Measure(
+                    "cka",
+                    "CKA",
+                    "Similarity of the penultimate features to those before training (linear CKA).",
+                    higher_is_better=None,
+                ),
+            ),
+            reads_start=True,
+        ),
+        Diagnostic(
+            "span",
+            "Energy outside of the sources' span",
+            "rich",
+            "Share of the squared features outside of the directions that hold 99% of those of the "
+            "sources' training images: what the target has and the sources lack.",
+            (
+                Measure(
+                    "outside_span",
+                    "outside span",
+                    "Share of feature energy outside of the sources' principal directions.",
+                    higher_is_better=None,
+                ),
+            ),
+        ),
+        Diagnostic(
+            "collapse",
+            "Neural collapse",
+            "rich",
+            "NC1: how much features vary within classes, compared with the distances between "
+            "classes; 0 if each class is one point (Papyan, Han and Donoho, PNAS 2020).",
+            (
+                Measure(
+                    "nc1",
+                    "NC1",
+                    "Variability within classes compared with that between classes (NC1).",
+                    higher_is_better=None,
+                    unit="number",
+                ),
+            ),
+        ),
+        Diagnostic(
+            "calibration",
+            "Calibration",
+            "rich",
+            "Confidence compared with accuracy in 15 bins: a network is calibrated if both agree "
+            "(Guo et al., ICML 2017).",
+            (
+                Measure(
+                    "overconfidence",
+                    "overconfidence",
+                    "Mean confidence minus accuracy; 0 is best.",
+                    higher_is_better=None,
+                ),
+            ),
+        ),
     )
 }
 """Every diagnostic by name, in the order in which they are computed and shown."""
@@ -92,6 +172,7 @@ class Finding(msgspec.Struct, frozen=True):
         value: None: not defined.
         interval: 95%; None: not known.
         images: number of images.
+        unit: of the value.
     """
 
     domain: str
@@ -100,6 +181,7 @@ class Finding(msgspec.Struct, frozen=True):
     value: float | None
     interval: Interval | None = None
     images: int = 0
+    unit: Unit = "share"
 
 
 class FindingTable(msgspec.Struct, frozen=True):

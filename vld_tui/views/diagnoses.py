@@ -12,6 +12,7 @@ from engine.protocol import MEASURES, value_in
 from engine.protocol.diagnostics import (
     DIAGNOSED,
     DIAGNOSTICS,
+    OF_START,
     Cell,
     Diagnosis,
     Finding,
@@ -118,20 +119,18 @@ def _findings(findings: Sequence[Finding], cells: int) -> Text:
 
 
 def _label(name: str) -> str:
-    base = name.removesuffix("_start")
-    label = DIAGNOSED[base].label if base in DIAGNOSED else base.replace("_", " ")
+    base = name.removesuffix(OF_START)
+    label = MEASURES[base].label if base in MEASURES else base.replace("_", " ")
     return f"{label} before training" if base != name else label
 
 
 def _value(finding: Finding | None) -> str:
     if finding is None:
         return UNKNOWN
-    base = finding.name.removesuffix("_start")
-    unit = DIAGNOSED[base].unit if base in DIAGNOSED else "number"
-    shown = in_unit(finding.value, unit)
+    shown = in_unit(finding.value, finding.unit)
     if finding.interval is None:
         return shown
-    low, high = (in_unit(end, unit) for end in finding.interval)
+    low, high = (in_unit(end, finding.unit) for end in finding.interval)
     return f"{shown} ({low}–{high})"
 
 
