@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -49,13 +51,49 @@ STEPS: Final[tuple[At, ...]] = ("best", "last")
 """The checkpoints that a run keeps, in the order of preference."""
 
 
-class _TrainingImages(NamedTuple):
-    """The images that a run trained on: their rows in the data set (N,), domains and labels."""
+class TrainingImages(NamedTuple):
+    """The images that a run trained on.
+
+    ``rows`` are those of the data set, ``indices`` those of the domain; all have N entries.
+    """
 
     rows: Indices
     domains: tuple[str, ...]
     indices: Indices
     labels: Tensor
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The training images of a run and how their labels fit.
+
+    Attributes:
+        checkpoints: the K checkpoints that are used.
+        data: the run's images.
+        images: the N training images.
+        logits: (N, C) float32 of each checkpoint.
+        device: where the networks computed.
+    """
+
+    checkpoints: tuple[UsedCheckpoint, ...]
+    data: RunData
+    images: TrainingImages
+    logits: tuple[Tensor, ...]
+    device: str
+
+    @cached_property
+    def excess(self) -> Tensor:
+        """Return the excess loss of every label, (N, C)."""
+        return label_excess(self.logits)
+
+    @cached_property
+    def scores(self) -> Tensor:
+        """Return the excess loss of the given labels, (N,)."""
+        return of_labels(self.excess, self.images.labels)
+
+    def threshold(self, quantile: float) -> float:
+        """Return a quantile of the excess losses of wrong labels."""
+        return wrong_label_quantile(self.excess, self.images.labels, quantile)
 
 
 def find_suspects(request: FindSuspects, report: Reporter) -> Suspects:
@@ -64,25 +102,11 @@ def find_suspects(request: FindSuspects, report: Reporter) -> Suspects:
     Only images of the sources are read: neither the target nor its labels have an effect.
 
     Raises:
-        InputError: if the run has no checkpoints, or its images are missing or have changed.
+        InputError: as :func:`rank_images`.
     """
-    if request.threads is not None:
-        torch.set_num_threads(request.threads)
-    run_dir = RunDir(Path(request.run_dir))
-    device = resolve_device(request.device)
-    used = _load_checkpoints(run_dir, device)
-    first_at = next(iter(used))
-    data = load_split(
-        run_dir, None, first_at, progress_of(report, "reading training images", "images")
-    )
-    images = _training_images(data)
-    logits = _predict(
-        [*used.values()], data, images, request, run_dir,
-        progress_of(report, "computing losses", "images"),
-    )  # fmt: skip
-    excess = label_excess(logits)
-    scores = of_labels(excess, images.labels)
-    threshold = wrong_label_quantile(excess, images.labels, request.quantile)
+    ranking = rank_images(request, report)
+    data, images, scores = ranking.data, ranking.images, ranking.scores
+    threshold = ranking.threshold(request.quantile)
     suspects = int((scores >= threshold).sum())
     count = min(len(scores), max(FEWEST_LISTED, min(suspects, MOST_LISTED)))
     chosen = scores.argsort(descending=True, stable=True)[:count].tolist()
@@ -95,18 +119,36 @@ def find_suspects(request: FindSuspects, report: Reporter) -> Suspects:
         where=str(data.image_set.location),
         data_digest=data.digest,
         made_at=time.time(),
-        checkpoints=tuple(
-            UsedCheckpoint(at, each.step, each.checkpoint) for at, each in used.items()
-        ),
+        checkpoints=ranking.checkpoints,
         quantile=request.quantile,
         threshold=threshold,
         images=len(scores),
         suspects=suspects,
-        listed=tuple(_describe(data, images, logits, scores, threshold, chosen, twins)),
+        listed=tuple(_describe(ranking, threshold, chosen, twins)),
         classes=data.classes,
         near_distance=request.near_distance,
-        device=device_name(device),
+        device=ranking.device,
     )
+
+
+def rank_images(request: FindSuspects, report: Reporter) -> Ranking:
+    """Compute the losses of a run's training images.
+
+    Raises:
+        InputError: if the run has no checkpoints, or its images are missing or have changed.
+    """
+    if request.threads is not None:
+        torch.set_num_threads(request.threads)
+    run_dir = RunDir(Path(request.run_dir))
+    device = resolve_device(request.device)
+    used = _load_checkpoints(run_dir, device)
+    reading = progress_of(report, "reading training images", "images")
+    data = load_split(run_dir, None, next(iter(used)), reading)
+    images = _training_images(data)
+    computing = progress_of(report, "computing losses", "images")
+    logits = _predict([*used.values()], data, images, request, run_dir, computing)
+    checkpoints = (UsedCheckpoint(at, each.step, each.checkpoint) for at, each in used.items())
+    return Ranking(tuple(checkpoints), data, images, tuple(logits), device_name(device))
 
 
 def _load_checkpoints(run_dir: RunDir, device: torch.device) -> dict[At, Classifier]:
@@ -127,11 +169,11 @@ def _load_checkpoints(run_dir: RunDir, device: torch.device) -> dict[At, Classif
     return used
 
 
-def _training_images(data: RunData) -> _TrainingImages:
+def _training_images(data: RunData) -> TrainingImages:
     """Return the training images by domain, each in the order of the files."""
     indices = [np.sort(source.in_indices) for source in data.sources]
     pairs = [*zip(data.sources, indices, strict=True)]
-    return _TrainingImages(
+    return TrainingImages(
         np.concatenate([source.rows[at] for source, at in pairs]),
         tuple(source.name for source, at in pairs for _ in at),
         np.concatenate(indices),
@@ -142,7 +184,7 @@ def _training_images(data: RunData) -> _TrainingImages:
 def _predict(
     classifiers: Sequence[Classifier],
     data: RunData,
-    images: _TrainingImages,
+    images: TrainingImages,
     request: FindSuspects,
     run_dir: RunDir,
     on_progress: Progress,
@@ -255,22 +297,20 @@ def _twins_of(
 
 
 def _describe(
-    data: RunData,
-    images: _TrainingImages,
-    logits: Sequence[Tensor],
-    scores: Tensor,
+    ranking: Ranking,
     threshold: float,
     chosen: Sequence[int],
     twins: Mapping[int, Sequence[Twin]],
 ) -> Iterator[Suspect]:
     """Yield the chosen training images, in order."""
+    data, images, logits = ranking.data, ranking.images, ranking.logits
     shares = logits[0][chosen].double().softmax(dim=1)
     labels = images.labels[chosen]
     losses = torch.stack([-each[chosen].double().log_softmax(dim=1) for each in logits]).mean(dim=0)
     for place, at in enumerate(chosen):
         row, label = int(images.rows[at]), int(labels[place])
         predicted = int(shares[place].argmax())
-        score = float(scores[at])
+        score = float(ranking.scores[at])
         has_picture = place < MOST_PICTURES
         yield Suspect(
             path=data.image_set.files[row].path,

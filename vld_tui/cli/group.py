@@ -57,6 +57,7 @@ COMMANDS: Final = {
     "push": CommandInfo("Results", "Copy runs to W&B, MLflow, TensorBoard or Trackio."),
     "pull": CommandInfo("Results", "Import runs from TensorBoard or W&B files to compare with."),
     "predict": CommandInfo("Results", "Classify images with a run's network."),
+    "suspects": CommandInfo("Results", "Find training images whose label may be wrong."),
     "serve": CommandInfo("Results", "Serve the dashboard to a web browser."),
     "tag": CommandInfo("History", "Set tags (a b), or add and remove them (+a -b).", "labels"),
     "note": CommandInfo("History", "Set, remove or print a run's note.", "labels"),

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -18,6 +18,9 @@ from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import UNKNOWN, decimal, percent, plural
 from vld_tui.words.palette import ALARM_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text, shorten
+
+if TYPE_CHECKING:  # a table does without it
+    from PIL.Image import Image as Picture
 
 UNSURE: Final = "unsure"
 OOD_SIGN: Final = "▲"
@@ -128,6 +131,15 @@ def class_words(prediction: ImagePrediction) -> str:
 
 def picture_of(path: str, *, is_colourless: bool) -> RenderableType:
     """Return an image as the terminal can draw it, or a text if it cannot be read."""
+    from vld_tui.views.thumbnail import thumbnail
+
+    return draw(thumbnail(path, PICTURE_PX), is_colourless=is_colourless)
+
+
+def draw(picture: Picture | None, *, is_colourless: bool) -> RenderableType:
+    """Return a picture as the terminal can draw it, or a text if there is none."""
+    if picture is None:
+        return Text("cannot be drawn", QUIET_STYLE)
     with _asking_only_terminals():
         from textual_image._terminal import get_cell_size
         from textual_image.renderable import HalfcellImage, UnicodeImage
@@ -135,11 +147,6 @@ def picture_of(path: str, *, is_colourless: bool) -> RenderableType:
 
         get_cell_size()  # asks once
 
-    from vld_tui.views.thumbnail import thumbnail
-
-    picture = thumbnail(path, PICTURE_PX)
-    if picture is None:
-        return Text("cannot be drawn", QUIET_STYLE)
     kind = HalfcellImage if BestPicture is UnicodeImage else BestPicture
     kind = UnicodeImage if is_colourless else kind
     return kind(picture, width=PICTURE_CELLS, height="auto")

@@ -1,0 +1,170 @@
+"""``vld suspects``: rank a run's training images by how doubtful their label is."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from engine.protocol.suspects import NEAR_DISTANCE, QUANTILE, Suspect, Suspects
+from vld_tui.cli.command import Command, JsonOption, RunArgument
+from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_range, complain
+from vld_tui.cli.network import BatchOption, DeviceOption, ThreadsOption, find_run
+from vld_tui.cli.output import plain_console, print_json, print_text, say, terminal_cells
+from vld_tui.cli.work import showing_work
+from vld_tui.control.records import write_records
+from vld_tui.control.suspects import (
+    check_list_file,
+    choose,
+    find_suspects,
+    stored_suspects,
+    write_list,
+)
+from vld_tui.runs.suspects import suspect_rows, suspects_record
+from vld_tui.views.image_predictions import draw
+from vld_tui.views.suspects import suspect_caption, suspect_table, suspects_summary
+from vld_tui.views.thumbnail import stored_picture
+from vld_tui.words.numbers import plural
+
+EPILOG: Final = (
+    "The score of an image is the loss of its label minus the expected loss of a random label, "
+    "without dropout, averaged over the checkpoints that the run kept. Neither the target nor its "
+    "labels are read. The result is stored in the run's folder."
+)
+TERMINAL_LIMIT: Final = 50
+"""Images listed on a terminal unless --top says how many."""
+PIPED_CELLS: Final = 120
+"""Width of the table without a terminal."""
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+TopOption = Annotated[
+    int | None,
+    typer.Option(
+        "--top",
+        metavar="N",
+        help="List and write this many images with the highest scores. [default: all suspects]",
+    ),
+]
+QuantileOption = Annotated[
+    float,
+    typer.Option(
+        "--quantile",
+        metavar="0-1",
+        help="An image is a suspect if its score reaches this quantile of the scores that wrong "
+        "labels would have. Lower values find more images.",
+    ),
+]
+NearOption = Annotated[
+    int,
+    typer.Option(
+        "--near",
+        metavar="BITS",
+        help="Show near-duplicates whose 64-bit perceptual hashes differ by at most this many "
+        "bits; 0: only identical files.",
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Write an exclude list (CSV), for vld data add --exclude. Edit its column action "
+        "first: exclude, relabel or keep.",
+    ),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file of -o if it exists.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV to stdout: a row per image.")]
+PicturesOption = Annotated[
+    bool, typer.Option("--pictures", help="Draw the images on the terminal.")
+]
+ShowOption = Annotated[
+    bool, typer.Option("--show", help="Print the stored result; compute nothing.")
+]
+
+
+@app.command(cls=Command, epilog=EPILOG)
+def suspects(
+    ctx: typer.Context,
+    run: RunArgument,
+    top: TopOption = None,
+    quantile: QuantileOption = QUANTILE,
+    near: NearOption = NEAR_DISTANCE,
+    out: OutOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+    pictures: PicturesOption = False,
+    show: ShowOption = False,
+    device: DeviceOption = "auto",
+    batch: BatchOption = 64,
+    threads: ThreadsOption = None,
+) -> None:
+    """Rank a run's training images by how doubtful their label is."""
+    if sum((as_json, as_csv, pictures)) > 1:
+        raise CommandError("Pass only one of --json, --csv and --pictures.")
+    if pictures and not sys.stdout.isatty():
+        raise CommandError("--pictures needs a terminal.")
+    if force and out is None:
+        raise CommandError("--force needs -o FILE.")
+    if not 0 <= quantile <= 1:
+        raise CommandError(f"--quantile is {quantile}, but must be from 0 to 1.")
+    check_range("--top", top, 1)
+    check_range("--near", near, 0, 32)
+    check_range("--batch", batch, 1)
+    check_range("--threads", threads, 1, 1024)
+    if out is not None:
+        check_list_file(out, replaces=force)
+    known, run_dir = find_run(ctx, run)
+    problem = ""
+    if show:
+        found = stored_suspects(run_dir)
+    else:
+        with showing_work() as show_work:
+            done = find_suspects(
+                run_dir,
+                quantile=quantile,
+                near_distance=near,
+                device=device,
+                batch_size=batch,
+                threads=threads,
+                on_report=show_work,
+            )
+        found, problem = done.suspects, done.problem
+    images = choose(found, top)
+    if as_json:
+        print_json(suspects_record(known.run_id, found, images))
+    elif as_csv:
+        text = io.StringIO()
+        write_records(suspect_rows(images), text, [*suspect_rows(found.listed[:1])[0]])
+        print_text(text.getvalue())
+    else:
+        _list(found, images, is_limited=top is None, draws=pictures)
+    if out is not None:
+        write_list(out, images)
+        say(f"{plural(len(images), 'image')} in {out}", to_stderr=True)
+    if problem:
+        complain(problem)
+        raise typer.Exit(FAILED_EXIT)
+
+
+def _list(found: Suspects, images: Sequence[Suspect], *, is_limited: bool, draws: bool) -> None:
+    """Print a table or the pictures of images, and how they were found."""
+    cells = terminal_cells()
+    shown = images[:TERMINAL_LIMIT] if is_limited and cells is not None else images
+    console = plain_console()
+    if draws:
+        for each in shown:
+            console.print(draw(stored_picture(each.picture), is_colourless=console.no_color))
+            console.print(suspect_caption(each))
+    elif shown:
+        table = suspect_table(shown, cells or PIPED_CELLS)
+        console.print(table, no_wrap=True, overflow="ignore", crop=False)
+    if more := len(images) - len(shown):
+        console.print(f"… and {plural(more, 'more image')}; list all with --csv.", style="dim")
+    say(suspects_summary(found), to_stderr=True)

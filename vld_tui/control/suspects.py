@@ -1,0 +1,140 @@
+"""Training images whose label may be wrong: find them, and write an exclude list of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from engine.protocol.exclude_lists import Decision, exclude_list
+from engine.protocol.suspects import (
+    NEAR_DISTANCE,
+    QUANTILE,
+    FindSuspects,
+    Suspect,
+    Suspects,
+    SuspectsError,
+)
+from engine.rundir import RunDir, write_atomic
+from vld_tui.launch.work import ask_engine, engine_package
+
+DIAGNOSE_COMMAND: Final = engine_package("diagnose")
+LIST_COLUMNS: Final = ("label", "predicted", "probability", "score")
+"""Columns of an exclude list that only the reader needs."""
+
+
+@dataclass(frozen=True)
+class FoundSuspects:
+    """Suspects of a run; ``problem``: why they could not be stored, or empty."""
+
+    suspects: Suspects
+    problem: str = ""
+
+
+def find_suspects(
+    run_dir: RunDir,
+    *,
+    quantile: float = QUANTILE,
+    near_distance: int = NEAR_DISTANCE,
+    device: str = "auto",
+    batch_size: int = 64,
+    threads: int | None = None,
+    on_report: Callable[[Any], None] = lambda _report: None,
+    on_start: Callable[[subprocess.Popen[bytes]], None] | None = None,
+    command: Sequence[str] = DIAGNOSE_COMMAND,
+) -> FoundSuspects:
+    """Rank a run's training images by the loss of their label, and store the result with the run.
+
+    Args:
+        run_dir: the run.
+        quantile: a suspect's score reaches this quantile of the scores of wrong labels.
+        near_distance: maximum number of differing hash bits of near duplicates; 0: only exact
+            duplicates are found.
+        device: where the networks compute.
+        batch_size: images computed at a time.
+        threads: CPU threads; None: one for each usable core.
+        on_report: receives progress and notes.
+        on_start: receives the process, so that the caller can end it.
+        command: the engine's.
+
+    Raises:
+        WorkError: when the engine refuses.
+        LaunchError: when the engine cannot start, or dies.
+    """
+    request = FindSuspects(
+        run_dir=str(run_dir.path.absolute()),
+        quantile=quantile,
+        near_distance=near_distance,
+        device=device,
+        batch_size=batch_size,
+        threads=threads,
+    )
+    found = ask_engine(command, request, Suspects, on_report, on_start=on_start)
+    try:
+        run_dir.write_suspects(found)
+    except OSError as error:
+        return FoundSuspects(found, f"The result was not stored: {error}.")
+    return FoundSuspects(found)
+
+
+def stored_suspects(run_dir: RunDir) -> Suspects:
+    """Return the stored suspects of a run.
+
+    Raises:
+        SuspectsError: when there are none, or the file is damaged.
+    """
+    found = run_dir.read_suspects()
+    if found is None:
+        raise SuspectsError(
+            f"Run {run_dir.run_id} has no stored suspects. Find them with: vld suspects "
+            f"{run_dir.run_id}"
+        )
+    return found
+
+
+def choose(suspects: Suspects, top: int | None) -> tuple[Suspect, ...]:
+    """Return the suspects, or the ``top`` images with the highest scores."""
+    if top is not None:
+        return suspects.listed[:top]
+    return tuple(each for each in suspects.listed if each.is_suspect)
+
+
+def check_list_file(path: Path, *, replaces: bool) -> None:
+    """Check that an exclude list can be created.
+
+    Raises:
+        SuspectsError: when the file exists and is not to be replaced, or its folder is missing.
+    """
+    if not path.parent.is_dir():
+        raise SuspectsError(f"There is no folder {path.parent}. Create it first.")
+    if os.path.lexists(path) and (path.is_dir() or not replaces):
+        raise SuspectsError(f"{path} exists. Use another name, or replace it with --force.")
+
+
+def write_list(path: Path, images: Iterable[Suspect]) -> None:
+    """Write an exclude list that leaves images out.
+
+    The column ``class`` holds the predicted class, so that only the action has to be changed to
+    relabel an image.
+
+    Raises:
+        SuspectsError: when it cannot be written.
+    """
+    decisions = [
+        Decision(
+            each.path,
+            "exclude",
+            each.predicted,
+            (
+                each.class_name, each.predicted, f"{each.probability:.4f}", f"{each.score:.4f}",
+            ),
+        )
+        for each in images
+    ]  # fmt: skip
+    try:
+        write_atomic(path, exclude_list(decisions, LIST_COLUMNS))
+    except OSError as error:
+        raise SuspectsError(f"Cannot write to {path}: {error.strerror or error}.") from None
