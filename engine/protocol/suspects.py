@@ -18,10 +18,12 @@ MOST_LISTED: Final = 10_000
 """Maximum number of images that are listed."""
 MOST_TWINS: Final = 8
 """Maximum number of twins of an image."""
-QUANTILE: Final = 0.1
+QUANTILE: Final = 0.2
 """Default quantile; docs/suspects.md shows what was measured at others."""
 NEAR_DISTANCE: Final = 4
 """Default of the maximum number of differing hash bits of near duplicates."""
+MOST_BITS: Final = 32
+"""Maximum of the number of differing hash bits."""
 
 
 class FindSuspects(msgspec.Struct, frozen=True, kw_only=True, tag="suspects"):
@@ -40,7 +42,7 @@ class FindSuspects(msgspec.Struct, frozen=True, kw_only=True, tag="suspects"):
 
     run_dir: str
     quantile: Annotated[float, Meta(ge=0, le=1)] = QUANTILE
-    near_distance: Annotated[int, Meta(ge=0, le=32)] = NEAR_DISTANCE
+    near_distance: Annotated[int, Meta(ge=0, le=MOST_BITS)] = NEAR_DISTANCE
     device: str = "auto"
     batch_size: Annotated[int, Meta(ge=1)] = 64
     threads: Annotated[int, Meta(ge=1)] | None = None

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from engine.protocol.suspects import NEAR_DISTANCE, QUANTILE, Suspect, Suspects
+from engine.protocol.suspects import MOST_BITS, NEAR_DISTANCE, QUANTILE, Suspect, Suspects
 from vld_tui.cli.command import Command, JsonOption, RunArgument
 from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_range, complain
 from vld_tui.cli.network import BatchOption, DeviceOption, ThreadsOption, find_run
@@ -28,6 +28,7 @@ from vld_tui.runs.suspects import suspect_rows, suspects_record
 from vld_tui.views.image_predictions import draw
 from vld_tui.views.suspects import suspect_caption, suspect_table, suspects_summary
 from vld_tui.views.thumbnail import stored_picture
+from vld_tui.words import use_help
 from vld_tui.words.numbers import plural
 
 EPILOG: Final = (
@@ -55,8 +56,7 @@ QuantileOption = Annotated[
     typer.Option(
         "--quantile",
         metavar="0-1",
-        help="An image is a suspect if its score reaches this quantile of the scores that wrong "
-        "labels would have. Lower values find more images.",
+        help=use_help.QUANTILE,
     ),
 ]
 NearOption = Annotated[
@@ -64,8 +64,7 @@ NearOption = Annotated[
     typer.Option(
         "--near",
         metavar="BITS",
-        help="Show near-duplicates whose 64-bit perceptual hashes differ by at most this many "
-        "bits; 0: only identical files.",
+        help=use_help.NEAR,
     ),
 ]
 OutOption = Annotated[
@@ -115,7 +114,7 @@ def suspects(
     if not 0 <= quantile <= 1:
         raise CommandError(f"--quantile is {quantile}, but must be from 0 to 1.")
     check_range("--top", top, 1)
-    check_range("--near", near, 0, 32)
+    check_range("--near", near, 0, MOST_BITS)
     check_range("--batch", batch, 1)
     check_range("--threads", threads, 1, 1024)
     if out is not None:

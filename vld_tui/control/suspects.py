@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import structs
+
 from engine.protocol.exclude_lists import Decision, exclude_list
 from engine.protocol.suspects import (
     NEAR_DISTANCE,
@@ -123,16 +125,25 @@ def write_list(path: Path, images: Iterable[Suspect]) -> None:
     Raises:
         SuspectsError: when it cannot be written.
     """
+    write_decisions(
+        path, [(each, Decision(each.path, "exclude", each.predicted)) for each in images]
+    )
+
+
+def write_decisions(path: Path, decided: Iterable[tuple[Suspect, Decision]]) -> None:
+    """Write an exclude list of decisions on images.
+
+    Raises:
+        SuspectsError: when it cannot be written.
+    """
     decisions = [
-        Decision(
-            each.path,
-            "exclude",
-            each.predicted,
-            (
+        structs.replace(
+            decision,
+            more=(
                 each.class_name, each.predicted, f"{each.probability:.4f}", f"{each.score:.4f}",
             ),
         )
-        for each in images
+        for each, decision in decided
     ]  # fmt: skip
     try:
         write_atomic(path, exclude_list(decisions, LIST_COLUMNS))

@@ -24,6 +24,8 @@ from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
 
 if TYPE_CHECKING:
+    from engine.protocol.exclude_lists import Decision
+    from engine.protocol.suspects import Suspect
     from vld_tui.control.edits import EditHistory, Labelled
     from vld_tui.control.flips import Partner
     from vld_tui.control.predict import ImagePrediction
@@ -298,6 +300,15 @@ class Actions:
         writer.write(predictions)
         writer.close()
         return f"{plural(len(predictions), 'prediction')} in {place}"
+
+    def save_decisions(self, decided: Sequence[tuple[Suspect, Decision]], path: str) -> str:
+        """Save decisions on training images as a new exclude list."""
+        from vld_tui.control.suspects import check_list_file, write_decisions
+
+        place = _place(path, ".csv", about="an exclude list")
+        check_list_file(place, replaces=False)
+        write_decisions(place, decided)
+        return f"{plural(len(decided), 'decision')} in {place}"
 
     def export(self, query: Query, path: str) -> str:
         """Export the matching runs to a new ``.csv`` or ``.json`` file."""

@@ -18,6 +18,7 @@ from vld_tui.dashboard.screens.run import RunScreen
 from vld_tui.dashboard.screens.runs import RunsScreen
 from vld_tui.dashboard.screens.studies import StudiesScreen, StudyList
 from vld_tui.dashboard.screens.study import StudyScreen
+from vld_tui.dashboard.screens.suspects import SuspectsScreen
 from vld_tui.dashboard.screens.trash import TrashScreen
 from vld_tui.dashboard.screens.use.screen import UseForm
 from vld_tui.dashboard.screens.use.text import ResultScreen
@@ -71,6 +72,7 @@ def chains(everywhere: Sequence[BindingType]) -> tuple[Chain, ...]:
         (*of_study, Plane.BINDINGS, StudyPlane.BINDINGS),
         (*of_study, of_text),
         (everywhere, PredictionsScreen.BINDINGS),
+        (everywhere, SuspectsScreen.BINDINGS, Gallery.BINDINGS),
         (everywhere, ResultScreen.BINDINGS, of_text),
         (LargePicture.BINDINGS,),
         (NewRun.BINDINGS, Slider.BINDINGS),

@@ -20,6 +20,14 @@ DOMAIN: Final = "Only this domain."
 CLASS_MAP: Final = (
     "Class of the data that has another name in the run: OLD=NEW. OLD= leaves out its images."
 )
+QUANTILE: Final = (
+    "An image is a suspect if its score reaches this quantile of the scores that wrong labels "
+    "would have. Lower values find more images."
+)
+NEAR: Final = (
+    "Show near-duplicates whose 64-bit perceptual hashes differ by at most this many bits; 0: "
+    "only identical files."
+)
 FORM: Final = (
     "Form: timm (folder for timm.create_model), onnx (ONNX file), pt2 (torch.export file) or hub "
     "(folder with a model card for the Hugging Face Hub)."

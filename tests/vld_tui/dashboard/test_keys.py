@@ -43,6 +43,7 @@ LATER = {
     "hardware", "time-axis", "first-value", "last-value",
     "suspend",
     "mistakes",
+    "exclude-image", "relabel-image", "keep-image", "undecide-image",
 }  # fmt: skip
 """Ids of actions that came after."""
 

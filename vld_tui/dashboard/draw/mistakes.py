@@ -46,12 +46,12 @@ def mistake_picture(mistake: Mistake, classes: Sequence[str], folder: str | None
 
     def captioned(cells: int) -> Text:
         true, guess = caption(label, predicted, mistake.confidence, cells)
-        return _two_lines(true, guess)
+        return two_lines(true, guess)
 
     return Picture(
         captioned,
         Text(mistake_words(mistake, classes), no_wrap=True, overflow="ellipsis"),
-        partial(_read, mistake, folder),
+        partial(read_picture, mistake.picture, mistake.name, folder),
         mistake.name,
     )
 
@@ -65,15 +65,20 @@ def flip_picture(flip: FlippedImage, classes: Sequence[str], folder: str | None)
     def captioned(cells: int) -> Text:
         half = max(1, (cells - 5) // 2)
         first, second = (shorten(plain_text(each), half) for each in guesses)
-        return _two_lines(shorten(plain_text(classes[flip.label]), cells), f"A {first} B {second}")
+        return two_lines(shorten(plain_text(classes[flip.label]), cells), f"A {first} B {second}")
 
     where = plain_text(name) or f"image {flip.index:,} of its domain"
     words = f"{where}\n{flip_words(flip, classes)}"
-    read = partial(_read, stored, folder) if stored is not None else _nothing
+    read = (
+        partial(read_picture, stored.picture, stored.name, folder)
+        if stored is not None
+        else _nothing
+    )
     return Picture(captioned, Text(words, no_wrap=True, overflow="ellipsis"), read, name)
 
 
-def _two_lines(first: str, second: str) -> Text:
+def two_lines(first: str, second: str) -> Text:
+    """Return the caption of a picture."""
     text = Text(no_wrap=True, overflow="crop").append(first, ID_STYLE)
     return text.append(f"\n{second}", OOD_STYLE)
 
@@ -82,14 +87,14 @@ def _nothing(_side_px: int) -> Image | None:
     return None
 
 
-def _read(mistake: Mistake, folder: str | None, side_px: int) -> Image | None:
+def read_picture(stored: bytes, name: str, folder: str | None, side_px: int) -> Image | None:
     """Return the stored picture, or the image of the data set if that is larger or the only one."""
-    if side_px > STORED_PX or not mistake.picture:
-        file = _file(folder, mistake.name)
+    if side_px > STORED_PX or not stored:
+        file = _file(folder, name)
         found = thumbnail(file, side_px) if file is not None else None
         if found is not None:
             return found
-    return stored_picture(mistake.picture)
+    return stored_picture(stored)
 
 
 def _file(folder: str | None, name: str) -> Path | None:

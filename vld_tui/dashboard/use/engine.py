@@ -12,8 +12,21 @@ from vld_tui.control.class_folders import ClassFolders
 from vld_tui.control.evaluate import evaluate
 from vld_tui.control.export import export_network
 from vld_tui.control.predict import ImagePrediction, predict
-from vld_tui.dashboard.use.orders import EvaluateOrder, ExportOrder, PredictOrder, UseOrder
-from vld_tui.dashboard.use.results import EvaluatedData, Exported, Predicted, UseResult
+from vld_tui.control.suspects import find_suspects
+from vld_tui.dashboard.use.orders import (
+    EvaluateOrder,
+    ExportOrder,
+    PredictOrder,
+    SuspectsOrder,
+    UseOrder,
+)
+from vld_tui.dashboard.use.results import (
+    EvaluatedData,
+    Exported,
+    Predicted,
+    SuspectsFound,
+    UseResult,
+)
 from vld_tui.dashboard.use.work import CancelledError, Work
 from vld_tui.home import Home
 from vld_tui.store.store import Store
@@ -35,6 +48,8 @@ def use_run(home: Home, run_id: str, order: UseOrder, work: Work) -> UseResult:
                 return _predict(home, run_id, order, work)
             case EvaluateOrder():
                 return _evaluate(home, run_id, order, work)
+            case SuspectsOrder():
+                return _find_suspects(home, run_id, order, work)
             case ExportOrder():
                 return _export(home, run_id, order, work)
     except UserError:
@@ -91,6 +106,17 @@ def _evaluate(home: Home, run_id: str, order: EvaluateOrder, work: Work) -> Eval
         on_start=work.started,
     )
     return EvaluatedData(run_id, order, kept, work.notes)
+
+
+def _find_suspects(home: Home, run_id: str, order: SuspectsOrder, work: Work) -> SuspectsFound:
+    found = find_suspects(
+        home.run_dir(run_id),
+        quantile=order.quantile,
+        near_distance=order.near_distance,
+        on_report=work.report,
+        on_start=work.started,
+    )
+    return SuspectsFound(run_id, order, found, work.notes)
 
 
 def _export(home: Home, run_id: str, order: ExportOrder, work: Work) -> Exported:

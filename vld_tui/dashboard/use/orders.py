@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from engine.protocol.inference import At, OodScoreName
+from engine.protocol.suspects import NEAR_DISTANCE, QUANTILE
 
 if TYPE_CHECKING:
     from engine.protocol.export import Target
 
-UseKind = Literal["predict", "evaluate", "export"]
+UseKind = Literal["predict", "evaluate", "suspects", "export"]
 USES: Final[Mapping[UseKind, str]] = {
     "predict": "classify images of your own",
     "evaluate": "test on other labelled images",
+    "suspects": "find training images whose label may be wrong",
     "export": "write the network for other programs: timm, ONNX, torch.export, hub",
 }
 """What can be done with a trained run."""
@@ -95,4 +97,20 @@ class ExportOrder(Network):
         ]  # fmt: skip
 
 
-UseOrder = PredictOrder | EvaluateOrder | ExportOrder
+@dataclass(frozen=True, kw_only=True)
+class SuspectsOrder:
+    """How to find training images whose label may be wrong; see ``vld suspects``."""
+
+    quantile: float = QUANTILE
+    near_distance: int = NEAR_DISTANCE
+
+    def words(self, run: str) -> list[str]:
+        """Return the equivalent command."""
+        return [
+            "vld", "suspects", run,
+            *(["--quantile", f"{self.quantile:g}"] if self.quantile != QUANTILE else []),
+            *(["--near", str(self.near_distance)] if self.near_distance != NEAR_DISTANCE else []),
+        ]  # fmt: skip
+
+
+UseOrder = PredictOrder | EvaluateOrder | SuspectsOrder | ExportOrder

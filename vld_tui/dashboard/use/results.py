@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from engine.protocol.exclude_lists import Decision
 from engine.protocol.inference import PredictionsMade
-from vld_tui.dashboard.use.orders import EvaluateOrder, ExportOrder, PredictOrder, UseKind
+from vld_tui.dashboard.use.orders import (
+    EvaluateOrder,
+    ExportOrder,
+    PredictOrder,
+    SuspectsOrder,
+    UseKind,
+)
 from vld_tui.words.numbers import decimal, percent, plural
 from vld_tui.words.text import plain_text
 
@@ -15,6 +22,7 @@ if TYPE_CHECKING:
     from engine.protocol.export import ExportedNetwork
     from vld_tui.control.evaluate import KeptEvaluation
     from vld_tui.control.predict import ImagePrediction
+    from vld_tui.control.suspects import FoundSuspects
 
 MOST_KEPT: Final = 8
 """Results that are kept while the dashboard is open."""
@@ -99,7 +107,25 @@ class Exported:
         return f"{self.network.to} export in {plain_text(self.network.folder)}"
 
 
-UseResult = Predicted | EvaluatedData | Exported
+@dataclass(frozen=True, eq=False)
+class SuspectsFound:
+    """Training images whose label may be wrong, and what the user decided on them, by path."""
+
+    run_id: str
+    order: SuspectsOrder
+    found: FoundSuspects
+    notes: Sequence[str] = ()
+    decisions: dict[str, Decision] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Return how many images are suspects."""
+        suspects = self.found.suspects
+        of_all = plural(suspects.images, "training image")
+        return f"{suspects.suspects:,} suspects of {of_all}"
+
+
+UseResult = Predicted | EvaluatedData | SuspectsFound | Exported
 
 
 class Uses:

@@ -61,6 +61,16 @@ class Gallery(Guarded, Vertical, can_focus=True):
         self._pictures, self._at = tuple(pictures), 0
         self._draw_page()
 
+    def replace(self, pictures: Sequence[Picture]) -> None:
+        """Show other pictures, and stay at the current place."""
+        self._pictures = tuple(pictures)
+        self._go(self._at)
+
+    @property
+    def current(self) -> int:
+        """Return the place of the current picture."""
+        return self._at
+
     @property
     def shown(self) -> range:
         """Return the places of the visible pictures."""

@@ -9,10 +9,18 @@ from typing import Any, Final, NamedTuple
 from engine.protocol import NETWORK_ARMS, UserError
 from engine.protocol.export import TARGETS
 from engine.protocol.inference import OOD_SCORES
+from engine.protocol.suspects import MOST_BITS, NEAR_DISTANCE, QUANTILE
 from vld_tui.control.evaluate import EvaluationError, class_map_of
 from vld_tui.dashboard.screens.pick import PickOption
 from vld_tui.dashboard.screens.use.paths import PathSuggester, split_paths
-from vld_tui.dashboard.use.orders import EvaluateOrder, ExportOrder, PredictOrder, UseKind, UseOrder
+from vld_tui.dashboard.use.orders import (
+    EvaluateOrder,
+    ExportOrder,
+    PredictOrder,
+    SuspectsOrder,
+    UseKind,
+    UseOrder,
+)
 from vld_tui.dashboard.widgets.form import FormField
 from vld_tui.home import absolute_path, expanded
 from vld_tui.runs.run import Run
@@ -75,7 +83,8 @@ class UseDraft(NamedTuple):
 
 def fields_of(kind: UseKind, run: Run) -> tuple[UseField, ...]:
     """Return the fields of a form for a run."""
-    return (*_FIELDS[kind], *_network_fields(run))
+    own = _FIELDS[kind]
+    return own if kind == "suspects" else (*own, *_network_fields(run))
 
 
 def read_texts(kind: UseKind, fields: Sequence[UseField], texts: Mapping[str, str]) -> UseDraft:
@@ -132,6 +141,12 @@ def _share(text: str) -> float:
     if not 0 <= share <= 1:
         raise FieldError("must be a number from 0 to 1")
     return share
+
+
+def _bits(text: str) -> int:
+    if not text.isdecimal() or int(text) > MOST_BITS:
+        raise FieldError(f"must be a whole number from 0 to {MOST_BITS}")
+    return int(text)
 
 
 def _paths(text: str) -> tuple[str, ...]:
@@ -201,6 +216,10 @@ _FIELDS: Final[Mapping[UseKind, tuple[UseField, ...]]] = {
         ),
         UseField("class_map", "--map", f"{use_help.CLASS_MAP} {_SEVERAL}", NONE, _class_map),
     ),
+    "suspects": (
+        UseField("quantile", "--quantile", use_help.QUANTILE, f"{QUANTILE:g}", _share),
+        UseField("near_distance", "--near", use_help.NEAR, str(NEAR_DISTANCE), _bits),
+    ),
     "export": (
         UseField("to", "--to", use_help.FORM, "timm", _one_of(_TARGETS), _TARGETS),
         UseField("folder", "DIR", use_help.FOLDER, "", _folder, is_path=True),
@@ -211,5 +230,6 @@ _FIELDS: Final[Mapping[UseKind, tuple[UseField, ...]]] = {
 _ORDERS: Final[Mapping[UseKind, Callable[..., UseOrder]]] = {
     "predict": PredictOrder,
     "evaluate": EvaluateOrder,
+    "suspects": SuspectsOrder,
     "export": ExportOrder,
 }

@@ -10,10 +10,18 @@ from textual.app import App
 
 from vld_tui.dashboard.screens.pick import Pick, PickOption
 from vld_tui.dashboard.screens.predictions import PredictionsScreen
+from vld_tui.dashboard.screens.suspects import SuspectsScreen
 from vld_tui.dashboard.screens.use.screen import UseForm
 from vld_tui.dashboard.screens.use.text import ResultScreen
 from vld_tui.dashboard.use.orders import USES
-from vld_tui.dashboard.use.results import EvaluatedData, Exported, Predicted, UseResult, Uses
+from vld_tui.dashboard.use.results import (
+    EvaluatedData,
+    Exported,
+    Predicted,
+    SuspectsFound,
+    UseResult,
+    Uses,
+)
 from vld_tui.runs.run import Run
 from vld_tui.views.evaluations import evaluation_text
 from vld_tui.views.exported import exported_lines
@@ -47,6 +55,8 @@ def show_result(app: App[Any], result: UseResult, actions: Actions) -> None:
     """Open the screen of a result."""
     if isinstance(result, Predicted):
         app.push_screen(PredictionsScreen(actions, result))
+    elif isinstance(result, SuspectsFound):
+        app.push_screen(SuspectsScreen(actions, result))
     elif isinstance(result, Exported):
         lines = [*exported_lines(result.network), *map(plain_text, result.notes)]
         text = Text("\n".join(lines), no_wrap=True)
