@@ -73,8 +73,8 @@ OutOption = Annotated[
         "--out",
         "-o",
         metavar="FILE",
-        help="Write an exclude list (CSV), for vld data add --exclude. Edit its column action "
-        "first: exclude, relabel or keep.",
+        help="Write an exclude list (CSV), for vld run --exclude. Edit its column action first: "
+        "exclude, relabel or keep.",
     ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file of -o if it exists.")]
