@@ -59,6 +59,7 @@ FILE_PURPOSES: Final[Mapping[str, str]] = {
     "predictions.json": "predictions on held-out images at the selected step",
     "predictions.bin": "predictions on held-out images at every evaluation",
     "calibration.json": "temperatures that calibrate probabilities, and OOD thresholds",
+    "diagnoses/suspects.json": "training images whose label may be wrong",
     "checkpoints/last.safetensors": "full state, to resume from",
     "checkpoints/best.safetensors": "network at the selected step",
     "checkpoints/averaged.safetensors": "averaged network at its selected step",

@@ -54,7 +54,7 @@ class SuspectsScreen(Guarded, Screen[None]):
         bind("relabel-image", "r", "relabel", "relabel", show=True),
         bind("keep-image", "p", "decide('keep')", "keep", show=True),
         bind("undecide-image", "z,backspace", "undecide", "undo decision", key_display="z"),
-        bind("export", "w", "export", "save list", show=True),
+        bind("export", "w", "export", "export", show=True),
     ]
 
     def __init__(self, actions: Actions, result: SuspectsFound) -> None:
