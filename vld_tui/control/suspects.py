@@ -21,9 +21,9 @@ from engine.protocol.suspects import (
     SuspectsError,
 )
 from engine.rundir import RunDir, write_atomic
-from vld_tui.launch.work import ask_engine, engine_package
+from vld_tui.control.diagnose import DIAGNOSE_COMMAND
+from vld_tui.launch.work import ask_engine
 
-DIAGNOSE_COMMAND: Final = engine_package("diagnose")
 LIST_COLUMNS: Final = ("label", "predicted", "probability", "score")
 """Columns of an exclude list that only the reader needs."""
 

@@ -53,7 +53,7 @@ class SuspectsScreen(Guarded, Screen[None]):
         bind("exclude-image", "x", "decide('exclude')", "exclude", show=True),
         bind("relabel-image", "r", "relabel", "relabel", show=True),
         bind("keep-image", "p", "decide('keep')", "keep", show=True),
-        bind("undecide-image", "z,backspace", "undecide", "undo decision", key_display="z"),
+        bind("undecide-image", "z", "undecide", "undo decision"),
         bind("export", "w", "export", "export", show=True),
     ]
 
@@ -103,7 +103,7 @@ class SuspectsScreen(Guarded, Screen[None]):
         self.app.push_screen(Pick(title, options, current=names[0]), answered)
 
     def action_undecide(self) -> None:
-        """Take back the decision on the current image."""
+        """Remove the decision on the current image."""
         if (current := self._current) is not None:
             self._result.decisions.pop(current.path, None)
             self._show()
