@@ -6,8 +6,7 @@ the run held out, which may be gone later.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -19,43 +18,16 @@ from torch import Tensor
 from engine.data.batches import send
 from engine.data.load import RunData
 from engine.errors import InputError
+from engine.evaluate.confidence import OOD_SCORED, fit_temperature, kept_threshold
 from engine.inference.classifier import Classifier, calibration_key
 from engine.inference.split import load_split
-from engine.protocol.inference import KEPT_SHARE, At, Calibration
+from engine.protocol.inference import At, Calibration
 from engine.rundir import RunDir
 from engine.work import Progress
 
 MOST_IMAGES: Final = 2000
 """ID validation images to use, of all sources together: enough to estimate one parameter."""
 BATCH_IMAGES: Final = 64
-HOTTEST: Final = 20.0
-"""The highest temperature, and the inverse of the lowest."""
-HALVINGS: Final = 60
-
-
-def ood_score_msp(logits: Tensor) -> Tensor:
-    """Return 1 minus the highest probability, (B,).
-
-    Hendrycks and Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples
-    in Neural Networks", ICLR 2017.
-    """
-    return 1 - logits.softmax(dim=1).amax(dim=1)
-
-
-def ood_score_energy(logits: Tensor) -> Tensor:
-    """Return the energy −log Σ exp(logits), (B,).
-
-    Liu et al., "Energy-based Out-of-distribution Detection", NeurIPS 2020, equation 4, at
-    temperature 1.
-    """
-    return -logits.logsumexp(dim=1)
-
-
-OOD_SCORED: Final[Mapping[str, Callable[[Tensor], Tensor]]] = {
-    "msp": ood_score_msp,
-    "energy": ood_score_energy,
-}
-"""How each of :data:`engine.protocol.inference.OOD_SCORES` is computed of logits (B, C)."""
 
 
 def calibrate(
@@ -108,47 +80,9 @@ def fit_calibration(
         temperature=temperature,
         loss=float(F.cross_entropy(logits, labels)),
         calibrated_loss=float(F.cross_entropy(logits / (temperature or 1.0), labels)),
-        thresholds={name: _threshold(score(logits)) for name, score in OOD_SCORED.items()},
+        thresholds={name: kept_threshold(score(logits)) for name, score in OOD_SCORED.items()},
         images=dict(images),
     )
-
-
-def fit_temperature(logits: Tensor, labels: Tensor) -> float | None:
-    """Return the temperature that minimises the mean negative log-likelihood.
-
-    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2. The likelihood
-    is convex in the inverse temperature β, so its derivative, the mean of E[z] − z_y under the
-    probabilities at β, has one root, found by bisection.
-
-    Args:
-        logits: z, (N, C) float64.
-        labels: y, (N,) int64.
-
-    Returns:
-        From 1/:data:`HOTTEST` to :data:`HOTTEST`; None: every image is classified correctly, so
-        that the optimum is 0.
-    """
-    of_label = logits.gather(1, labels[:, None])[:, 0]
-    if bool((of_label >= logits.amax(dim=1)).all()):
-        return None
-
-    def derivative(log_beta: float) -> float:
-        shares = (logits * math.exp(log_beta)).softmax(dim=1)
-        return float(((shares * logits).sum(dim=1) - of_label).mean())
-
-    low, high = -math.log(HOTTEST), math.log(HOTTEST)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        if derivative(middle) < 0:
-            low = middle
-        else:
-            high = middle
-    return math.exp(-(low + high) / 2)
-
-
-def _threshold(scores: Tensor) -> float:
-    """Return the lowest score that :data:`KEPT_SHARE` of the scores do not exceed."""
-    return float(scores.kthvalue(math.ceil(KEPT_SHARE * len(scores))).values)
 
 
 def spread(counts: Sequence[int], most: int) -> list[int]:

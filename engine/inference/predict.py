@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from engine.datasets.sources import read_image_file
-from engine.inference.calibration import OOD_SCORED
+from engine.evaluate.confidence import OOD_SCORED
 from engine.inference.images import LogitsBatch
 from engine.inference.listing import FoundImages
 from engine.inference.session import InferenceSession

@@ -12,14 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from engine.errors import InputError
-from engine.inference.calibration import (
-    calibrate,
-    fit_calibration,
-    fit_temperature,
-    ood_score_energy,
-    ood_score_msp,
-    spread,
-)
+from engine.evaluate.confidence import fit_temperature, ood_score_energy, ood_score_msp
+from engine.inference.calibration import calibrate, fit_calibration, spread
 from engine.inference.classifier import load_classifier
 from engine.protocol import Combination, CombinationSpec, Parent
 from engine.rundir import RunDir, UserData
