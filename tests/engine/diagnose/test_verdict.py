@@ -1,0 +1,88 @@
+"""The sentence about a shift follows from its measures."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from engine.diagnose.detection import RocArea
+from engine.diagnose.probe import probe_shift
+from engine.diagnose.sliced_wasserstein import domain_distances
+from engine.diagnose.support import Support, split_by_support
+from engine.diagnose.verdict import verdict_on
+
+AREA = RocArea(0.97, 0.96, 0.98)
+
+
+def _support(out: int, inside: int, right_inside: int, *, is_known: bool = True) -> Support:
+    log_ratio = torch.cat([torch.full((out,), 9.0), torch.zeros(inside)])
+    is_right = torch.cat([torch.zeros(out), torch.arange(inside) < right_inside]).bool()
+    return split_by_support(log_ratio, is_right if is_known else None)
+
+
+def test_a_target_out_of_support_is_far() -> None:
+    verdict = verdict_on(RocArea(0.99, 0.98, 1), _support(96, 4, 3), id_accuracy=0.9)
+    assert verdict.kind == "far"
+    assert verdict.text == (
+        "The target is far from the sources (AUC 0.99, 96% of its images out of support). "
+        "Accuracy: 75% within the support (4), 0% out of it (96), ID 90%. "
+        "Its errors are mostly extrapolation, where pre-training and rich features help."
+    )
+    assert "Accuracy: 0% out of support (9)" in verdict_on(AREA, _support(9, 0, 0)).text
+
+
+def test_low_accuracy_within_the_support_is_bias() -> None:
+    verdict = verdict_on(AREA, _support(5, 95, 60), id_accuracy=0.9, nearest_source="emoji")
+    assert verdict.kind == "biased"
+    assert "within the support of the sources" in verdict.text
+    assert "the nearest source is emoji." in verdict.text
+    assert "more or cleaner data will help more than λ" in verdict.text
+
+
+def test_low_accuracy_of_few_images_is_not_called_bias() -> None:
+    verdict = verdict_on(AREA, _support(1, 10, 2), id_accuracy=0.9)
+    assert verdict.kind == "inside"
+    assert "too few images" in verdict.text
+    within_chance = verdict_on(AREA, _support(0, 30, 25), id_accuracy=0.9)
+    assert within_chance.kind == "inside"
+    assert "costs little" in within_chance.text
+
+
+def test_a_target_that_is_partly_covered() -> None:
+    verdict = verdict_on(AREA, _support(30, 70, 60), id_accuracy=0.9)
+    assert verdict.kind == "partly"
+    assert "partly out of the support" in verdict.text
+
+
+def test_without_predictions_there_is_no_word_on_accuracy() -> None:
+    for out in (0, 30, 90):
+        text = verdict_on(AREA, _support(out, 100 - out, 0, is_known=False)).text
+        assert "ccuracy" not in text
+
+
+def test_a_target_identical_to_a_source_is_like_it() -> None:
+    source = torch.randn(90, 8, generator=torch.Generator().manual_seed(0))
+    target = source.clone()
+    probe = probe_shift(source, target)
+    distance = domain_distances({"photo": source}, {"sketch": target}).of("photo", "sketch")
+    support = split_by_support(probe.target_log_ratio, torch.arange(90) % 10 > 0)
+    verdict = verdict_on(
+        probe.area,
+        support,
+        id_accuracy=0.9,
+        nearest_source="photo",
+        is_distance_chance=distance.is_chance,
+    )
+    assert probe.area.value == pytest.approx(0.5, abs=1e-3)
+    assert verdict.kind == "like"
+    assert verdict.text == (
+        "The target is like the sources (AUC 0.50, 0% of its images out of support); its distance "
+        "to photo is within chance. Accuracy: 90% within the support (90), ID 90%. Accuracy within "
+        "the support is about that on ID images, so the shift costs little."
+    )
+
+
+def test_shares_are_rounded_to_0_and_100_only_if_exact() -> None:
+    assert "<1% of its images" in verdict_on(AREA, _support(1, 900, 0, is_known=False)).text
+    assert ">99% of its images" in verdict_on(AREA, _support(900, 1, 0, is_known=False)).text
+    assert "(AUC 0.97, 0% of" in verdict_on(AREA, _support(0, 9, 0, is_known=False)).text
