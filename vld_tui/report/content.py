@@ -17,6 +17,7 @@ from vld_tui.report.choices import choice_tables
 from vld_tui.report.differences import differences
 from vld_tui.report.evaluations import evaluation_tables
 from vld_tui.report.incomplete import Incomplete
+from vld_tui.report.richness import diagnostics_table
 from vld_tui.report.tables import CellValue, Table, TableColumn, records
 from vld_tui.runs.metrics import Attempt
 from vld_tui.runs.run import Run
@@ -248,6 +249,8 @@ def make_report(
     incomplete = Incomplete.of(results, gathered.coverage)
     tables = [by_target(results), *([centres(results)] if found else [])]
     tables = [incomplete.withheld(table) for table in (*tables, *measure_tables(results))]
+    diagnosed = diagnostics_table(results)
+    tables += [] if diagnosed is None else [diagnosed]
     tables += evaluation_tables(
         results, {run.run_id: run.arm for run in gathered.runs}, evaluations or {}
     )

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from engine.protocol.evaluated import Unit
 from vld_tui.control.records import write_records
 from vld_tui.runs.statistics import FEWEST
-from vld_tui.words.numbers import UNKNOWN, plain_number, signed_points
+from vld_tui.words.numbers import UNKNOWN, plain_number, signed, signed_points
 
 PLACE_KEYS: Final = ("dataset", "target", "among")
 """Columns that identify a row; they come first."""
@@ -65,7 +65,25 @@ class Probability(NamedTuple):
     value: float
 
 
-CellValue = str | int | Share | PercentagePoints | Spread | Range | Probability | Absent | None
+class Correlation(NamedTuple):
+    """A correlation from −1 to 1, with its 95% interval if it is known."""
+
+    value: float
+    interval: tuple[float, float] | None
+
+
+CellValue = (
+    str
+    | int
+    | Share
+    | PercentagePoints
+    | Spread
+    | Range
+    | Probability
+    | Correlation
+    | Absent
+    | None
+)
 
 
 class TableColumn(NamedTuple):
@@ -102,23 +120,32 @@ def cell_text(cell: CellValue) -> str:
             text = f"{100 * value:.1f}{f' ({words})' if words else ''}"
         case PercentagePoints(value):
             text = signed_points(value)
-        case Spread(value, error, deviation):
-            show = plain_number if cell.unit == "number" else _of_percent
-            text = show(value)
-            if cell.has_too_few and deviation is not None:
-                text += f" (sd {show(deviation)})"
-            elif error is not None:
-                text += f" ± {show(error)}"
+        case Spread():
+            text = _spread_text(cell)
         case Range(low, high):
             text = f"{signed_points(low)} to {signed_points(high)}"
         case Probability(value):
             text = "<0.001" if value < 0.001 else f"{value:.3f}"
+        case Correlation(value, interval):
+            text = signed(value, 2)
+            if interval is not None:
+                text += f" ({signed(interval[0], 2)} to {signed(interval[1], 2)})"
         case Absent(words):
             text = words
         case int():
             text = f"{cell:,}"
         case _:
             text = cell
+    return text
+
+
+def _spread_text(cell: Spread) -> str:
+    show = plain_number if cell.unit == "number" else _of_percent
+    text = show(cell.value)
+    if cell.has_too_few and cell.deviation is not None:
+        text += f" (sd {show(cell.deviation)})"
+    elif cell.error is not None:
+        text += f" ± {show(cell.error)}"
     return text
 
 
@@ -129,14 +156,12 @@ def _of_percent(value: float) -> str:
 def cell_values(cell: CellValue) -> list[str | int | float | None]:
     """Return a cell for scripts, with fractions from 0 to 1."""
     match cell:
-        case Share(value, words):
-            return [value, words]
-        case PercentagePoints(value) | Probability(value):
-            return [value]
+        case Share() | PercentagePoints() | Probability() | Range():
+            return [*cell]
         case Spread(value, error, deviation, seeds):
             return [value, error, deviation, seeds]
-        case Range(low, high):
-            return [low, high]
+        case Correlation(value, interval):
+            return [value, *(interval or (None, None))]
         case Absent():
             return [None]
         case _:

@@ -17,13 +17,14 @@ from vld_tui.report.canvas import FigureFiles
 from vld_tui.report.choices import CHOICE_COLUMNS
 from vld_tui.report.content import Report, results_csv, ways_csv
 from vld_tui.report.figures import chain_picture, cloud_picture, target_picture, way_picture
+from vld_tui.report.richness import richness_picture
 from vld_tui.report.tables import Table, csv_text, printed, sparse_texts
 from vld_tui.words.text import plain_text
 
 PAGE: Final = "index.html"
 SOMETIMES: Final = (
     "missing", "clouds", "centres", "chain", "targets", "interpolation", "differences", "choices",
-    "evaluations",
+    "evaluations", "diagnostics", "richness",
 )  # fmt: skip
 """Optional files, which are deleted if an earlier report left outdated ones."""
 OF_DATASETS: Final = ("cells-*", "settings-*")
@@ -89,6 +90,7 @@ def draw(report: Report) -> list[FigureFiles]:
         chain_picture(report.clouds),
         target_picture(report.complete),
         way_picture(report.ways) if report.ways else None,
+        richness_picture(report.results),
     ]
     return [picture for picture in pictures if picture is not None]
 

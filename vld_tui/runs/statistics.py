@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Final, NamedTuple
@@ -126,3 +127,54 @@ def of_moments(n: int, mean: float | None, mean_square: float | None) -> Estimat
 def _estimate(mean: float, deviation: float | None, n: int) -> Estimate:
     half = None if deviation is None else half_width(deviation, n)
     return Estimate(mean, deviation, half, n)
+
+
+class RankCorrelation(NamedTuple):
+    """Spearman's rank correlation of ``pairs`` pairs, and its 95% interval.
+
+    ``interval`` is None if the pairs are too few, or in perfect order.
+    """
+
+    rho: float
+    interval: tuple[float, float] | None
+    pairs: int
+
+
+def rank_correlation(
+    groups: Iterable[Sequence[tuple[float, float]]],
+) -> RankCorrelation | None:
+    """Return Spearman's rank correlation within groups of pairs (x, y), pooled over groups.
+
+    Values are ranked within their group, relative to its size, and ranks are centred, so that a
+    group whose values are all higher adds nothing; ties have their mean rank. With one group it is
+    Spearman's ρ. The interval is Fisher's with the variance (1 + ρ²/2) / (n − 3) of Bonett and
+    Wright, "Sample size requirements for estimating Pearson, Kendall and Spearman correlations",
+    Psychometrika 65 (2000); each further group costs n one pair.
+
+    Returns:
+        None if no group has pairs that differ in both values.
+    """
+    known = [group for group in groups if len(group) > 1]
+    pairs = sum(len(group) for group in known)
+    xs = [rank for group in known for rank in _centred_ranks([x for x, _ in group])]
+    ys = [rank for group in known for rank in _centred_ranks([y for _, y in group])]
+    spread = math.sqrt(sum(x * x for x in xs) * sum(y * y for y in ys))
+    if spread == 0:
+        return None
+    rho = max(-1.0, min(1.0, sum(x * y for x, y in zip(xs, ys, strict=True)) / spread))
+    freedom = pairs - (len(known) - 1) - 3
+    if freedom < 1 or math.isclose(abs(rho), 1):
+        return RankCorrelation(rho, None, pairs)
+    half = _NORMAL_975 * math.sqrt((1 + rho * rho / 2) / freedom)
+    middle = math.atanh(rho)
+    return RankCorrelation(rho, (math.tanh(middle - half), math.tanh(middle + half)), pairs)
+
+
+def _centred_ranks(values: Sequence[float]) -> list[float]:
+    """Return ranks relative to their number, minus their mean; ties have their mean rank."""
+    ordered = sorted(values)
+    places: dict[float, list[int]] = {}
+    for place, value in enumerate(ordered):
+        places.setdefault(value, []).append(place)
+    middle = (len(values) - 1) / 2
+    return [(statistics.fmean(places[value]) - middle) / len(values) for value in values]

@@ -159,6 +159,7 @@ RUNS = {
     "paper-fig8-small": 32, "paper-fig9-small": 32,
     "demo": 3 * 2 * 5,
     "pays-linear": 2 * 4 * 2 * 6 * 2 * 10, "pays-short": 2 * 4 * 3 * 3, "pays-long": 2 * 2 * 2,
+    "richness": 4 * 4 * 2,
 }  # fmt: skip
 
 
