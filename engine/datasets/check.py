@@ -15,6 +15,7 @@ from PIL import Image
 
 from engine.datasets.card import DatasetCard
 from engine.datasets.catalog import is_published, lost_images, misnamed
+from engine.datasets.corrections import CorrectedSource
 from engine.datasets.duplicates import (
     NearDuplicates,
     Signature,
@@ -87,6 +88,7 @@ def check_images(
     findings = [
         *_findings(image_set, inspected, groups, near, validation_fraction),
         *(Finding(False, text) for text in lost_images(image_set, card)),
+        *(Finding(False, text) for text in _lost_exclusions(image_set, card)),
     ]
     sides = [each.short_side for each in inspected if each.why is None]
     return CheckReport(
@@ -138,6 +140,16 @@ def _findings(
     yield from name_findings(image_set.domains, image_set.classes)
     if text := left_out_text(image_set.left_out):
         yield Finding(False, text)
+
+
+def _lost_exclusions(image_set: ImageSet, card: DatasetCard | None) -> Iterator[str]:
+    """Yield what the exclude list of an added data set lists and is no longer there.
+
+    With ``domains``, it may list images of the others.
+    """
+    source = image_set.source
+    if card is not None and card.domains is None and isinstance(source, CorrectedSource):
+        yield from filter(None, [source.mismatch()])
 
 
 def inspect_images(

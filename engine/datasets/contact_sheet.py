@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,9 @@ LABEL_HEIGHT: Final = 16
 BACKGROUND: Final = (255, 255, 255)
 INK: Final = (0, 0, 0)
 
+Picture = tuple[ImageSet, int]
+"""An image set and the index of one of its images."""
+
 
 def draw_tiles(image_set: ImageSet, path: Path, seed: int = 0) -> None:
     """Write a PNG with one image for each class (row) and domain (column), without labels.
@@ -30,15 +34,35 @@ def draw_tiles(image_set: ImageSet, path: Path, seed: int = 0) -> None:
     Raises:
         DataError: if the file cannot be written.
     """
-    domains, classes = image_set.domains, image_set.classes
-    tiles = Image.new("RGB", (TILE * len(domains), TILE * len(classes)), BACKGROUND)
     indices, chance = _by_cell(image_set), random.Random(seed)
-    for column, domain in enumerate(domains):
-        for row, class_name in enumerate(classes):
+    cells: dict[tuple[int, int], Picture] = {}
+    for column, domain in enumerate(image_set.domains):
+        for row, class_name in enumerate(image_set.classes):
             if chosen := indices.get((domain, class_name)):
-                tile = _thumbnail(image_set, chance.choice(chosen), TILE)
-                tiles.paste(tile, (column * TILE, row * TILE))
-    _save(tiles, path)
+                cells[row, column] = (image_set, chance.choice(chosen))
+    _save(_tiled(cells, len(image_set.classes), len(image_set.domains)), path)
+
+
+def draw_rows(rows: Sequence[Sequence[Picture]], path: Path) -> None:
+    """Write a PNG with rows of images in squares of ``TILE`` pixels, without labels.
+
+    Raises:
+        DataError: if the file cannot be written.
+    """
+    cells = {
+        (row, column): picture
+        for row, pictures in enumerate(rows)
+        for column, picture in enumerate(pictures)
+    }
+    _save(_tiled(cells, len(rows), max(map(len, rows))), path)
+
+
+def _tiled(cells: Mapping[tuple[int, int], Picture], rows: int, columns: int) -> Image.Image:
+    """Return images by row and column."""
+    tiles = Image.new("RGB", (TILE * columns, TILE * rows), BACKGROUND)
+    for (row, column), picture in cells.items():
+        tiles.paste(_thumbnail(*picture, TILE), (column * TILE, row * TILE))
+    return tiles
 
 
 def draw_contact_sheet(image_set: ImageSet, path: Path, seed: int = 0) -> None:

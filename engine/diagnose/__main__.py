@@ -15,8 +15,10 @@ from engine.machine.processor import keep_freed_memory, let_waiting_threads_slee
 
 let_waiting_threads_sleep()  # before torch is imported
 
+from engine.diagnose.compared_images import open_compared  # noqa: E402
 from engine.inference.checkpoints import checkpoint_files  # noqa: E402
 from engine.protocol.diagnostics import Diagnosed, DiagnoseRun  # noqa: E402
+from engine.protocol.nearest_images import FindNearest, NearestImages  # noqa: E402
 from engine.protocol.suspects import FindSuspects, Suspects  # noqa: E402
 from engine.rundir import RunDir  # noqa: E402
 from engine.work import Reporter, work  # noqa: E402
@@ -35,15 +37,23 @@ def _find_suspects(request: FindSuspects, report: Reporter) -> Suspects:
     return find_suspects(request, report)
 
 
+def _find_nearest(request: FindNearest, report: Reporter) -> NearestImages:
+    compared = open_compared(request)  # a wrong path is reported before seconds of importing torch
+    from engine.diagnose.nearest_images import find_nearest
+
+    return find_nearest(request, compared, report)
+
+
 WORK: Final[Mapping[type, Callable[[Any, Reporter], object]]] = {
     DiagnoseRun: _diagnose,
     FindSuspects: _find_suspects,
+    FindNearest: _find_nearest,
 }
 """Handlers by request type."""
 
 
 if __name__ == "__main__":
     keep_freed_memory()
-    exit_code = work(sys.argv[1:], DiagnoseRun | FindSuspects, WORK)
+    exit_code = work(sys.argv[1:], DiagnoseRun | FindSuspects | FindNearest, WORK)
     gc.freeze()  # otherwise the interpreter's last collections take a second for torch's objects
     sys.exit(exit_code)

@@ -46,7 +46,7 @@ def find_images(request: EvaluateRun) -> LabelledImages:
     given = {"dataset": request.dataset, "data_dir": request.data_dir, "layout": request.layout}
     image_set = find_image_set(spec_from_mapping(given), use="test")
     refuse_contradiction(image_set)
-    wanted = _wanted_domains(image_set, request.domains)
+    wanted = wanted_domains(image_set, request.domains)
     files = [(row, file) for row, file in enumerate(image_set.files) if file.domain in wanted]
     index_of = match_classes(
         ClassesOfData(
@@ -70,7 +70,7 @@ def find_images(request: EvaluateRun) -> LabelledImages:
     return LabelledImages(image_set, tuple(rows), labels, left_out)
 
 
-def _wanted_domains(image_set: ImageSet, domains: Sequence[str]) -> set[str]:
+def wanted_domains(image_set: ImageSet, domains: Sequence[str]) -> set[str]:
     """Return the domains to evaluate; raise DataError for an unknown one."""
     for name in domains:
         if name not in image_set.domains:

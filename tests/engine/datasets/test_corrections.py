@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from engine.data import load_data
+from engine.datasets.card import read_card
 from engine.datasets.catalog import CATALOG, describe, find_image_set, list_datasets
+from engine.datasets.check import check_images
 from engine.datasets.folders import ImageSet, open_image_set
 from engine.datasets.register import add_dataset
 from engine.errors import DataError
@@ -204,3 +206,18 @@ def test_a_list_changes_the_digest_of_a_run_s_images(
 def test_a_list_is_described(images: Path, file: Path) -> None:
     image_set = open_image_set("pets", images, exclude=write_list(file, *DECISIONS))
     assert describe("pets", image_set).left_out == image_set.left_out
+
+
+def test_a_check_reports_listed_images_that_are_gone(root: Path, images: Path, file: Path) -> None:
+    add(root, images, exclude=write_list(file, *DECISIONS))
+    card = read_card(root / "pets")
+
+    def warnings() -> list[str]:
+        image_set = open_image_set("pets", root / "pets", use="check")
+        found = check_images(image_set, 0, lambda _done, _total: None, card=card)
+        return [each.text for each in found.findings if "exclude list of pets" in each.text]
+
+    assert warnings() == []
+    (images / "photo/cat/0.png").rename(images / "photo/cat/zero.png")
+    (warning,) = warnings()
+    assert "lists photo/cat/0.png, which is not an image" in warning

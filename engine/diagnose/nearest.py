@@ -1,0 +1,113 @@
+"""Which artificial images are near to real ones, in the features of a pre-trained network.
+
+After Alrashedy et al., "Learning Defect Prediction from Unrealistic Data" (2023):
+they train on the artificial samples whose representations are nearest to those of real samples.
+Here the distance is the cosine distance to the nearest real image of the same class, and the share
+that is kept is a setting, the same for every class.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor
+
+from engine.errors import InputError
+from engine.text import counted
+
+ROWS: Final = 1024
+"""Rows that are compared at a time."""
+EQUAL_WITHIN: Final = 1e-9
+"""Distances that differ by less are equal: features are float32."""
+
+
+class Distances(NamedTuple):
+    """The distance (N,) float64 of each image to the nearest one, and the row (N,) of that one."""
+
+    values: Tensor
+    rows: Tensor
+
+
+def nearest_of_class(
+    features: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor
+) -> Distances:
+    """Return the distance of each image to the nearest real image of its class.
+
+    The cosine distance 1 − x·y / (‖x‖‖y‖) is from 0 to 2 and computed in float64. Of several
+    equally near images, the first counts.
+
+    Args:
+        features: of the artificial images, (N, D) float32.
+        labels: their classes, (N,) int64.
+        real: features of the real images, (M, D) float32.
+        real_labels: their classes, (M,) int64.
+
+    Raises:
+        ValueError: if a class has no real image.
+        InputError: if features are not finite, or an image's are all zero.
+    """
+    unit, real_unit = _directions(features), _directions(real)
+    distances = torch.empty(len(features), dtype=torch.float64)
+    rows = torch.empty(len(features), dtype=torch.int64)
+    for label in labels.unique().tolist():
+        own = (labels == label).nonzero()[:, 0]
+        known = (real_labels == label).nonzero()[:, 0]
+        if len(known) == 0:
+            raise ValueError(f"no real image has the label {label}")
+        others = real_unit[known].T
+        for part in own.split(ROWS):
+            found = (unit[part] @ others).max(dim=1)
+            distances[part] = (1 - found.values).clamp(0, 2)
+            rows[part] = known[found.indices]
+    return Distances(distances, rows)
+
+
+def keep_nearest(distances: Tensor, groups: Tensor, share: float) -> Tensor:
+    """Return which images to keep, (N,) bool: of each group, the nearest ⌈share · n⌉.
+
+    Of equally near images, the first are kept.
+
+    Args:
+        distances: (N,) float64.
+        groups: group of each image, (N,) int64.
+        share: above 0, at most 1.
+
+    Raises:
+        ValueError: if the share is out of range.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share is {share}, but must be above 0 and at most 1")
+    kept = torch.zeros(len(distances), dtype=torch.bool)
+    for group in groups.unique().tolist():
+        own = (groups == group).nonzero()[:, 0]
+        count = math.ceil(round(share * len(own), 9))  # 0.07 · 100 is above 7 in binary
+        kept[own[distances[own].argsort(stable=True)[:count]]] = True
+    return kept
+
+
+def bins_of(values: Tensor, bins: int) -> tuple[list[float], Tensor]:
+    """Return the edges of bins of equal width from the smallest to the largest value, and the bin
+    (N,) int64 of each value; one bin if all are equal.
+
+    A value on an edge is in the bin that starts there; the largest is in the last bin.
+    """
+    first, last = float(values.min()), float(values.max())
+    if last - first < EQUAL_WITHIN:
+        return [first, last], torch.zeros(len(values), dtype=torch.int64)
+    edges = torch.linspace(first, last, bins + 1, dtype=torch.float64)
+    return edges.tolist(), torch.bucketize(values, edges[1:-1], right=True)
+
+
+def _directions(features: Tensor) -> Tensor:
+    """Return features divided by their norm, (N, D) float64."""
+    wide = features.double()
+    norms: Tensor = torch.linalg.vector_norm(wide, dim=1, keepdim=True)
+    broken = int((~norms.isfinite() | (norms == 0)).sum())
+    if broken:
+        raise InputError(
+            f"The features of {broken:,} of {counted(len(features), 'image')} are zero, NaN or "
+            "infinite, so they have no cosine distance. Use another --model or other --weights."
+        )
+    return wide / norms

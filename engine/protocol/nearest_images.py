@@ -1,0 +1,139 @@
+"""Artificial images near to real ones: request and answer of ``vld data nearest``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from engine.protocol.spec import Layout
+
+SHOWN_IMAGES: Final = 10
+"""Nearest and farthest images that are named."""
+LIST_COLUMNS: Final = ("distance", "nearest")
+"""Further columns of the exclude list: the distance, and the path of the nearest real image."""
+
+
+class ImagesOf(msgspec.Struct, frozen=True):
+    """Domains of a data set.
+
+    Attributes:
+        dataset: its name.
+        data_dir: folder, archive or table; None: an embedded data set.
+        domains: names; empty: all.
+        layout: folder layout; ``auto`` detects it.
+    """
+
+    dataset: str
+    data_dir: str | None = None
+    domains: tuple[str, ...] = ()
+    layout: Layout = "auto"
+
+
+class FindNearest(msgspec.Struct, frozen=True, kw_only=True, tag="nearest"):
+    """Keep the images of a data set that are nearest to real ones. Response:
+    :class:`NearestImages`.
+
+    Attributes:
+        images: the images to choose from.
+        real: the images to compare with.
+        keep: share of each class of each domain to keep.
+        model: network that computes the features.
+        weights: its weights, as of a run.
+        weights_key: key in the weight file.
+        image_size: side of the images in pixels.
+        cache_dir: folder of caches.
+        out: exclude list to write; None: none.
+        tiles: PNG file with the pictures of :func:`picture_rows`, in unlabelled squares of
+            ``TILE`` pixels; None: none.
+        device: where the network computes.
+        batch_size: images computed at a time.
+        threads: CPU threads; None: one for each usable core.
+    """
+
+    images: ImagesOf
+    real: ImagesOf
+    keep: Annotated[float, Meta(gt=0, le=1)]
+    model: str
+    weights: str
+    image_size: int
+    cache_dir: str
+    weights_key: str | None = None
+    out: str | None = None
+    tiles: str | None = None
+    device: str = "auto"
+    batch_size: Annotated[int, Meta(ge=1)] = 64
+    threads: Annotated[int, Meta(ge=1)] | None = None
+
+
+class NearestCount(msgspec.Struct, frozen=True):
+    """The images of one class of one domain.
+
+    Attributes:
+        domain: of the images to choose from.
+        class_name: their class.
+        images: number of readable ones.
+        kept: number of those that are kept.
+        real: number of real images of the class.
+        median: median distance.
+        limit: largest distance of a kept image.
+    """
+
+    domain: str
+    class_name: str
+    images: int
+    kept: int
+    real: int
+    median: float
+    limit: float
+
+
+class DistanceBin(msgspec.Struct, frozen=True):
+    """The images at a distance from ``start`` to below ``stop``; the last bin includes it."""
+
+    start: float
+    stop: float
+    kept: int
+    excluded: int
+
+
+class RankedImage(msgspec.Struct, frozen=True):
+    """An image, its cosine distance to the nearest real image of its class, and that one's path."""
+
+    path: str
+    domain: str
+    class_name: str
+    distance: float
+    nearest: str
+    is_kept: bool
+
+
+class NearestImages(msgspec.Struct, frozen=True):
+    """Which images are near to real ones.
+
+    Attributes:
+        dataset: name of the data set to choose from.
+        real: name of the other.
+        model: network of the features.
+        weights: digest of its weights.
+        keep: share that was asked for.
+        counts: by domain and class.
+        bins: histogram of all distances.
+        nearest: the first images by distance.
+        farthest: the last ones, the farthest first.
+        unreadable: number of images of both that cannot be read.
+        out: the exclude list, if it was written.
+    """
+
+    dataset: str
+    real: str
+    model: str
+    weights: str
+    keep: float
+    counts: tuple[NearestCount, ...]
+    bins: tuple[DistanceBin, ...]
+    nearest: tuple[RankedImage, ...]
+    farthest: tuple[RankedImage, ...]
+    unreadable: int = 0
+    out: str | None = None
