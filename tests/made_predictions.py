@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 from engine.protocol import (
     Confusion,
@@ -13,6 +14,13 @@ from engine.protocol import (
     Predictions,
     WrongImage,
 )
+from engine.protocol.step_predictions import (
+    EvaluatedImages,
+    EvaluatedSplit,
+    SplitPredictions,
+    StepPredictions,
+)
+from engine.rundir.step_predictions import StepPredictionsWriter
 
 CLASSES = ("cat", "dog")
 LABELS = (0, 0, 0, 0, 0, 1, 1, 1, 1, 1)
@@ -87,3 +95,24 @@ def predictions_with(
         for at in sorted(wrong)
     )  # fmt: skip
     return Predictions(100, CLASSES, (*domains, source), pictured)
+
+
+def keep_steps(path: Path, wrong: Mapping[int, Collection[int]]) -> None:
+    """Write the predictions of a run on ten images of a target at steps, some of them wrong."""
+    for step, images in wrong.items():
+        described, kept = [], []
+        for each in predictions_with(images).domains:
+            of = each.each_image
+            assert of is not None
+            numbers = of.numbers()
+            names = tuple(f"{each.domain}/{at}.png" for at in numbers)
+            described.append(
+                EvaluatedSplit(
+                    each.domain, each.split, each.is_target,
+                    of.digest, of.images, of.members, of.labels, names,
+                )
+            )  # fmt: skip
+            confidences = b"".join((60_000 - at).to_bytes(2, "little") for at in numbers)
+            kept.append(SplitPredictions(0.25, of.predicted, confidences))
+        writer = StepPredictionsWriter(path, EvaluatedImages(CLASSES, tuple(described)))
+        writer.add(StepPredictions(step, tuple(kept)))

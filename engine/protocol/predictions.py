@@ -51,6 +51,10 @@ class ImagePredictions(msgspec.Struct, frozen=True):
     labels: bytes
     predicted: bytes
 
+    def numbers(self) -> list[int]:
+        """Return the numbers of the images of the split."""
+        return [at for at in range(self.images) if self.members[at >> 3] >> (7 - (at & 7)) & 1]
+
     def problem(self, classes: int) -> str | None:
         """Return why this cannot be right for a number of classes, or None."""
         count = int.from_bytes(self.members, "big").bit_count()

@@ -90,6 +90,14 @@ DOMAIN_KEYS: Final = (
 )  # fmt: skip
 """The keys of the domain that is shown; the class has ``action_domain(step)``."""
 
+STEP_KEYS: Final = (
+    bind("later-step", "right_curly_bracket", "evaluation(1)", "later step", key_display="}",
+         show=True),
+    bind("earlier-step", "left_curly_bracket", "evaluation(-1)", "earlier step", key_display="{"),
+    bind("selected-step", "0", "selected_evaluation", "selected step"),
+)  # fmt: skip
+"""The keys of the evaluation whose predictions are shown."""
+
 
 def is_movement(binding: Binding) -> bool:
     """Return whether a binding of a single key only moves, as listed in the help."""

@@ -97,6 +97,17 @@ class MistakesAsked(Message):
 
 
 @dataclass
+class StepAsked(Message):
+    """The user wants the predictions of another evaluation.
+
+    It is that ``by`` evaluations later, the one nearest to step ``near``, or the selected one.
+    """
+
+    by: int = 0
+    near: float | None = None
+
+
+@dataclass
 class ActionAsked(Message):
     """An action was requested; it may block, and returns a sentence about its result."""
 

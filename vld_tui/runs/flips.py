@@ -226,10 +226,9 @@ def _by_image(
     for split in splits:
         if (each := split.each_image) is None:
             return None
-        members = (at for at in range(each.images) if each.members[at >> 3] >> (7 - (at & 7)) & 1)
         labels = as_classes(each.labels, len(predictions.classes))
         predicted = as_classes(each.predicted, len(predictions.classes))
-        found.update(zip(members, zip(labels, predicted, strict=True), strict=True))
+        found.update(zip(each.numbers(), zip(labels, predicted, strict=True), strict=True))
     return found
 
 

@@ -11,6 +11,7 @@ from typing import IO, Final
 
 from engine.protocol import Event, EventDecodeError, Predictions, PredictionsError, decode_event
 from engine.rundir import RunDir, StoredDiagnoses, StoredEvaluations, plain_file
+from engine.rundir.step_predictions import StepPredictionsFile
 
 BATCH_BYTES: Final = 2**22
 """Bytes read at once from a long log: a fraction of a second, and 100 MB of event objects."""
@@ -143,7 +144,8 @@ class RunFile:
 class FolderContents:
     """The end of the log, the files, results on other data, and predictions or why there are none.
 
-    ``log_is_cut``: the file has earlier lines. ``suspended_pid``: see :func:`suspended_pid`.
+    ``step_predictions`` are those of every evaluation, not read yet. ``log_is_cut``: the file has
+    earlier lines. ``suspended_pid``: see :func:`suspended_pid`.
     ``stop_asked``: where the request to stop came from, if any.
     """
 
@@ -152,6 +154,7 @@ class FolderContents:
     files: tuple[RunFile, ...] = ()
     predictions: Predictions | None = None
     predictions_problem: str | None = None
+    step_predictions: StepPredictionsFile | None = None
     evaluations: StoredEvaluations = field(default_factory=StoredEvaluations)
     diagnoses: StoredDiagnoses = field(default_factory=StoredDiagnoses)
     suspended_pid: int | None = None
@@ -166,6 +169,7 @@ class FolderReader:
         self._contents = FolderContents()
         self._log_signature: Signature = None
         self._predictions_signature: Signature = None
+        self._steps_signature: Signature = None
         self._evaluation_signatures: Mapping[str, Signature] = {}
         self._diagnosis_signatures: Mapping[str, Signature] = {}
 
@@ -181,6 +185,10 @@ class FolderReader:
             self._contents = replace(
                 self._contents, predictions=predictions, predictions_problem=problem
             )
+        if (seen := _signature(self.run_dir.step_predictions)) != self._steps_signature:
+            self._steps_signature = seen
+            stored = StepPredictionsFile.open(self.run_dir.step_predictions)
+            self._contents = replace(self._contents, step_predictions=stored)
         signatures = {each.name: _signature(each) for each in self.run_dir.evaluation_files()}
         if signatures != self._evaluation_signatures:
             self._evaluation_signatures = signatures

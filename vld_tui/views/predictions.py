@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from rich.text import Text
@@ -271,10 +271,14 @@ def _confusion_row(each: Confusion, names: Sequence[str], share: ClassShare) -> 
     return [names[each.label], names[each.predicted], f"{each.images:,}", of_class]
 
 
-def predictions_line(predictions: Predictions, selected_step: int | None) -> str:
-    """Return the network of the predictions as text."""
+def predictions_line(
+    predictions: Predictions, selected_step: int | None, stored: Collection[int] = ()
+) -> str:
+    """Return the network of the predictions as text; ``stored`` are the steps with predictions."""
     line = f"step {predictions.step:,}, {plural(len(predictions.classes), 'class')}"
-    if selected_step is not None and selected_step != predictions.step:
+    if selected_step in stored and selected_step != predictions.step:
+        line += f" (selected: step {selected_step:,})"
+    elif selected_step is not None and selected_step != predictions.step:
         line += f"; the selected step is {selected_step:,}, whose predictions are not stored"
     return line
 

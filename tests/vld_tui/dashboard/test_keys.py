@@ -42,7 +42,7 @@ LATER = {
     "open-trash", "restore", "delete", "empty-trash", "edit-study", "list-runs",
     "hardware", "time-axis", "first-value", "last-value",
     "suspend",
-    "mistakes",
+    "mistakes", "earlier-step", "later-step", "selected-step",
     "exclude-image", "relabel-image", "keep-image", "undecide-image",
 }  # fmt: skip
 """Ids of actions that came after."""

@@ -17,10 +17,11 @@ from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.draw.log import log_lines
 from vld_tui.dashboard.feed import OtherRun, RunDetail
 from vld_tui.dashboard.keys import bind
-from vld_tui.dashboard.messages import MistakesAsked, OtherRunNamed, SnapshotTaken
+from vld_tui.dashboard.messages import MistakesAsked, OtherRunNamed, SnapshotTaken, StepAsked
 from vld_tui.dashboard.screens.partner import partner_options
 from vld_tui.dashboard.screens.pick import Pick, PickOption
 from vld_tui.dashboard.screens.run_keys import RunKeys, forget_question
+from vld_tui.dashboard.shown_predictions import StepCursor, StepRead
 from vld_tui.dashboard.widgets.confusions import ConfusionsView
 from vld_tui.dashboard.widgets.curves import CurveCharts
 from vld_tui.dashboard.widgets.dialog import OPENS_DIALOG
@@ -91,6 +92,7 @@ class RunScreen(RunKeys):
         self._other: OtherRun | None = None
         self._marked: tuple[str, ...] = ()
         self._filled: list[str] = []
+        self._steps = StepCursor()
 
     @property
     def run(self) -> Run | None:
@@ -180,6 +182,8 @@ class RunScreen(RunKeys):
         if opened is self._detail and snapshot.other == self._other:
             return
         self._detail, self._other = opened, snapshot.other
+        if self._steps.update(opened) and self._steps.step is not None:
+            self._read_step(self._steps.step)
         self._show_heading(opened)
         for pane in self._filled:
             self._show(pane)
@@ -219,16 +223,12 @@ class RunScreen(RunKeys):
             case CurveCharts() as curves:
                 curves.show((detail.curves,))
             case DomainsPane() as domains:
-                domains.show(detail)
+                domains.show(detail, *self._steps.shown(detail))
             case ConfigurationPane() as configuration:
                 configuration.show_run(detail, self._other)
             case SamplesPane() as samples:
-                problem = contents.predictions_problem
                 samples.show(
-                    contents.predictions,
-                    problem,
-                    doing=activity(run),
-                    folder=run.spec.data_dir,
+                    *self._steps.shown(detail), doing=activity(run), folder=run.spec.data_dir
                 )
             case LogPane() as log:
                 is_cut = detail.reported_is_cut or contents.log_is_cut
@@ -240,6 +240,27 @@ class RunScreen(RunKeys):
                 evaluations.show_run(detail)
             case ScrolledText() as moments:
                 moments.show(timeline(run, detail.attempts, detail.progress))
+
+    def on_step_asked(self, message: StepAsked) -> None:
+        """Show the predictions of another evaluation."""
+        message.stop()
+        if self._steps.move(message) and self._steps.step is not None:
+            self._read_step(self._steps.step)
+        self._show_predictions()
+
+    @work(thread=True, exclusive=True, group="steps")
+    def _read_step(self, step: int) -> None:
+        """Read the predictions of a step, and show them if they are still wanted."""
+        found = self._steps.read(step)
+        self.app.call_from_thread(self._take_step, found)
+
+    def _take_step(self, found: StepRead) -> None:
+        if self._steps.take(found):
+            self._show_predictions()
+
+    def _show_predictions(self) -> None:
+        for pane in {"domains", "samples"} & {*self._filled}:
+            self._show(pane)
 
     def _focus_pane(self, pane: str) -> None:
         """Focus the first visible focusable widget of a pane."""

@@ -14,10 +14,11 @@ from textual.widgets import Static
 from engine.protocol import DomainPredictions, Predictions
 from vld_tui.dashboard.feed import OtherRun, RunDetail
 from vld_tui.dashboard.guard import Guarded
-from vld_tui.dashboard.keys import DOMAIN_KEYS, bind
+from vld_tui.dashboard.keys import DOMAIN_KEYS, STEP_KEYS, bind
 from vld_tui.dashboard.widgets.ask import copy_path
 from vld_tui.dashboard.widgets.confusions import ConfusionsView
 from vld_tui.dashboard.widgets.filter_line import RowFilterLine
+from vld_tui.dashboard.widgets.shown_step import StepKeys, StepLine
 from vld_tui.dashboard.widgets.text import ScrolledText
 from vld_tui.views.accuracies import domain_results
 from vld_tui.views.detail import (
@@ -37,6 +38,7 @@ from vld_tui.views.predictions import (
     matrix_cells,
     predictions_line,
 )
+from vld_tui.views.step_strip import ShownStep
 from vld_tui.views.system import system_summary
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text, width
@@ -49,12 +51,13 @@ WIDE_CELLS: Final = 110
 """Minimum width for classes and confusions side by side."""
 
 
-class DomainsPane(Guarded, Vertical):
+class DomainsPane(Guarded, StepKeys, Vertical):
     """A table of domains above classes and confusions."""
 
     DEFAULT_CSS = """
     DomainsPane { height: 1fr; }
     DomainsPane > Static { height: auto; padding: 0 1; }
+    DomainsPane > StepLine { height: 1; }
     DomainsPane #class-accuracies, DomainsPane #confusions { width: 1fr; height: 1fr; }
     DomainsPane.-one #confusions { display: none; }
     DomainsPane.-one.-confusions #class-accuracies { display: none; }
@@ -63,27 +66,38 @@ class DomainsPane(Guarded, Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("order", "o", "order", "order", show=True),
         *DOMAIN_KEYS,
+        *STEP_KEYS,
         bind("view", "v", "other_view", "view", show=True),
     ]
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._detail: RunDetail | None = None
+        self._predictions: Predictions | None = None
+        self._problem: str | None = None
         self._order = 0
         self._domain = 0
         self._drawn: tuple[tuple[object, ...], tuple[object, ...]] = ((), ())
 
     def compose(self) -> ComposeResult:
-        """Lay out the table, a heading, classes and confusions."""
+        """Lay out the table, the steps, a heading, classes and confusions."""
         yield Static(id="domain-results")
+        yield StepLine()
         yield Static(id="predictions-line")
         with Horizontal():
             yield ScrolledText(id="class-accuracies")
             yield ConfusionsView(id="confusions")
 
-    def show(self, detail: RunDetail) -> None:
-        """Show the results of a run."""
-        self._detail = detail
+    def show(
+        self,
+        detail: RunDetail,
+        predictions: Predictions | None,
+        problem: str | None,
+        shown_step: ShownStep,
+    ) -> None:
+        """Show the results of a run, and these predictions or why they cannot be read."""
+        self._detail, self._predictions, self._problem = detail, predictions, problem
+        self.shown_step = shown_step
         self._show()
 
     def on_resize(self) -> None:
@@ -118,10 +132,11 @@ class DomainsPane(Guarded, Vertical):
         detail, cells = self._detail, self.size.width - 2
         if detail is None or cells <= 0:
             return
-        predictions, progress = detail.contents.predictions, detail.progress
-        problem = detail.contents.predictions_problem
+        predictions, progress, problem = self._predictions, detail.progress, self._problem
+        self.query_one(StepLine).show(self.shown_step)
         doing = "" if progress.evaluations else activity(detail.curves.run)
-        view = (cells, self._order, self._domain, self.has_class("-confusions"), problem, doing)
+        one = self.has_class("-confusions")
+        view = (cells, self._order, self._domain, one, problem, doing, self.shown_step)
         things = (predictions, progress.selected, progress.data, progress.arms)
         if self._drawn[1] == view and [*map(id, self._drawn[0])] == [*map(id, things)]:
             return
@@ -158,7 +173,7 @@ class DomainsPane(Guarded, Vertical):
 
     def _shown_domain(self) -> DomainPredictions | None:
         """Return the domain whose confusions are shown; by default the target's reported split."""
-        predictions = self._detail.contents.predictions if self._detail else None
+        predictions = self._predictions
         if predictions is None or not predictions.domains:
             return None
         ordered = sorted(predictions.domains, key=lambda each: (not each.is_target, each.split))
@@ -166,21 +181,20 @@ class DomainsPane(Guarded, Vertical):
 
     def _show_line(self, detail: RunDetail) -> None:
         """Show the heading of the lower half, or why it is empty."""
-        contents, progress = detail.contents, detail.progress
+        predictions, progress = self._predictions, detail.progress
         text = Text()
-        if contents.predictions_problem is not None:
-            problem = plain_text(contents.predictions_problem)
-            text.append(f"\npredictions.json cannot be read: {problem}", ALARM_STYLE)
-        elif contents.predictions is None:
+        if self._problem is not None:
+            text.append(f"\n{plain_text(self._problem)}", ALARM_STYLE)
+        elif predictions is None:
             doing = activity(detail.curves.run)
             waiting = f"\nNo evaluation yet · {doing}" if doing else ""
             text.append(f"\n{NOT_KEPT}" if progress.evaluations else waiting, QUIET_STYLE)
         else:
             step = progress.selected.step if progress.selected else None
-            parts = [predictions_line(contents.predictions, step)]
+            parts = [predictions_line(predictions, step, self.shown_step.steps)]
             shows_both, on_confusions = not self.has_class("-one"), self.has_class("-confusions")
             if shows_both or not on_confusions:
-                parts.append(f"classes {self._class_order(contents.predictions)} (o)")
+                parts.append(f"classes {self._class_order(predictions)} (o)")
             if (shows_both or on_confusions) and (domain := self._shown_domain()) is not None:
                 parts.append(f"confusions of {domain_title(domain)} ([ ])")
             text.append("\n" + " · ".join(parts), QUIET_STYLE)

@@ -13,10 +13,12 @@ from textual.widgets import Static
 from engine.protocol import Predictions
 from vld_tui.dashboard.draw.mistakes import mistake_picture
 from vld_tui.dashboard.guard import Guarded
-from vld_tui.dashboard.keys import DOMAIN_KEYS, bind
+from vld_tui.dashboard.keys import DOMAIN_KEYS, STEP_KEYS, bind
 from vld_tui.dashboard.widgets.gallery import Gallery
+from vld_tui.dashboard.widgets.shown_step import StepKeys, StepLine
 from vld_tui.runs.mistakes import ConfusionCell, Mistakes, mistakes_by_domain, mistakes_in
 from vld_tui.views.predictions import cell_heading, mistakes_heading
+from vld_tui.views.step_strip import ShownStep
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
@@ -24,16 +26,17 @@ NONE_KEPT: Final = "No misclassified images are stored; see Domains."
 NOT_YET: Final = "No misclassified images yet (saved at the first evaluation)"
 
 
-class SamplesPane(Guarded, Vertical):
+class SamplesPane(Guarded, StepKeys, Vertical):
     """Misclassified images, most confident first."""
 
     DEFAULT_CSS = """
     SamplesPane { height: 1fr; padding: 0 1; }
-    SamplesPane > Static { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    SamplesPane > #mistakes { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape", "all_cells", "back", show=True),
         *DOMAIN_KEYS,
+        *STEP_KEYS,
     ]
 
     def __init__(self, **settings: Any) -> None:
@@ -47,22 +50,31 @@ class SamplesPane(Guarded, Vertical):
         self._drawn: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
-        """Lay out a heading and the images."""
-        yield Static()
+        """Lay out the steps, a heading and the images."""
+        yield StepLine()
+        yield Static(id="mistakes")
         yield Gallery()
 
     def show(
         self,
         predictions: Predictions | None,
         problem: str | None,
+        shown_step: ShownStep,
         *,
         doing: str = "",
         folder: str | None = None,
     ) -> None:
-        """Show the misclassified images of these predictions; ``doing``: what a live run does,
-        ``folder``: that of the data set, if it is one."""
+        """Show the misclassified images of these predictions.
+
+        Args:
+            predictions: those of the shown step.
+            problem: why they cannot be read.
+            shown_step: the shown step and the others.
+            doing: what a live run does.
+            folder: that of the data set, if it is one.
+        """
         self._predictions, self._problem, self._doing = predictions, problem, doing
-        self._folder = folder
+        self._folder, self.shown_step = folder, shown_step
         self._show()
 
     def show_cell(self, cell: ConfusionCell | None) -> None:
@@ -104,6 +116,7 @@ class SamplesPane(Guarded, Vertical):
             pictures = [mistake_picture(each, classes, self._folder) for each in stored]
             self.query_one(Gallery).show(pictures)
             self.refresh_bindings()
+        self.query_one(StepLine).show(self.shown_step)
         self._show_heading()
 
     @property
@@ -117,11 +130,11 @@ class SamplesPane(Guarded, Vertical):
         return domains[self._domain % len(domains)]
 
     def _show_heading(self) -> None:
-        self.query_one(Static).update(self._heading())
+        self.query_one("#mistakes", Static).update(self._heading())
 
     def _heading(self) -> Text:
         if self._problem is not None:
-            said = f"predictions.json cannot be read: {plain_text(self._problem)}"
+            said = plain_text(self._problem)
             return Text(said, ALARM_STYLE, no_wrap=True)
         if self._predictions is None or (found := self._mistakes) is None:
             said = f"{NOT_YET} · {self._doing}" if self._doing else NONE_KEPT
