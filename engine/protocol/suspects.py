@@ -140,8 +140,8 @@ class Suspects(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float
     images: int
     suspects: int
-    listed: tuple[Suspect, ...]
-    classes: tuple[str, ...]
+    listed: Annotated[tuple[Suspect, ...], Meta(min_length=1)]
+    classes: Annotated[tuple[str, ...], Meta(min_length=2)]
     near_distance: int
     device: str = "cpu"
 

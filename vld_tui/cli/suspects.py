@@ -29,7 +29,7 @@ from vld_tui.views.image_predictions import draw
 from vld_tui.views.suspects import suspect_caption, suspect_table, suspects_summary
 from vld_tui.views.thumbnail import stored_picture
 from vld_tui.words import use_help
-from vld_tui.words.numbers import plural
+from vld_tui.words.numbers import moment, plural
 
 EPILOG: Final = (
     "The score of an image is the loss of its label minus the expected loss of a random label, "
@@ -105,24 +105,18 @@ def suspects(
     threads: ThreadsOption = None,
 ) -> None:
     """Rank a run's training images by how doubtful their label is."""
-    if sum((as_json, as_csv, pictures)) > 1:
-        raise CommandError("Pass only one of --json, --csv and --pictures.")
-    if pictures and not sys.stdout.isatty():
-        raise CommandError("--pictures needs a terminal.")
-    if force and out is None:
-        raise CommandError("--force needs -o FILE.")
+    _check_output(out, force=force, as_json=as_json, as_csv=as_csv, pictures=pictures)
     if not 0 <= quantile <= 1:
         raise CommandError(f"--quantile is {quantile}, but must be from 0 to 1.")
     check_range("--top", top, 1)
     check_range("--near", near, 0, MOST_BITS)
     check_range("--batch", batch, 1)
     check_range("--threads", threads, 1, 1024)
-    if out is not None:
-        check_list_file(out, replaces=force)
     known, run_dir = find_run(ctx, run)
     problem = ""
     if show:
         found = stored_suspects(run_dir)
+        say(f"stored result of {moment(found.made_at)}", to_stderr=True)
     else:
         with showing_work() as show_work:
             done = find_suspects(
@@ -135,7 +129,7 @@ def suspects(
                 on_report=show_work,
             )
         found, problem = done.suspects, done.problem
-    images = choose(found, top)
+    images = _chosen(found, top)
     if as_json:
         print_json(suspects_record(known.run_id, found, images))
     elif as_csv:
@@ -150,6 +144,29 @@ def suspects(
     if problem:
         complain(problem)
         raise typer.Exit(FAILED_EXIT)
+
+
+def _check_output(
+    out: Path | None, *, force: bool, as_json: bool, as_csv: bool, pictures: bool
+) -> None:
+    """Check where the result goes, before anything is computed."""
+    if sum((as_json, as_csv, pictures)) > 1:
+        raise CommandError("Pass only one of --json, --csv and --pictures.")
+    if pictures and not sys.stdout.isatty():
+        raise CommandError("--pictures needs a terminal.")
+    if force and out is None:
+        raise CommandError("--force needs -o FILE.")
+    if out is not None:
+        check_list_file(out, replaces=force)
+
+
+def _chosen(found: Suspects, top: int | None) -> Sequence[Suspect]:
+    """Return the images to list; report if some of them are not stored."""
+    images = choose(found, top)
+    wanted = min(found.images, found.suspects if top is None else top)
+    if len(images) < wanted:
+        say(f"Only the first {len(images):,} of {wanted:,} images are stored.", to_stderr=True)
+    return images
 
 
 def _list(found: Suspects, images: Sequence[Suspect], *, is_limited: bool, draws: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from vld_tui.control.trash import TrashedRun
     from vld_tui.dashboard.feed import Attempted
     from vld_tui.dashboard.use.orders import UseOrder
-    from vld_tui.dashboard.use.results import UseResult
+    from vld_tui.dashboard.use.results import SuspectsFound, UseResult
     from vld_tui.dashboard.use.work import Work
     from vld_tui.runs.flips import Flips
     from vld_tui.runs.run import Run
@@ -300,6 +301,20 @@ class Actions:
         writer.write(predictions)
         writer.close()
         return f"{plural(len(predictions), 'prediction')} in {place}"
+
+    def has_suspects(self, run_id: str) -> bool:
+        """Return whether suspects of a run are stored."""
+        return os.path.exists(self._home.run_dir(run_id).suspects)  # False if out of reach
+
+    def stored_suspects(self, run_id: str) -> SuspectsFound:
+        """Return the stored suspects of a run."""
+        from vld_tui.control.suspects import FoundSuspects, stored_suspects
+        from vld_tui.dashboard.use.orders import SuspectsOrder
+        from vld_tui.dashboard.use.results import SuspectsFound
+
+        found = stored_suspects(self._home.run_dir(run_id))
+        order = SuspectsOrder(quantile=found.quantile, near_distance=found.near_distance)
+        return SuspectsFound(run_id, order, FoundSuspects(found))
 
     def save_decisions(self, decided: Sequence[tuple[Suspect, Decision]], path: str) -> str:
         """Save decisions on training images as a new exclude list."""

@@ -210,6 +210,9 @@ class FakeActions(Actions):
     def complete_filter(self, text: str) -> list[str]:
         return []
 
+    def has_suspects(self, run_id: str) -> bool:
+        return False
+
     def start(
         self, *specs: RunSpec, names: Sequence[str] | None = None, tags: Sequence[str] = ()
     ) -> str:

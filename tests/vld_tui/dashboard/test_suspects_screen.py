@@ -49,7 +49,13 @@ FOUND = Suspects(
 
 
 class FindingActions(FakeActions):
-    """Answers a search for suspects, and writes the decisions."""
+    """Answers a search for suspects, has stored ones, and writes the decisions."""
+
+    def has_suspects(self, run_id: str) -> bool:
+        return True
+
+    def stored_suspects(self, run_id: str) -> SuspectsFound:
+        return SuspectsFound(run_id, SuspectsOrder(), FoundSuspects(FOUND))
 
     def use(self, run_id: str, order: UseOrder, work: Work) -> UseResult:
         assert isinstance(order, SuspectsOrder)
@@ -106,3 +112,21 @@ def test_decisions_are_made_by_keys_and_saved(tmp_path: Path) -> None:
         rows = [(row["path"], row["action"], row["class"]) for row in csv.DictReader(lines)]
     assert rows == [("art/cat/0.png", "exclude", ""), ("art/cat/1.png", "relabel", "dog")]
     assert ("save decisions", 2) in actions.done
+
+
+def test_stored_suspects_are_shown_and_their_decisions_stay() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        for chosen in ("stored", "3"):
+            await pilot.press("u")
+            await settle(pilot)
+            await pilot.press(*chosen, "enter")
+            await settle_until(pilot, lambda: isinstance(app.screen, SuspectsScreen))
+            await settle(pilot)
+            if chosen == "stored":
+                await pilot.press("x")
+                await settle(pilot)
+            assert "1 excluded ·" in "\n".join(screen_lines(app))
+            await pilot.press("escape")
+            await settle(pilot)
+
+    play(FakeSource([make_run(0)]), scenario, actions=FindingActions())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.text import Text
 from textual.app import App
 
+from vld_tui.dashboard.messages import ActionAsked
 from vld_tui.dashboard.screens.pick import Pick, PickOption
 from vld_tui.dashboard.screens.predictions import PredictionsScreen
 from vld_tui.dashboard.screens.suspects import SuspectsScreen
@@ -28,6 +29,8 @@ from vld_tui.views.exported import exported_lines
 from vld_tui.words.palette import QUIET_STYLE
 from vld_tui.words.text import plain_text
 
+STORED: Final = "stored suspects"
+
 if TYPE_CHECKING:
     from vld_tui.dashboard.actions import Actions
     from vld_tui.study.planner import Planner
@@ -37,9 +40,15 @@ def ask_use(app: App[Any], run: Run, uses: Uses, actions: Actions, planner: Plan
     """Ask what to do with a run, or which of the earlier results to show."""
     results = {f"result {at}": each for at, each in enumerate(uses.of_run(run.run_id))}
 
+    def show_stored() -> str:
+        app.post_message(UseForm.Made(actions.stored_suspects(run.run_id)))
+        return ""
+
     def answered(chosen: str | None) -> None:
         if chosen in results:
             show_result(app, results[chosen], actions)
+        if chosen == STORED:
+            app.post_message(ActionAsked(show_stored))
         for kind in USES:
             if kind == chosen:
                 app.push_screen(UseForm(kind, run, actions, planner, uses.typed.get(kind, {})))
@@ -48,6 +57,9 @@ def ask_use(app: App[Any], run: Run, uses: Uses, actions: Actions, planner: Plan
         *(PickOption(kind, (kind, about)) for kind, about in USES.items()),
         *(PickOption(name, ("result", each.title)) for name, each in results.items()),
     ]
+    is_open = any(isinstance(each, SuspectsFound) for each in results.values())
+    if not is_open and actions.has_suspects(run.run_id):
+        options.append(PickOption(STORED, ("result", "the stored suspects of the run")))
     app.push_screen(Pick(f"Use {plain_text(run.label)}:", options, current="predict"), answered)
 
 
