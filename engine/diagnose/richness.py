@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import torch
+from torch import Tensor
 
 from engine.diagnose.alignment import linear_cka
 from engine.diagnose.collapse import collapse_of
@@ -14,19 +16,24 @@ from engine.diagnose.found import Found, few_images, finding, findings_of, summa
 from engine.diagnose.reliability import Reliability, reliability_of
 from engine.diagnose.run_features import RunFeatures, SplitFeatures
 from engine.diagnose.span import outside_span
-from engine.diagnose.spectrum import rank_me, spectrum_of
+from engine.diagnose.spectrum import Spectrum, rank_me, spectrum_of
 from engine.diagnose.unit_share import SHARES, KeptUnits, accuracy_of_kept_units
 from engine.errors import InputError
 from engine.protocol.diagnostics import Cell, Finding, FindingTable, Settings
 
+MOST_DIRECTIONS: Final = 60
+"""Directions whose singular values are stored."""
+
 
 def _rank(run: RunFeatures, _settings: Settings) -> Found:
     splits = run.judged()
-    found = findings_of("rank_me", splits, lambda each: rank_me(each.features))
+    spectra = {each.domain: spectrum_of(each.features) for each in splits}
+    found = findings_of("rank_me", splits, lambda each: spectra[each.domain].rank_me)
     found += findings_of("rank_me_start", splits, lambda each: rank_me(each.before))
     return Found(
         {"rank_me": summary_of(found, run, "rank_me")},
         tuple(found),
+        {"spectrum": _spectrum_table(spectra)},
         notes=tuple(
             few_images(
                 splits,
@@ -35,6 +42,24 @@ def _rank(run: RunFeatures, _settings: Settings) -> Found:
             )
         ),
     )
+
+
+def _spectrum_table(spectra: Mapping[str, Spectrum]) -> FindingTable:
+    """Return singular values relative to the largest at some directions, closer at the start."""
+    last = max(len(each.values) for each in spectra.values())
+    steps = torch.logspace(0, math.log10(last), MOST_DIRECTIONS, dtype=torch.float64)
+    directions = steps.round().long().clamp(1, last).unique().tolist()
+    columns = [
+        [_relative(each.values, direction - 1) for direction in directions]
+        for each in spectra.values()
+    ]
+    rows: Iterator[tuple[Cell, ...]] = zip(directions, *columns, strict=True)
+    title = "Singular values by direction, relative to the largest"
+    return FindingTable(title, ("direction", *spectra), tuple(rows))
+
+
+def _relative(values: Tensor, at: int) -> float | None:
+    return float(values[at] / values[0]) if at < len(values) and values[0] > 0 else None
 
 
 def _units(run: RunFeatures, settings: Settings) -> Found:
@@ -141,7 +166,7 @@ def _calibration(run: RunFeatures, _settings: Settings) -> Found:
     tables = {
         name: FindingTable(
             f"Reliability on the {'target' if name == 'target' else 'validation images'}",
-            ("confidence", "images", "mean confidence", "accuracy"),
+            ("above", "up to", "images", "mean confidence", "accuracy"),
             tuple(_reliability_rows(parts)),
         )
         for name, parts in of_bins.items()
@@ -157,8 +182,7 @@ def _reliability_rows(parts: Sequence[Reliability]) -> Iterator[tuple[Cell, ...]
             continue
         confidence = sum((each.confidence or 0.0) * each.images for each in bins) / images
         accuracy = sum((each.accuracy or 0.0) * each.images for each in bins) / images
-        low, high = 100 * bins[0].low, 100 * bins[0].high
-        yield f"{low:.0f}–{high:.0f}%", images, confidence, accuracy
+        yield bins[0].low, bins[0].high, images, confidence, accuracy
 
 
 RICHNESS: Final[Mapping[str, Callable[[RunFeatures, Settings], Found]]] = {

@@ -22,6 +22,7 @@ from engine.protocol.diagnostics import (
 )
 from engine.rundir import StoredDiagnoses
 from vld_tui.runs.run import Run
+from vld_tui.views.richness import diagnosis_drawing
 from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import UNKNOWN, in_unit, percent, plain_number
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE
@@ -84,6 +85,8 @@ def _whole(each: Diagnosis, cells: int) -> Text:
         text.append(f"{line}\n", QUIET_STYLE)
     if each.findings:
         text.append_text(_findings(each.findings, cells)).append("\n")
+    if (drawing := diagnosis_drawing(each, cells)) is not None:
+        text.append_text(drawing).append("\n")
     for table in each.tables.values():
         text.append(f"{plain_text(table.title)}\n", QUIET_STYLE)
         text.append_text(_table(table, cells)).append("\n")

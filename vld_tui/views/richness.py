@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from rich.segment import Segment
 from rich.style import Style
+from rich.text import Text
 
+from engine.protocol.diagnostics import Cell, Diagnosis, FindingTable
 from vld_tui.views.legend import Line
 from vld_tui.views.plot import LABEL_CELLS, LOWEST, NARROWEST, Plot, PlotSeries, View
 from vld_tui.views.raster import PlotAxis
 from vld_tui.words.numbers import percent, sparkline
-from vld_tui.words.palette import DOTTED, GREY
+from vld_tui.words.palette import DOTTED, GREY, ID_STYLE, OOD_STYLE, series_look
 from vld_tui.words.text import fit, plain_text
 
 SHOWN_SHARE: Final = 0.1
 """Share of the units whose accuracy is in the legend."""
 NO_CURVES: Final = "not measured yet"
+DRAWN_ROWS: Final = 16
+MOST_CELLS: Final = 100
+"""Height and largest width of the drawing of a diagnosis."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +74,16 @@ class KeptUnitsCurve:
 
 @dataclass(frozen=True)
 class SpectrumCurve:
-    """Singular values, the largest first, and the effective rank."""
+    """Singular values, the largest first, and the effective rank.
+
+    ``directions`` are the numbers of the values, from 1; None: all of them in order.
+    """
 
     name: str
     values: Sequence[float]
     rank_me: float | None
     style: str
+    directions: Sequence[float] | None = None
 
 
 def reliability_diagram(
@@ -160,10 +171,10 @@ def spectrum_plot(curves: Sequence[SpectrumCurve]) -> Plot:
         values = np.array(curve.values, dtype=np.float64)
         values = values[values > 0]
         relative = values / values[0] if len(values) else values
+        directions = curve.directions or range(1, len(values) + 1)
         rank = "" if curve.rank_me is None else f"RankMe {curve.rank_me:.1f}"
-        series.append(
-            _series(curve.name, np.arange(1, len(values) + 1), relative, curve.style, rank)
-        )
+        places = directions[: len(values)]
+        series.append(_series(curve.name, places, relative, curve.style, rank))
     return Plot(
         "singular values",
         tuple(series),
@@ -183,3 +194,110 @@ def _series(
 ) -> PlotSeries:
     places, values = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     return PlotSeries(name, places, values, style, summary=summary)
+
+
+def diagnosis_drawing(diagnosis: Diagnosis, cells: int) -> Text | None:
+    """Return the drawing of a diagnosis in at most ``cells`` cells, if it has curves."""
+    draw = _DRAWN.get(diagnosis.diagnostic)
+    if draw is None or cells < NARROWEST:
+        return None
+    text = Text(no_wrap=True, overflow="crop")
+    for line in draw(diagnosis, min(cells, MOST_CELLS)):
+        text.append("\n" if text else "")
+        for segment in line:
+            text.append(segment.text, segment.style)
+    return text or None
+
+
+def _spectra(diagnosis: Diagnosis, cells: int) -> Iterable[Line]:
+    table = diagnosis.tables.get("spectrum")
+    if table is None:
+        return ()
+    ranks = {each.domain: each.value for each in diagnosis.findings if each.name == "rank_me"}
+    directions = _numbers(table, 0)
+    curves = [
+        SpectrumCurve(domain, _numbers(table, at), ranks.get(domain), style, directions)
+        for at, (domain, style) in enumerate(_styled(diagnosis, table.columns[1:]), start=1)
+    ]
+    return _drawn(spectrum_plot(curves), cells)
+
+
+def _kept_units(diagnosis: Diagnosis, cells: int) -> Iterable[Line]:
+    table = diagnosis.tables.get("shares")
+    if table is None:
+        return ()
+    names = table.columns[2::2]
+    curves = []
+    for at, (domain, style) in enumerate(_styled(diagnosis, names)):
+        points = [
+            KeptShare(share, mean, _number(row[3 + 2 * at]))
+            for row in table.rows
+            if len(row) > 3 + 2 * at
+            and (share := _share(row[0])) is not None
+            and (mean := _number(row[2 + 2 * at])) is not None
+        ]
+        curves.append(KeptUnitsCurve(domain, points, style))
+    return _drawn(kept_units_plot(curves), cells)
+
+
+def _reliability(diagnosis: Diagnosis, cells: int) -> Iterable[Line]:
+    curves = []
+    for name, label, style in (("source", "ID", ID_STYLE), ("target", "OOD", OOD_STYLE)):
+        if (table := diagnosis.tables.get(name)) is not None:
+            errors = [
+                each.value
+                for each in diagnosis.findings
+                if each.name == "calibration_error"
+                and each.value is not None
+                and (each.split == "in") == (name == "target")
+            ]
+            error = statistics.fmean(errors) if errors else None
+            curves.append(ReliabilityCurve(label, [*_bins(table)], error, style))
+    is_known = any(each.bins for each in curves)
+    return reliability_diagram(curves, cells, DRAWN_ROWS + 4) if is_known else ()
+
+
+_DRAWN: Final[Mapping[str, Callable[[Diagnosis, int], Iterable[Line]]]] = {
+    "rank": _spectra,
+    "units": _kept_units,
+    "calibration": _reliability,
+}
+"""How diagnoses with curves are drawn, by the name of the diagnostic."""
+
+
+def _drawn(plot: Plot, cells: int) -> Iterable[Line]:
+    return () if plot.is_empty else plot.lines(cells, DRAWN_ROWS)
+
+
+def _styled(diagnosis: Diagnosis, domains: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield domains with their colours; the target has that of OOD values."""
+    targets = {each.domain for each in diagnosis.findings if each.split == "in"}
+    for at, domain in enumerate(domains):
+        yield domain, OOD_STYLE if domain in targets else series_look(at).colour
+
+
+def _bins(table: FindingTable) -> Iterator[ConfidenceBin]:
+    """Yield the bins of a table of reliability, in ascending order."""
+    for row in table.rows:
+        if len(row) == 5:
+            low, high, images, confidence, accuracy = map(_number, row)
+            if low is not None and high is not None and images is not None:
+                yield ConfidenceBin(low, high, int(images), confidence, accuracy)
+
+
+def _numbers(table: FindingTable, column: int) -> list[float]:
+    """Return the known numbers of a column."""
+    known = (_number(row[column]) for row in table.rows if len(row) > column)
+    return [value for value in known if value is not None]
+
+
+def _number(cell: Cell) -> float | None:
+    return float(cell) if isinstance(cell, int | float) and math.isfinite(cell) else None
+
+
+def _share(cell: Cell) -> float | None:
+    """Return a share that is written as a percentage."""
+    try:
+        return float(str(cell).removesuffix("%")) / 100
+    except ValueError:
+        return None

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+from rich.text import Text
 
+from engine.protocol.diagnostics import Cell, Diagnosis, Finding, FindingTable
 from vld_tui.views.legend import Line
 from vld_tui.views.richness import (
     ConfidenceBin,
@@ -13,6 +15,7 @@ from vld_tui.views.richness import (
     KeptUnitsCurve,
     ReliabilityCurve,
     SpectrumCurve,
+    diagnosis_drawing,
     kept_units_plot,
     reliability_diagram,
     reliability_plot,
@@ -110,3 +113,85 @@ def test_singular_values_are_relative_to_the_largest() -> None:
 def test_names_cannot_forge_styles() -> None:
     lines = text(reliability_diagram([curve("[red]\x1b[31mx")], 60, 20))
     assert not any("\x1b" in line for line in lines)
+
+
+def diagnosis(
+    name: str, table: str, columns: tuple[str, ...], *rows: tuple[Cell, ...]
+) -> Diagnosis:
+    findings = (
+        Finding("photo", "out", "rank_me", 12.3),
+        Finding("sketch", "in", "rank_me", 7.8),
+        Finding("photo", "out", "calibration_error", 0.1),
+        Finding("clipart", "out", "calibration_error", 0.2),
+        Finding("sketch", "in", "calibration_error", 0.3),
+    )
+    return Diagnosis(
+        diagnostic=name, arm="erm", step=1, checkpoint="", data_digest="", findings=findings,
+        tables={table: FindingTable("", columns, rows)},
+    )  # fmt: skip
+
+
+def drawn(of: Diagnosis, cells: int = 70) -> list[str]:
+    found = diagnosis_drawing(of, cells)
+    assert isinstance(found, Text)
+    lines = found.plain.split("\n")
+    assert all(width(line) <= cells for line in lines)
+    return lines
+
+
+def test_a_spectrum_is_drawn_for_each_domain_with_its_rank() -> None:
+    columns = ("direction", "photo", "sketch")
+    rows: list[tuple[Cell, ...]] = [(1, 1.0, 1.0), (10, 0.1, 0.05), (100, 0.01, None)]
+    of = diagnosis("rank", "spectrum", columns, *rows)
+    head = " ".join(drawn(of)[:2])
+    assert "RankMe 12.3 photo" in head
+    assert "RankMe 7.8 sketch" in head
+    found = diagnosis_drawing(of, 70)
+    assert found is not None
+    assert OOD_STYLE.lower() in {str(span.style) for span in found.spans}, (
+        "the target has the OOD colour"
+    )
+
+
+def test_kept_units_are_drawn_from_a_diagnosis() -> None:
+    columns = ("units kept", "units", "photo", "photo sd", "sketch", "sketch sd")
+    rows: list[tuple[Cell, ...]] = [
+        ("100%", 200, 0.9, None, 0.7, None),
+        ("10%", 20, 0.8, 0.02, 0.5, 0.03),
+        ("1%", 2, 0.3, 0.1, 0.2, 0.1),
+    ]
+    lines = drawn(diagnosis("units", "shares", columns, *rows))
+    assert "80.0% at 10% photo" in lines[0] + lines[1]
+    assert "50.0% at 10% sketch" in lines[0] + lines[1]
+    assert lines[-1].split() == ["1", "2", "5", "10", "20", "50", "100"]
+
+
+def test_reliability_is_drawn_with_the_mean_error_of_the_sources() -> None:
+    columns = ("above", "up to", "images", "mean confidence", "accuracy")
+    rows: list[tuple[Cell, ...]] = [(0.4, 0.5, 10, 0.45, 0.5), (0.9, 1.0, 90, 0.97, 0.9)]
+    lines = drawn(diagnosis("calibration", "source", columns, *rows))
+    assert "ECE 15.0% ID" in lines[0] + lines[1]
+    assert lines[-1].startswith("ID ")
+    target = drawn(diagnosis("calibration", "target", columns, *rows))
+    assert "ECE 30.0% OOD" in target[0] + target[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [("rank", "spectrum"), ("units", "shares"), ("calibration", "source"), ("nc1", "any")],
+)
+@pytest.mark.parametrize(
+    "rows", [(), ((),), (("x",),), (("x", None, "y", "z", "v"),), ((float("nan"),) * 5,)]
+)
+def test_tables_of_another_version_are_not_drawn(
+    name: str, table: str, rows: tuple[tuple[Cell, ...], ...]
+) -> None:
+    of = diagnosis(name, table, ("a", "b", "c", "d", "e"), *rows)
+    assert diagnosis_drawing(of, 70) is None
+
+
+def test_a_narrow_terminal_has_no_drawing() -> None:
+    row: tuple[Cell, ...] = (0.4, 0.5, 10, 0.45, 0.5)
+    of = diagnosis("calibration", "source", ("a", "b", "c", "d", "e"), row)
+    assert diagnosis_drawing(of, 30) is not None
+    assert diagnosis_drawing(of, 10) is None
