@@ -15,9 +15,10 @@ from engine.machine.processor import keep_freed_memory, let_waiting_threads_slee
 
 let_waiting_threads_sleep()  # before torch is imported
 
-from engine.diagnose.compared_images import open_compared  # noqa: E402
+from engine.diagnose.compared_images import open_compared, open_domains  # noqa: E402
 from engine.inference.checkpoints import checkpoint_files  # noqa: E402
 from engine.protocol.diagnostics import Diagnosed, DiagnoseRun  # noqa: E402
+from engine.protocol.domain_distances import ComparedDomains, CompareDomains  # noqa: E402
 from engine.protocol.nearest_images import FindNearest, NearestImages  # noqa: E402
 from engine.protocol.suspects import FindSuspects, Suspects  # noqa: E402
 from engine.rundir import RunDir  # noqa: E402
@@ -44,16 +45,24 @@ def _find_nearest(request: FindNearest, report: Reporter) -> NearestImages:
     return find_nearest(request, compared, report)
 
 
+def _compare_domains(request: CompareDomains, report: Reporter) -> ComparedDomains:
+    images = open_domains(request)
+    from engine.diagnose.compared_domains import compare_domains
+
+    return compare_domains(request, images, report)
+
+
 WORK: Final[Mapping[type, Callable[[Any, Reporter], object]]] = {
     DiagnoseRun: _diagnose,
     FindSuspects: _find_suspects,
     FindNearest: _find_nearest,
+    CompareDomains: _compare_domains,
 }
 """Handlers by request type."""
 
 
 if __name__ == "__main__":
     keep_freed_memory()
-    exit_code = work(sys.argv[1:], DiagnoseRun | FindSuspects | FindNearest, WORK)
+    exit_code = work(sys.argv[1:], DiagnoseRun | FindSuspects | FindNearest | CompareDomains, WORK)
     gc.freeze()  # otherwise the interpreter's last collections take a second for torch's objects
     sys.exit(exit_code)

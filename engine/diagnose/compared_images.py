@@ -1,37 +1,17 @@
-"""The two sets of images that ``vld data nearest`` compares, found and checked without torch."""
+"""Images that are compared with one another, found and checked without torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.datasets.catalog import find_image_set
 from engine.datasets.contact_sheet import refuse_unwritable
-from engine.datasets.folders import ImageSet
+from engine.diagnose.chosen_images import ChosenImages, choose_images
 from engine.errors import DataError
-from engine.inference.labelled import wanted_domains
-from engine.protocol import spec_from_mapping
+from engine.protocol.domain_distances import CompareDomains
 from engine.protocol.fields import nearest
-from engine.protocol.nearest_images import FindNearest, ImagesOf
+from engine.protocol.nearest_images import FindNearest
 from engine.text import counted, listed
-
-
-class ChosenImages(NamedTuple):
-    """A data set, and the rows of the images of the chosen domains."""
-
-    image_set: ImageSet
-    rows: tuple[int, ...]
-
-    @property
-    def classes(self) -> set[str]:
-        """Return the classes that have images."""
-        return {self.image_set.files[row].class_name for row in self.rows}
-
-    @property
-    def places(self) -> set[Path]:
-        """Return where the images are."""
-        root = self.image_set.location.resolve()
-        return {root / self.image_set.files[row].path for row in self.rows}
 
 
 class ComparedImages(NamedTuple):
@@ -49,7 +29,7 @@ def open_compared(request: FindNearest) -> ComparedImages:
     """
     if request.out is not None:
         refuse_unwritable(Path(request.out))
-    compared = ComparedImages(_chosen(request.images), _chosen(request.real))
+    compared = ComparedImages(choose_images(request.images), choose_images(request.real))
     images, real = compared
     if same := images.places & real.places:
         raise DataError(
@@ -66,9 +46,17 @@ def open_compared(request: FindNearest) -> ComparedImages:
     return compared
 
 
-def _chosen(images: ImagesOf) -> ChosenImages:
-    given = {"dataset": images.dataset, "data_dir": images.data_dir, "layout": images.layout}
-    image_set = find_image_set(spec_from_mapping(given), use="test")
-    domains = wanted_domains(image_set, images.domains)
-    rows = (row for row, file in enumerate(image_set.files) if file.domain in domains)
-    return ChosenImages(image_set, tuple(rows))
+def open_domains(request: CompareDomains) -> ChosenImages:
+    """Return the images whose domains are to be compared.
+
+    Raises:
+        DataError: if they cannot be read, or there are fewer than two domains.
+    """
+    chosen = choose_images(request.images)
+    domains = {chosen.image_set.files[row].domain for row in chosen.rows}
+    if len(domains) < 2:
+        raise DataError(
+            f"{chosen.image_set.name} has {counted(len(domains), 'domain')}; distances between "
+            "domains need at least two. Leave out --distances."
+        )
+    return chosen

@@ -6,25 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from engine.data import DomainData, RunData, seed_hash
-from engine.data.frozen import Indices
-from engine.datasets.cache import cached_images
 from engine.datasets.contact_sheet import draw_rows
 from engine.datasets.folders import ImageSet
-from engine.datasets.sources import ImageFile
-from engine.diagnose.compared_images import ChosenImages, ComparedImages
+from engine.diagnose.compared_images import ComparedImages
+from engine.diagnose.image_features import ImageFeatures, pretrained_network, read_features
 from engine.diagnose.nearest import bins_of, keep_nearest, nearest_of_class
 from engine.errors import DataError
-from engine.execution import Execution
-from engine.features import cached_features
 from engine.features.cached import SHOWN_DIGITS, FrozenPart
-from engine.inference.session import refusing_large_batches
-from engine.machine.devices import resolve_device
-from engine.model import FineTunedNetwork, build_network
 from engine.protocol.exclude_lists import Decision, exclude_list
 from engine.protocol.nearest_images import (
     LIST_COLUMNS,
@@ -35,33 +26,18 @@ from engine.protocol.nearest_images import (
     NearestImages,
     RankedImage,
 )
-from engine.protocol.spec import MODELS_JOINED_BY
-from engine.protocol.work import WorkNote
 from engine.rundir import write_atomic
-from engine.work import Reporter, progress_of
+from engine.work import Reporter
 
 BINS = 12
 """Bins of the histogram of distances."""
 
 
-class _Features(NamedTuple):
-    """The readable ones of chosen images: their rows (n,), classes and features (n, D)."""
-
-    image_set: ImageSet
-    rows: Indices
-    features: Tensor
-    unreadable: int
-
-    @property
-    def files(self) -> list[ImageFile]:
-        return [self.image_set.files[row] for row in self.rows.tolist()]
-
-
 class _Ranking(NamedTuple):
     """The images, whether each is kept (n,), its distance (n,), and the nearest real image (n,)."""
 
-    images: _Features
-    real: _Features
+    images: ImageFeatures
+    real: ImageFeatures
     kept: Tensor
     distances: Tensor
     nearest: Tensor
@@ -85,9 +61,9 @@ def find_nearest(request: FindNearest, compared: ComparedImages, report: Reporte
     """
     if request.threads is not None:
         torch.set_num_threads(request.threads)
-    network = _network(request)
-    images = _features(compared.images, network, request, report)
-    real = _features(compared.real, network, request, report)
+    network = pretrained_network(request)
+    images = read_features(compared.images, network, request, report)
+    real = read_features(compared.real, network, request, report)
     ranking = _rank(images, real, request.keep)
     order = ranking.distances.argsort(stable=True).tolist()
     nearest, farthest = order[:SHOWN_IMAGES], order[::-1][:SHOWN_IMAGES]
@@ -110,51 +86,7 @@ def find_nearest(request: FindNearest, compared: ComparedImages, report: Reporte
     )
 
 
-def _network(request: FindNearest) -> FineTunedNetwork:
-    """Return the pre-trained network; its last layer is not used."""
-    return build_network(
-        request.model,
-        classes=2,
-        weights=request.weights,
-        image_size=request.image_size,
-        seed=seed_hash("network", 0),
-        tuning="linear" if MODELS_JOINED_BY in request.model else "full",
-        linear_features="penultimate",
-        weights_key=request.weights_key,
-        for_inference=True,
-    )
-
-
-def _features(
-    chosen: ChosenImages, network: FineTunedNetwork, request: FindNearest, report: Reporter
-) -> _Features:
-    """Return the features of chosen images, from the cache or computed for the whole data set."""
-    image_set, cache_dir = chosen.image_set, Path(request.cache_dir)
-    device = resolve_device(request.device)
-    reading = progress_of(report, f"reading {image_set.name}", "images")
-    cached = cached_images(image_set, request.image_size, cache_dir, reading)
-    every = np.array([row for row in range(len(image_set)) if row not in cached.unreadable])
-    if not len(every):
-        raise DataError(f"No image of {image_set.location} can be read.")
-    none = np.zeros(0, dtype=np.int64)
-    labels = torch.zeros(len(every), dtype=torch.int64)
-    whole = DomainData(image_set.name, False, cached, every, labels, none, none)
-    data = RunData(image_set.name, image_set.classes, (whole,), (), image_set, digest="")
-    with refusing_large_batches(device, request.batch_size):
-        found = cached_features(
-            network, data, cache_dir,
-            lambda: Execution(device, "fp32", "channels_last", folds_inference=True),
-            model=request.model, device=device, batch_size=request.batch_size,
-            on_progress=progress_of(report, f"features of {image_set.name}", "images"),
-        )  # fmt: skip
-    for note in found.notes:
-        report(WorkNote(note))
-    rows = np.array([row for row in chosen.rows if row not in cached.unreadable], dtype=np.int64)
-    features = torch.from_numpy(found.features.plain.array[rows]).flatten(1)
-    return _Features(image_set, rows, features, len(chosen.rows) - len(rows))
-
-
-def _rank(images: _Features, real: _Features, share: float) -> _Ranking:
+def _rank(images: ImageFeatures, real: ImageFeatures, share: float) -> _Ranking:
     """Rank images; raise DataError if all real images of a class are unreadable."""
     label_of = {
         name: label for label, name in enumerate(sorted({f.class_name for f in real.files}))
@@ -170,7 +102,7 @@ def _rank(images: _Features, real: _Features, share: float) -> _Ranking:
     return _Ranking(images, real, kept, distances.values, distances.rows)
 
 
-def _cells(images: _Features) -> list[tuple[str, str]]:
+def _cells(images: ImageFeatures) -> list[tuple[str, str]]:
     return sorted({(file.domain, file.class_name) for file in images.files})
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from engine.protocol.spec import Layout
+from engine.protocol.image_features import ImagesOf, ReadsFeatures
 
 SHOWN_IMAGES: Final = 10
 """Nearest and farthest images that are named."""
@@ -15,23 +15,7 @@ LIST_COLUMNS: Final = ("distance", "nearest")
 """Further columns of the exclude list: the distance, and the path of the nearest real image."""
 
 
-class ImagesOf(msgspec.Struct, frozen=True):
-    """Domains of a data set.
-
-    Attributes:
-        dataset: its name.
-        data_dir: folder, archive or table; None: an embedded data set.
-        domains: names; empty: all.
-        layout: folder layout; ``auto`` detects it.
-    """
-
-    dataset: str
-    data_dir: str | None = None
-    domains: tuple[str, ...] = ()
-    layout: Layout = "auto"
-
-
-class FindNearest(msgspec.Struct, frozen=True, kw_only=True, tag="nearest"):
+class FindNearest(ReadsFeatures, frozen=True, kw_only=True, tag="nearest"):
     """Keep the images of a data set that are nearest to real ones. Response:
     :class:`NearestImages`.
 
@@ -39,32 +23,16 @@ class FindNearest(msgspec.Struct, frozen=True, kw_only=True, tag="nearest"):
         images: the images to choose from.
         real: the images to compare with.
         keep: share of each class of each domain to keep.
-        model: network that computes the features.
-        weights: its weights, as of a run.
-        weights_key: key in the weight file.
-        image_size: side of the images in pixels.
-        cache_dir: folder of caches.
         out: exclude list to write; None: none.
         tiles: PNG file with the pictures of :func:`picture_rows`, in unlabelled squares of
             ``TILE`` pixels; None: none.
-        device: where the network computes.
-        batch_size: images computed at a time.
-        threads: CPU threads; None: one for each usable core.
     """
 
     images: ImagesOf
     real: ImagesOf
     keep: Annotated[float, Meta(gt=0, le=1)]
-    model: str
-    weights: str
-    image_size: int
-    cache_dir: str
-    weights_key: str | None = None
     out: str | None = None
     tiles: str | None = None
-    device: str = "auto"
-    batch_size: Annotated[int, Meta(ge=1)] = 64
-    threads: Annotated[int, Meta(ge=1)] | None = None
 
 
 class NearestCount(msgspec.Struct, frozen=True):

@@ -8,7 +8,8 @@ from typing import Final
 
 from engine.protocol import NO_TARGET, UserError
 from engine.protocol.datasets import NamedSet, RemoveDataset
-from engine.protocol.nearest_images import FindNearest, ImagesOf, NearestImages
+from engine.protocol.image_features import ImagesOf
+from engine.protocol.nearest_images import FindNearest, NearestImages
 from engine.protocol.work import WorkNote, WorkProgress
 from vld_tui.control.diagnose import DIAGNOSE_COMMAND
 from vld_tui.home import Home

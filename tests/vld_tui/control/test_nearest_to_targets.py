@@ -9,7 +9,8 @@ import pytest
 
 from engine.protocol import resolve_spec
 from engine.protocol.datasets import AddDataset, DatasetListing
-from engine.protocol.nearest_images import FindNearest, ImagesOf
+from engine.protocol.image_features import ImagesOf
+from engine.protocol.nearest_images import FindNearest
 from engine.protocol.work import WorkNote
 from tests.engine.datasets.image_folders import fill_folder
 from vld_tui.control.nearest_images import NearestError, find_nearest, target_runs

@@ -7,8 +7,9 @@ import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
+import msgspec
 import typer
 from PIL import Image
 from rich.cells import set_cell_size
@@ -17,7 +18,10 @@ from rich.text import Text
 
 from engine.protocol import FIELDS
 from engine.protocol.datasets import TILE, CheckDataset, CheckReport, Duplicate
+from engine.protocol.domain_distances import ComparedDomains, CompareDomains
+from engine.protocol.image_features import ImagesOf
 from vld_tui.cli.command import JsonOption
+from vld_tui.cli.data.network import NETWORK_FIELDS, network_of, spec_of_images
 from vld_tui.cli.data.work import (
     ExcludeOption,
     LayoutOption,
@@ -27,10 +31,16 @@ from vld_tui.cli.data.work import (
     exclude_file,
 )
 from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_range
+from vld_tui.cli.network import BatchOption
+from vld_tui.cli.options import one_spelling, with_spec_options
 from vld_tui.cli.output import print_json, say, terminal_cells
 from vld_tui.cli.session import this_home
-from vld_tui.home import absolute_path
+from vld_tui.cli.work import showing_work
+from vld_tui.control.domain_distances import compare_domains
+from vld_tui.home import Home, absolute_path
 from vld_tui.launch.datasets import DatasetError, values_of
+from vld_tui.runs.fields import spec_values
+from vld_tui.views.domain_distances import distance_lines
 from vld_tui.words.columns import Column, table_lines
 from vld_tui.words.numbers import plural
 from vld_tui.words.palette import HEADING_STYLE
@@ -234,6 +244,14 @@ FractionOption = Annotated[
     ),
 ]
 
+DistancesOption = Annotated[
+    bool,
+    typer.Option(
+        "--distances",
+        help="Measure how far apart the domains are, in features of a pre-trained network.",
+    ),
+]
+
 
 def check(
     ctx: typer.Context,
@@ -245,15 +263,22 @@ def check(
     exclude: ExcludeOption = None,
     show_all: AllOption = False,
     validation_fraction: FractionOption = FIELDS["validation_fraction"].default,
+    distances: DistancesOption = False,
+    batch: BatchOption = 64,
     as_json: JsonOption = False,
+    **given: Any,
 ) -> None:
     """Read, count and compare all images. Exits with 1 if a problem would invalidate a run."""
     check_range("--near", near, 0, 32)
+    check_range("--batch", batch, 1)
+    if not distances and (needless := spec_values(one_spelling(given))):
+        raise CommandError(f"{FIELDS[next(iter(needless))].flag} needs --distances.")
     if not 0 < validation_fraction < 1:
         raise CommandError(
             f"--validation-fraction is {validation_fraction:g}, but must be between 0 and 1."
         )
-    found = values_of(this_home(ctx, to_look=True), what)
+    home = this_home(ctx, to_look=not distances)
+    found = values_of(home, what)
     with tempfile.TemporaryDirectory() as scratch:
         tiles = Path(scratch) / "tiles.png"
         request = CheckDataset(
@@ -266,16 +291,38 @@ def check(
             validation_fraction=validation_fraction,
             exclude=exclude_file(exclude),
         )
-        try:
-            report = do_work(request, CheckReport)
-        except DatasetError as error:  # no run could use it
-            raise CommandError(str(error), exit_code=FAILED_EXIT) from None
-        if as_json:
-            print_json(report)
-        else:
+        report = _checked(request)
+        if not as_json:
             _tell(report, sheet, tiles if show else None, shows_all=show_all)
+    compared = _compare_domains(home, what, request, batch, given) if distances else None
+    if as_json:
+        of_domains = {} if compared is None else {"distances": compared}
+        print_json({**msgspec.structs.asdict(report), **of_domains})
+    elif compared is not None:
+        for line in distance_lines(compared, terminal_cells()):
+            say(line)
     if any(finding.spoils for finding in report.findings):
         raise typer.Exit(FAILED_EXIT)
+
+
+with_spec_options(check, without=FIELDS.keys() - set(NETWORK_FIELDS))
+
+
+def _checked(request: CheckDataset) -> CheckReport:
+    try:
+        return do_work(request, CheckReport)
+    except DatasetError as error:  # no run could use it
+        raise CommandError(str(error), exit_code=FAILED_EXIT) from None
+
+
+def _compare_domains(
+    home: Home, what: str, checked: CheckDataset, batch: int, given: dict[str, Any]
+) -> ComparedDomains:
+    spec = spec_of_images(home, what, given)
+    images = ImagesOf(spec.dataset, spec.data_dir, layout=checked.layout, exclude=checked.exclude)
+    request = CompareDomains(images=images, **network_of(home, spec, batch))
+    with showing_work() as show_work:
+        return compare_domains(request, show_work)
 
 
 def _tell(report: CheckReport, sheet: Path | None, tiles: Path | None, *, shows_all: bool) -> None:

@@ -12,32 +12,26 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
-from engine.protocol import FIELDS, RunSpec, resolve_spec
-from engine.protocol.nearest_images import (
-    FindNearest,
-    ImagesOf,
-    NearestImages,
-    RankedImage,
-)
+from engine.protocol import FIELDS, RunSpec
+from engine.protocol.image_features import ImagesOf
+from engine.protocol.nearest_images import FindNearest, NearestImages, RankedImage
 from vld_tui.cli.command import JsonOption, proposes
 from vld_tui.cli.data.check import tile_rows
+from vld_tui.cli.data.network import NETWORK_FIELDS, network_of, spec_of_images
 from vld_tui.cli.data.work import WhatArgument
 from vld_tui.cli.errors import CommandError, check_range
 from vld_tui.cli.network import BatchOption
-from vld_tui.cli.options import one_spelling, with_spec_options
+from vld_tui.cli.options import with_spec_options
 from vld_tui.cli.output import print_json, say, suggest, terminal_cells
 from vld_tui.cli.session import open_store
 from vld_tui.cli.work import showing_work
 from vld_tui.control.nearest_images import find_nearest
 from vld_tui.home import Home, absolute_path
 from vld_tui.launch.datasets import values_of
-from vld_tui.runs.fields import spec_values, with_absolute_paths
 from vld_tui.words.columns import Column, table_lines
 from vld_tui.words.numbers import bar, decimal, plural
 from vld_tui.words.text import plain_text, shorten_middle
 
-NETWORK_FIELDS: Final = ("model", "weights", "weights_key", "image_size", "device", "threads")
-"""The settings of a run that this command has too, with the defaults of a run on the images."""
 BAR_CELLS: Final = 40
 ROWS: Final = ("nearest", "their nearest real images", "farthest", "their nearest real images")
 
@@ -104,22 +98,15 @@ def nearest(
     if out is not None and out.exists() and not force:
         raise CommandError(f"{out} exists. Replace it with --force, or choose another file.")
     with open_store(ctx) as store, tempfile.TemporaryDirectory() as scratch:
-        spec = _spec(store.home, what, given)
+        spec = spec_of_images(store.home, what, given)
         tiles = Path(scratch) / "tiles.png" if show and not as_json else None
         request = FindNearest(
             images=ImagesOf(spec.dataset, spec.data_dir, _names(domains)),
             real=_images_of(store.home, to, to_domains),
             keep=keep,
-            model=spec.model,
-            weights=spec.weights,
-            weights_key=spec.weights_key,
-            image_size=spec.image_size,
-            cache_dir=str(store.home.cache),
             out=None if out is None else str(absolute_path(out)),
             tiles=None if tiles is None else str(tiles),
-            device=spec.device,
-            batch_size=batch,
-            threads=spec.threads,
+            **network_of(store.home, spec, batch),
         )
         with showing_work() as show_work:
             found = find_nearest(store, request, show_work)
@@ -137,12 +124,6 @@ def nearest(
 
 
 with_spec_options(nearest, without=FIELDS.keys() - set(NETWORK_FIELDS))
-
-
-def _spec(home: Home, what: str, given: dict[str, Any]) -> RunSpec:
-    """Return a run on the images, whose network computes the features."""
-    options = spec_values(one_spelling(given))
-    return resolve_spec({**values_of(home, what), **with_absolute_paths(options)})
 
 
 def _images_of(home: Home, what: str, domains: str | None) -> ImagesOf:

@@ -1,0 +1,29 @@
+"""Measure how far apart the domains of a data set are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from engine.protocol.domain_distances import ComparedDomains, CompareDomains
+from engine.protocol.work import WorkNote, WorkProgress
+from vld_tui.control.diagnose import DIAGNOSE_COMMAND
+from vld_tui.launch.work import ask_engine
+
+
+def compare_domains(
+    request: CompareDomains,
+    on_report: Callable[[WorkProgress | WorkNote], None] = lambda _report: None,
+    command: Sequence[str] = DIAGNOSE_COMMAND,
+) -> ComparedDomains:
+    """Return the distances between the domains of a data set.
+
+    Args:
+        request: which images, and the network of the features.
+        on_report: receives progress and notes.
+        command: the engine's.
+
+    Raises:
+        WorkError: when the engine refuses.
+        LaunchError: when the engine cannot start, or dies.
+    """
+    return ask_engine(command, request, ComparedDomains, on_report)
