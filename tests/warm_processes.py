@@ -25,7 +25,9 @@ from vld_tui.launch.fork_server import ForkServer, fork_request
 ROOT: Final = Path(__file__).parents[1]
 _PYTHON: Final = sys.executable
 
-_NEED_TORCH: Final = ("engine", "engine.export", "engine.inference", "engine.inspect")
+_NEED_TORCH: Final = (
+    "engine", "engine.diagnose", "engine.export", "engine.inference", "engine.inspect",
+)  # fmt: skip
 _DO_NOT: Final = ("engine.datasets", "vld_tui", "vld_tui.cli")
 """What ``python -m`` may start warm."""
 _STAND_INS: Final = ("vld_with_stand_in.py", "stand_in_engine.py")

@@ -35,7 +35,7 @@ def diagnose_run(request: DiagnoseRun, report: Reporter) -> Diagnosed:
     start = source.start_network() if any(each.reads_start for each in wanted) else None
     stored = {} if request.recomputes else source.run_dir.read_diagnoses().found
     digest = "" if start is None else FrozenPart.of(start).digest
-    plans = {each.name: _empty(each, source, digest) for each in wanted}
+    plans = {each.name: _empty(each, source, digest, request) for each in wanted}
     done = {
         name: stored[name]
         for name, plan in plans.items()
@@ -57,11 +57,15 @@ def diagnose_run(request: DiagnoseRun, report: Reporter) -> Diagnosed:
             computed.append(each.name)
             unsaved = unsaved or _store(source.run_dir, done[each.name])
         progress(len(missing), len(missing))
+    if not done and len(set(problems.values())) == 1:
+        raise InputError(next(iter(problems.values())))
     found = tuple(done[each.name] for each in wanted if each.name in done)
     return Diagnosed(found, tuple(computed), problems, unsaved)
 
 
-def _empty(diagnostic: Diagnostic, source: FeatureSource, start: str) -> Diagnosis:
+def _empty(
+    diagnostic: Diagnostic, source: FeatureSource, start: str, request: DiagnoseRun
+) -> Diagnosis:
     """Return a diagnosis without values: what it is of."""
     return Diagnosis(
         diagnostic=diagnostic.name,
@@ -72,6 +76,7 @@ def _empty(diagnostic: Diagnostic, source: FeatureSource, start: str) -> Diagnos
         checkpoint=source.checkpoint,
         data_digest=source.data.digest,
         start=start if diagnostic.reads_start else "",
+        scratch=request.scratch if diagnostic.reads_scratch else (),
     )
 
 
@@ -80,6 +85,7 @@ def _compute(diagnostic: Diagnostic, plan: Diagnosis, run: RunFeatures) -> Diagn
     found = COMPUTED[diagnostic.name](run, diagnostic.settings)
     return msgspec.structs.replace(
         plan,
+        summary=found.summary,
         values=found.values,
         findings=found.findings,
         tables=dict(found.tables),

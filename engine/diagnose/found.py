@@ -21,6 +21,7 @@ class Found:
     findings: tuple[Finding, ...] = ()
     tables: Mapping[str, FindingTable] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    summary: str = ""
 
 
 def finding(

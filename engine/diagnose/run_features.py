@@ -59,6 +59,16 @@ class SplitFeatures:
     groups: Tensor | None = None
 
     @property
+    def is_right(self) -> Tensor:
+        """Return whether each image is classified correctly, (n,) bool."""
+        return self.logits.argmax(dim=1) == self.labels
+
+    @property
+    def accuracy(self) -> float:
+        """Return the share classified correctly."""
+        return float(self.is_right.double().mean())
+
+    @property
     def before(self) -> Tensor:
         """Return ``start`` of a diagnostic that declares to read it."""
         if self.start is None:
@@ -81,6 +91,7 @@ class RunFeatures:
         weight: of the last layer, (C, D).
         bias: of the last layer, (C,); None: it has none.
         splits: of all sources and the target.
+        scratch: ID and OOD accuracy of runs from scratch.
     """
 
     run_id: str
@@ -93,6 +104,7 @@ class RunFeatures:
     weight: Tensor
     bias: Tensor | None
     splits: tuple[SplitFeatures, ...]
+    scratch: tuple[tuple[float, float], ...] = ()
 
     def sources(self, split: str) -> list[SplitFeatures]:
         """Return a split of each source, in order."""
@@ -103,6 +115,13 @@ class RunFeatures:
         """Return the images of OOD accuracy; None: no domain was left out."""
         found = (each for each in self.splits if each.is_target and each.split == "in")
         return next(found, None)
+
+    @property
+    def accuracies(self) -> tuple[float, float | None]:
+        """Return the mean accuracy over the sources' validation images, and that of the target."""
+        of_sources = [each.accuracy for each in self.sources("out")]
+        mean = sum(of_sources) / len(of_sources)
+        return mean, None if self.target is None else self.target.accuracy
 
     def judged(self) -> list[SplitFeatures]:
         """Return the images of ID values, by source, and those of OOD values."""
@@ -127,6 +146,7 @@ class FeatureSource:
     checkpoint: str
     device: torch.device
     batch_size: int
+    scratch: tuple[tuple[float, float], ...] = ()
 
     @classmethod
     def open(cls, request: DiagnoseRun, report: Reporter) -> FeatureSource:
@@ -148,7 +168,7 @@ class FeatureSource:
         [network] = classifier.networks
         return cls(
             run_dir, spec, network, data, classifier.classes, own_arm(task), classifier.step,
-            classifier.checkpoint, device, request.batch_size,
+            classifier.checkpoint, device, request.batch_size, request.scratch,
         )  # fmt: skip
 
     def start_network(self) -> FineTunedNetwork:
@@ -195,7 +215,8 @@ class FeatureSource:
         return RunFeatures(
             self.run_dir.run_id, self.classes, self.arm, self.step, self.checkpoint,
             self.data.digest, "" if start is None else FrozenPart.of(start).digest,
-            self.network.head.weight.detach(), _bias_of(self.network), tuple(splits),
+            self.network.head.weight.detach(), _bias_of(self.network),
+            tuple(splits), self.scratch,
         )  # fmt: skip
 
     def _of(self, network: FineTunedNetwork, what: str, report: Reporter) -> tuple[Tensor, Tensor]:

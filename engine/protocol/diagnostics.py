@@ -36,6 +36,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
         measures: its numbers of ID and OOD images, which are stored in the history.
         settings: what it is computed with.
         reads_start: it compares with the pre-trained network.
+        reads_scratch: it compares with runs from scratch of the same images and target.
         version: a result of another version is computed again.
     """
 
@@ -46,6 +47,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
     measures: tuple[Measure, ...] = ()
     settings: Settings = {}
     reads_start: bool = False
+    reads_scratch: bool = False
     version: int = 1
 
 
@@ -147,6 +149,107 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
                 ),
             ),
         ),
+        Diagnostic(
+            "probe",
+            "Source or target?",
+            "shift",
+            "A logistic regression on the pre-trained network's features separates the target from "
+            "the sources, out of fold: AUC 0.5 is no shift, 1 is separated. An image is out of "
+            "support if it is 10 times as likely in the target as in the sources (Cohen-Wang, "
+            "Vendrow and Madry, 2024).",
+            (
+                Measure(
+                    "target_auc",
+                    "target AUC",
+                    "How well a probe separates the target from the sources; 50%: not at all.",
+                    higher_is_better=None,
+                    is_of_target=True,
+                ),
+                Measure(
+                    "out_of_support",
+                    "out of support",
+                    "Share of the target that the sources do not cover.",
+                    higher_is_better=None,
+                    is_of_target=True,
+                ),
+                Measure(
+                    "inside_accuracy",
+                    "in support",
+                    "Accuracy on the target's images in the sources' support.",
+                    higher_is_better=True,
+                    is_of_target=True,
+                ),
+                Measure(
+                    "outside_accuracy",
+                    "outside",
+                    "Accuracy on the target's images out of the sources' support.",
+                    higher_is_better=True,
+                    is_of_target=True,
+                ),
+            ),
+            {"epsilon": 0.1, "folds": 5, "seed": 0},
+            reads_start=True,
+        ),
+        Diagnostic(
+            "robustness",
+            "Effective robustness",
+            "shift",
+            "OOD accuracy above that of runs from scratch with the same ID accuracy, from the line "
+            "through their probits (Taori et al., NeurIPS 2020).",
+            (
+                Measure(
+                    "effective_robustness",
+                    "robustness",
+                    "OOD accuracy above that of runs from scratch with the same ID accuracy.",
+                    higher_is_better=True,
+                    is_of_target=True,
+                ),
+            ),
+            reads_scratch=True,
+        ),
+        Diagnostic(
+            "distances",
+            "Distances between domains",
+            "shift",
+            "Sliced-Wasserstein distance of the pre-trained network's features, in standard "
+            "deviations of the sources, and what random halves of the sources differ by.",
+            (
+                Measure(
+                    "wasserstein",
+                    "distance",
+                    "Sliced-Wasserstein distance to the sources; ID: of each source to the others.",
+                    higher_is_better=None,
+                    unit="number",
+                ),
+            ),
+            {"projections": 200, "splits": 100, "seed": 0},
+            reads_start=True,
+        ),
+        Diagnostic(
+            "detection",
+            "OOD scores",
+            "shift",
+            "How well scores of unlikeness tell the target's images from validation images (AUROC, "
+            "FPR at 95% TPR) and wrong predictions from right ones (error AUROC, Spearman, "
+            "risk–coverage).",
+            tuple(
+                Measure(
+                    f"auroc_{name}",
+                    f"AUROC {name}",
+                    f"How well {words} tells target images from validation images.",
+                    higher_is_better=None,
+                    is_of_target=True,
+                )
+                for name, words in (
+                    ("msp", "1 minus the highest probability"),
+                    ("energy", "the energy of the logits"),
+                    ("gaussian", "a Gaussian density of each class"),
+                    ("student", "a Student-t density of each class"),
+                    ("neighbours", "the distance to the nearest training images"),
+                )
+            ),
+            {"neighbours": 50, "degrees": 50},
+        ),
     )
 }
 """Every diagnostic by name, in the order in which they are computed and shown."""
@@ -204,6 +307,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
         checkpoint: digest of the checkpoint.
         data_digest: digest of the images.
         start: digest of the pre-trained network's weights; empty: they were not read.
+        scratch: ID and OOD accuracy of the runs from scratch that it compares with.
+        summary: the result in a sentence or two; empty: see the values.
         values: ID and OOD value of each measure.
         findings: values by domain and split.
         tables: curves and matrices, by name.
@@ -220,6 +325,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: str
     data_digest: str
     start: str = ""
+    scratch: tuple[tuple[float, float], ...] = ()
+    summary: str = ""
     values: dict[str, tuple[float | None, float | None]] = {}
     findings: tuple[Finding, ...] = ()
     tables: dict[str, FindingTable] = {}
@@ -233,7 +340,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
             getattr(self, name) == getattr(other, name)
             for name in (
                 "diagnostic", "version", "settings", "arm", "step", "checkpoint", "data_digest",
-                "start",
+                "start", "scratch",
             )
         )  # fmt: skip
 
@@ -267,6 +374,7 @@ class DiagnoseRun(msgspec.Struct, frozen=True, kw_only=True, tag="diagnose"):
     Attributes:
         run_dir: folder of the run.
         diagnostics: names, in order.
+        scratch: ID and OOD accuracy of runs from scratch of the same images and target.
         recomputes: also those whose stored result is up to date.
         device: where networks compute.
         batch_size: images computed at a time.
@@ -275,6 +383,7 @@ class DiagnoseRun(msgspec.Struct, frozen=True, kw_only=True, tag="diagnose"):
 
     run_dir: str
     diagnostics: tuple[str, ...]
+    scratch: tuple[tuple[float, float], ...] = ()
     recomputes: bool = False
     device: str = "auto"
     batch_size: Annotated[int, Meta(ge=1)] = 64

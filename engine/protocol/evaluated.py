@@ -29,6 +29,7 @@ class Measure(msgspec.Struct, frozen=True):
         higher_is_better: None: neither direction is better.
         is_of_probabilities: it depends on probabilities, not only on the predicted classes.
         unit: how it is shown.
+        is_of_target: it has an OOD value only.
     """
 
     name: str
@@ -37,6 +38,12 @@ class Measure(msgspec.Struct, frozen=True):
     higher_is_better: bool | None
     is_of_probabilities: bool = False
     unit: Unit = "share"
+    is_of_target: bool = False
+
+    @property
+    def places(self) -> tuple[tuple[int, str], ...]:
+        """Return the places of its values in a summary, and their names: ``id``, ``ood``."""
+        return ((1, "ood"),) if self.is_of_target else ((0, "id"), (1, "ood"))
 
     @property
     def direction(self) -> str:

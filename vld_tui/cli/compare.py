@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
-from engine.protocol import measures_in, value_in
+from engine.protocol import MEASURES, measures_in, value_in
 from vld_tui.cli.command import Command, JsonOption, RunsOrNone
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.options import MatchingOption
@@ -149,7 +149,7 @@ def _measures(group: RunGroup) -> dict[str, Any]:
     estimates = {
         f"{which}_{name}": group.estimate(partial(_value, name=name, place=at))
         for name in measures_in(run.measures for run in group.runs)
-        for at, which in enumerate(("id", "ood"))
+        for at, which in MEASURES[name].places
     }
     return {name: _estimate_record(found) for name, found in estimates.items()}
 

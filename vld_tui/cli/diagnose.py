@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from engine.protocol import value_in
 from engine.protocol.diagnostics import Diagnosed, Topic, diagnostics_of
+from engine.rundir import StoredDiagnoses
 from vld_tui.cli.command import Command, JsonOption, RunArgument, run_argument
 from vld_tui.cli.errors import FAILED_EXIT, check_range, complain
 from vld_tui.cli.network import BatchOption, DeviceOption, ThreadsOption
-from vld_tui.cli.output import plain_console, print_json, say
+from vld_tui.cli.output import plain_console, print_json, say, say_wrapped, with_home
 from vld_tui.cli.session import open_for_runs
 from vld_tui.cli.work import showing_work
-from vld_tui.control.diagnose import diagnose
+from vld_tui.control.diagnose import diagnose, runs_from_scratch
 from vld_tui.runs.diagnoses import diagnosis_record
 from vld_tui.runs.run import Run
-from vld_tui.views.diagnoses import diagnoses_text, measures_table, problem_lines
+from vld_tui.views.diagnoses import (
+    diagnoses_text,
+    diagnosis_list,
+    measures_table,
+    problem_lines,
+    run_line,
+    scratch_lines,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -74,13 +86,17 @@ def _diagnose(
         for reference in references:
             run = store.runs.get(reference)
             if run.run_id not in found:
-                found[run.run_id] = diagnose(store, run, names, on_report=show_work, **options)
-    if as_json:
-        print_json([_record(*each) for each in found.values()])
+                scratch = [] if topic == "rich" else runs_from_scratch(store, run)
+                found[run.run_id] = diagnose(
+                    store, run, names, scratch=scratch, on_report=show_work, **options
+                )
+    results = list(found.values())
+    if topic == "shift":
+        _show_shift(*results[0], scratch, as_json=as_json)
     else:
-        _print(topic, list(found.values()))
+        _show_rich(results, as_json=as_json)
     has_problem = False
-    for run, done in found.values():
+    for run, done in results:
         for line in (*problem_lines(done.problems), *filter(None, [done.unsaved])):
             complain(f"{run.run_id}: {line}")
             has_problem = True
@@ -88,17 +104,55 @@ def _diagnose(
         raise typer.Exit(FAILED_EXIT)
 
 
-def _print(topic: Topic, found: Sequence[tuple[Run, Diagnosed]]) -> None:
+def _show_rich(results: Sequence[tuple[Run, Diagnosed]], *, as_json: bool) -> None:
+    if as_json:
+        print_json([_record(*each) for each in results])
+    elif len(results) == 1:
+        _print_one(*results[0])
+    else:
+        _print([measures_table([run for run, _ in results], "rich", _cells())])
+        say("Values by domain: vld rich RUN, or --json", to_stderr=True)
+
+
+def _show_shift(run: Run, done: Diagnosed, scratch: Sequence[Run], *, as_json: bool) -> None:
+    summaries = [each.summary for each in done.diagnoses if each.summary]
+    if as_json:
+        more = {"summary": " ".join(summaries), "scratch": [each.run_id for each in scratch]}
+        print_json(_record(run, done) | more)
+        return
+    for summary in summaries:
+        say_wrapped(summary)
+        say("")
+    _print_one(run, done)
+    robustness = value_in(run.measures, "effective_robustness", 1)
+    if robustness is None:
+        for line in scratch_lines(run, len(scratch)):
+            say(with_home(line))
+
+
+def _print_one(run: Run, done: Diagnosed) -> None:
+    stored = StoredDiagnoses({each.diagnostic: each for each in done.diagnoses})
+    _print(
+        [
+            run_line(run),
+            diagnosis_list(stored, run.selected_step, _cells()),
+            "",
+            diagnoses_text(done.diagnoses, _cells()),
+        ]
+    )
+
+
+def _cells() -> int:
+    return plain_console().width
+
+
+def _print(parts: Sequence[RenderableType]) -> None:
     console = plain_console()
     with console.capture() as capture:
-        console.print(measures_table([run for run, _ in found], topic, console.width))
-        if len(found) == 1:
-            console.print()
-            console.print(diagnoses_text(found[0][1].diagnoses, console.width))
+        for part in parts:
+            console.print(part)
     for line in capture.get().splitlines():
         typer.echo(line.rstrip(), color=True)
-    if len(found) > 1:
-        say(f"Values by domain: vld {topic} RUN, or --json", to_stderr=True)
 
 
 def _record(run: Run, done: Diagnosed) -> dict[str, Any]:

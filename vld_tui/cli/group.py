@@ -47,6 +47,9 @@ COMMANDS: Final = {
     "top": CommandInfo("Results", "Watch the machine: processors, memory, GPUs, running runs."),
     "evaluate": CommandInfo("Results", "Test a run's network on other labelled images."),
     "rich": CommandInfo("Results", "Measure how rich the representations of runs are.", "diagnose"),
+    "shift": CommandInfo(
+        "Results", "Measure how far the target is from a run's sources, and where.", "diagnose"
+    ),
     "curve": CommandInfo("Results", "Plot a run's accuracies and loss over its steps."),
     "compare": CommandInfo(
         "Results", "Compare runs: differing settings, and results averaged over seeds."

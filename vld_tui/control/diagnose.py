@@ -26,6 +26,7 @@ def diagnose(
     run: Run,
     diagnostics: Sequence[str],
     *,
+    scratch: Sequence[Run] = (),
     recomputes: bool = False,
     device: str = "auto",
     batch_size: int = 64,
@@ -42,6 +43,7 @@ def diagnose(
         store: the history.
         run: whose network at the selected step is diagnosed.
         diagnostics: names.
+        scratch: runs from scratch of the same images and target, to compare with.
         recomputes: compute those that are up to date as well.
         device: where networks compute.
         batch_size: images computed at a time.
@@ -59,6 +61,11 @@ def diagnose(
     request = DiagnoseRun(
         run_dir=str(store.runs.run_dir(run.run_id).path),
         diagnostics=tuple(diagnostics),
+        scratch=tuple(
+            (each.id_accuracy, each.ood_accuracy)
+            for each in scratch
+            if each.id_accuracy is not None and each.ood_accuracy is not None
+        ),
         recomputes=recomputes,
         device=device,
         batch_size=batch_size,
@@ -72,3 +79,22 @@ def diagnose(
         with suppress(DatabaseLocked, DatabaseUnwritable):  # a rebuild reads them again
             run = store.live.read_diagnoses(run.run_id)
     return run, found
+
+
+def runs_from_scratch(store: Store, run: Run) -> list[Run]:
+    """Return the finished runs from scratch of a run's images and target, which have accuracies."""
+    if not run.has_spec or run.ood_accuracy is None:
+        return []
+    query = store.runs.query("weights:none status:finished")
+    return [each for each in store.runs.find(query) if _is_reference(run, each)]
+
+
+def _is_reference(run: Run, other: Run) -> bool:
+    return (
+        other.run_id != run.run_id
+        and other.combination is None
+        and other.has_spec
+        and (other.spec.dataset, other.target) == (run.spec.dataset, run.target)
+        and other.data_digest == run.data_digest
+        and None not in (other.id_accuracy, other.ood_accuracy)
+    )

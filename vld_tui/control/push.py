@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from engine.protocol import (
     FIELDS,
+    MEASURES,
     ArmEvaluated,
     Evaluated,
     Event,
@@ -343,7 +344,11 @@ def _result(
 
 
 def _judged(summary: Summary, *, has_ood: bool) -> dict[str, float]:
-    values = {f"id/{name}": _number(of_sources) for name, (of_sources, _) in summary.items()}
+    values = {
+        f"id/{name}": _number(of_sources)
+        for name, (of_sources, _) in summary.items()
+        if name not in MEASURES or not MEASURES[name].is_of_target
+    }
     if has_ood:
         values |= {f"ood/{name}": _number(of_target) for name, (_, of_target) in summary.items()}
     return values

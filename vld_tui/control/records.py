@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from engine.protocol import FIELDS, Summary, UserError, learning_rates, shown_value
+from engine.protocol import FIELDS, MEASURES, Summary, UserError, learning_rates, shown_value
 from vld_tui.runs.run import ArmResult, Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.store.query import Query
@@ -115,6 +115,7 @@ def measures_record(measures: Summary) -> Record:
         f"{which}_{name}": value
         for name, values in measures.items()
         for which, value in zip(("id", "ood"), values, strict=True)
+        if name not in MEASURES or which in dict(MEASURES[name].places).values()
     }
 
 

@@ -18,7 +18,7 @@ from vld_tui.study.results.outcomes import (
     grouped,
     in_full,
     known_measures,
-    measured,
+    quantities_of,
     settings_of,
     with_ood,
     worst_domain,
@@ -135,7 +135,7 @@ def measure_file(name: str) -> str:
 
 
 def _measure_table(name: str, full: Sequence[Outcome]) -> Table:
-    quantities, measure = measured(name), MEASURES[name]
+    quantities, measure = quantities_of(name), MEASURES[name]
     rows: list[tuple[CellValue, ...]] = []
     breaks: list[int] = []
     for dataset, of_dataset in grouped(full, lambda each: each.dataset).items():

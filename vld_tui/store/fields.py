@@ -101,7 +101,7 @@ def _of_measures() -> Iterator[QueryField]:
     """Yield the ID and OOD value of each measure at the selected step."""
     known = "iif(json_valid(measures), measures, NULL)"
     for measure in MEASURES.values():
-        for place, which in enumerate(("id", "ood")):
+        for place, which in measure.places:
             sql = f"json_extract({known}, '$.{measure.name}[{place}]')"
             about = f"{which.upper()}: {measure.help}"
             is_share = measure.unit == "share"
@@ -130,7 +130,7 @@ ALIASES: Final[dict[str, str]] = {
     **{
         f"{which}_{measure.label.lower().replace(' ', '_')}": f"{which}_{measure.name}"
         for measure in MEASURES.values()
-        for which in ("id", "ood")
+        for _, which in measure.places
         if measure.label.lower().replace(" ", "_") != measure.name
     },
     "data": "dataset",

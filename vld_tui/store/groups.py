@@ -27,8 +27,8 @@ _MEANS: Final = {
     "ood": "ood_accuracy",
     **{
         f"{which}_{name}": QUERY_FIELDS[f"{which}_{name}"].sql
-        for name in MEASURES
-        for which in ("id", "ood")
+        for name, measure in MEASURES.items()
+        for _, which in measure.places
     },
 }
 """The SQL, over a run's row, of the values of which groups have means."""
@@ -110,8 +110,8 @@ def _order(sort: str) -> str:
         **{
             f"{which}_{name}": f"iif(count({which}_{name}) = count({which}), "
             f"avg({which}_{name}), NULL)"
-            for name in MEASURES
-            for which in ("id", "ood")
+            for name, measure in MEASURES.items()
+            for _, which in measure.places
         },
         "runs": "sum(runs)",
     }.get(name, "common")
@@ -177,7 +177,7 @@ def _measured(
     compared with accuracies of all."""
 
     def of(which: str) -> Estimate | None:
-        found, accuracy = means[f"{which}_{name}"], means[which]
+        found, accuracy = means.get(f"{which}_{name}"), means[which]
         return found if found and accuracy and found.n == accuracy.n else None
 
     return of("id"), of("ood")

@@ -103,7 +103,8 @@ class EventRecorder:
                 if of_target is not None or state.ood_accuracy is not None:
                     self._series.put(MetricKey.ood(each.arm, name), at, of_target)
             for finding in each.findings:
-                if finding.name in each.values:
+                is_judged = finding.split == "out" or finding.domain == state.target
+                if finding.name in each.values and is_judged:
                     key = MetricKey(finding.name, finding.split, finding.domain, each.arm)
                     self._series.put(key, at, finding.value)
         self._has_selected = step is not None

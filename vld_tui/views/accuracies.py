@@ -344,6 +344,7 @@ def _measure_table(
         Column(f"{which} {MEASURES[name].label}", right=True, rank=998 - at, style=style)
         for at, name in enumerate(known)
         for which, style in (("ID", ID_STYLE), ("OOD", OOD_STYLE))
+        if which.lower() in dict(MEASURES[name].places).values()
     ]
     rows = [
         [
@@ -352,7 +353,7 @@ def _measure_table(
             *(
                 in_unit(value_in(each.measures, measure, at), MEASURES[measure].unit)
                 for measure in known
-                for at in (0, 1)
+                for at, _ in MEASURES[measure].places
             ),
         ]
         for name, each in found.items()

@@ -241,8 +241,8 @@ def _measures(
 
     for name in measures_in(found.values()):
         show = partial(in_unit, unit=MEASURES[name].unit)
-        for index, which in enumerate(("ID", "OOD")):
-            label = f"{prefix}{which} {MEASURES[name].label}"
+        for index, which in MEASURES[name].places:
+            label = f"{prefix}{which.upper()} {MEASURES[name].label}"
             yield _row(label, groups, partial(measured, name=name, index=index), show)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
@@ -24,11 +25,31 @@ from engine.rundir import StoredDiagnoses
 from vld_tui.runs.run import Run
 from vld_tui.views.richness import diagnosis_drawing
 from vld_tui.words.columns import Column, styled_table
-from vld_tui.words.numbers import UNKNOWN, in_unit, percent, plain_number
+from vld_tui.words.numbers import UNKNOWN, in_unit, percent, plain_number, plural
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
+MOST_ROWS: Final = 30
+"""Longer tables are not printed."""
 _PLACES: Final = (("ID", ID_STYLE), ("OOD", OOD_STYLE))
+
+
+def scratch_lines(run: Run, references: int) -> Iterator[str]:
+    """Yield how to train runs from scratch for the line of effective robustness."""
+    if not run.has_spec or not run.target:
+        return
+    data, target = shlex.quote(run.spec.dataset), shlex.quote(run.target)
+    found = f"{plural(references, 'run')} from scratch of the same images and target found"
+    yield f"{found}. To train one (vary N, --model or --seed):"
+    yield f"  vld run --data {data} --target {target} --weights none --steps N"
+
+
+def run_line(run: Run) -> Text:
+    """Return a run's name, λ and accuracies."""
+    rate = f"  λ {run.spec.dropout_rate:g}" if run.has_spec else ""
+    text = Text(plain_text(run.label) + rate, HEADING_STYLE)
+    text.append(f"  ID {percent(run.id_accuracy)}", ID_STYLE)
+    return text.append(f"  OOD {percent(run.ood_accuracy)}", OOD_STYLE)
 
 
 def measures_table(runs: Sequence[Run], topic: Topic, cells: int) -> Text:
@@ -88,6 +109,9 @@ def _whole(each: Diagnosis, cells: int) -> Text:
     if (drawing := diagnosis_drawing(each, cells)) is not None:
         text.append_text(drawing).append("\n")
     for table in each.tables.values():
+        if len(table.rows) > MOST_ROWS:
+            text.append(f"{plain_text(table.title)}: see --json\n", QUIET_STYLE)
+            continue
         text.append(f"{plain_text(table.title)}\n", QUIET_STYLE)
         text.append_text(_table(table, cells)).append("\n")
     for note in each.notes:

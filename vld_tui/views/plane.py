@@ -152,7 +152,8 @@ class PlanePlot:
     @classmethod
     def measures_of(cls, points: Iterable[RunPoint]) -> list[str]:
         """Return the measures that the axes can show."""
-        return measures_in(dict(point.measures) for point in points)
+        known = measures_in(dict(point.measures) for point in points)
+        return [name for name in known if not MEASURES[name].is_of_target]
 
     def by_measure(self, name: str | None) -> PlanePlot:
         """Return the plane of a measure, with the points that have it; None: unchanged."""

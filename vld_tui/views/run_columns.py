@@ -164,7 +164,8 @@ def _accuracy(heading: str, field: str, style: str) -> RunColumn:
 def _measures() -> Iterator[tuple[str, RunColumn]]:
     """Yield the columns of the ID and OOD value of each measure."""
     for name, measure in MEASURES.items():
-        for index, (which, style) in enumerate((("id", ID_STYLE), ("ood", OOD_STYLE))):
+        for index, which in measure.places:
+            style = (ID_STYLE, OOD_STYLE)[index]
             yield (
                 f"{which}_{name}",
                 RunColumn(

@@ -16,7 +16,7 @@ from engine.diagnose.diagnose_run import diagnose_run
 from engine.diagnose.run_features import FeatureSource, RunFeatures
 from engine.errors import InputError
 from engine.protocol import Evaluated, RunFinished, resolve_spec
-from engine.protocol.diagnostics import DIAGNOSTICS, Diagnosed, DiagnoseRun
+from engine.protocol.diagnostics import DIAGNOSTICS, Diagnosed, DiagnoseRun, diagnostics_of
 from engine.protocol.work import WorkProgress, WorkReport
 from engine.rundir import RunDir, UserData
 from tests.small_runs import SMALL_CLASSES, SMALL_RUN, MakeRun, read_events, run_here
@@ -122,6 +122,25 @@ def test_a_run_without_a_target_has_no_ood_values(tmp_path: Path, small_emoji: P
     run_dir = _trained(tmp_path, small_emoji, target="none")
     done = _diagnose(run_dir)
     assert all(ood is None for each in done.diagnoses for _, ood in each.values.values())
+
+
+def test_a_shift_without_a_target_is_refused_once(tmp_path: Path, small_emoji: Path) -> None:
+    run_dir = _trained(tmp_path, small_emoji, target="none")
+    names = tuple(each.name for each in diagnostics_of("shift"))
+    with pytest.raises(InputError, match="Run run has no target domain"):
+        _diagnose(run_dir, names)
+
+
+def test_runs_from_scratch_make_a_line(run_dir: RunDir) -> None:
+    scratch = ((0.4, 0.3), (0.5, 0.35), (0.6, 0.45), (0.65, 0.44), (0.7, 0.5))
+    first = _diagnose(run_dir, ("robustness",), scratch=scratch)
+    [found] = first.diagnoses
+    assert found.scratch == scratch
+    assert found.values["effective_robustness"][1] is not None
+    assert _diagnose(run_dir, ("robustness",), scratch=scratch).computed == ()
+    [fewer] = _diagnose(run_dir, ("robustness",), scratch=scratch[:2]).diagnoses
+    assert fewer.values["effective_robustness"] == (None, None)
+    assert "at least 5 finished runs from scratch" in fewer.notes[0]
 
 
 def test_one_source_domain_is_enough(tmp_path: Path, small_emoji: Path) -> None:

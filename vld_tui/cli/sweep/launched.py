@@ -31,7 +31,7 @@ from vld_tui.study.define.files import find_study, find_text, kept_names, study_
 from vld_tui.study.define.tuning import read_tuning
 from vld_tui.study.forecast import StudyCost, cost_of, seconds_left
 from vld_tui.study.results.cells import StudyCell, complete_results, grid_so_far
-from vld_tui.study.results.outcomes import ID, OOD, known_measures, measured
+from vld_tui.study.results.outcomes import ID, OOD, known_measures, quantities_of
 from vld_tui.study.standing import (
     Standing,
     Strays,
@@ -286,7 +286,7 @@ def _figures(cell: StudyCell) -> dict[str, Any]:
         "measures": {
             each.key: (found := cell.estimate(each)) and found.mean
             for name in known_measures(cell.results)
-            for each in measured(name)
+            for each in quantities_of(name)
         },
     }
 

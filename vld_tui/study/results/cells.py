@@ -17,8 +17,8 @@ from vld_tui.study.results.outcomes import (
     Outcome,
     Quantity,
     known_measures,
-    measured,
     outcomes_so_far,
+    quantities_of,
     worst_domain,
 )
 from vld_tui.study.results.state import StudyState
@@ -43,7 +43,7 @@ _GAP: Final = Quantity("ood_less_id", "gap", "gap, OOD − ID,", _gap)
 def quantities(results: Iterable[Outcome]) -> dict[str, Quantity]:
     """Return what the cells of a study can show besides :data:`WORST` and :data:`DONE`, by name:
     accuracies, and the measures of which there are values."""
-    measures = (each for name in known_measures(results) for each in reversed(measured(name)))
+    measures = (each for name in known_measures(results) for each in reversed(quantities_of(name)))
     return {"ood": OOD, "id": ID, "gap": _GAP, **{each.key: each for each in measures}}
 
 

@@ -166,6 +166,12 @@ ID: Final = Quantity("id_accuracy", "ID", "ID accuracy", lambda each: each.id_ac
 OOD: Final = Quantity("ood_accuracy", "OOD", "OOD accuracy", lambda each: each.ood_accuracy)
 
 
+def quantities_of(name: str) -> list[Quantity]:
+    """Return the values of a measure, ID before OOD, without those that no run can have."""
+    pair = measured(name)
+    return [pair[place] for place, _ in MEASURES[name].places]
+
+
 def measured(name: str) -> tuple[Quantity, Quantity]:
     """Return the ID and the OOD value of a measure as quantities."""
     measure = MEASURES[name]

@@ -1,0 +1,69 @@
+"""``vld rich`` and ``vld shift`` on the network of a real small run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from engine.protocol.diagnostics import diagnostics_of
+from tests.vld_tui.cli.conftest import Vld
+
+
+def test_rich_shows_the_measures_and_keeps_them_with_the_run(trained: Vld) -> None:
+    result = trained("rich", "trained", "--threads", "1")
+    assert result.exit_code == 0, result.stderr
+    for each in diagnostics_of("rich"):
+        assert each.title in result.stdout
+    [found] = trained.json("rich", "@last", "--threads", "1")
+    assert found["computed"] == []
+    values = found["diagnoses"]["rank"]["values"]["rank_me"]
+    shown = trained.json("show", "trained")
+    assert [shown["measures"][f"{which}_rank_me"] for which in ("id", "ood")] == values
+    assert shown["diagnoses"].keys() == found["diagnoses"].keys()
+    assert "Diagnostics" in trained("show", "trained").stdout
+    [row] = trained.json("ls", "--where", f"ood_rank_me>{values[1] - 0.01}")
+    assert row["measures"]["ood_rank_me"] == values[1]
+    rows = list(csv.DictReader(io.StringIO(trained("ls", "--csv").stdout)))
+    assert float(rows[0]["ood_rank_me"]) == values[1]
+
+
+def test_shift_begins_with_words(trained: Vld) -> None:
+    result = trained("shift", "trained", "--threads", "1")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("The target is ")
+    assert "(AUC " in result.stdout
+    assert "0 runs from scratch" not in result.stdout.splitlines()[0]
+    found = trained.json("shift", "trained", "--threads", "1")
+    assert found["summary"][:30] in result.stdout
+    measured = {name for each in found["diagnoses"].values() for name in each["values"]}
+    assert measured == {
+        measure.name for each in diagnostics_of("shift") for measure in each.measures
+    }
+    rows = found["diagnoses"]["probe"]["tables"]["support"]["rows"]
+    assert sum(row["images"] for row in rows) == 39
+    shown = trained.json("show", "trained")["measures"]
+    assert "ood_auroc_msp" in shown
+    assert "id_auroc_msp" not in shown  # there is no such value
+
+
+def test_a_run_without_a_network_is_refused_in_a_line(trained: Vld) -> None:
+    [folder] = (trained.home / "runs").iterdir()
+    for path in (folder / "checkpoints").iterdir():
+        path.unlink()
+    result = trained("rich", "trained")
+    assert result.exit_code == 2
+    assert "has no checkpoints" in result.stderr
+    assert not (folder / "diagnoses").exists()
+
+
+def test_a_damaged_result_is_computed_again(trained: Vld) -> None:
+    [folder] = (trained.home / "runs").iterdir()
+    trained("rich", "trained", "--threads", "1")
+    path = Path(folder / "diagnoses" / "rank.json")
+    before = json.loads(path.read_text())["values"]
+    path.write_bytes(b"{")
+    [found] = trained.json("rich", "trained", "--threads", "1")
+    assert found["computed"] == ["rank"]
+    assert json.loads(path.read_text())["values"] == before

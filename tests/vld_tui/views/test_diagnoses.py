@@ -1,0 +1,86 @@
+"""Diagnoses as drawn: values in their units, long tables left out, what is missing."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.protocol import Summary, resolve_spec
+from engine.protocol.diagnostics import Diagnosis, Finding, FindingTable
+from engine.protocol.intervals import Interval
+from engine.rundir import StoredDiagnoses
+from vld_tui.runs.run import Run
+from vld_tui.store.store import Store
+from vld_tui.views.diagnoses import (
+    MOST_ROWS,
+    diagnoses_text,
+    diagnosis_list,
+    measures_table,
+    scratch_lines,
+)
+
+
+def diagnosed(store: Store, measures: Summary, of_id: float = 0.8) -> Run:
+    run = store.runs.create(resolve_spec({}), name="run")
+    return msgspec.structs.replace(
+        run, measures=measures, id_accuracy=of_id, ood_accuracy=0.5, status="finished"
+    )
+
+
+def test_a_table_of_runs_has_each_value_in_its_unit(store: Store) -> None:
+    run = diagnosed(store, {"rank_me": (69.14, 484.0), "cka": (0.5, None)})
+    heading, row = measures_table([run], "rich", 120).plain.splitlines()
+    assert heading.split() == [
+        "run",
+        "λ",
+        "ID",
+        "OOD",
+        "ID",
+        "RankMe",
+        "OOD",
+        "RankMe",
+        "ID",
+        "CKA",
+    ]
+    assert row.split()[-5:] == ["80.0%", "50.0%", "69.1", "484", "50.0%"]
+
+
+def diagnosis(rows: int = 2, step: int = 10) -> Diagnosis:
+    return Diagnosis(
+        diagnostic="rank",
+        arm="dropout",
+        step=step,
+        checkpoint="abc",
+        data_digest="def",
+        values={"rank_me": (69.14, None)},
+        findings=(
+            Finding("noto", "out", "rank_me", 69.14, images=90, unit="number"),
+            Finding("noto", "out", "rank_me_start", 74.9, images=90, unit="number"),
+            Finding("fluent", "in", "cka", 0.5, Interval(0.4, 0.6), 90),
+        ),
+        tables={"curve": FindingTable("A curve", ("x", "y"), ((0.1, None),) * rows)},
+        notes=("A note.",),
+    )
+
+
+def test_a_diagnosis_in_full(store: Store) -> None:
+    text = diagnoses_text([diagnosis()], 100).plain
+    assert "RankMe before training" in text
+    assert "50.0% (40.0%–60.0%)" in text
+    assert "A curve\n" in text
+    assert text.endswith("A note.")
+    long = diagnoses_text([diagnosis(MOST_ROWS + 1)], 100).plain
+    assert "A curve: see --json" in long
+
+
+def test_a_list_shows_values_of_another_step_and_damage() -> None:
+    stored = StoredDiagnoses({"rank": diagnosis(step=20)}, {"units": "cut off"})
+    lines = diagnosis_list(stored, 10, 100).plain.splitlines()
+    assert lines[1].split(maxsplit=3) == ["RankMe", "69.1", "–", "of step 20, not the selected one"]
+    assert lines[2] == "units.json cannot be read: cut off"
+
+
+def test_runs_from_scratch_are_asked_for_with_a_command(store: Store) -> None:
+    run = store.runs.create(resolve_spec({"dataset": "emoji", "target": "noto"}), name="run")
+    first, command = scratch_lines(run, 1)
+    assert first.startswith("1 run from scratch")
+    assert command.strip() == "vld run --data emoji --target noto --weights none --steps N"
