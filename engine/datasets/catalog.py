@@ -11,7 +11,6 @@ from typing import Final
 from engine.datasets.card import DatasetCard, read_card
 from engine.datasets.corrections import without_corrections
 from engine.datasets.folders import ImageSet, Use, open_image_set
-from engine.datasets.objects import ARCHIVE as OBJECTS_ARCHIVE
 from engine.datasets.sources import ImageFile
 from engine.datasets.study_sets import STUDY_SETS, StudySet, how_to_get, ways_to_get
 from engine.datasets.tables import TableSource
@@ -25,12 +24,12 @@ from engine.protocol.datasets import (
     check_target,
     unknown_dataset,
 )
+from engine.protocol.embedded import EMBEDDED_ARCHIVES
 from engine.text import counted, quoted
 
-EMOJI_ARCHIVE: Final = Path(__file__).parent / "emoji" / "emoji.zip"
-
-CATALOG: Final[Mapping[str, Path]] = {"emoji": EMOJI_ARCHIVE, "objects-drawn": OBJECTS_ARCHIVE}
+CATALOG: Final[Mapping[str, Path]] = EMBEDDED_ARCHIVES
 """Folder or archive by data set name."""
+EMOJI_ARCHIVE: Final = CATALOG["emoji"]
 LICENSES: Final[Mapping[str, dict[str, str]]] = {
     "emoji": {
         "fluent": "MIT", "fluent-mono": "MIT", "noto": "Apache-2.0", "twemoji": "CC-BY-4.0",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 EMBEDDED_DOMAINS: Final = {
@@ -11,6 +13,12 @@ EMBEDDED_DOMAINS: Final = {
 """Domains of each embedded data set."""
 EMBEDDED_DATASETS: Final = tuple(EMBEDDED_DOMAINS)
 """Data sets included in the package."""
+_IMAGES: Final = Path(__file__).parents[1] / "datasets"
+EMBEDDED_ARCHIVES: Final[Mapping[str, Path]] = {
+    "emoji": _IMAGES / "emoji" / "emoji.zip",
+    "objects-drawn": _IMAGES / "objects" / "objects-drawn.zip",
+}
+"""The zip archive of each embedded data set."""
 
 DEFAULT_DATASET: Final = "objects-drawn"
 """The data set of new runs that name none: its domains differ in look and in the objects they
@@ -24,6 +32,11 @@ DATASET_DEFAULTS: Final[dict[str, dict[str, object]]] = {
     "objects": {"image_size": 96},
 }
 """Defaults of single data sets; recipe and user override them."""
+
+
+def location_of(name: str, data_dir: str | None) -> str | None:
+    """Return where a run's images are: a folder, or the archive of an embedded data set."""
+    return data_dir or (str(EMBEDDED_ARCHIVES[name]) if name in EMBEDDED_ARCHIVES else None)
 
 
 def dataset_defaults(name: str, data_dir: str | None) -> dict[str, object]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from engine.protocol import RunSpec
+from engine.protocol.embedded import location_of
 from vld_tui.control.records import RecordsError, export_runs
 from vld_tui.dashboard.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.home import Home, absolute_path
@@ -274,8 +275,8 @@ class Actions:
         with Store.open(self._home) as store:
             runs = store.runs.get(first), store.runs.get(second)
             flips = read_flips(store, *runs, domain)
-        labels = runs[0].label, runs[1].label
-        return ComparedMistakes(flips, labels, runs[0].spec.data_dir)
+        labels, spec = (runs[0].label, runs[1].label), runs[0].spec
+        return ComparedMistakes(flips, labels, location_of(spec.dataset, spec.data_dir))
 
     def partners(self, run_id: str, marked: Sequence[str]) -> list[Partner]:
         """Return the runs to compare a run with: marked ones, its ERM twin, the last one first."""

@@ -107,4 +107,4 @@ def _words(shown: ShownStep) -> str:
         return f"{said} · {{ }} other steps"
     if shown.step == shown.selected:
         return f"{said} · {SELECTED} selected · {{ }} other steps"
-    return f"{said} · {SELECTED} selected: {shown.selected:,} (0) · {{ }} other steps"
+    return f"{said} · {SELECTED} selected: {shown.selected:,} (key 0) · {{ }} other steps"

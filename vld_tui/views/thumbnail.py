@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from functools import cache
-from typing import Final
+from typing import IO, Final
 
 from PIL import Image
 
@@ -20,7 +20,7 @@ MOST_PIXELS: Final = 64 * 2**20
 """Images with more pixels to decode are not drawn: decoded, they take 200 MB."""
 
 
-def thumbnail(path: str | os.PathLike[str], side_px: int) -> Image.Image | None:
+def thumbnail(path: str | os.PathLike[str] | IO[bytes], side_px: int) -> Image.Image | None:
     """Return an image as RGB, at most ``side_px`` wide and high, or None if it cannot be drawn.
 
     Like a run, it ignores the EXIF orientation and uses the first frame of an animation.

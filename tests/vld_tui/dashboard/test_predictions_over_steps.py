@@ -67,7 +67,7 @@ def test_mistakes_follow_the_step(size: tuple[int, int], contents: FolderContent
         assert "3 of 4 · ◆ selected" in on_screen(app)
         await pilot.press("{")
         await sees(app, pilot, "1–1 of 1 misclassified target images at step 50")
-        assert "◆ selected: 100 (0)" in on_screen(app)
+        assert "◆ selected: 100 (key 0)" in on_screen(app)
         await pilot.press("{", "{", "{")
         await sees(app, pilot, "of 4 misclassified target images at step 0")
         await pilot.press("}", "}", "}")

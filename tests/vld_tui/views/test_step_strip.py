@@ -16,7 +16,7 @@ def shown(step: int, **changes: object) -> ShownStep:
 
 def test_it_names_the_step_and_marks_the_selected_one() -> None:
     strip = step_strip(shown(10), 80)
-    assert strip.line.plain.startswith("step 10  ·▲·◆·  2 of 5 · ◆ selected: 30 (0)")
+    assert strip.line.plain.startswith("step 10  ·▲·◆·  2 of 5 · ◆ selected: 30 (key 0)")
     assert step_strip(shown(30), 80).line.plain.startswith("step 30  ···◆·  4 of 5 · ◆ selected ·")
 
 

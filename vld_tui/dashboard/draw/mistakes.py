@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from rich.text import Text
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 STORED_PX: Final = 96
 """Longest side of a picture that a run stores."""
+MOST_FILE_BYTES: Final = 64 * 2**20
+"""Maximum size of an image that is read from an archive."""
 
 
 class Picture(NamedTuple):
@@ -97,13 +102,25 @@ def read_picture(stored: bytes, name: str, folder: str | None, side_px: int) -> 
     return stored_picture(stored)
 
 
-def _file(folder: str | None, name: str) -> Path | None:
-    """Return an image of a data set's folder; None: it is missing, or outside of it."""
+def _file(folder: str | None, name: str) -> Path | IO[bytes] | None:
+    """Return an image of a data set's folder or zip archive; None: it is missing, or outside."""
     if folder is None or not name:
         return None
     try:
         root = Path(folder).resolve()
+        if root.is_file():
+            return _archived(root, name)
         file = (root / name).resolve()
         return file if file.is_relative_to(root) and file.is_file() else None
     except (OSError, ValueError):
+        return None
+
+
+def _archived(archive: Path, name: str) -> IO[bytes] | None:
+    """Return an image of a zip archive; None: it is missing or too large."""
+    try:
+        with zipfile.ZipFile(archive) as images:
+            about = images.getinfo(name)
+            return io.BytesIO(images.read(about)) if about.file_size <= MOST_FILE_BYTES else None
+    except (KeyError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return None

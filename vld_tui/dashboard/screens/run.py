@@ -13,6 +13,7 @@ from textual.binding import BindingType
 from textual.widget import Widget
 from textual.widgets import Static, TabbedContent, TabPane
 
+from engine.protocol.embedded import location_of
 from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.draw.log import log_lines
 from vld_tui.dashboard.feed import OtherRun, RunDetail
@@ -227,9 +228,8 @@ class RunScreen(RunKeys):
             case ConfigurationPane() as configuration:
                 configuration.show_run(detail, self._other)
             case SamplesPane() as samples:
-                samples.show(
-                    *self._steps.shown(detail), doing=activity(run), folder=run.spec.data_dir
-                )
+                where = location_of(run.spec.dataset, run.spec.data_dir)
+                samples.show(*self._steps.shown(detail), doing=activity(run), folder=where)
             case LogPane() as log:
                 is_cut = detail.reported_is_cut or contents.log_is_cut
                 reported = detail.reported or tuple(filter(None, [activity(run)]))

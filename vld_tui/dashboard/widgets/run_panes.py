@@ -57,7 +57,7 @@ class DomainsPane(Guarded, StepKeys, Vertical):
     DEFAULT_CSS = """
     DomainsPane { height: 1fr; }
     DomainsPane > Static { height: auto; padding: 0 1; }
-    DomainsPane > StepLine { height: 1; }
+    DomainsPane > StepLine { height: 1; margin-top: 1; }
     DomainsPane #class-accuracies, DomainsPane #confusions { width: 1fr; height: 1fr; }
     DomainsPane.-one #confusions { display: none; }
     DomainsPane.-one.-confusions #class-accuracies { display: none; }
@@ -182,13 +182,13 @@ class DomainsPane(Guarded, StepKeys, Vertical):
     def _show_line(self, detail: RunDetail) -> None:
         """Show the heading of the lower half, or why it is empty."""
         predictions, progress = self._predictions, detail.progress
-        text = Text()
+        text = Text("" if self.shown_step.has_line else "\n")
         if self._problem is not None:
-            text.append(f"\n{plain_text(self._problem)}", ALARM_STYLE)
+            text.append(plain_text(self._problem), ALARM_STYLE)
         elif predictions is None:
             doing = activity(detail.curves.run)
-            waiting = f"\nNo evaluation yet · {doing}" if doing else ""
-            text.append(f"\n{NOT_KEPT}" if progress.evaluations else waiting, QUIET_STYLE)
+            waiting = f"No evaluation yet · {doing}" if doing else ""
+            text.append(NOT_KEPT if progress.evaluations else waiting, QUIET_STYLE)
         else:
             step = progress.selected.step if progress.selected else None
             parts = [predictions_line(predictions, step, self.shown_step.steps)]
@@ -197,7 +197,7 @@ class DomainsPane(Guarded, StepKeys, Vertical):
                 parts.append(f"classes {self._class_order(predictions)} (o)")
             if (shows_both or on_confusions) and (domain := self._shown_domain()) is not None:
                 parts.append(f"confusions of {domain_title(domain)} ([ ])")
-            text.append("\n" + " · ".join(parts), QUIET_STYLE)
+            text.append(" · ".join(parts), QUIET_STYLE)
         self.query_one("#predictions-line", Static).update(text)
 
 

@@ -1,0 +1,56 @@
+"""Pictures of misclassified images, of which the run stores none."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from engine.protocol.embedded import EMBEDDED_ARCHIVES, location_of
+from vld_tui.dashboard.draw import mistakes
+from vld_tui.dashboard.draw.mistakes import read_picture
+
+
+def drawing() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (40, 20), (0, 200, 0)).save(file, format="PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    path = tmp_path / "images.zip"
+    with zipfile.ZipFile(path, "w") as images:
+        images.writestr("art/cat.png", drawing())
+        images.writestr("art/torn.png", drawing()[:30])
+    return path
+
+
+def test_they_are_read_from_a_folder_or_an_archive(tmp_path: Path, archive: Path) -> None:
+    (tmp_path / "art").mkdir()
+    (tmp_path / "art" / "cat.png").write_bytes(drawing())
+    for place in (tmp_path, archive):
+        picture = read_picture(b"", "art/cat.png", str(place), 20)
+        assert picture is not None
+        assert (picture.size, picture.getpixel((5, 5))) == ((20, 10), (0, 200, 0))
+
+
+@pytest.mark.parametrize("name", ["art/dog.png", "art/torn.png", "../images.zip", ""])
+def test_what_is_not_an_image_of_the_data_set_is_not_drawn(archive: Path, name: str) -> None:
+    assert read_picture(b"", name, str(archive), 20) is None
+    assert read_picture(b"", name, str(archive.parent), 20) is None
+
+
+def test_an_image_too_large_is_not_unpacked(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mistakes, "MOST_FILE_BYTES", 10)
+    assert read_picture(b"", "art/cat.png", str(archive), 20) is None
+
+
+def test_embedded_data_sets_have_an_archive_unless_a_folder_is_given() -> None:
+    assert all(path.is_file() for path in EMBEDDED_ARCHIVES.values())
+    assert location_of("emoji", None) == str(EMBEDDED_ARCHIVES["emoji"])
+    assert location_of("emoji", "/mine") == "/mine"
+    assert location_of("other", None) is None
