@@ -21,12 +21,10 @@ from engine.datasets.tree import Omissions
 from engine.errors import DataError
 from engine.machine.disk import read_plain
 from engine.protocol.datasets import LeftOut
-from engine.protocol.exclude_lists import ACTIONS, COLUMNS
+from engine.protocol.exclude_lists import ACTIONS, COLUMNS, EXCLUDED, RELABELLED
 from engine.protocol.fields import nearest
 from engine.text import listed, quoted
 
-EXCLUDED: Final = "images that --exclude lists"
-RELABELLED: Final = "labels that --exclude corrects"
 COMMENT: Final = "#"
 COMPARED_PATHS: Final = 2_000
 """Maximum number of paths that a wrong path is compared with."""
@@ -111,7 +109,9 @@ def _lines(path: Path, origin: str) -> list[str]:
     try:
         text = read_plain(path).decode(encoding_of(path))
     except OSError as error:
-        raise DataError(f"{origin} cannot be read: {error.strerror or error}.") from None
+        raise DataError(
+            f"{origin} cannot be read: {error.strerror or error}. Restore it, or give another one."
+        ) from None
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:

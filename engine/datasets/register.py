@@ -112,7 +112,10 @@ def _refuse_layout(request: AddDataset, why: str) -> None:
 
 def _refuse_exclusions(request: AddDataset, why: str) -> None:
     if request.exclude is not None:
-        raise DataError(f"--exclude is only for folders, archives and tables: {why}.")
+        raise DataError(
+            f"--exclude is only for folders, archives and tables: {why}. Pass it to vld run "
+            "instead."
+        )
 
 
 def register(card: DatasetCard, stage: Path, folder: Path, request: AddDataset) -> DatasetListing:
@@ -169,7 +172,7 @@ def _with_corrections(
         exclude: the file; None: no list.
 
     Raises:
-        DataError: if the list cannot be read, or lists what is not there.
+        DataError: if the list cannot be read, or lists images that do not exist.
     """
     if exclude is None:
         return card, ()

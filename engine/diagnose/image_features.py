@@ -70,8 +70,9 @@ def read_features(
     reading = progress_of(report, f"reading {image_set.name}", "images")
     cached = cached_images(image_set, request.image_size, cache_dir, reading)
     every = np.array([row for row in range(len(image_set)) if row not in cached.unreadable])
-    if not len(every):
-        raise DataError(f"No image of {image_set.location} can be read.")
+    rows = np.array([row for row in chosen.rows if row not in cached.unreadable], dtype=np.int64)
+    if not len(rows):
+        raise DataError(f"None of the chosen images of {image_set.location} can be read.")
     none = np.zeros(0, dtype=np.int64)
     labels = torch.zeros(len(every), dtype=torch.int64)
     whole = DomainData(image_set.name, False, cached, every, labels, none, none)
@@ -85,6 +86,5 @@ def read_features(
         )  # fmt: skip
     for note in found.notes:
         report(WorkNote(note))
-    rows = np.array([row for row in chosen.rows if row not in cached.unreadable], dtype=np.int64)
     features = torch.from_numpy(found.features.plain.array[rows]).flatten(1)
     return ImageFeatures(image_set, rows, features, len(chosen.rows) - len(rows))

@@ -48,7 +48,8 @@ def nearest_of_class(
         ValueError: if a class has no real image.
         InputError: if features are not finite, or an image's are all zero.
     """
-    unit, real_unit = _directions(features), _directions(real)
+    check_directions(features)
+    check_directions(real)
     distances = torch.empty(len(features), dtype=torch.float64)
     rows = torch.empty(len(features), dtype=torch.int64)
     for label in labels.unique().tolist():
@@ -56,9 +57,9 @@ def nearest_of_class(
         known = (real_labels == label).nonzero()[:, 0]
         if len(known) == 0:
             raise ValueError(f"no real image has the label {label}")
-        others = real_unit[known].T
+        others = _directions(real[known]).T
         for part in own.split(ROWS):
-            found = (unit[part] @ others).max(dim=1)
+            found = (_directions(features[part]) @ others).max(dim=1)
             distances[part] = (1 - found.values).clamp(0, 2)
             rows[part] = known[found.indices]
     return Distances(distances, rows)
@@ -100,14 +101,21 @@ def bins_of(values: Tensor, bins: int) -> tuple[list[float], Tensor]:
     return edges.tolist(), torch.bucketize(values, edges[1:-1], right=True)
 
 
-def _directions(features: Tensor) -> Tensor:
-    """Return features divided by their norm, (N, D) float64."""
-    wide = features.double()
-    norms: Tensor = torch.linalg.vector_norm(wide, dim=1, keepdim=True)
+def check_directions(features: Tensor) -> None:
+    """Check that cosine distances of features (N, D) are defined.
+
+    Raises:
+        InputError: if features of an image are not finite, or all zero.
+    """
+    norms = torch.linalg.vector_norm(features, dim=1, dtype=torch.float64)
     broken = int((~norms.isfinite() | (norms == 0)).sum())
     if broken:
         raise InputError(
             f"The features of {broken:,} of {counted(len(features), 'image')} are zero, NaN or "
             "infinite, so they have no cosine distance. Use another --model or other --weights."
         )
-    return wide / norms
+
+
+def _directions(features: Tensor) -> Tensor:
+    """Return features divided by their norm, (N, D) float64."""
+    return torch.nn.functional.normalize(features.double(), dim=1, eps=0)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,15 +31,20 @@ from engine.protocol.nearest_images import (
 from engine.rundir import write_atomic
 from engine.work import Reporter
 
-BINS = 12
+BINS: Final = 12
 """Bins of the histogram of distances."""
 
 
 class _Ranking(NamedTuple):
-    """The images, whether each is kept (n,), its distance (n,), and the nearest real image (n,)."""
+    """The images, whether each is kept (n,), its distance (n,), and the nearest real image (n,).
+
+    ``groups`` is the position of each image's domain and class in ``cells``.
+    """
 
     images: ImageFeatures
     real: ImageFeatures
+    cells: list[tuple[str, str]]
+    groups: Tensor
     kept: Tensor
     distances: Tensor
     nearest: Tensor
@@ -88,36 +95,31 @@ def find_nearest(request: FindNearest, compared: ComparedImages, report: Reporte
 
 def _rank(images: ImageFeatures, real: ImageFeatures, share: float) -> _Ranking:
     """Rank images; raise DataError if all real images of a class are unreadable."""
-    label_of = {
-        name: label for label, name in enumerate(sorted({f.class_name for f in real.files}))
-    }
-    if gone := sorted({file.class_name for file in images.files} - label_of.keys()):
+    files, real_files = images.files, real.files
+    classes = sorted({file.class_name for file in real_files})
+    label_of = {name: label for label, name in enumerate(classes)}
+    cells = sorted({(file.domain, file.class_name) for file in files})
+    if gone := sorted({class_name for _, class_name in cells} - label_of.keys()):
         raise DataError(f"No image of {gone[0]} in {real.image_set.location} can be read.")
-    labels = torch.tensor([label_of[file.class_name] for file in images.files])
-    real_labels = torch.tensor([label_of[file.class_name] for file in real.files])
-    distances = nearest_of_class(images.features, labels, real.features, real_labels)
-    cells = {cell: number for number, cell in enumerate(_cells(images))}
-    groups = torch.tensor([cells[file.domain, file.class_name] for file in images.files])
-    kept = keep_nearest(distances.values, groups, share)
-    return _Ranking(images, real, kept, distances.values, distances.rows)
-
-
-def _cells(images: ImageFeatures) -> list[tuple[str, str]]:
-    return sorted({(file.domain, file.class_name) for file in images.files})
+    labels = torch.tensor([label_of[file.class_name] for file in files])
+    real_labels = torch.tensor([label_of[file.class_name] for file in real_files])
+    found = nearest_of_class(images.features, labels, real.features, real_labels)
+    number_of = {cell: number for number, cell in enumerate(cells)}
+    groups = torch.tensor([number_of[file.domain, file.class_name] for file in files])
+    kept = keep_nearest(found.values, groups, share)
+    return _Ranking(images, real, cells, groups, kept, found.values, found.rows)
 
 
 def _counts(ranking: _Ranking) -> list[NearestCount]:
+    real = Counter(file.class_name for file in ranking.real.files)
     found = []
-    classes = [file.class_name for file in ranking.real.files]
-    for domain, class_name in _cells(ranking.images):
-        own = torch.tensor(
-            [(f.domain, f.class_name) == (domain, class_name) for f in ranking.images.files]
-        )
+    for number, (domain, class_name) in enumerate(ranking.cells):
+        own = ranking.groups == number
         distances, kept = ranking.distances[own], ranking.kept[own]
         found.append(
             NearestCount(
-                domain, class_name, len(distances), int(kept.sum()), classes.count(class_name),
-                float(distances.quantile(0.5)), float(distances[kept].max()),
+                domain, class_name, len(distances), int(kept.sum()), real[class_name],
+                float(np.median(distances)), float(distances[kept].max()),
             )
         )  # fmt: skip
     return found

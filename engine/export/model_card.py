@@ -34,6 +34,7 @@ from engine.protocol import (
     spec_of,
 )
 from engine.protocol.certainty import Certainty, Judged, certainty_of
+from engine.protocol.exclude_lists import exclusions_text
 from engine.protocol.inference import At
 from engine.protocol.intervals import Interval, Sample, accuracy_interval
 from engine.protocol.selection import best_of, criterion_of
@@ -275,7 +276,8 @@ def _data_line(facts: Facts) -> str:
     )
     target = facts.data.target
     left_out = "no domain was left out" if target is None else f"{text(target)} was left out"
-    return f"- Data: {text(spec.dataset)}; trained on {sources}; {left_out}"
+    parts = [f"- Data: {text(spec.dataset)}", f"trained on {sources}", left_out]
+    return "; ".join(filter(None, [*parts, exclusions_text(facts.data.left_out)]))
 
 
 def _shown(spec: RunSpec) -> list[str]:

@@ -13,9 +13,15 @@ from typing import Final, Literal
 
 import msgspec
 
+from engine.protocol.datasets import LeftOut
+from engine.text import counted
+
 Action = Literal["exclude", "relabel", "keep"]
 ACTIONS: Final[tuple[Action, ...]] = ("exclude", "relabel", "keep")
 COLUMNS: Final = ("path", "action", "class")
+EXCLUDED: Final = "images that --exclude lists"
+RELABELLED: Final = "labels that --exclude corrects"
+"""Kinds of :class:`~engine.protocol.datasets.LeftOut`."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -33,6 +39,20 @@ class Decision(msgspec.Struct, frozen=True):
     action: Action = "exclude"
     class_name: str = ""
     more: tuple[str, ...] = ()
+
+
+def exclusions_text(left_out: Iterable[LeftOut]) -> str:
+    """Return ``an exclude list leaves out 2 images and corrects 1 label``; empty: there is none."""
+    counts = {each.kind: each.count for each in left_out}
+    words = [
+        f"{verb} {counted(counts[kind], noun)}"
+        for kind, verb, noun in (
+            (EXCLUDED, "leaves out", "image"),
+            (RELABELLED, "corrects", "label"),
+        )
+        if kind in counts
+    ]
+    return f"an exclude list {' and '.join(words)}" if words else ""
 
 
 def exclude_list(decisions: Iterable[Decision], more_columns: Sequence[str] = ()) -> bytes:

@@ -40,8 +40,8 @@ UNLIKE: Final = (
     "Some settings lack targets or cells that others have, so their means are not comparable yet."
 )
 OTHER_IMAGES: Final = (
-    "Some settings measure ID accuracy on augmented validation images, others on plain ones, so it "
-    "is not used to compare or choose between them."
+    "Some settings measure ID accuracy on other images (augmented validation images, or another "
+    "exclude list), so it is not used to compare or choose between them."
 )
 OTHER_MEASURES: Final = (
     "Some runs select their step by accuracy, others by balanced accuracy, so no method chooses "
@@ -265,7 +265,7 @@ def _changes(
 ) -> tuple[PercentagePoints | None, PercentagePoints | None]:
     """Return the change of ID and OOD accuracy, as in the table of differences.
 
-    None: ID accuracies on augmented and on plain images are not comparable.
+    None: ID accuracies on different images are not comparable.
     """
     changes = paired_changes(pair_up(baseline, others)).values()
     if not changes:

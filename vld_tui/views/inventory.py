@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.protocol.datasets import CacheEntry, DatasetListing, left_out_text
+from engine.protocol.exclude_lists import exclusions_text
 from vld_tui.words.columns import Column, table_lines
 from vld_tui.words.numbers import UNKNOWN, moment, plural, size
 from vld_tui.words.text import plain_text
@@ -70,6 +71,9 @@ def dataset_table(datasets: Sequence[DatasetListing], *, cells: int | None) -> I
             )
         )
     yield from table_lines(_DATASET_COLUMNS, rows, cells)
+    for dataset in datasets:
+        if text := exclusions_text(dataset.left_out):
+            yield f"! {plain_text(dataset.name)}: {text}"
     if not all(dataset.complete for dataset in datasets):
         yield "✗ incomplete  – not here; how to get it: vld data ls NAME"
 

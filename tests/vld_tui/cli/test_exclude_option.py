@@ -35,6 +35,20 @@ def test_a_run_on_a_folder_tells_what_its_list_leaves_out(vld: Vld, images: Path
     )
 
 
+def test_every_description_of_a_data_set_reports_its_list(vld: Vld, images: Path) -> None:
+    listed = images.parent / "list.csv"
+    listed.write_text("path,action,class\nphoto/cat/0.png,exclude,\ntoy/cat/1.png,relabel,dog\n")
+    added = vld("data", "add", "animals", "pets", "--exclude", "list.csv")
+    said = (
+        "left out: 1 image that --exclude lists (photo/cat/0.png), 1 label that --exclude corrects "
+        "(toy/cat/1.png: cat → dog)"
+    )
+    for shown in (added, vld("data", "ls", "animals"), vld("data", "check", "animals")):
+        assert said in shown.stdout
+    summary = "! animals: an exclude list leaves out 1 image and corrects 1 label"
+    assert summary in vld("data", "ls").stdout.splitlines()
+
+
 def test_a_check_with_a_list(vld: Vld, images: Path) -> None:
     report = json.loads(vld("data", "check", "pets", "--exclude", "list.csv", "--json").stdout)
     assert report["counts"]["photo"]["cat"] == 9
