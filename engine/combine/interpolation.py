@@ -22,6 +22,7 @@ import msgspec
 from torch import Tensor
 
 from engine.combine.bench import Bench, Validation, describe_barrier
+from engine.combine.connectivity import PathPoint, accuracy_barrier, loss_barrier
 from engine.combine.parents import ParentRun
 from engine.data import DomainData
 from engine.data.load import Indices
@@ -148,12 +149,26 @@ def _record_barrier(
     weights: tuple[Mapping[str, Tensor], Mapping[str, Tensor]],
     found: Mapping[int, Evaluation],
 ) -> None:
-    """Record the barrier; evaluate the midpoint if it is not one of the steps."""
+    """Record the barriers; evaluate the midpoint if it is not one of the steps."""
     half = INTERPOLATION_STEPS // 2
-    ends = (_validation(found[0]), _validation(found[INTERPOLATION_STEPS]))
-    half_way = _validation(found[half]) if half in found else bench.validate(blend(*weights, 0.5))
+    measured = {step: _validation(evaluation) for step, evaluation in found.items()}
+    if half not in measured:
+        measured[half] = bench.validate(blend(*weights, 0.5))
+    path = [
+        PathPoint(_share(step), each.loss, each.id_accuracy)
+        for step, each in sorted(measured.items())
+    ]
     first, second = (parent.label for parent in bench.combination.parents)
-    bench.log.record(describe_barrier(first, second, ends=ends, half_way=half_way))
+    ends = (measured[0], measured[INTERPOLATION_STEPS])
+    barrier = describe_barrier(first, second, ends=ends, half_way=measured[half])
+    loss, accuracy = loss_barrier(path), accuracy_barrier(path)
+    bench.log.record(
+        msgspec.structs.replace(
+            barrier,
+            path_loss_barrier=None if loss is None else loss.height,
+            path_accuracy_barrier=None if accuracy is None else accuracy.height,
+        )
+    )
 
 
 def _validation(evaluation: Evaluation) -> Validation:

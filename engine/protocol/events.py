@@ -348,7 +348,9 @@ class BarrierMeasured(Event, frozen=True, kw_only=True, tag="barrier_measured"):
 
     ``loss_barrier`` (nats; None if not finite) and ``accuracy_barrier`` (fraction) compare the
     midpoint with the mean of the two ends on the sources' validation images. ``is_barrier``: the
-    midpoint's accuracy is so much lower that the networks are not in one basin.
+    midpoint's accuracy is so much lower that the networks are not in one basin. The barriers of the
+    path, at least 0, are the largest over all points of an interpolation, compared with the line
+    between the ends; None: only the midpoint was evaluated, or a value is not finite.
     """
 
     first: str
@@ -356,6 +358,8 @@ class BarrierMeasured(Event, frozen=True, kw_only=True, tag="barrier_measured"):
     loss_barrier: float | None
     accuracy_barrier: float
     is_barrier: bool
+    path_loss_barrier: float | None = None
+    path_accuracy_barrier: float | None = None
 
 
 class ParentMeasured(Event, frozen=True, kw_only=True, tag="parent_measured"):

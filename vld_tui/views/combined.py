@@ -203,7 +203,8 @@ def findings(task: RunTask, progress: Progress) -> list[tuple[str, str]]:
         f"{plain_text(each.first)} and {plain_text(each.second)}: {_half_way(each)}"
         for each in progress.barriers
     ]
-    return rows + _rows("halfway", half_way)
+    paths = [line for each in progress.barriers if (line := _path_barrier(each))]
+    return rows + _rows("halfway", half_way) + _rows("path", paths)
 
 
 def _rows(label: str, lines: list[str]) -> list[tuple[str, str]]:
@@ -217,4 +218,16 @@ def _half_way(event: BarrierMeasured) -> str:
     return (
         f"ID {signed_points(-event.accuracy_barrier)} points, loss {signed(event.loss_barrier, 3)} "
         "against the mean of the two"
+    )
+
+
+def _path_barrier(event: BarrierMeasured) -> str:
+    """Return the largest barrier on the whole path, if it was evaluated."""
+    if event.path_accuracy_barrier is None:
+        return ""
+    loss = event.path_loss_barrier
+    return (
+        f"{plain_text(event.first)} and {plain_text(event.second)}: at most "
+        f"{100 * event.path_accuracy_barrier:.1f} points of ID below the line between the two, "
+        f"loss {'not finite' if loss is None else f'{loss:.3f} above'}"
     )

@@ -133,6 +133,21 @@ def test_a_barrier_is_half_way_in_a_soup_as_in_an_interpolation(family: Family) 
     assert in_soup.loss_barrier == pytest.approx(on_the_way.loss_barrier)
     assert in_soup.loss_barrier != 0
     assert in_soup.accuracy_barrier == pytest.approx(on_the_way.accuracy_barrier)
+    assert (in_soup.path_loss_barrier, in_soup.path_accuracy_barrier) == (None, None)
+
+
+def test_the_barrier_of_a_path_is_the_largest_of_its_points(family: Family) -> None:
+    path = family.combine("interpolation", "first", "second", points=5)
+    barrier = barrier_of(path)
+    accuracies = {step: event.id_accuracy for step, event in evaluations(path).items()}
+    below = [
+        (1 - step / 100) * accuracies[0] + step / 100 * accuracies[100] - accuracy
+        for step, accuracy in accuracies.items()
+    ]
+    assert barrier.path_accuracy_barrier == pytest.approx(max(below), abs=1e-9)
+    assert barrier.path_loss_barrier is not None
+    assert barrier.loss_barrier is not None
+    assert barrier.path_loss_barrier >= max(0, barrier.loss_barrier)
 
 
 def test_of_equal_points_of_a_way_the_first_is_selected(family: Family) -> None:

@@ -165,3 +165,15 @@ def test_many_barriers_are_told_in_one_line() -> None:
     assert "loss barriers between a and 12 of the 15 others" in notice
     assert "up to 14.0 points" in notice
     assert [line for _, line in findings(OF_SOUP, told)][-1] == "and 5 more"
+
+
+@pytest.mark.parametrize(("loss", "said"), [(0.5, "loss 0.500 above"), (None, "loss not finite")])
+def test_the_barrier_of_a_whole_path_is_a_finding(loss: float | None, said: str) -> None:
+    whole = msgspec.structs.replace(HIGH, path_loss_barrier=loss, path_accuracy_barrier=0.25)
+    found = dict(findings(OF_PATH, Progress.told_by([whole])))
+    assert found["path"].startswith("a and b")
+    assert "\x1b" not in found["path"]
+    assert found["path"].endswith(
+        f"at most 25.0 points of ID below the line between the two, {said}"
+    )
+    assert "path" not in dict(findings(OF_PATH, Progress.told_by([HIGH])))
