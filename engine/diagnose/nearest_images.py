@@ -81,6 +81,7 @@ def find_nearest(request: FindNearest, compared: ComparedImages, report: Reporte
     return NearestImages(
         dataset=images.image_set.name,
         real=real.image_set.name,
+        real_domains=tuple(sorted({file.domain for file in real.files})),
         model=request.model,
         weights=FrozenPart.of(network).digest[:SHOWN_DIGITS],
         keep=request.keep,

@@ -83,6 +83,7 @@ class NearestImages(msgspec.Struct, frozen=True):
     Attributes:
         dataset: name of the data set to choose from.
         real: name of the other.
+        real_domains: domains that were compared with.
         model: network of the features.
         weights: digest of its weights.
         keep: share that was asked for.
@@ -96,6 +97,7 @@ class NearestImages(msgspec.Struct, frozen=True):
 
     dataset: str
     real: str
+    real_domains: tuple[str, ...]
     model: str
     weights: str
     keep: float

@@ -29,6 +29,7 @@ from engine.protocol import (
     StepsTaken,
     SystemSampled,
 )
+from engine.protocol.datasets import LeftOut
 from engine.rundir import ExitInfo, RunDir
 from engine.rundir.event_log import EventLog
 from engine.train.checkpoint import load_last
@@ -357,6 +358,27 @@ def test_a_run_does_not_go_on_with_other_images(make_run: MakeRun, tmp_path: Pat
     next(images.rglob("*.webp")).unlink()
     with pytest.raises(InputError, match="have changed since this run started"):
         run_here(run_dir)
+
+
+def test_a_run_does_not_resume_with_another_exclude_list(make_run: MakeRun, tmp_path: Path) -> None:
+    images = Path(make_run("whole").read_spec().data_dir or "")
+    first, *_, last = sorted(path.relative_to(images) for path in images.rglob("*.webp"))
+    file = tmp_path / "list.csv"
+    file.write_text(f"path,action,class\n{first},exclude,\n{last},keep,\n")
+    run_dir = make_run("excluding", exclude=str(file), steps=8)
+    run_here(run_dir)
+    (prepared,) = [each for each in read_events(run_dir) if isinstance(each, DataPrepared)]
+    assert prepared.left_out == (LeftOut("images that --exclude lists", 1, str(first)),)
+    run_here(run_dir)
+    other = first.parent.name
+    for text, words in (
+        (f"{last}\n", "have changed since this run started"),
+        (f"path,action,class\n{first},exclude,\n{last},relabel,{other}\n", "have changed since"),
+        (None, "exclude list .* cannot be read: No such file"),
+    ):
+        file.unlink() if text is None else file.write_text(text)
+        with pytest.raises(InputError, match=words):
+            run_here(run_dir)
 
 
 def test_images_that_vanish_in_mid_run_fail_it_and_refuse_nothing(

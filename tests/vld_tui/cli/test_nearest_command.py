@@ -43,7 +43,8 @@ def test_the_nearest_of_each_class_are_kept(
     given = ("data", "nearest", str(made), "--to", str(real), "--keep", "0.4", *NETWORK)
     shown = vld(*given, "--out", str(out), "--show")
     assert shown.exit_code == 0, shown.stderr
-    assert "8 of 20 images kept" in shown.stdout
+    assert "8 of 20 images kept, the nearest in each class to those of real (photo)" in shown.stdout
+    assert f"\nexclude list: {out}\n" in shown.stdout
     assert f"vld run --data {made} --exclude {out}" in shown.stdout
     with out.open() as file:
         rows = [*csv.DictReader(file)]

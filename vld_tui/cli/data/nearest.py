@@ -118,7 +118,8 @@ def nearest(
         if tiles is not None:
             _draw(tiles, len(found.nearest))
         if found.out is not None:
-            say(f"\nexclude list: {found.out}")
+            say("")
+            say(f"exclude list: {found.out}")
             command = _next_run(store.home, spec, found.out)
             suggest([(command, "train without the images that are not kept")])
 
@@ -153,9 +154,10 @@ def nearest_lines(found: NearestImages, *, cells: int | None) -> Iterator[str]:
         cells: width of the terminal; None: no terminal.
     """
     images, kept = (sum(getattr(n, name) for n in found.counts) for name in ("images", "kept"))
+    domains = plain_text(", ".join(found.real_domains))
     yield (
-        f"{plain_text(found.dataset)}  {kept:,} of {plural(images, 'image')} kept, the nearest to "
-        f"those of {plain_text(found.real)} in each class"
+        f"{plain_text(found.dataset)}  {kept:,} of {plural(images, 'image')} kept, the nearest in "
+        f"each class to those of {plain_text(found.real)} ({domains})"
     )
     yield (
         "distance: 1 − cosine of the features to the nearest real image of the class; "
