@@ -166,7 +166,11 @@ class CorrectedSource:
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
         """Return what was ignored, and how many images and labels the list changes."""
-        return (*self.whole.left_out, *self._corrected.omissions)
+        found = {each.kind: each for each in self.whole.left_out}
+        for each in self._corrected.omissions:  # of a second list, in addition to the first
+            before = found.get(each.kind, LeftOut(each.kind, 0, each.example))
+            found[each.kind] = LeftOut(each.kind, before.count + each.count, before.example)
+        return tuple(found.values())
 
     @property
     def matched(self) -> Corrections:

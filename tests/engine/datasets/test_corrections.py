@@ -104,6 +104,10 @@ def test_a_registered_data_set_keeps_its_list_and_a_run_adds_another(
     more = write_list(file, Decision("toy/cat/0.png"))
     image_set = open_image_set("pets", root / "pets", exclude=more)
     assert (len(image_set), "toy/cat/0.png" in cells(image_set)) == (22, False)
+    assert image_set.left_out == (
+        LeftOut("images that --exclude lists", 2, "photo/cat/0.png"),
+        LeftOut("labels that --exclude corrects", 1, "photo/cat/1.png: cat → dog"),
+    )
     add(root, images, replaces=True)
     assert len(open_image_set("pets", root / "pets")) == 24
 
