@@ -23,7 +23,7 @@ from engine.protocol.diagnostics import (
 )
 from engine.rundir import StoredDiagnoses
 from vld_tui.runs.run import Run
-from vld_tui.views.richness import diagnosis_drawing
+from vld_tui.views.diagnosis_drawing import diagnosis_drawing
 from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import UNKNOWN, in_unit, percent, plain_number, plural
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE

@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 from rich.segment import Segment
 from rich.style import Style
-from rich.text import Text
 
 from engine.protocol.diagnostics import Cell, Diagnosis, FindingTable
 from vld_tui.views.legend import Line
@@ -25,8 +24,7 @@ SHOWN_SHARE: Final = 0.1
 """Share of the units whose accuracy is in the legend."""
 NO_CURVES: Final = "not measured yet"
 DRAWN_ROWS: Final = 16
-MOST_CELLS: Final = 100
-"""Height and largest width of the drawing of a diagnosis."""
+"""Height of the drawing of a diagnosis."""
 
 
 @dataclass(frozen=True)
@@ -196,30 +194,17 @@ def _series(
     return PlotSeries(name, places, values, style, summary=summary)
 
 
-def diagnosis_drawing(diagnosis: Diagnosis, cells: int) -> Text | None:
-    """Return the drawing of a diagnosis in at most ``cells`` cells, if it has curves."""
-    draw = _DRAWN.get(diagnosis.diagnostic)
-    if draw is None or cells < NARROWEST:
-        return None
-    text = Text(no_wrap=True, overflow="crop")
-    for line in draw(diagnosis, min(cells, MOST_CELLS)):
-        text.append("\n" if text else "")
-        for segment in line:
-            text.append(segment.text, segment.style)
-    return text or None
-
-
 def _spectra(diagnosis: Diagnosis, cells: int) -> Iterable[Line]:
     table = diagnosis.tables.get("spectrum")
     if table is None:
         return ()
     ranks = {each.domain: each.value for each in diagnosis.findings if each.name == "rank_me"}
-    directions = _numbers(table, 0)
+    directions = numbers_in(table, 0)
     curves = [
-        SpectrumCurve(domain, _numbers(table, at), ranks.get(domain), style, directions)
+        SpectrumCurve(domain, numbers_in(table, at), ranks.get(domain), style, directions)
         for at, (domain, style) in enumerate(_styled(diagnosis, table.columns[1:]), start=1)
     ]
-    return _drawn(spectrum_plot(curves), cells)
+    return drawn_lines(spectrum_plot(curves), cells)
 
 
 def _kept_units(diagnosis: Diagnosis, cells: int) -> Iterable[Line]:
@@ -230,14 +215,14 @@ def _kept_units(diagnosis: Diagnosis, cells: int) -> Iterable[Line]:
     curves = []
     for at, (domain, style) in enumerate(_styled(diagnosis, names)):
         points = [
-            KeptShare(share, mean, _number(row[3 + 2 * at]))
+            KeptShare(share, mean, number_in(row[3 + 2 * at]))
             for row in table.rows
             if len(row) > 3 + 2 * at
             and (share := _share(row[0])) is not None
-            and (mean := _number(row[2 + 2 * at])) is not None
+            and (mean := number_in(row[2 + 2 * at])) is not None
         ]
         curves.append(KeptUnitsCurve(domain, points, style))
-    return _drawn(kept_units_plot(curves), cells)
+    return drawn_lines(kept_units_plot(curves), cells)
 
 
 def _reliability(diagnosis: Diagnosis, cells: int) -> Iterable[Line]:
@@ -257,7 +242,7 @@ def _reliability(diagnosis: Diagnosis, cells: int) -> Iterable[Line]:
     return reliability_diagram(curves, cells, DRAWN_ROWS + 4) if is_known else ()
 
 
-_DRAWN: Final[Mapping[str, Callable[[Diagnosis, int], Iterable[Line]]]] = {
+RICHNESS_DRAWN: Final[Mapping[str, Callable[[Diagnosis, int], Iterable[Line]]]] = {
     "rank": _spectra,
     "units": _kept_units,
     "calibration": _reliability,
@@ -265,7 +250,8 @@ _DRAWN: Final[Mapping[str, Callable[[Diagnosis, int], Iterable[Line]]]] = {
 """How diagnoses with curves are drawn, by the name of the diagnostic."""
 
 
-def _drawn(plot: Plot, cells: int) -> Iterable[Line]:
+def drawn_lines(plot: Plot, cells: int) -> Iterable[Line]:
+    """Return a plot in the height of drawings; no lines if there is no value."""
     return () if plot.is_empty else plot.lines(cells, DRAWN_ROWS)
 
 
@@ -280,18 +266,19 @@ def _bins(table: FindingTable) -> Iterator[ConfidenceBin]:
     """Yield the bins of a table of reliability, in ascending order."""
     for row in table.rows:
         if len(row) == 5:
-            low, high, images, confidence, accuracy = map(_number, row)
+            low, high, images, confidence, accuracy = map(number_in, row)
             if low is not None and high is not None and images is not None:
                 yield ConfidenceBin(low, high, int(images), confidence, accuracy)
 
 
-def _numbers(table: FindingTable, column: int) -> list[float]:
+def numbers_in(table: FindingTable, column: int) -> list[float]:
     """Return the known numbers of a column."""
-    known = (_number(row[column]) for row in table.rows if len(row) > column)
+    known = (number_in(row[column]) for row in table.rows if len(row) > column)
     return [value for value in known if value is not None]
 
 
-def _number(cell: Cell) -> float | None:
+def number_in(cell: Cell) -> float | None:
+    """Return a finite number; None for anything else."""
     return float(cell) if isinstance(cell, int | float) and math.isfinite(cell) else None
 
 

@@ -8,6 +8,7 @@ import pytest
 from rich.text import Text
 
 from engine.protocol.diagnostics import Cell, Diagnosis, Finding, FindingTable
+from vld_tui.views.diagnosis_drawing import diagnosis_drawing
 from vld_tui.views.legend import Line
 from vld_tui.views.richness import (
     ConfidenceBin,
@@ -15,7 +16,6 @@ from vld_tui.views.richness import (
     KeptUnitsCurve,
     ReliabilityCurve,
     SpectrumCurve,
-    diagnosis_drawing,
     kept_units_plot,
     reliability_diagram,
     reliability_plot,

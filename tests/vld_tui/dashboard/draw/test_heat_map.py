@@ -7,7 +7,8 @@ import itertools
 import pytest
 from rich.color import Color
 
-from vld_tui.dashboard.draw.heat_map import STEPS, HeatCell, HeatMap, contrast, heat_style
+from vld_tui.dashboard.draw.heat_map import HeatCell, HeatMap
+from vld_tui.views.heat_colours import STEPS, contrast, heat_style
 from vld_tui.views.legend import Line
 from vld_tui.words.text import width
 
