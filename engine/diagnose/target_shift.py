@@ -16,7 +16,7 @@ from engine.diagnose.probe import Probe, areas_by_domain, probe_shift
 from engine.diagnose.run_features import RunFeatures, SplitFeatures
 from engine.diagnose.sliced_wasserstein import Distance, DomainDistances, domain_distances
 from engine.diagnose.support import Support, split_by_support
-from engine.diagnose.verdict import verdict_on
+from engine.diagnose.verdict import distance_sentence, verdict_on
 from engine.errors import InputError
 from engine.evaluate.confidence import OOD_SCORED
 from engine.protocol.diagnostics import Cell, Finding, FindingTable, Settings
@@ -129,6 +129,7 @@ def _distances(run: RunFeatures, settings: Settings) -> Found:
         (finding(target, "wasserstein", to_target.value),),
         {"to_sources": _to_sources_table(distances), "between": _matrix(distances)},
         distances.notes,
+        distance_sentence(distances, target.domain),
     )
 
 

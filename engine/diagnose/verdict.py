@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from engine.diagnose.detection import RocArea
+from engine.diagnose.sliced_wasserstein import DomainDistances
 from engine.diagnose.support import PartOfTarget, Support
 
 FAR_SHARE: Final = 0.5
@@ -30,6 +31,15 @@ Kind = Literal["like", "inside", "biased", "partly", "far"]
 same, but with low accuracy; ``partly``: partly out of support; ``far``: mostly out of it."""
 
 
+_PLACES: Final[dict[Kind, str]] = {
+    "like": "like the sources",
+    "inside": "within the support of the sources",
+    "biased": "within the support of the sources",
+    "partly": "partly out of the support of the sources",
+    "far": "far from the sources",
+}
+
+
 @dataclass(frozen=True)
 class Verdict:
     """How far the target is, and what follows.
@@ -43,30 +53,38 @@ class Verdict:
     text: str
 
 
-def verdict_on(
-    area: RocArea,
-    support: Support,
-    *,
-    id_accuracy: float | None = None,
-    nearest_source: str | None = None,
-    is_distance_chance: bool | None = None,
-) -> Verdict:
+def verdict_on(area: RocArea, support: Support, *, id_accuracy: float | None = None) -> Verdict:
     """Describe a shift.
 
     Args:
         area: AUC of the probe "source or target?".
         support: the target's images by support; with accuracies if predictions are known.
         id_accuracy: of the same network on the sources' validation images; None: unknown.
-        nearest_source: the source at the smallest distance; None: unknown, or there is only one.
-        is_distance_chance: whether random samples of the sources are as far apart as the target
-            and its nearest source; None: unknown.
     """
     is_low = _is_low(support.inside, id_accuracy)
     kind = _kind(area, support, is_low=is_low)
-    numbers = f"AUC {area.value:.2f}, {_percent(support.out_share)} of its images out of support"
-    place = _place(kind, numbers, nearest_source, is_distance_chance=is_distance_chance)
-    parts = [place, _accuracies(support, id_accuracy), _conclusion(kind, support, id_accuracy)]
+    parts = [
+        f"The target is {_PLACES[kind]} (AUC {area.value:.2f}, {_percent(support.out_share)} of "
+        "its images out of support).",
+        _accuracies(support, id_accuracy),
+        _conclusion(kind, support, id_accuracy, is_low=is_low),
+    ]
     return Verdict(kind, " ".join(part for part in parts if part))
+
+
+def distance_sentence(distances: DomainDistances, target: str) -> str:
+    """Return which source is nearest to the target, and whether that is by chance."""
+    nearest = distances.nearest_source(target)
+    if nearest is None:
+        return ""
+    found = distances.of(target, nearest)
+    which = "The nearest source is" if len(distances.sources) > 1 else "The source is"
+    by_chance = (
+        f"no farther than random samples of the sources are ({found.chance:.2f})"
+        if found.is_chance
+        else f"farther than random samples of the sources are ({found.chance:.2f})"
+    )
+    return f"{which} {nearest}, at a distance of {found.value:.2f}, {by_chance}."
 
 
 def _kind(area: RocArea, support: Support, *, is_low: bool) -> Kind:
@@ -87,23 +105,6 @@ def _is_low(inside: PartOfTarget, id_accuracy: float | None) -> bool:
     return is_clear and id_accuracy - inside.accuracy > GAP
 
 
-def _place(
-    kind: Kind, numbers: str, nearest_source: str | None, *, is_distance_chance: bool | None
-) -> str:
-    texts: dict[Kind, str] = {
-        "like": "The target is like the sources",
-        "inside": "The target is within the support of the sources",
-        "biased": "The target is within the support of the sources",
-        "partly": "The target is partly out of the support of the sources",
-        "far": "The target is far from the sources",
-    }
-    text = f"{texts[kind]} ({numbers})"
-    if is_distance_chance:
-        other = nearest_source or "the source"
-        return f"{text}; its distance to {other} is within chance."
-    return f"{text}; the nearest source is {nearest_source}." if nearest_source else f"{text}."
-
-
 def _accuracies(support: Support, id_accuracy: float | None) -> str:
     parts = [
         f"{_percent(part.accuracy)} {where} ({part.images:,})"
@@ -119,21 +120,31 @@ def _accuracies(support: Support, id_accuracy: float | None) -> str:
     return f"Accuracy: {', '.join(parts)}{of_id}."
 
 
-def _conclusion(kind: Kind, support: Support, id_accuracy: float | None) -> str:
-    if kind == "far":
-        return "Its errors are mostly extrapolation, where pre-training and rich features help."
-    if kind == "partly":
-        return "Rich features help out of support; more data like the target helps everywhere."
+def _conclusion(kind: Kind, support: Support, id_accuracy: float | None, *, is_low: bool) -> str:
+    bias = "point to bias of the sources: more or cleaner data will help more than λ."
     if kind == "biased":
-        return (
-            "Errors within the support point to bias of the sources: more or cleaner data will "
-            "help more than λ."
+        return f"Errors within the support {bias}"
+    if kind in {"far", "partly"}:
+        if not _is_no_lower_outside(support):
+            which = "mostly extrapolation" if kind == "far" else "partly extrapolation"
+            return f"Its errors are {which}, where pre-training and rich features help."
+        no_lower = (
+            "Accuracy out of support is no lower than within it, so distance does not explain"
         )
+        return f"{no_lower} the errors{'. Those within the support ' + bias if is_low else '.'}"
     if id_accuracy is None or support.inside.accuracy is None:
         return ""
     if support.inside.images < FEWEST_IMAGES:
         return "There are too few images for a conclusion about accuracy."
     return "Accuracy within the support is about that on ID images, so the shift costs little."
+
+
+def _is_no_lower_outside(support: Support) -> bool:
+    """Return whether enough images within the support are classified no better than the others."""
+    inside, outside = support.inside.accuracy, support.outside.accuracy
+    if inside is None or outside is None or support.inside.images < FEWEST_IMAGES:
+        return False
+    return support.outside.images >= FEWEST_IMAGES and outside >= inside
 
 
 def _percent(share: float | None) -> str:

@@ -23,7 +23,7 @@ from engine.protocol.diagnostics import (
 )
 from engine.rundir import StoredDiagnoses
 from vld_tui.runs.run import Run
-from vld_tui.views.diagnosis_drawing import diagnosis_drawing
+from vld_tui.views.diagnosis_drawing import SHOWN_BY_DRAWING, diagnosis_drawing
 from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import UNKNOWN, in_unit, percent, plain_number, plural
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE
@@ -106,9 +106,13 @@ def _whole(each: Diagnosis, cells: int) -> Text:
         text.append(f"{line}\n", QUIET_STYLE)
     if each.findings:
         text.append_text(_findings(each.findings, cells)).append("\n")
-    if (drawing := diagnosis_drawing(each, cells)) is not None:
+    drawing, drawn = diagnosis_drawing(each, cells), ""
+    if drawing is not None:
         text.append_text(drawing).append("\n")
-    for table in each.tables.values():
+        drawn = SHOWN_BY_DRAWING.get(each.diagnostic, "")
+    for name, table in each.tables.items():
+        if name == drawn:
+            continue
         if len(table.rows) > MOST_ROWS:
             text.append(f"{plain_text(table.title)}: see --json\n", QUIET_STYLE)
             continue

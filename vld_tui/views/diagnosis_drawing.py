@@ -20,6 +20,8 @@ DRAWN: Final[Mapping[str, Callable[[Diagnosis, int], Iterable[Line]]]] = {
     **SHIFT_DRAWN,
 }
 """How diagnoses are drawn, by the name of the diagnostic."""
+SHOWN_BY_DRAWING: Final[Mapping[str, str]] = {"distances": "between"}
+"""The table that a drawing has every value of, by the name of the diagnostic."""
 
 
 def diagnosis_drawing(diagnosis: Diagnosis, cells: int) -> Text | None:

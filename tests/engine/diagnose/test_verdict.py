@@ -9,14 +9,18 @@ from engine.diagnose.detection import RocArea
 from engine.diagnose.probe import probe_shift
 from engine.diagnose.sliced_wasserstein import domain_distances
 from engine.diagnose.support import Support, split_by_support
-from engine.diagnose.verdict import verdict_on
+from engine.diagnose.verdict import distance_sentence, verdict_on
 
 AREA = RocArea(0.97, 0.96, 0.98)
 
 
-def _support(out: int, inside: int, right_inside: int, *, is_known: bool = True) -> Support:
+def _support(
+    out: int, inside: int, right_inside: int, right_outside: int = 0, *, is_known: bool = True
+) -> Support:
     log_ratio = torch.cat([torch.full((out,), 9.0), torch.zeros(inside)])
-    is_right = torch.cat([torch.zeros(out), torch.arange(inside) < right_inside]).bool()
+    is_right = torch.cat(
+        [torch.arange(out) < right_outside, torch.arange(inside) < right_inside]
+    ).bool()
     return split_by_support(log_ratio, is_right if is_known else None)
 
 
@@ -32,10 +36,9 @@ def test_a_target_out_of_support_is_far() -> None:
 
 
 def test_low_accuracy_within_the_support_is_bias() -> None:
-    verdict = verdict_on(AREA, _support(5, 95, 60), id_accuracy=0.9, nearest_source="emoji")
+    verdict = verdict_on(AREA, _support(5, 95, 60), id_accuracy=0.9)
     assert verdict.kind == "biased"
     assert "within the support of the sources" in verdict.text
-    assert "the nearest source is emoji." in verdict.text
     assert "more or cleaner data will help more than λ" in verdict.text
 
 
@@ -54,6 +57,22 @@ def test_a_target_that_is_partly_covered() -> None:
     assert "partly out of the support" in verdict.text
 
 
+def test_a_distance_that_costs_nothing_is_not_blamed() -> None:
+    verdict = verdict_on(AREA, _support(60, 40, 24, right_outside=39), id_accuracy=0.9)
+    assert verdict.kind == "far"
+    assert verdict.text.endswith(
+        "Accuracy out of support is no lower than within it, so distance does not explain the "
+        "errors. Those within the support point to bias of the sources: more or cleaner data will "
+        "help more than λ."
+    )
+    near_id = verdict_on(AREA, _support(30, 70, 60, right_outside=30), id_accuracy=0.88)
+    assert near_id.text.endswith("so distance does not explain the errors.")
+    lower = verdict_on(AREA, _support(30, 70, 60, right_outside=10), id_accuracy=0.88)
+    assert "partly extrapolation" in lower.text
+    few = verdict_on(AREA, _support(60, 10, 1, right_outside=40), id_accuracy=0.9)
+    assert "mostly extrapolation" in few.text
+
+
 def test_without_predictions_there_is_no_word_on_accuracy() -> None:
     for out in (0, 30, 90):
         text = verdict_on(AREA, _support(out, 100 - out, 0, is_known=False)).text
@@ -64,22 +83,28 @@ def test_a_target_identical_to_a_source_is_like_it() -> None:
     source = torch.randn(90, 8, generator=torch.Generator().manual_seed(0))
     target = source.clone()
     probe = probe_shift(source, target)
-    distance = domain_distances({"photo": source}, {"sketch": target}).of("photo", "sketch")
     support = split_by_support(probe.target_log_ratio, torch.arange(90) % 10 > 0)
-    verdict = verdict_on(
-        probe.area,
-        support,
-        id_accuracy=0.9,
-        nearest_source="photo",
-        is_distance_chance=distance.is_chance,
-    )
+    verdict = verdict_on(probe.area, support, id_accuracy=0.9)
     assert probe.area.value == pytest.approx(0.5, abs=1e-3)
     assert verdict.kind == "like"
     assert verdict.text == (
-        "The target is like the sources (AUC 0.50, 0% of its images out of support); its distance "
-        "to photo is within chance. Accuracy: 90% within the support (90), ID 90%. Accuracy within "
-        "the support is about that on ID images, so the shift costs little."
+        "The target is like the sources (AUC 0.50, 0% of its images out of support). "
+        "Accuracy: 90% within the support (90), ID 90%. "
+        "Accuracy within the support is about that on ID images, so the shift costs little."
     )
+    distances = domain_distances({"photo": source}, {"sketch": target})
+    assert distance_sentence(distances, "sketch").startswith(
+        "The source is photo, at a distance of 0.00, no farther than random samples of the sources"
+    )
+
+
+def test_the_nearest_source_is_named() -> None:
+    features = torch.randn(40, 8, generator=torch.Generator().manual_seed(0))
+    found = domain_distances({"photo": features, "art": features + 3}, {"sketch": features + 5})
+    sentence = distance_sentence(found, "sketch")
+    assert sentence.startswith("The nearest source is art, at a distance of ")
+    assert "farther than random samples" in sentence
+    assert "no farther" not in sentence
 
 
 def test_shares_are_rounded_to_0_and_100_only_if_exact() -> None:
