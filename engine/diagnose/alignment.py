@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from torch import Tensor
 
 from engine.diagnose.inputs import check_features, column_means, cross_product, is_constant
@@ -51,42 +49,3 @@ def _cka_of_similarities(first: Tensor, second: Tensor) -> float:
     """Return the same from N × N similarities of few centred rows."""
     x, y = first @ first.T, second @ second.T
     return min(1.0, float((x * y).sum() / (x.norm() * y.norm())))
-
-
-def stage_alignment(
-    first: Mapping[str, Tensor], second: Mapping[str, Tensor]
-) -> dict[str, float | None]:
-    """Return the linear CKA of each stage of two networks, by the stage's name.
-
-    Args:
-        first: output of each stage: see :func:`pooled`.
-        second: those of the same stages of the other network.
-
-    Raises:
-        InputError: as :func:`linear_cka`, or if the stages differ.
-    """
-    if first.keys() != second.keys():
-        raise InputError(
-            f"The networks have different stages: {', '.join(first)}, and {', '.join(second)}. "
-            "Compare networks of one architecture."
-        )
-    return {name: linear_cka(pooled(each), pooled(second[name])) for name, each in first.items()}
-
-
-def pooled(features: Tensor) -> Tensor:
-    """Return features as (N, C): the mean over all positions.
-
-    Args:
-        features: (N, C, H, W) maps, (N, T, C) tokens (class tokens included), or (N, C).
-
-    Raises:
-        ValueError: for other shapes.
-    """
-    match features.ndim:
-        case 4:
-            return features.mean(dim=(2, 3))
-        case 3:
-            return features.mean(dim=1)
-        case 2:
-            return features
-    raise ValueError(f"features must have 2 to 4 dimensions, not {features.ndim}")

@@ -45,7 +45,8 @@ def diagnose_run(request: DiagnoseRun, report: Reporter) -> Diagnosed:
     computed, problems, unsaved = [], {}, ""
     if missing:
         reads_start = any(each.reads_start for each in missing)
-        run = source.read(start if reads_start else None, report)
+        has_stages = any(each.reads_stages for each in missing)
+        run = source.read(start if reads_start else None, report, has_stages=has_stages)
         progress = progress_of(report, "computing diagnostics", "diagnostics")
         for number, each in enumerate(missing):
             progress(number, len(missing))

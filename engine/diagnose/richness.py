@@ -109,8 +109,23 @@ def _alignment(run: RunFeatures, _settings: Settings) -> Found:
     return Found(
         {"cka": summary_of(found, run, "cka")},
         tuple(found),
+        _stage_tables(run),
         notes=tuple(few_images(splits, "CKA of few images is biased upwards.")),
     )
+
+
+def _stage_tables(run: RunFeatures) -> dict[str, FindingTable]:
+    """Return the CKA of each stage by domain; nothing for a frozen backbone."""
+    names = list(dict.fromkeys(name for pairs in run.stages.values() for name in pairs))
+    if not names:
+        return {}
+    rows: list[tuple[Cell, ...]] = []
+    for name in names:
+        pairs = [of_domain[name] for of_domain in run.stages.values() if name in of_domain]
+        rows.append((name, pairs[0][0].shape[1], *(linear_cka(*each) for each in pairs)))
+    most = max(len(now) for pairs in run.stages.values() for now, _ in pairs.values())
+    title = f"CKA of each stage, mean over positions, on at most {most:,} images"
+    return {"stages": FindingTable(title, ("stage", "channels", *run.stages), tuple(rows))}
 
 
 def _span(run: RunFeatures, _settings: Settings) -> Found:

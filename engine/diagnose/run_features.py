@@ -6,7 +6,8 @@ from, on images without augmentation, from the feature cache or computed into it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from engine.data import RunData, seed_hash
+from engine.diagnose.stages import sample_rows, stage_features
 from engine.errors import InputError
 from engine.execution import Execution, folds_inference
 from engine.features import cached_features
@@ -30,6 +32,9 @@ from engine.protocol.work import WorkNote
 from engine.ranks import ALONE
 from engine.rundir import RunDir
 from engine.work import Reporter, progress_of
+
+StagePair = tuple[Tensor, Tensor]
+"""Features (n, C) of a stage of the run's and of the pre-trained network."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class RunFeatures:
         bias: of the last layer, (C,); None: it has none.
         splits: of all sources and the target.
         scratch: ID and OOD accuracy of runs from scratch.
+        stages: of some images of each judged domain, by domain and name of the stage.
     """
 
     run_id: str
@@ -105,6 +111,7 @@ class RunFeatures:
     bias: Tensor | None
     splits: tuple[SplitFeatures, ...]
     scratch: tuple[tuple[float, float], ...] = ()
+    stages: Mapping[str, Mapping[str, StagePair]] = field(default_factory=dict)
 
     def sources(self, split: str) -> list[SplitFeatures]:
         """Return a split of each source, in order."""
@@ -191,8 +198,13 @@ class FeatureSource:
             for_inference=True,
         )
 
-    def read(self, start: FineTunedNetwork | None, report: Reporter) -> RunFeatures:
-        """Return the features of the run's images, and those of ``start``, its first network."""
+    def read(
+        self, start: FineTunedNetwork | None, report: Reporter, *, has_stages: bool = False
+    ) -> RunFeatures:
+        """Return the features of the run's images, and those of ``start``, its first network.
+
+        ``has_stages``: read the stages of both as well.
+        """
         features, logits = self._of(self.network, "features of the run's network", report)
         before = None
         if start is not None:
@@ -212,12 +224,35 @@ class FeatureSource:
                         None if groups is None else groups[rows],
                     )
                 )  # fmt: skip
-        return RunFeatures(
+        run = RunFeatures(
             self.run_dir.run_id, self.classes, self.arm, self.step, self.checkpoint,
             self.data.digest, "" if start is None else FrozenPart.of(start).digest,
             self.network.head.weight.detach(), _bias_of(self.network),
             tuple(splits), self.scratch,
         )  # fmt: skip
+        if start is None or not has_stages:
+            return run
+        return replace(run, stages=self._stages(run, start, report))
+
+    def _stages(
+        self, run: RunFeatures, start: FineTunedNetwork, report: Reporter
+    ) -> dict[str, dict[str, StagePair]]:
+        """Return the stages of both networks on some of the images of each domain."""
+        rows = {each.domain: sample_rows(each.rows) for each in run.judged()}
+        now, before = (
+            stage_features(
+                network, self.data, torch.cat([*rows.values()]), self._execution(),
+                self.batch_size, progress_of(report, f"stages of the {which} network", "images"),
+            )
+            for network, which in ((self.network, "run's"), (start, "pre-trained"))
+        )  # fmt: skip
+        counts = [len(each) for each in rows.values()]
+        found: dict[str, dict[str, StagePair]] = {domain: {} for domain in rows}
+        for name in now:
+            pairs = zip(now[name].split(counts), before[name].split(counts), strict=True)
+            for domain, pair in zip(rows, pairs, strict=True):
+                found[domain][name] = pair
+        return found
 
     def _of(self, network: FineTunedNetwork, what: str, report: Reporter) -> tuple[Tensor, Tensor]:
         """Return a network's penultimate features and logits of all images, in order of rows."""

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import InputError
+from engine.model.blocks import block_names, block_outputs, mean_over_positions, output_width
 from engine.model.consistency import reading_images
 
 LinearFeatures = Literal["blocks", "penultimate"]
@@ -30,8 +31,6 @@ LinearStart = Literal["ones", "authors"]
 ``authors``: φ_l is the pooled output; v is drawn from N(0, 1)."""
 BLOCKS: Final = 3
 """L, number of blocks whose features are used."""
-_STAGES: Final = (("layer1", "layer2", "layer3", "layer4"), ("stages",), ("layers",), ("blocks",))
-"""Modules that contain the blocks in timm: ResNets; ConvNeXt; Swin; EfficientNets and ViTs."""
 
 
 class FrozenNetwork(nn.Module):
@@ -135,9 +134,9 @@ class LinearNetwork(FrozenNetwork):
 
         The shape is (B, L, D).
         """
-        outputs = _outputs(self.backbone, self.block_names, images)
+        outputs = block_outputs(self.backbone, self.block_names, images)
         width = self.scales.shape[1]
-        pooled = torch.stack([_pool(each, width) for each in outputs], dim=1).float()
+        pooled = torch.stack([mean_over_positions(each, width) for each in outputs], dim=1).float()
         if self.start == "authors":
             return pooled
         rms = pooled.square().mean(dim=2, keepdim=True).sqrt()
@@ -240,14 +239,14 @@ def no_linear_last_layer(model: str, layer: object) -> InputError:
 
 def _last_blocks(backbone: Any, image_size: int) -> tuple[tuple[str, ...], int]:
     """Return the names and the width of the last three consecutive blocks of equal width."""
-    names = _block_names(backbone)
+    names = block_names(backbone)
     model = backbone.pretrained_cfg["architecture"]
     widths = []
     if names:
         parameter = next(backbone.parameters())
         image = torch.zeros(1, 3, image_size, image_size, device=parameter.device)
         with torch.no_grad(), reading_images(model, image_size):
-            widths = [_width(each) for each in _outputs(backbone, names, image)]
+            widths = [output_width(each) for each in block_outputs(backbone, names, image)]
     for end in range(len(names), BLOCKS - 1, -1):
         width, *others = widths[end - BLOCKS : end]
         if width is not None and all(other == width for other in others):
@@ -257,68 +256,3 @@ def _last_blocks(backbone: Any, image_size: int) -> tuple[tuple[str, ...], int]:
         "Choose a ResNet with bottleneck blocks, an EfficientNet, a ConvNeXt or a ViT, or "
         "--linear-features penultimate, or --tuning full."
     )
-
-
-def _block_names(backbone: nn.Module) -> list[str]:
-    """Return the names of the residual blocks in order; empty if unknown."""
-    modules = dict(backbone.named_modules())
-    for containers in _STAGES:
-        if all(name in modules for name in containers):
-            found: list[str] = []
-            for name in containers:
-                found += _leaves(name, modules[name])
-            return found
-    return []
-
-
-def _leaves(name: str, module: nn.Module) -> list[str]:
-    """Return the blocks in a container: its children, or the children of its stages."""
-    found: list[str] = []
-    for child_name, child in module.named_children():
-        path = f"{name}.{child_name}"
-        inner = child.blocks if hasattr(child, "blocks") else child
-        if isinstance(inner, nn.Sequential | nn.ModuleList):
-            found += _leaves(f"{path}.blocks" if inner is not child else path, inner)
-        else:
-            found.append(path)
-    return found
-
-
-def _outputs(backbone: nn.Module, names: Sequence[str], images: Tensor) -> list[Any]:
-    """Run the backbone and return the outputs of the named blocks, in their order.
-
-    The hooks are removed afterwards, so that copies of the network do not share them.
-    """
-    given: dict[str, Any] = {}
-
-    def keep(name: str) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            given[name] = output
-
-        return hook
-
-    hooks = [backbone.get_submodule(name).register_forward_hook(keep(name)) for name in names]
-    try:
-        backbone.forward_features(images)  # type: ignore[operator]
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return [given[name] for name in names]
-
-
-def _width(output: object) -> int | None:
-    """Return the channels of an output: (B, C, H, W), (B, N, C) or, in Swin, (B, H, W, C).
-
-    None for other outputs, such as several tensors.
-    """
-    if not isinstance(output, Tensor) or output.ndim not in (3, 4):
-        return None
-    is_channels_last = output.ndim == 3 or output.shape[1] == output.shape[2]
-    return output.shape[-1] if is_channels_last else output.shape[1]
-
-
-def _pool(output: Tensor, width: int) -> Tensor:
-    """Return the mean over positions, (B, C)."""
-    if output.ndim == 4 and output.shape[1] == width:
-        return output.mean(dim=(2, 3))
-    return output.flatten(1, -2).mean(dim=1)

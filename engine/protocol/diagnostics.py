@@ -36,6 +36,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
         measures: its numbers of ID and OOD images, which are stored in the history.
         settings: what it is computed with.
         reads_start: it compares with the pre-trained network.
+        reads_stages: it compares the stages of both.
         reads_scratch: it compares with runs from scratch of the same images and target.
         version: a result of another version is computed again.
     """
@@ -47,6 +48,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
     measures: tuple[Measure, ...] = ()
     settings: Settings = {}
     reads_start: bool = False
+    reads_stages: bool = False
     reads_scratch: bool = False
     version: int = 1
 
@@ -102,6 +104,7 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
                 ),
             ),
             reads_start=True,
+            reads_stages=True,
         ),
         Diagnostic(
             "span",

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.diagnose.alignment import linear_cka, pooled, stage_alignment
+from engine.diagnose.alignment import linear_cka
 from engine.errors import InputError
 
 
@@ -51,21 +51,6 @@ def test_unrelated_representations_have_little_in_common() -> None:
     assert found < 0.01
 
 
-def test_each_stage_is_compared_after_the_mean_over_positions() -> None:
-    maps = torch.randn(60, 4, 3, 3)
-    tokens = torch.randn(60, 9, 5)
-    other = {"maps": torch.randn(60, 7, 2, 2), "tokens": torch.randn(60, 6)}
-    found = stage_alignment({"maps": maps, "tokens": tokens}, other)
-    assert found["maps"] == pytest.approx(
-        reference_cka(maps.flatten(2).mean(dim=2), other["maps"].flatten(2).mean(dim=2)), rel=1e-5
-    )
-    assert found["tokens"] == pytest.approx(
-        reference_cka(tokens.mean(dim=1), other["tokens"]), rel=1e-5
-    )
-    with pytest.raises(ValueError, match="2 to 4 dimensions"):
-        pooled(torch.zeros(3))
-
-
 def test_constant_features_have_no_cka() -> None:
     constant, other = torch.full((300, 4), 0.1), features(300, 6, seed=0)
     assert linear_cka(constant, other) is None
@@ -81,5 +66,3 @@ def test_bad_input_is_refused() -> None:
         linear_cka(good, bad)
     with pytest.raises(InputError, match="^The representations are of 30 and 29 images"):
         linear_cka(good, good[1:])
-    with pytest.raises(InputError, match="^The networks have different stages: a, and b"):
-        stage_alignment({"a": good}, {"b": good})

@@ -118,6 +118,22 @@ def test_values_are_of_validation_images_and_of_the_target(run_dir: RunDir) -> N
     assert {split for domain, split in places if domain != "fluent-mono"} == {"out"}
 
 
+def test_the_last_stage_is_the_penultimate_one_of_both_networks(run_dir: RunDir) -> None:
+    request = DiagnoseRun(run_dir=str(run_dir.path), diagnostics=(), device="cpu", threads=1)
+    source = FeatureSource.open(request, lambda _report: None)
+    run = source.read(source.start_network(), lambda _report: None, has_stages=True)
+    assert list(run.stages) == [each.domain for each in run.judged()]
+    for each in run.judged():
+        assert list(run.stages[each.domain]) == ["layer1", "layer2", "layer3", "layer4"]
+        now, before = run.stages[each.domain]["layer4"]
+        assert torch.allclose(now, each.features, atol=1e-5)
+        assert torch.allclose(before, each.before, atol=1e-5)
+    found = COMPUTED["alignment"](run, {})
+    last = found.tables["stages"].rows[-1]
+    expected = {each.domain: each.value for each in found.findings}
+    assert last[2:] == pytest.approx([expected[domain] for domain in run.stages], abs=1e-5)
+
+
 def test_a_run_without_a_target_has_no_ood_values(tmp_path: Path, small_emoji: Path) -> None:
     run_dir = _trained(tmp_path, small_emoji, target="none")
     done = _diagnose(run_dir)
