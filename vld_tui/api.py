@@ -29,6 +29,7 @@ from vld_tui.control.records import (
     table_records,
 )
 from vld_tui.home import Home, find_named_home, look_at_home
+from vld_tui.runs.diagnoses import diagnosis_rows
 from vld_tui.runs.evaluations import evaluation_rows
 from vld_tui.runs.imported import ImportedError, ImportedRun, find_imported, load_imported
 from vld_tui.runs.metrics import MetricPoint
@@ -64,6 +65,9 @@ _HTML_CELLS: Final = 140
 """Width of a table in a prompt and in a notebook, in columns of text."""
 _KEPT_COLUMNS: Final = ("name", "id_accuracy", "ood_accuracy")
 _LONGEST_CELL: Final = 32
+_DIAGNOSIS_COLUMNS: Final = (
+    "diagnostic", "measure", "domain", "split", "value", "low", "high", "images",
+)  # fmt: skip
 _EVALUATION_COLUMNS: Final = ("evaluation", "dataset", "domain")
 _CURVE_COLUMNS: Final = ("run", "name", "curve", "step", "value")
 _CHECKPOINT: Final = ("kind", "step", "file", "bytes", "path")
@@ -358,6 +362,15 @@ class RunHandle:
         for row in wanted if not classes else ():
             del row["class"]
         return Rows(wanted, _EVALUATION_COLUMNS)
+
+    def diagnoses(self) -> Rows:
+        """Return the stored diagnostics by domain (``vld rich``, ``vld shift``).
+
+        There is a row for each value: ``diagnostic``, ``measure``, ``domain``, ``split``,
+        ``value``, the ends of its 95% interval if it has one (``low``, ``high``), and ``images``.
+        """
+        found = RunDir(self.folder).read_diagnoses().found.values()
+        return Rows([*diagnosis_rows(found)], _DIAGNOSIS_COLUMNS)
 
 
 def imported(*, home: HomePath = None) -> Rows:

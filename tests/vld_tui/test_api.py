@@ -29,6 +29,7 @@ from engine.protocol import (
     WrongImage,
     resolve_spec,
 )
+from tests.made_diagnoses import make_diagnosis
 from tests.made_evaluations import make_evaluation
 from tests.small_runs import MakeRun, run_here
 from tests.vld_tui.cli.conftest import Vld
@@ -571,6 +572,18 @@ def test_evaluations_are_rows_by_domain_or_by_class(home: Home) -> None:
     assert (by_class[0]["domain"], by_class[0]["class"], by_class[0]["recall"]) == (
         "art", "bird", 0.75,
     )  # fmt: skip
+
+
+def test_diagnoses_are_rows_by_domain(home: Home) -> None:
+    run_id = tell_run(home)
+    assert vld.run(run_id, home=home.path).diagnoses() == []
+    home.run_dir(run_id).write_diagnosis(make_diagnosis(of_ood=484.0))
+    rows = vld.run(run_id, home=home.path).diagnoses()
+    assert rows.columns[:4] == ["diagnostic", "measure", "domain", "split"]
+    assert [(row["measure"], row["domain"], row["value"]) for row in rows][:2] == [
+        ("rank_me", "noto", 69.14), ("rank_me_start", "noto", 74.9),
+    ]  # fmt: skip
+    assert (rows[-1]["low"], rows[-1]["high"], rows[0]["low"]) == (0.4, 0.6, None)
 
 
 def test_imported_runs_are_rows_of_their_own(home: Home) -> None:

@@ -23,7 +23,6 @@ from engine.protocol.diagnostics import (
 )
 from engine.rundir import StoredDiagnoses
 from vld_tui.runs.run import Run
-from vld_tui.views.diagnosis_drawing import SHOWN_BY_DRAWING, diagnosis_drawing
 from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import UNKNOWN, in_unit, percent, plain_number, plural
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE
@@ -99,6 +98,11 @@ def diagnoses_text(diagnoses: Iterable[Diagnosis], cells: int) -> Text:
 
 
 def _whole(each: Diagnosis, cells: int) -> Text:
+    from vld_tui.views.diagnosis_drawing import (  # imports numpy
+        SHOWN_BY_DRAWING,
+        diagnosis_drawing,
+    )
+
     declared = DIAGNOSTICS[each.diagnostic]
     text = Text(no_wrap=True, overflow="crop")
     text.append(f"{declared.title}\n", HEADING_STYLE)

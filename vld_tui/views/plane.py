@@ -268,8 +268,7 @@ class PlanePlot:
         axes = f"{AXES}{self._augmented}"
         if self.measure is not None:
             name = self.measure.replace("_", " ")
-            is_lower = MEASURES[self.measure].higher_is_better is False
-            axes = f"{AXES}: {name}{' (lower is better)' if is_lower else ''}"
+            axes = f"{AXES}: {name}{' (lower is better)' if self._direction is False else ''}"
         lines = ["ID = OOD (diagonal)"] if self._shows_diagonal else []
         if drawn:
             of = f" of {drawn[0]}" if len(drawn) == 1 < len(names) else ""
@@ -279,7 +278,11 @@ class PlanePlot:
         if self.trail is not None:
             lines.append("path of the selected run over its evaluations")
         said = f"{axes} · lines: {', '.join(lines)}" if lines else axes
-        return said if drawn or not names else f"{said} · select a run to see its Pareto front"
+        return (
+            said
+            if drawn or not names or self._direction is None
+            else f"{said} · select a run to see its Pareto front"
+        )
 
     @property
     def _shows_diagonal(self) -> bool:
@@ -297,6 +300,11 @@ class PlanePlot:
         return f" · ID{whose} on augmented images"
 
     @property
+    def _direction(self) -> bool | None:
+        """Return whether higher is better; None: neither direction is."""
+        return self.measure is None or MEASURES[self.measure].higher_is_better
+
+    @property
     def _unit(self) -> Unit:
         """Return the unit of the axes."""
         return "share" if self.measure is None else MEASURES[self.measure].unit
@@ -308,10 +316,9 @@ class PlanePlot:
 
     @cached_property
     def _fronts(self) -> dict[TargetDomain, list[RunPoint]]:
-        is_higher = self.measure is None or MEASURES[self.measure].higher_is_better
-        if is_higher is None:
+        if self._direction is None:
             return {}
-        return fronts(self.points, self.current, higher_is_better=is_higher)
+        return fronts(self.points, self.current, higher_is_better=self._direction)
 
     @cached_property
     def _target_names(self) -> dict[TargetDomain, str]:

@@ -13,6 +13,8 @@ from textual.widgets import Input, TabbedContent
 
 from engine.protocol import Combination, Parent, Predictions, resolve_spec
 from engine.protocol.phases import Phase
+from engine.rundir import StoredDiagnoses, StoredEvaluations
+from tests.made_diagnoses import make_diagnosis
 from tests.made_predictions import predictions_with
 from tests.vld_tui.dashboard.fake_history import (
     FakeActions,
@@ -386,6 +388,19 @@ def test_configurations_are_compared() -> None:
     actions = FakeActions()
     actions.others = [Partner(source.runs[1], "last run")]
     play(source, scenario, actions=actions)
+
+
+def test_diagnostics_are_below_the_evaluations() -> None:
+    diagnoses = StoredDiagnoses({"rank": make_diagnosis()}, {})
+    contents = replace(FULL, evaluations=StoredEvaluations(), diagnoses=diagnoses)
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, "8")
+        shown = on_screen(app)
+        assert shown.index("No evaluations on other data") < shown.index("Effective rank")
+        assert any(line.split()[:3] == ["RankMe", "69.1", "–"] for line in screen_lines(app))
+
+    play(one_run(contents), scenario, size=(120, 40))
 
 
 def test_the_marked_runs_are_offered_for_comparison() -> None:

@@ -50,11 +50,12 @@ def test_cells_are_written_in_percent_and_points() -> None:
     cells = [None, Share(0.7345, "λ 0.9"), PercentagePoints(-0.0215),
              PercentagePoints(0.0001), Spread(0.5, 0.012),
              Spread(0.5, None), Spread(0.5, 0.007, 0.01, 2), Spread(0.5, 0.02, 0.01, 3),
+             Spread(69.14, 1.5, 2.0, 3, "number"),
              Absent("2 seeds"), Range(-0.01, 0.02), Probability(0.0123), Probability(1e-4),
              1296, "as it is"]  # fmt: skip
     assert [cell_text(cell) for cell in cells] == [
         "–", "73.5 (λ 0.9)", "−2.1", "0.0", "50.0 ± 1.2", "50.0", "50.0 (sd 1.0)",
-        "50.0 ± 2.0", "2 seeds", "−1.0 to +2.0", "0.012",
+        "50.0 ± 2.0", "69.1 ± 1.50", "2 seeds", "−1.0 to +2.0", "0.012",
         "<0.001", "1,296", "as it is",
     ]  # fmt: skip
 

@@ -7,28 +7,12 @@ from pathlib import Path
 import pytest
 
 from engine.protocol import MetricKey
-from engine.protocol.diagnostics import Diagnosis, Finding
 from engine.rundir import RunDir
+from tests.made_diagnoses import make_diagnosis
 from tests.vld_tui.store.told_runs import TARGET, Teller, evaluated, finished, started
 from vld_tui.home import Home
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
-
-
-def diagnosis(step: int = 10, of_id: float | None = 12.5, of_ood: float | None = 30.0) -> Diagnosis:
-    return Diagnosis(
-        diagnostic="rank",
-        arm="dropout",
-        step=step,
-        checkpoint="abc",
-        data_digest="def",
-        values={"rank_me": (of_id, of_ood)},
-        findings=(
-            Finding("noto", "out", "rank_me", 12.5, images=20),
-            Finding("noto", "out", "rank_me_start", 40.0, images=20),
-            Finding(TARGET, "in", "rank_me", 30.0, images=80),
-        ),
-    )
 
 
 @pytest.fixture
@@ -42,7 +26,7 @@ def test_a_diagnosed_run_has_the_measures_next_to_those_of_its_evaluation(
     store: Store, run: Run, run_dir: RunDir
 ) -> None:
     before = store.runs.get(run.run_id)
-    run_dir.write_diagnosis(diagnosis())
+    run_dir.write_diagnosis(make_diagnosis(12.5, 30.0, target=TARGET))
     after = store.live.read_diagnoses(run.run_id)
     assert after.measures == {**before.measures, "rank_me": (12.5, 30.0)}
     assert (after.selected_step, after.id_accuracy) == (before.selected_step, before.id_accuracy)
@@ -58,7 +42,7 @@ def test_a_diagnosed_run_has_the_measures_next_to_those_of_its_evaluation(
 def test_runs_are_found_and_sorted_by_a_number_above_one(
     store: Store, run: Run, run_dir: RunDir
 ) -> None:
-    run_dir.write_diagnosis(diagnosis())
+    run_dir.write_diagnosis(make_diagnosis(12.5, 30.0, target=TARGET))
     store.live.read_diagnoses(run.run_id)
     assert [each.run_id for each in store.runs.find(store.runs.query("ood_rankme>29"))] == [
         run.run_id
@@ -68,23 +52,23 @@ def test_runs_are_found_and_sorted_by_a_number_above_one(
 
 
 def test_reading_again_replaces_the_values(store: Store, run: Run, run_dir: RunDir) -> None:
-    run_dir.write_diagnosis(diagnosis())
+    run_dir.write_diagnosis(make_diagnosis(12.5, 30.0, target=TARGET))
     store.live.read_diagnoses(run.run_id)
-    run_dir.write_diagnosis(diagnosis(of_id=None, of_ood=31.0))
+    run_dir.write_diagnosis(make_diagnosis(None, 31.0, target=TARGET))
     assert store.live.read_diagnoses(run.run_id).measures["rank_me"] == (None, 31.0)
 
 
 def test_a_diagnosis_of_another_step_is_not_the_run_s(
     store: Store, run: Run, run_dir: RunDir
 ) -> None:
-    run_dir.write_diagnosis(diagnosis(step=20))
+    run_dir.write_diagnosis(make_diagnosis(12.5, 30.0, step=20, target=TARGET))
     assert "rank_me" not in store.live.read_diagnoses(run.run_id).measures
 
 
 def test_a_rebuilt_history_has_the_measures_again(
     store: Store, run: Run, run_dir: RunDir, home: Home
 ) -> None:
-    run_dir.write_diagnosis(diagnosis())
+    run_dir.write_diagnosis(make_diagnosis(12.5, 30.0, target=TARGET))
     known = store.live.read_diagnoses(run.run_id)
     store.close()
     for path in home.path.glob("vld.db*"):
@@ -97,7 +81,7 @@ def test_a_rebuilt_history_has_the_measures_again(
 def test_a_resumed_run_that_selects_another_step_loses_them(
     store: Store, run: Run, run_dir: RunDir, teller: Teller
 ) -> None:
-    run_dir.write_diagnosis(diagnosis())
+    run_dir.write_diagnosis(make_diagnosis(12.5, 30.0, target=TARGET))
     store.live.read_diagnoses(run.run_id)
     store.live.mark_relaunched(run.run_id)
     teller.says(
@@ -110,7 +94,7 @@ def test_a_resumed_run_that_selects_another_step_loses_them(
 
 
 def test_a_damaged_result_is_left_out(store: Store, run: Run, run_dir: RunDir) -> None:
-    path = run_dir.write_diagnosis(diagnosis())
+    path = run_dir.write_diagnosis(make_diagnosis(12.5, 30.0, target=TARGET))
     Path(path).write_bytes(b"{")
     assert "rank_me" not in store.live.read_diagnoses(run.run_id).measures
     assert set(run_dir.read_diagnoses().damaged) == {"rank"}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from engine.protocol import Summary, resolve_spec
-from engine.protocol.diagnostics import Diagnosis, Finding, FindingTable
-from engine.protocol.intervals import Interval
 from engine.rundir import StoredDiagnoses
+from tests.made_diagnoses import make_diagnosis
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 from vld_tui.views.diagnoses import (
@@ -44,36 +43,18 @@ def test_a_table_of_runs_has_each_value_in_its_unit(store: Store) -> None:
     assert row.split()[-5:] == ["80.0%", "50.0%", "69.1", "484", "50.0%"]
 
 
-def diagnosis(rows: int = 2, step: int = 10) -> Diagnosis:
-    return Diagnosis(
-        diagnostic="rank",
-        arm="dropout",
-        step=step,
-        checkpoint="abc",
-        data_digest="def",
-        values={"rank_me": (69.14, None)},
-        findings=(
-            Finding("noto", "out", "rank_me", 69.14, images=90, unit="number"),
-            Finding("noto", "out", "rank_me_start", 74.9, images=90, unit="number"),
-            Finding("fluent", "in", "cka", 0.5, Interval(0.4, 0.6), 90),
-        ),
-        tables={"curve": FindingTable("A curve", ("x", "y"), ((0.1, None),) * rows)},
-        notes=("A note.",),
-    )
-
-
 def test_a_diagnosis_in_full(store: Store) -> None:
-    text = diagnoses_text([diagnosis()], 100).plain
+    text = diagnoses_text([make_diagnosis()], 100).plain
     assert "RankMe before training" in text
     assert "50.0% (40.0%–60.0%)" in text
     assert "A curve\n" in text
     assert text.endswith("A note.")
-    long = diagnoses_text([diagnosis(MOST_ROWS + 1)], 100).plain
+    long = diagnoses_text([make_diagnosis(rows=MOST_ROWS + 1)], 100).plain
     assert "A curve: see --json" in long
 
 
 def test_a_list_shows_values_of_another_step_and_damage() -> None:
-    stored = StoredDiagnoses({"rank": diagnosis(step=20)}, {"units": "cut off"})
+    stored = StoredDiagnoses({"rank": make_diagnosis(step=20)}, {"units": "cut off"})
     lines = diagnosis_list(stored, 10, 100).plain.splitlines()
     assert lines[1].split(maxsplit=3) == ["RankMe", "69.1", "–", "of step 20, not the selected one"]
     assert lines[2] == "units.json cannot be read: cut off"

@@ -62,6 +62,26 @@ def test_the_front_is_what_none_beats_on_both() -> None:
     assert len(pareto_front(twins)) == 1
 
 
+def test_a_measure_without_a_direction_has_its_unit_and_no_front() -> None:
+    ranks = [
+        msgspec.structs.replace(
+            each, measures=(("rank_me", (60.0 + at, 480.0)), ("cka", (0.5, 0.6)))
+        )
+        for at, each in enumerate(POINTS)
+    ]
+    plane = PlanePlot(tuple(ranks), ranks[1].run_id).by_measure("rank_me")
+    picture = "\n".join("".join(each.text for each in line) for line in plane.lines(100, 20))
+    assert "ID RankMe 61.0 OOD RankMe 480" in picture
+    assert "%" not in picture
+    assert "Pareto" not in plane.explanation
+    assert "Pareto" in PlanePlot(tuple(ranks), ranks[1].run_id).explanation
+
+
+def test_a_measure_of_the_target_only_is_no_plane() -> None:
+    of_target = [msgspec.structs.replace(POINTS[0], measures=(("target_auc", (None, 0.9)),))]
+    assert PlanePlot.measures_of(of_target) == []
+
+
 def test_points_of_augmented_images_are_counted() -> None:
     augmented = msgspec.structs.replace(POINTS[0], is_augmented=True)
     assert "on augmented images" not in "".join(text(POINTS))

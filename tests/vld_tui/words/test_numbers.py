@@ -6,8 +6,10 @@ from vld_tui.words.numbers import (
     age,
     decimal,
     duration,
+    in_unit,
     magnitude,
     percent,
+    plain_number,
     plural,
     rate,
     signed,
@@ -52,6 +54,10 @@ def test_numbers() -> None:
     assert percent(1.0) == "100.0%"
     assert decimal(0.12345) == "0.123"
     assert [rate(1.234), rate(58.04), rate(1234.5)] == ["1.23", "58.0", "1,234"]
+    assert [*map(plain_number, (0.01234, -0.5, 1.234, 69.14, 484.0, 7065.4, None))] == [
+        "0.012", "-0.500", "1.23", "69.1", "484", "7,065", "–",
+    ]  # fmt: skip
+    assert (in_unit(0.5, "share"), in_unit(0.5, "number")) == ("50.0%", "0.500")
     assert [magnitude(950), magnitude(3_413_024), magnitude(2_000_000_000)] == [
         "950",
         "3.4M",

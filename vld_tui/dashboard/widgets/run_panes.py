@@ -28,6 +28,7 @@ from vld_tui.views.detail import (
     run_facts,
     run_files,
 )
+from vld_tui.views.diagnoses import diagnoses_text, diagnosis_list
 from vld_tui.views.evaluations import evaluations_text
 from vld_tui.views.phase import activity
 from vld_tui.views.predictions import (
@@ -238,12 +239,12 @@ class ConfigurationPane(ScrolledText):
 
 
 class EvaluationsPane(ScrolledText):
-    """The run's results on other data."""
+    """The run's results on other data, and its diagnostics if there are any."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._detail: RunDetail | None = None
-        self._drawn: tuple[int, int] | None = None
+        self._drawn: tuple[int, int, int] | None = None
 
     def show_run(self, detail: RunDetail) -> None:
         """Show a run's evaluations."""
@@ -258,10 +259,17 @@ class EvaluationsPane(ScrolledText):
         detail, cells = self._detail, self.text_cells
         if detail is None or self.size.width == 0:
             return
-        stored = detail.contents.evaluations
-        if self._drawn != (id(stored), cells):  # the same object while nothing changed
-            self._drawn = (id(stored), cells)
-            self.show(evaluations_text(stored, detail.curves.run.run_id, cells))
+        run, contents = detail.curves.run, detail.contents
+        stored, diagnoses = contents.evaluations, contents.diagnoses
+        seen = (id(stored), id(diagnoses), cells)  # the same objects while nothing changed
+        if self._drawn == seen:
+            return
+        self._drawn = seen
+        text = evaluations_text(stored, run.run_id, cells)
+        if diagnoses.found or diagnoses.damaged:
+            text.append("\n\n").append_text(diagnosis_list(diagnoses, run.selected_step, cells))
+            text.append("\n\n").append_text(diagnoses_text(diagnoses.found.values(), cells))
+        self.show(text)
 
 
 class FilesPane(ScrolledText):
