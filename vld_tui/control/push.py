@@ -18,10 +18,12 @@ from engine.protocol import (
     RunStarted,
     StepsTaken,
     Summary,
+    SystemSampled,
     shown_value,
 )
-from engine.protocol.measures import ACCURACY
+from engine.protocol.measures import ACCURACY, SYSTEM
 from engine.protocol.spec import applies
+from engine.protocol.system import SYSTEM_METRICS
 from engine.rundir.lock import held
 from vld_tui.runs.run import NOT_READABLE, ArmResult, Run
 from vld_tui.runs.run_folder import EventFollower
@@ -41,6 +43,8 @@ from vld_tui.trackers.tracker import (
 POLL_INTERVAL_S: Final = 2.0
 MOST_ROWS: Final = 1000
 """Rows sent at once."""
+_SYSTEM: Final = f"{SYSTEM}/"
+_WithValues: Final = StepsTaken | Evaluated | ArmEvaluated | SystemSampled
 _PACE: Final = ("lr", "head_lr", "dropout_rate", "images_per_s")
 
 
@@ -163,10 +167,10 @@ class Push:
         """
         self.run = run = self._store.runs.get(self.run.run_id)  # before reading: no events follow
         if run.status in NOT_READABLE:
-            raise TrackerError(f"Run {run.run_id} cannot be read: {run.reason}")
+            raise TrackerError(f"Run {run.label} cannot be read: {run.reason}")
         events = self._follower.poll()
         if self._session is None:
-            if not any(values_of(event) for event in events):
+            if not any(_is_result(event) and values_of(event) for event in events):
                 self._follower = EventFollower(self._run_dir)
                 return run
             self._session = self._tracker.begin(self._described())
@@ -224,7 +228,7 @@ def _pushing(store: Store, candidate: Candidate, tracker: Tracker) -> Iterator[P
             stack.enter_context(held(lock, patience_s=0))
         except BlockingIOError:
             raise TrackerError(
-                f"Run {candidate.run_id} is being pushed by another process. Wait for it to end."
+                f"Run {push.run.label} is being pushed by another process. Wait for it to end."
             ) from None
         except OSError:  # a home that can only be read is pushed without a lock
             pass
@@ -253,8 +257,12 @@ class Rows:
             kept = -1 if event.resumed_step is None else event.resumed_step
             self._pending = [row for row in self._pending if row.step <= kept]
         values = values_of(event)
-        if not values or not isinstance(event, StepsTaken | Evaluated | ArmEvaluated):
+        if not values or not isinstance(event, _WithValues):
             return
+        if isinstance(event, SystemSampled):  # it covers the time of those at the same step
+            self._pending = [
+                row for row in self._pending if row.step != event.step or not _is_sample(row)
+            ]
         if isinstance(event, Evaluated):
             self._evaluations[event.step] = (event.seq, event.time)
         if event.seq > self._seq:
@@ -293,8 +301,14 @@ def values_of(event: Event) -> dict[str, float]:
     """Return the values of an event by the names that trackers show; empty: it has none.
 
     ``out/photo/accuracy`` is measured on the split ``out`` of the domain ``photo``, ``id/accuracy``
-    and ``ood/accuracy`` are the reported accuracies. Names of an additional arm begin with it.
+    and ``ood/accuracy`` are the reported accuracies. Names of an additional arm begin with it,
+    those of what the run used of its machine with ``system``.
     """
+    if isinstance(event, SystemSampled):
+        known = {name: getattr(event, name) for name in SYSTEM_METRICS}
+        return {
+            f"{_SYSTEM}{name}": _number(value) for name, value in known.items() if value is not None
+        }
     if isinstance(event, StepsTaken):
         pace = {name: getattr(event, name) for name in _PACE}
         return {"loss": _number(event.loss)} | {
@@ -332,6 +346,15 @@ def selected_values(run: Run, arms: Sequence[ArmResult]) -> dict[str, float]:
         own = _result(arm.selected_step, arm.id_accuracy, arm.ood_accuracy, arm.measures)
         values |= {f"{arm.arm}/{name}": value for name, value in own.items()}
     return {f"selected/{name}": value for name, value in values.items()}
+
+
+def _is_result(event: Event) -> bool:
+    """Return whether an event reports the training, and not only the machine."""
+    return not isinstance(event, SystemSampled)
+
+
+def _is_sample(row: Row) -> bool:
+    return all(name.startswith(_SYSTEM) for name in row.values)
 
 
 def _result(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from engine.protocol import resolve_spec
+from engine.protocol import SystemSampled, resolve_spec
 from engine.protocol.extras import install_command
 from engine.rundir.lock import held
 from tests.vld_tui.cli.conftest import Vld
@@ -54,6 +54,11 @@ def told(store: Store, name: str = "mine", **values: object) -> tuple[Run, Telle
     run = store.runs.create(spec, name=name, tags=("best", "late"))
     store.labels.set_note(run.run_id, "from the *notes*")
     return run, Teller(store.runs.run_dir(run.run_id))
+
+
+def sample(step: int, cpu_share: float) -> SystemSampled:
+    """Return a sample of a machine without GPUs."""
+    return SystemSampled(step=step, interval_s=20.0, cpu_share=cpu_share)
 
 
 @pytest.fixture
@@ -141,6 +146,30 @@ class TestTensorBoard:
             f"- run: {run.run_id}\n- name: mine\n- status: finished\n- tags: best, late\n"
             "\nfrom the *notes*"
         ]
+
+    def test_samples_of_the_machine_are_sent_with_the_values_of_training(
+        self, board: TensorBoard, store: Store
+    ) -> None:
+        run, teller = told(store)
+        teller.says(started())
+        teller.says(sample(0, 0.1))
+        (record,) = board.push("mine")
+        assert record["place"] is None, "there is no curve yet"
+        teller.says(steps_taken(10, 1.5))
+        teller.says(sample(10, 0.25))
+        teller.says(sample(10, 0.5))
+        board.push("mine")
+        sent = [each for each in board.values() if each[0].startswith("system/")]
+        assert ("system/cpu_share", 10, 0.5) in sent
+        assert ("system/interval_s", 10, 20.0) in sent
+        assert {step for _, step, _ in sent} == {0, 10}
+        assert not any(tag == "system/gpu_share" for tag, _, _ in sent)
+        teller.says(sample(15, 0.75))
+        board.push("mine")
+        assert ("system/cpu_share", 15, 0.75) in board.values()
+        assert board.twice() == []
+        board.push(run.run_id)
+        assert board.twice() == []
 
     def test_settings_are_hyper_parameters(self, board: TensorBoard, run: Run) -> None:
         from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
