@@ -161,6 +161,19 @@ class Runs:
                 found.setdefault(str(run.identity), []).append(run)
         return found
 
+    def other_folders(self, folder: Path) -> list[str]:
+        """Return the different paths of runs' images that end like a path: in the same two
+        names."""
+        ending = f"/{folder.parent.name}/{folder.name}"
+        this, like = (msgspec.json.encode(each).decode() for each in (str(folder), ending))
+        path = spec_value("data_dir")
+        rows = self._database.rows(
+            f"SELECT DISTINCT {path} FROM runs WHERE trashed_at IS NULL "
+            "AND instr(spec, ?) > 0 AND instr(spec, ?) = 0",
+            (like[1:], this),  # with the closing quotation mark
+        )
+        return sorted(path for (path,) in rows if path is not None and path.endswith(ending))
+
     def finished_ids(self, query: Query = _ALL) -> list[str]:
         """Return the ids of the finished runs that match, the newest first by default."""
         find_unreadable(self._database)

@@ -31,6 +31,7 @@ from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.definition import Study
 from vld_tui.study.define.files import StudyText, find_text, kept_path
 from vld_tui.study.define.grid import StudyError
+from vld_tui.study.existing import runs_of
 from vld_tui.study.features import FeaturesCost
 from vld_tui.study.forecast import StudyCost, cost_of, largest_field
 
@@ -122,15 +123,14 @@ class Standing:
 
 
 def standing_of(store: Store, study: Study) -> Standing:
-    """Return a study's standing, from the identities of its runs.
+    """Return a study's standing.
 
     Raises:
         StoreError: when history cannot be read.
     """
-    known = store.runs.by_identity(study.identities)
     found = (
-        [run for run in known.get(identity, ()) if run.status not in NOT_READABLE]  # to be rerun
-        for identity in study.identities
+        [run for run in runs if run.status not in NOT_READABLE]  # to be rerun
+        for runs in runs_of(store, study)
     )
     return Standing(study, tuple(max(runs, key=_rank, default=None) for runs in found))
 

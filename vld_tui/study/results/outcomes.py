@@ -34,6 +34,7 @@ from vld_tui.runs.run import ArmResult, Run, own_result
 from vld_tui.runs.statistics import Estimate, Reading, over_seeds
 from vld_tui.store.store import Store
 from vld_tui.study.define.definition import Study, measured_differently
+from vld_tui.study.existing import runs_of
 from vld_tui.study.standing import Standing
 
 PLACES: Final = (*fields_with("place"), *SEEDS)
@@ -395,11 +396,9 @@ def gather(store: Store, study: Study) -> Gathered:
         StoreError: when the history cannot be read.
     """
     design = Design.of(study.specs, study.compare, study.choose)
-    known = store.runs.by_identity(study.identities)
     counted: list[tuple[RunSpec, Run]] = []
     statuses: dict[tuple[str, str, Setting, bool], Counter[str]] = {}
-    for spec, identity in zip(study.specs, study.identities, strict=True):
-        runs = known.get(identity, [])
+    for spec, runs in zip(study.specs, runs_of(store, study), strict=True):
         finished = [run for run in runs if run.status == FINISHED and own_result(run) is not None]
         place = (spec.dataset, str(spec.target), design.setting(spec), bool(spec.held_out_source))
         status = FINISHED if finished else runs[-1].status if runs else NOT_STARTED
