@@ -105,7 +105,7 @@ def _pretrained_parent(store: Store, run: Run, at: At, *, probe: bool) -> Parent
         last_layer = "start_of_run"
     if last_layer == "start_of_run" and at == "best" and run.selected_step == 0:
         raise CombinationError(
-            f"Run {run.run_id} selected step 0, so its best checkpoint is the network it started "
+            f"Run {run.label} selected step 0, so its best checkpoint is the network it started "
             "from and both ends are the same. Use --at last."
         )
     return Parent("", None, last_layer)
@@ -129,7 +129,7 @@ def _check_usable(run: Run) -> None:
         raise CombinationError(is_combined(run.run_id))
     if run.status != "finished":
         advice = "Wait until it finishes." if run.is_live else f"Resume it: vld resume {run.run_id}"
-        raise CombinationError(f"Run {run.run_id} is {run.status}, not finished.\n{advice}")
+        raise CombinationError(f"Run {run.label} is {run.status}, not finished.\n{advice}")
 
 
 def _parents(store: Store, runs: Sequence[Run], at: At) -> list[Parent]:
@@ -152,7 +152,7 @@ def _path(store: Store, run: Run, at: At) -> Path:
 def _without_checkpoint(store: Store, runs: Sequence[Run], at: At) -> str:
     """Describe which runs lack the checkpoint, why, and what to do."""
     others = len(runs) - 1
-    which, has, were = f"Run {runs[0].run_id}", "has", "it was"
+    which, has, were = f"Run {runs[0].label}", "has", "it was"
     if others:
         which, has, were = f"{which} and {plural(others, 'other')}", "have", "they were"
     left = next(

@@ -66,7 +66,7 @@ def export_network(
     if (reason := out_of_reach(found)) is not None:
         raise ExportError(reason)
     if to == "timm" and found.has_spec and (reason := why_run_is_not_timm(found.spec)):
-        raise ExportError(f"Run {found.run_id} is {reason}. {NOT_TIMM}")
+        raise ExportError(f"Run {found.label} is {reason}. {NOT_TIMM}")
     request = ExportNetwork(
         run_dir=str(store.runs.run_dir(found.run_id).path),
         to=to,

@@ -93,9 +93,9 @@ def work_on_queue(store: Store, slots: int | None = None) -> QueueWork:
 def _hold_job(store: Store, run: Run, *, is_held: bool) -> None:
     refuse_copy(store.runs.run_dir(run.run_id))
     if run.status != QUEUED:
-        raise SlurmError(f"Run {run.run_id} is not queued: it is {run.status}.")
+        raise SlurmError(f"Run {run.label} is not queued: it is {run.status}.")
     if run.job is None:
-        raise SlurmError(f"Run {run.run_id} has no queued or running job.")
+        raise SlurmError(f"Run {run.label} has no queued or running job.")
     commands.require_controller()
     commands.ask("scontrol", "hold" if is_held else "release", run.job)
     look_at_jobs(store)

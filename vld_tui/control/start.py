@@ -86,7 +86,7 @@ def refuse_unresumable(store: Store, run: Run, *, may_be_queued: bool = False) -
         StoreError: when it is in the trash, finished, damaged, live or queued.
     """
     refuse_copy(store.runs.run_dir(run.run_id))
-    name = f"Run {run.run_id}"
+    name = f"Run {run.label}"
     if (reason := out_of_reach(run)) is not None:
         raise StoreError(reason)
     if run.status == "finished":
@@ -190,7 +190,7 @@ def _refuse_open_job(run: Run) -> None:
         if not (run.is_live or run.status == QUEUED):  # the job is ending, or has other runs
             first = f"Try again in a moment, or release it from the job: vld stop {run.run_id}"
         raise SlurmError(
-            f"Run {run.run_id} is {run.status}, but its job {run.job} has not ended.\n{first}"
+            f"Run {run.label} is {run.status}, but its job {run.job} has not ended.\n{first}"
         )
 
 

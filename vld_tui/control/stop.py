@@ -71,10 +71,10 @@ def refuse_stopped(store: Store, run: Run) -> None:
     if run.status == DAMAGED and not local.await_exit(store.runs.run_dir(run.run_id), 0.0):
         return  # its process works all the same
     if not run.is_live and run.status != QUEUED and not run.has_job:
-        raise StoreError(f"Run {run.run_id} is not running: it is {run.status}.")
+        raise StoreError(f"Run {run.label} is not running: it is {run.status}.")
     if store.database.is_copy and not run.is_live:
         raise StoreError(
-            f"Cannot stop run {run.run_id}: it is {run.status}, and the database cannot be "
+            f"Cannot stop run {run.label}: it is {run.status}, and the database cannot be "
             "written.\nTry again."
         )
 

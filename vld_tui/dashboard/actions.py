@@ -466,8 +466,10 @@ def _stop_text(done: Stopped) -> str:
     said = f"{done.run.label} {stopped_text(done)}"
     if done.how == "gone":
         raise LaunchError(f"{said}.")
-    is_startable = done.how == "dequeued" and not done.leaves_job
-    return f"{said}; press r to start it" if is_startable else said
+    if done.how != "dequeued" or done.leaves_job:
+        return said
+    to_undo = "r starts it" if done.run.has_job else "Q queues it again, r starts it"
+    return f"{said}; in the list of runs, {to_undo}"
 
 
 def _place(path: str, *endings: str, about: str) -> Path:

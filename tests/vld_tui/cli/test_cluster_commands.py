@@ -174,7 +174,7 @@ def test_a_run_whose_job_is_open_goes_on_nowhere_else(
         refused = vld("resume", run_id, *options)
         assert (refused.exit_code, refused.stderr) == (
             2,
-            f"Error: Run {run_id} is stopped, but its job 7_0 has not ended.\n"
+            f"Error: Run {submitted.label} is stopped, but its job 7_0 has not ended.\n"
             f"Try again in a moment, or release it from the job: vld stop {run_id}\n",
         )
     for action in (Actions(store.home).resume, Actions(store.home).queue_again):
@@ -189,7 +189,7 @@ def test_the_dashboard_submits_a_run_again_that_it_took_out_a_moment_ago(
     programs.says("squeue", "7_0|PENDING|Priority|\n")
     actions = Actions(store.home)
     taken_out = actions.interrupt(submitted.run_id)
-    assert taken_out == "first was removed from the queue; press r to start it"
+    assert taken_out == "first was removed from the queue; in the list of runs, r starts it"
     programs.says("squeue", "7_0|CANCELLED|None|\n")
     assert actions.resume(submitted.run_id) == "first was submitted again"
     run = store.runs.get(submitted.run_id)
@@ -300,9 +300,9 @@ def test_several_runs_go_on_here_one_after_another(
     assert [run.run_id for run in store.queue.runs()] == runs
     again = vld("resume", runs[0], "--queue")
     assert again.exit_code == 2
-    assert (
-        f"Run {runs[0]} is queued.\nRemove it from the queue first: vld stop {runs[0]}"
-        in again.stderr
+    label = store.runs.get(runs[0]).label
+    assert f"Run {label} is queued.\nRemove it from the queue first: vld stop {runs[0]}" in (
+        again.stderr
     )
 
 

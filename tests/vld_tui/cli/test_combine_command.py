@@ -222,7 +222,7 @@ def test_a_run_whose_checkpoint_was_pruned_is_named_with_what_to_do(family: Vld)
     (family.home / "runs" / one / "checkpoints" / "last.safetensors").unlink()
     refused = family("combine", "soup", "one", "two", "--at", "last")
     assert refused.exit_code == 2
-    assert f"Run {one} no longer has a last checkpoint: it was pruned." in refused.stderr
+    assert "Run one no longer has a last checkpoint: it was pruned." in refused.stderr
     assert "--at best" in refused.stderr
 
 
@@ -235,12 +235,12 @@ def test_final_weights_that_were_never_kept_are_told_from_pruned_ones(family: Vl
     refused = family("combine", "soup", "kept", "two", "--at", "last")
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert refused.stderr == (
-        f"Error: Run {kept} has no last checkpoint: it was run with --keep best.\n"
+        "Error: Run kept has no last checkpoint: it was run with --keep best.\n"
         "Use --at best. To combine final weights, rerun with --keep all; in a study: "
         'set keep = "all", vld rm these runs, then run vld sweep again.\n'
     )
     both = family("combine", "ensemble", "kept", "one", "--at", "last").stderr
-    assert f"Run {kept} and 1 other no longer have a last checkpoint: they were pruned." in both
+    assert "Run kept and 1 other no longer have a last checkpoint: they were pruned." in both
 
 
 @pytest.mark.parametrize("keep", ["best", "none"])

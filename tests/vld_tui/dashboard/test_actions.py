@@ -106,6 +106,21 @@ def test_a_run_that_the_queue_starts_at_that_moment_is_stopped_all_the_same(
     assert said == f"{run.name} is stopping after the current step"
 
 
+def test_a_run_that_is_removed_from_the_queue_can_be_queued_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda *_: None)
+    home = open_home(tmp_path / "home")
+    with Store.open(home) as store:
+        run = store.runs.create(resolve_spec({}), is_queued=True)
+    said = Actions(home).interrupt(run.run_id)
+    assert said == (
+        f"{run.label} was removed from the queue; in the list of runs, Q queues it again, r "
+        "starts it"
+    )
+    assert Actions(home).queue_again(run.run_id) == f"{run.label} is queued"
+
+
 def test_a_run_without_a_process_cannot_be_stopped_from_the_dashboard(tmp_path: Path) -> None:
     home = open_home(tmp_path / "home")
     with Store.open(home) as store:
