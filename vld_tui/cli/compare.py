@@ -18,7 +18,7 @@ from vld_tui.cli.session import open_store
 from vld_tui.control.flips import read_flips
 from vld_tui.control.pull import find_run
 from vld_tui.runs.imported import ImportedRun
-from vld_tui.runs.run import DAMAGED, Run
+from vld_tui.runs.run import DAMAGED, MOST_COMPARED, Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.study.results.groups import RunGroup, differing_fields, group_by_seed, group_labels
 from vld_tui.views.compare import ArmsOfRuns, compare_lines
@@ -31,7 +31,6 @@ from vld_tui.views.flips import (
 )
 from vld_tui.views.imported import imported_record
 
-MOST_RUNS: Final = 200
 WIDE_CELLS: Final = 1_000
 """Width of a table that is not cut."""
 
@@ -71,7 +70,7 @@ def compare(
             imported = [each for each in named.values() if isinstance(each, ImportedRun)]
         else:
             imported = []
-            known = store.runs.find(store.runs.query(where), limit=MOST_RUNS + 1)[::-1]
+            known = store.runs.find(store.runs.query(where), limit=MOST_COMPARED + 1)[::-1]
         arms = store.series.arms([run.run_id for run in known])
     damaged = [run for run in known if run.status == DAMAGED]
     for run in damaged:
@@ -80,8 +79,8 @@ def compare(
     known = [run for run in known if run.status != DAMAGED]
     if (count := len(known) + len(imported)) < 2:
         raise CommandError(_too_few(count, where))
-    if len(known) > MOST_RUNS:
-        raise CommandError(f"More than {MOST_RUNS} runs match. Narrow the filter.")
+    if len(known) > MOST_COMPARED:
+        raise CommandError(f"More than {MOST_COMPARED} runs match. Narrow the filter.")
     groups = group_by_seed(known)
     if as_json:
         print_json(

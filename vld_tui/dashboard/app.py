@@ -114,6 +114,7 @@ class Dashboard(KeysInOrder):
         measure_load: Callable[[Path], MachineLoad] = MachineLoad.measure,
         preferences: Preferences | None = None,
         error_log: ErrorLog | None = None,
+        is_empty: bool = False,
     ) -> None:
         super().__init__()
         self.animation_level = "none"  # animations cost bandwidth over SSH
@@ -122,7 +123,12 @@ class Dashboard(KeysInOrder):
         self._source, self._actions, self._planner = source, actions, planner
         self._home_path, self._clock, self._measure_load = home, clock, measure_load
         self.home = HomeScreen(
-            actions, planner, home=str(home), clock=clock, preferences=self.preferences
+            actions,
+            planner,
+            home=str(home),
+            clock=clock,
+            preferences=self.preferences,
+            is_empty=is_empty,
         )
         self._shown: tuple[Snapshot | None, object, float] = (None, None, -math.inf)
         self._measured_at = -math.inf
@@ -553,10 +559,11 @@ def run_dashboard(home: Home) -> None:
 
 def make_dashboard(home: Home) -> Dashboard:
     """Return the dashboard of a home, with its preferences."""
-    preferences = Preferences()
-    if home.database.exists():  # a new home is created after the first frame
+    preferences, is_empty = Preferences(), not home.database.exists()
+    if not is_empty:  # a new home is created after the first frame
         with contextlib.suppress(StoreError), Store.open(home) as store:  # errors: shown on screen
             preferences = store.settings.get(PREFERENCES_SETTING, Preferences, preferences)
+            is_empty = not store.runs.find(limit=1)
     actions = Actions(home)
     return Dashboard(
         HistorySource(home, actions.stopping),
@@ -565,4 +572,5 @@ def make_dashboard(home: Home) -> Dashboard:
         home=home.path,
         preferences=preferences,
         error_log=ErrorLog(home.error_log),
+        is_empty=is_empty,
     )

@@ -38,6 +38,8 @@ UNKNOWN_SPEC: Final = RunSpec(dataset="", model="")
 """The specification of a damaged run whose own cannot be read."""
 CONFIGURATION: Final = "configuration"
 """The grouping of runs that differ only in their seeds."""
+MOST_COMPARED: Final = 200
+"""Maximum number of runs that are compared side by side."""
 END_LENGTH: Final = 4
 """Characters at the end of a run's id that distinguish runs of one name."""
 GroupKey = str | float | None

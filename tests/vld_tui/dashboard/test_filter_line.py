@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets._footer import FooterKey
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.dashboard.fake_history import (
@@ -51,6 +52,19 @@ def current(app: Dashboard) -> str:
 def shows(app: Dashboard, text: str) -> Callable[[], bool]:
     """Return the condition that the first lines show a text."""
     return lambda: text in "\n".join(screen_lines(app)[:3])
+
+
+def test_the_line_of_keys_shows_only_those_of_the_filter_that_is_typed(filled: Home) -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        def keys() -> list[str]:
+            return [key.description for key in app.screen.query(FooterKey)]
+
+        await pilot.press("slash")
+        await settle_until(pilot, lambda: keys() == ["keep", "back", "complete"])
+        await pilot.press("escape")
+        await settle_until(pilot, lambda: "quit" in keys())
+
+    play(HistorySource(filled), scenario)
 
 
 def test_the_list_and_its_counts_follow_what_is_typed(filled: Home) -> None:

@@ -69,6 +69,7 @@ _COLUMNS: Final = (
     Column("title", rank=50, shrinks=True, narrowest=12),
 )
 _LIST_BAR_CELLS: Final = 10
+_SEPARATOR: Final = " · "
 
 
 def progress_bar(counts: Counts, cells: int = BAR_CELLS) -> Text:
@@ -79,19 +80,31 @@ def progress_bar(counts: Counts, cells: int = BAR_CELLS) -> Text:
     return bar
 
 
-def progress_line(counts: Counts, left: TimeLeft) -> Text:
-    """Return the bar, the number of runs in each state, and the time left."""
+def progress_line(counts: Counts, left: TimeLeft, cells: int) -> Text:
+    """Return the bar, the number of runs in each existing state, and the time left, on as many
+    lines of a width as they need."""
     text = Text(" ", no_wrap=True, overflow="ellipsis").append_text(progress_bar(counts))
     text.append(f"  {counts.finished:,}/{counts.runs:,} finished")
+    used, indent = text.cell_len, " " * (BAR_CELLS + 3)
+    for part in _progress_parts(counts, left):
+        fits = used + len(_SEPARATOR) + part.cell_len <= cells
+        lead = _SEPARATOR if fits else f"\n{indent}"
+        used = (used if fits else 0) + len(lead.lstrip("\n")) + part.cell_len
+        text.append(lead).append_text(part)
+    return text
+
+
+def _progress_parts(counts: Counts, left: TimeLeft) -> Iterator[Text]:
     if said := left_text(counts, left):
-        text.append(f" · {said}")
+        yield Text(said)
     named = [*zip(PARTS, counts, strict=True)]
     for (_, word, style), count in (named[3], *named[1:3], *named[4:]):  # failures first
         if count:
-            text.append(f" · {count:,} {word}", style)
-    if counts.stopped and not counts.is_under_way:
-        text.append("; launch resumes them", QUIET_STYLE)
-    return text
+            is_resumable = word == "stopped" and not counts.is_under_way
+            yield Text.assemble(
+                (f"{count:,} {word}", style),
+                ("; launch resumes them" if is_resumable else "", QUIET_STYLE),
+            )
 
 
 def left_text(counts: Counts, left: TimeLeft) -> str:

@@ -39,7 +39,16 @@ from vld_tui.dashboard.widgets.dialog import OPENS_DIALOG
 from vld_tui.dashboard.widgets.filter_line import FilterInput, FilterLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.run_table import RunTable
-from vld_tui.runs.run import CONFIGURATION, DAMAGED, GONE, GroupRow, Run, RunRow, TableRow
+from vld_tui.runs.run import (
+    CONFIGURATION,
+    DAMAGED,
+    GONE,
+    MOST_COMPARED,
+    GroupRow,
+    Run,
+    RunRow,
+    TableRow,
+)
 from vld_tui.store.completion import finished_part
 from vld_tui.store.errors import QueryError
 from vld_tui.store.fields import QUERY_FIELDS, shown_name
@@ -63,8 +72,6 @@ BESIDE_CELLS: Final = 40
 WIDE_CELLS: Final = 120
 """Minimum width of a terminal in which they can be next to each other."""
 WIDTH_STEP: Final = 8
-MOST_MARKED: Final = 100
-"""Maximum number of marked runs that are drawn and compared."""
 MOST_CURVES: Final = 32
 """Maximum number of runs whose curves are drawn together."""
 LOG_ROWS: Final = 3
@@ -138,8 +145,10 @@ class HomeScreen(RunKeys):
         home: str,
         clock: Callable[[], float],
         preferences: Preferences,
+        is_empty: bool = False,
     ) -> None:
         super().__init__(actions)
+        self._begins_empty = is_empty
         self._planner = planner
         self._home, self._clock = home, clock
         self._listing, self._columns = Listing.liked(preferences), preferences.columns
@@ -161,13 +170,16 @@ class HomeScreen(RunKeys):
         yield Static(id="status")
         yield Static(id="query")
         yield FilterLine(self._actions.complete_filter, EXAMPLE)
+        table = RunTable(id="table", clock=self._clock)
         with Horizontal(id="body"):
             with Vertical(id="runs"):
-                yield RunTable(id="table", clock=self._clock)
-                with Container(id="welcome"):
+                yield table
+                with Container(id="welcome") as welcome:
                     yield Static(WELCOME, markup=False)
-            with Vertical(id="charts"):
+            with Vertical(id="charts") as charts:
                 yield CurveCharts()
+        table.display = charts.display = not self._begins_empty  # from the first frame on
+        welcome.display = self._begins_empty
         yield Static(id="log")
         yield KeyBar()
 
@@ -177,7 +189,11 @@ class HomeScreen(RunKeys):
         table.set_columns(self._columns)
         self._show_order()
         self.query_one(FilterLine).set_kept(self._filters)
-        table.focus()
+        if self._begins_empty:
+            self._show_status()
+            self._show_query()
+        else:
+            table.focus()
         self.post_message(InterestChanged(self._interest))
 
     @property
@@ -205,16 +221,11 @@ class HomeScreen(RunKeys):
         table = self.query_one(RunTable)
         self._show_page(snapshot)
         is_empty = snapshot.count == 0
-        welcome, was_welcomed = self.query_one("#welcome"), self.query_one("#welcome").display
-        welcome.display = is_empty and self._listing.is_whole
-        if welcome.display != was_welcomed:  # other actions are offered
-            self.refresh_bindings()
-        table.display = not is_empty
+        self._show_parts(is_empty=is_empty)
         if is_empty and self.focused is table:  # its keys would hide those of the empty list
             self.set_focus(None)
         elif not is_empty and self.focused is None:
             table.focus()
-        self.query_one("#charts").display = not is_empty
         self._arrange()
         self._show_curves(snapshot.watched)
         self._show_plane(table.current)
@@ -222,6 +233,15 @@ class HomeScreen(RunKeys):
         self._show_query()
         self._show_matches()
         self.show_keys()
+
+    def _show_parts(self, *, is_empty: bool) -> None:
+        """Show the runs and their curves, or what to do without any."""
+        welcome, was_welcomed = self.query_one("#welcome"), self.query_one("#welcome").display
+        welcome.display = is_empty and self._listing.is_whole
+        if welcome.display != was_welcomed:  # other actions are offered
+            self.refresh_bindings()
+        self.query_one(RunTable).display = not is_empty
+        self.query_one("#charts").display = not is_empty
 
     def _show_page(self, snapshot: Snapshot) -> None:
         """Show the rows; the cursor moves to its run once, if the user has not moved it since."""
@@ -294,7 +314,7 @@ class HomeScreen(RunKeys):
         self._stop_waiting()
         self._look(replace(self._interest, marked=message.run_ids))
         if message.run_ids:
-            self._look(replace(self._interest, watched=message.run_ids[:MOST_MARKED]))
+            self._look(replace(self._interest, watched=message.run_ids[:MOST_COMPARED]))
         else:
             self._watch(self.query_one(RunTable).current)
 

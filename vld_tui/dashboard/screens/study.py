@@ -62,7 +62,7 @@ class StudyScreen(LaunchKeys):
     AUTO_FOCUS = "#map"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide"), (170, "-both")]  # noqa: RUF012
     DEFAULT_CSS = """
-    StudyScreen #progress { height: 1; }
+    StudyScreen #progress { height: auto; max-height: 3; }
     StudyScreen #failures { height: auto; padding: 0 1; }
     StudyScreen #cautions { height: auto; max-height: 4; padding: 0 1; }
     StudyScreen #progress, StudyScreen #failures {
@@ -155,7 +155,9 @@ class StudyScreen(LaunchKeys):
         self._lay_out(state, self._look)
 
     def on_resize(self) -> None:
-        """Fit the table and the map."""
+        """Fit the progress, the table and the map."""
+        if self._state.standing is not None:
+            self._show_progress(self._state, self._state.standing)
         self.call_after_refresh(self._show_table)
         self._stack_views()
 
@@ -413,9 +415,9 @@ class StudyScreen(LaunchKeys):
     def _show_progress(self, state: StudyState, standing: Standing) -> None:
         """Show the study's progress and the reasons of failures."""
         self._show_heading()
-        line = progress_line(Counts.of(standing), state.left)
-        if self._work:
-            line = Text(f" {self._work}  ", OOD_STYLE).append_text(line)
+        work = Text(f" {self._work}  " if self._work else "", OOD_STYLE)
+        cells = self.size.width - work.cell_len
+        line = work.append_text(progress_line(Counts.of(standing), state.left, cells))
         self.query_one("#progress", Static).update(line)
         reasons = list(failure_lines(standing.failed))
         shown = reasons[:MOST_FAILURES]

@@ -19,6 +19,7 @@ from textual.worker import get_current_worker
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.ask import PlainInput
+from vld_tui.dashboard.widgets.key_bar import KeyField
 from vld_tui.store.errors import QueryError
 from vld_tui.store.row_filter import Row, RowFilter, field_names
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
@@ -34,7 +35,7 @@ Completer = Callable[[str], Sequence[str]]
 """Returns the continuations of a text that begin with it; it may block."""
 
 
-class FilterInput(PlainInput):
+class FilterInput(PlainInput, KeyField):
     """Where the filter is typed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

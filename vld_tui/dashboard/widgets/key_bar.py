@@ -18,6 +18,10 @@ from vld_tui.words.text import width
 GAP_CELLS: Final = 2
 
 
+class KeyField(Input):
+    """A field whose own keys are the only ones in the bar while it is typed in."""
+
+
 class BarKey(NamedTuple):
     """A key of the bar with the label of its action."""
 
@@ -82,10 +86,14 @@ class KeyBar(Footer):
         return fitting(self._candidates(), self.size.width or self.app.size.width)
 
     def _candidates(self) -> list[BarKey]:
-        """Return the keys of all actions but movements, one for each, the most useful first."""
-        is_typing = takes_text(self.screen.focused)
+        """Return the keys of all actions but movements, one for each, the most useful first; of
+        a field with keys of its own, only those."""
+        focused = self.screen.focused
+        is_typing = takes_text(focused)
         found: dict[str, BarKey] = {}
-        for _, binding, enabled, tooltip in self.screen.active_bindings.values():
+        for node, binding, enabled, tooltip in self.screen.active_bindings.values():
+            if isinstance(focused, KeyField) and node is not focused:
+                continue
             shown = self.app.get_key_display(binding)
             is_usable = binding.id is not None and not (is_typing and len(shown) == 1)
             is_shown_elsewhere = is_movement(binding) or shown.isdigit()  # by tabs, for digits

@@ -20,6 +20,7 @@ from textual.widgets import Input, Static
 from vld_tui.dashboard.draw.log import log_line, log_state
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
+from vld_tui.dashboard.widgets.key_bar import KeyField
 from vld_tui.words.palette import ORANGE
 from vld_tui.words.text import width
 
@@ -126,10 +127,13 @@ class LogLines(Guarded, ScrollView, can_focus=True):
         self.refresh()
 
 
-class SearchInput(Input):
+class SearchInput(KeyField):
     """Takes the text to search for; ``esc`` cancels."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [bind("back", "escape", "give_up", "back")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("accept", "enter", "submit", "accept", show=True),
+        bind("back", "escape", "give_up", "back", show=True),
+    ]
 
     def action_give_up(self) -> None:
         """Cancel the search."""
