@@ -1,4 +1,5 @@
-"""Every screen as text, at the smallest size that everything works at and at a usual one.
+"""Every screen as text, at the smallest size that everything works at, a usual and a large one;
+and its colours, on terminals and in themes of each kind.
 
 After a change that is meant: ``pytest tests/vld_tui/dashboard/test_every_screen.py
 --snapshot-update``, and look at the difference.
@@ -6,12 +7,26 @@ After a change that is meant: ``pytest tests/vld_tui/dashboard/test_every_screen
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
 import pytest
+from rich.color import Color, ColorSystem
+from rich.style import Style
 from syrupy.assertion import SnapshotAssertion
 from textual.pilot import Pilot
+from textual.strip import Strip
 
 from engine.protocol import resolve_spec
-from tests.vld_tui.dashboard.fake_history import FakeSource, make_run, play, screen_lines, settle
+from tests.vld_tui.dashboard.fake_history import (
+    FakeSource,
+    make_run,
+    play,
+    screen_lines,
+    screen_strips,
+    settle,
+)
 from tests.vld_tui.dashboard.run_facts import full_detail
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.feed import QueueState
@@ -20,6 +35,7 @@ from vld_tui.dashboard.screens.run import PANES
 from vld_tui.dashboard.widgets.run_table import HEADING_ROWS, RunTable
 
 SIZES = ((80, 24), (120, 40))
+LARGE = (200, 50)
 SCREENS: dict[str, tuple[str, ...]] = {
     "runs": (),
     "marked runs": ("space", "space"),
@@ -33,6 +49,8 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "help": ("question_mark",),
 }
 """The keys that lead to each screen."""
+TABS = ("curves", "domains", "configuration", "samples", "log", "files", "evaluations")
+RUN_SCREENS = {tab: ("enter", str([*PANES].index(tab) + 1)) for tab in TABS}
 
 
 def history() -> FakeSource:
@@ -54,6 +72,35 @@ def history() -> FakeSource:
     return source
 
 
+def crashed_run() -> FakeSource:
+    """Return a run with results on every tab."""
+    source = FakeSource([make_run(3, name="fell-over", status="crashed", error="killed\nmore")])
+    source.detail = full_detail()
+    return source
+
+
+def visit(size: tuple[int, int], preferences: Preferences | None = None) -> dict[str, list[Strip]]:
+    """Return the lines of every screen, visited one after another in one dashboard."""
+    seen: dict[str, list[Strip]] = {}
+    source = history()
+    source.detail = full_detail()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        for name, keys in SCREENS.items():
+            await pilot.press(*keys)
+            await settle(pilot)
+            seen[name] = screen_strips(app)
+            await pilot.press("escape", "escape", "1", "g")
+        await pilot.press("j", "j", "j")
+        for tab in TABS:
+            await pilot.press(*RUN_SCREENS[tab][len(seen) > len(SCREENS) :])
+            await settle(pilot)
+            seen[tab] = screen_strips(app)
+
+    play(source, scenario, size=size, preferences=preferences)
+    return seen
+
+
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("screen", SCREENS)
 def test_a_screen_looks_as_it_did(
@@ -72,24 +119,19 @@ def test_a_screen_looks_as_it_did(
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize(
-    "tab", ["curves", "domains", "configuration", "samples", "log", "files", "evaluations"]
-)
+@pytest.mark.parametrize("tab", TABS)
 def test_a_run_looks_as_it_did(
     tab: str, size: tuple[int, int], snapshot: SnapshotAssertion
 ) -> None:
     shown: list[str] = []
-    source = FakeSource([make_run(3, name="fell-over", status="crashed", error="killed\nmore")])
-    source.detail = full_detail()
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        await pilot.press("enter")
-        await settle(pilot)
-        await pilot.press(str([*PANES].index(tab) + 1))
-        await settle(pilot)
+        for key in RUN_SCREENS[tab]:
+            await pilot.press(key)
+            await settle(pilot)
         shown.extend(line.rstrip() for line in screen_lines(app))
 
-    play(source, scenario, size=size)
+    play(crashed_run(), scenario, size=size)
     assert "\n".join(shown) == snapshot
 
 
@@ -136,3 +178,57 @@ def test_every_picture_is_drawn_without_colour_and_the_cursor_can_be_read(
             await settle(pilot)
 
     play(FakeSource([make_run(i) for i in range(3)]), scenario)
+
+
+def test_every_screen_of_a_large_terminal_looks_as_it_did(snapshot: SnapshotAssertion) -> None:
+    for name, strips in visit(LARGE).items():
+        text = "\n".join(strip.text.rstrip() for strip in strips)
+        assert text == snapshot(name=name), name
+
+
+@pytest.mark.parametrize("look", ["dark", "light", "without colour"])
+def test_every_screen_has_the_colours_it_had(
+    look: str, snapshot: SnapshotAssertion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preferences = Preferences(theme="textual-light") if look == "light" else None
+    if look == "without colour":
+        monkeypatch.setenv("NO_COLOR", "1")
+    for name, strips in visit(SIZES[0], preferences).items():
+        assert "\n".join(styles_of(strips)) == snapshot(name=name), name
+
+
+def styles_of(strips: Sequence[Strip]) -> Iterator[str]:
+    """Yield each style of a screen in all colours, 256 and 16, with its lines."""
+    lines: dict[str, list[int]] = defaultdict(list)
+    for number, strip in enumerate(strips):
+        for text, style, _ in strip:
+            if style is not None:
+                said = style_text(style if text.strip() else style.background_style)
+                if number not in lines[said][-1:]:
+                    lines[said].append(number)
+    for said in sorted(lines):
+        yield f"{said}: {' '.join(ranges(lines[said]))}"
+
+
+def ranges(numbers: Sequence[int]) -> Iterator[str]:
+    """Yield ascending numbers as ``3`` or ``5-8``."""
+    for _, group in itertools.groupby(enumerate(numbers), lambda each: each[1] - each[0]):
+        first, *others = [number for _, number in group]
+        yield f"{first}-{others[-1]}" if others else f"{first}"
+
+
+def style_text(style: Style) -> str:
+    """Return colours as ``#rrggbb/256/16``, and attributes."""
+    attributes = ("bold", "dim", "italic", "underline", "reverse", "strike")
+    front, back = style.color, style.bgcolor
+    said = [colour_text(front), "on", colour_text(back)]
+    return " ".join([*said, *(each for each in attributes if getattr(style, each))])
+
+
+def colour_text(colour: Color | None) -> str:
+    """Return a colour as terminals of each kind show it."""
+    if colour is None or colour.is_default:
+        return "default"
+    kinds = (ColorSystem.EIGHT_BIT, ColorSystem.STANDARD)
+    numbers = (str(colour.downgrade(kind).number) for kind in kinds)
+    return "/".join([colour.get_truecolor().hex, *numbers])
