@@ -112,10 +112,10 @@ def domain_distances(
     dimension = next(iter(sources.values())).shape[1]
     directions = random_directions(dimension, projections, generator) / scale
     projected = {
-        name: features.double() @ directions for name, features in {**sources, **targets}.items()
+        name: _project(features, directions) for name, features in {**sources, **targets}.items()
     }
     of_halves = _HalvesDistances.of([projected[name] for name in sources], splits, generator)
-    ordered = {name: values.sort(dim=0).values for name, values in projected.items()}
+    ordered = {name: values.sort(dim=1).values for name, values in projected.items()}
     between = {
         (one, other): of_halves.judge(ordered[one], ordered[other])
         for one, other in itertools.combinations(ordered, 2)
@@ -123,7 +123,7 @@ def domain_distances(
     to_sources = {}
     for name, values in ordered.items():
         if rest := [projected[source] for source in sources if source != name]:
-            to_sources[name] = of_halves.judge(values, torch.cat(rest).sort(dim=0).values)
+            to_sources[name] = of_halves.judge(values, torch.cat(rest, dim=1).sort(dim=1).values)
     return DomainDistances(tuple(sources), tuple(targets), between, to_sources, notes)
 
 
@@ -135,8 +135,7 @@ def sliced_wasserstein(one: Tensor, other: Tensor, directions: Tensor) -> float:
         other: features, (m, D).
         directions: unit vectors, (D, P).
     """
-    directions = directions.double()
-    ordered = ((each.double() @ directions).sort(dim=0).values for each in (one, other))
+    ordered = (_project(each, directions.double()).sort(dim=1).values for each in (one, other))
     return _distance(*ordered)
 
 
@@ -147,19 +146,24 @@ def random_directions(dimension: int, count: int, generator: torch.Generator) ->
     return unit
 
 
+def _project(features: Tensor, directions: Tensor) -> Tensor:
+    """Return features (n, D) along directions (D, P), (P, n) float64."""
+    return (features.double() @ directions).T.contiguous()
+
+
 def _distance(one: Tensor, other: Tensor) -> float:
-    """Return the distance of projections (n, P) and (m, P), sorted in each column.
+    """Return the distance of projections (P, n) and (P, m), sorted in each row.
 
     In one dimension W₂² is the integral of the squared difference of the quantile functions, which
     are constant between the cuts i/n and j/m.
     """
-    n, m = len(one), len(other)
+    n, m = one.shape[1], other.shape[1]
     if n == m:
         return math.sqrt(float((one - other).square().mean()))
     cuts = torch.cat([torch.arange(n + 1) * m, torch.arange(m + 1) * n]).unique()
     widths = cuts.diff().double() / (n * m)
-    gaps = one[cuts[:-1] // m] - other[cuts[:-1] // n]
-    return math.sqrt(float((widths @ gaps.square()).mean()))
+    gaps = one[:, cuts[:-1] // m] - other[:, cuts[:-1] // n]
+    return math.sqrt(float((gaps.square() @ widths).mean()))
 
 
 @dataclass(frozen=True)
@@ -173,14 +177,15 @@ class _HalvesDistances:
     def of(
         cls, projected: Sequence[Tensor], splits: int, generator: torch.Generator
     ) -> _HalvesDistances:
-        """Split projections (n, P) of each source."""
-        share = min(1.0, MOST_SPLIT / sum(len(each) for each in projected))
+        """Split projections (P, n) of each source."""
+        share = min(1.0, MOST_SPLIT / sum(each.shape[1] for each in projected))
         kept = []
         for each in projected:
-            pairs = max(1, int(share * len(each)) // 2)
-            kept.append(each[torch.randperm(len(each), generator=generator)[: 2 * pairs]])
-        sizes = [len(each) for each in kept]
-        values, order = torch.cat(kept).T.contiguous().sort(dim=1)
+            pairs = max(1, int(share * each.shape[1]) // 2)
+            chosen = torch.randperm(each.shape[1], generator=generator)[: 2 * pairs]
+            kept.append(each[:, chosen])
+        sizes = [each.shape[1] for each in kept]
+        values, order = torch.cat(kept, dim=1).sort(dim=1)
         half = sum(sizes) // 2
         distances = []
         for _ in range(splits):
@@ -192,8 +197,8 @@ class _HalvesDistances:
         return cls(torch.stack(distances), half)
 
     def judge(self, one: Tensor, other: Tensor) -> Distance:
-        """Return the distance of sorted projections (n, P) and (m, P)."""
-        ratio = (1 / len(one) + 1 / len(other)) / (2 / self.images)
+        """Return the distance of sorted projections (P, n) and (P, m)."""
+        ratio = (1 / one.shape[1] + 1 / other.shape[1]) / (2 / self.images)
         by_chance = self.distances * math.sqrt(ratio)
         value = _distance(one, other)
         beyond = int((by_chance >= value).sum())
