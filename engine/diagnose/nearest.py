@@ -24,7 +24,10 @@ EQUAL_WITHIN: Final = 1e-9
 
 
 class Distances(NamedTuple):
-    """The distance (N,) float64 of each image to the nearest one, and the row (N,) of that one."""
+    """The distance (N,) float64 of each image to the nearest one, and the row (N,) of that one.
+
+    Those to several nearest ones are (N, k).
+    """
 
     values: Tensor
     rows: Tensor
@@ -63,6 +66,33 @@ def nearest_of_class(
             distances[part] = (1 - found.values).clamp(0, 2)
             rows[part] = known[found.indices]
     return Distances(distances, rows)
+
+
+def nearest_rows(features: Tensor, others: Tensor, count: int) -> Distances:
+    """Return the distances (N, k) to the k ≤ ``count`` nearest other images, and their rows (N, k).
+
+    It is the cosine distance of :func:`nearest_of_class`; the nearest image comes first.
+
+    Args:
+        features: of the images, (N, D) float32.
+        others: features of the other images, (M, D) float32.
+        count: at least 1.
+
+    Raises:
+        InputError: if features are not finite, or an image's are all zero.
+    """
+    check_directions(features)
+    check_directions(others)
+    unit = _directions(features)
+    similar = torch.empty(len(features), 0, dtype=torch.float64)
+    rows = torch.empty(len(features), 0, dtype=torch.int64)
+    for start in range(0, len(others), ROWS):
+        part = unit @ _directions(others[start : start + ROWS]).T
+        places = torch.arange(start, start + part.shape[1]).expand_as(part)
+        similar, rows = torch.cat([similar, part], dim=1), torch.cat([rows, places], dim=1)
+        similar, kept = similar.topk(min(count, similar.shape[1]), dim=1)
+        rows = rows.gather(1, kept)
+    return Distances((1 - similar).clamp(0, 2), rows)
 
 
 def keep_nearest(distances: Tensor, groups: Tensor, share: float) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from engine.diagnose.alignment import linear_cka
 from engine.diagnose.collapse import collapse_of
 from engine.diagnose.found import Found, few_images, finding, findings_of, summary_of
+from engine.diagnose.neighbours import neighbours
 from engine.diagnose.reliability import Reliability, reliability_of
 from engine.diagnose.run_features import RunFeatures, SplitFeatures
 from engine.diagnose.span import outside_span
@@ -20,6 +21,7 @@ from engine.diagnose.spectrum import Spectrum, rank_me, spectrum_of
 from engine.diagnose.unit_share import SHARES, KeptUnits, accuracy_of_kept_units
 from engine.errors import InputError
 from engine.protocol.diagnostics import Cell, Finding, FindingTable, Settings
+from engine.protocol.neighbours import NEIGHBOURS
 
 MOST_DIRECTIONS: Final = 60
 """Directions whose singular values are stored."""
@@ -207,5 +209,6 @@ RICHNESS: Final[Mapping[str, Callable[[RunFeatures, Settings], Found]]] = {
     "span": _span,
     "collapse": _collapse,
     "calibration": _calibration,
+    NEIGHBOURS: neighbours,
 }
 """How the diagnostics of ``vld rich`` are computed."""

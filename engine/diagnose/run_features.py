@@ -97,6 +97,7 @@ class RunFeatures:
         bias: of the last layer, (C,); None: it has none.
         splits: of all sources and the target.
         scratch: ID and OOD accuracy of runs from scratch.
+        paths: of every image in the data set, in order of rows.
         stages: of some images of each judged domain, by domain and name of the stage.
     """
 
@@ -111,6 +112,7 @@ class RunFeatures:
     bias: Tensor | None
     splits: tuple[SplitFeatures, ...]
     scratch: tuple[tuple[float, float], ...] = ()
+    paths: tuple[str, ...] = ()
     stages: Mapping[str, Mapping[str, StagePair]] = field(default_factory=dict)
 
     def sources(self, split: str) -> list[SplitFeatures]:
@@ -228,7 +230,7 @@ class FeatureSource:
             self.run_dir.run_id, self.classes, self.arm, self.step, self.checkpoint,
             self.data.digest, "" if start is None else FrozenPart.of(start).digest,
             self.network.head.weight.detach(), _bias_of(self.network),
-            tuple(splits), self.scratch,
+            tuple(splits), self.scratch, tuple(file.path for file in self.data.image_set.files),
         )  # fmt: skip
         if start is None or not has_stages:
             return run

@@ -153,6 +153,16 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
             ),
         ),
         Diagnostic(
+            "neighbours",
+            "Training images nearest to mistakes",
+            "rich",
+            "The three training images nearest to each misclassified image, by the cosine distance "
+            "of penultimate features, and how often the nearest one has the predicted or the true "
+            "class. The Samples tab of the dashboard shows them.",
+            (),
+            {"images": 3},
+        ),
+        Diagnostic(
             "probe",
             "Source or target?",
             "shift",
@@ -291,11 +301,15 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class FindingTable(msgspec.Struct, frozen=True):
-    """A curve or matrix: rows of cells under named columns; None: not defined."""
+    """A curve or matrix: rows of cells under named columns; None: not defined.
+
+    ``is_listed``: it is short enough to be printed.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    is_listed: bool = True
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):

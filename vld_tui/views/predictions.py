@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, Protocol
 from rich.text import Text
 
 from engine.protocol import Confusion, DomainPredictions, Predictions
+from engine.protocol.neighbours import Neighbour
 from vld_tui.runs.mistakes import ConfusionCell, Mistake, Mistakes
 from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import UNKNOWN, percent, plural
@@ -323,8 +324,13 @@ def cell_heading(
     return f"{said}: {total}, {shown} · esc: all mistakes"
 
 
-def mistake_words(mistake: Mistake, classes: Sequence[str]) -> str:
-    """Return two lines on a misclassified image: its file, and what was predicted."""
+def mistake_words(
+    mistake: Mistake, classes: Sequence[str], neighbours: Sequence[Neighbour] = ()
+) -> str:
+    """Return two lines on a misclassified image: its file, and what was predicted.
+
+    ``neighbours`` are the training images nearest to it, whose classes follow.
+    """
     where = plain_text(mistake.name) or "its file name is not stored (an earlier version)"
     place = f" · {plain_text(mistake.domain)} {mistake.split}" if mistake.domain else ""
     predicted = f"{plain_text(classes[mistake.predicted])} {percent(mistake.confidence)}"
@@ -332,4 +338,6 @@ def mistake_words(mistake: Mistake, classes: Sequence[str]) -> str:
     if mistake.second is not None:
         second = plain_text(classes[mistake.second])
         said += f" · then {second} {percent(mistake.second_confidence)}"
+    if neighbours:
+        said += f" · nearest: {', '.join(plain_text(each.class_name) for each in neighbours)}"
     return f"{where}{place}\n{said}"

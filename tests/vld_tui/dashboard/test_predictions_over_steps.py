@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
+from engine.protocol.diagnostics import Diagnosis, FindingTable
+from engine.protocol.neighbours import NEIGHBOUR_COLUMNS, NEIGHBOURS
+from engine.rundir import StoredDiagnoses
 from engine.rundir.step_predictions import StepPredictionsFile
 from tests.made_predictions import keep_steps, predictions_with
 from tests.vld_tui.dashboard.fake_history import (
@@ -128,3 +131,21 @@ def test_runs_of_earlier_versions_show_the_selected_step(contents: FolderContent
         assert "{" not in on_screen(app)
 
     play(one_run(replace(contents, step_predictions=None)), scenario)
+
+
+def test_the_nearest_training_images_are_those_of_their_step(contents: FolderContents) -> None:
+    rows = tuple((f"sketch/{at}.png", f"photo/{at}.png", "dog", 0.1) for at in range(10))
+    diagnosis = Diagnosis(
+        diagnostic=NEIGHBOURS, arm="erm", step=100, checkpoint="", data_digest="",
+        tables={NEIGHBOURS: FindingTable("", NEIGHBOUR_COLUMNS, rows)},
+    )  # fmt: skip
+    known = replace(contents, diagnoses=StoredDiagnoses({NEIGHBOURS: diagnosis}))
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, "4")
+        await sees(app, pilot, "· nearest: dog")
+        await pilot.press("{")
+        await sees(app, pilot, "misclassified target images at step 50")
+        assert "nearest" not in on_screen(app)
+
+    play(one_run(known), scenario)

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from rich.text import Text
 
+from engine.protocol.neighbours import Neighbour
 from vld_tui.runs.flips import FlippedImage
 from vld_tui.runs.mistakes import Mistake
 from vld_tui.views.flips import flip_words
@@ -23,6 +24,10 @@ from vld_tui.words.text import plain_text, shorten
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+PICTURE_PX: Final = 256
+"""Longest side of a picture among others."""
+LARGE_PX: Final = 1024
+"""Longest side of an enlarged picture."""
 STORED_PX: Final = 96
 """Longest side of a picture that a run stores."""
 MOST_FILE_BYTES: Final = 64 * 2**20
@@ -45,8 +50,20 @@ class Picture(NamedTuple):
     path: str = ""
 
 
-def mistake_picture(mistake: Mistake, classes: Sequence[str], folder: str | None) -> Picture:
-    """Return a misclassified image; ``folder`` is that of the data set, if there is one."""
+def mistake_picture(
+    mistake: Mistake,
+    classes: Sequence[str],
+    folder: str | None,
+    neighbours: Sequence[Neighbour] = (),
+) -> Picture:
+    """Return a misclassified image.
+
+    Args:
+        mistake: the image.
+        classes: names of all classes.
+        folder: that of the data set, if there is one.
+        neighbours: the training images nearest to it, drawn beside the enlarged picture.
+    """
     label, predicted = classes[mistake.label], classes[mistake.predicted]
 
     def captioned(cells: int) -> Text:
@@ -55,8 +72,8 @@ def mistake_picture(mistake: Mistake, classes: Sequence[str], folder: str | None
 
     return Picture(
         captioned,
-        Text(mistake_words(mistake, classes), no_wrap=True, overflow="ellipsis"),
-        partial(read_picture, mistake.picture, mistake.name, folder),
+        Text(mistake_words(mistake, classes, neighbours), no_wrap=True, overflow="ellipsis"),
+        partial(_read_with, mistake, [each.path for each in neighbours], folder),
         mistake.name,
     )
 
@@ -100,6 +117,37 @@ def read_picture(stored: bytes, name: str, folder: str | None, side_px: int) -> 
         if found is not None:
             return found
     return stored_picture(stored)
+
+
+def _read_with(
+    mistake: Mistake, neighbours: Sequence[str], folder: str | None, side_px: int
+) -> Image | None:
+    """Return the picture of a mistake; if it is large, with those of neighbours to its right."""
+    found = read_picture(mistake.picture, mistake.name, folder, side_px)
+    if side_px <= PICTURE_PX or found is None:
+        return found
+    others = [read_picture(b"", each, folder, side_px) for each in neighbours]
+    drawn = [each for each in others if each is not None]
+    return beside(found, drawn, side_px) if drawn else found
+
+
+def beside(picture: Image, others: Sequence[Image], side_px: int) -> Image:
+    """Return a picture with others below one another to its right, in a square of ``side_px``."""
+    from PIL import Image as Images
+
+    small_px, gap_px = side_px // 4, side_px // 64
+    sheet = Images.new("RGB", (side_px, side_px - small_px))
+    sheet.paste(_fitted(picture, side_px - small_px - gap_px), (0, 0))
+    for place, each in enumerate(others):
+        sheet.paste(_fitted(each, small_px - gap_px), (side_px - small_px, place * small_px))
+    return sheet
+
+
+def _fitted(picture: Image, side_px: int) -> Image:
+    """Return a picture whose longer side is ``side_px``."""
+    scale = side_px / max(picture.size)
+    width, height = (max(1, round(scale * each)) for each in picture.size)
+    return picture.resize((width, height))
 
 
 def _file(folder: str | None, name: str) -> Path | IO[bytes] | None:

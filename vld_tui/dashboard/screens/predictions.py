@@ -18,6 +18,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from vld_tui.control.predict import ImagePrediction
+from vld_tui.dashboard.draw.mistakes import LARGE_PX, PICTURE_PX
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.messages import ActionAsked
@@ -26,9 +27,7 @@ from vld_tui.dashboard.widgets.ask import ask_export, copy_path
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.large_picture import LargePicture
 from vld_tui.dashboard.widgets.tile_grid import (
-    LARGE_PX,
     PAGE_KEYS,
-    PICTURE_PX,
     TileFit,
     TileGrid,
 )

@@ -14,6 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Static, TabbedContent, TabPane
 
 from engine.protocol.embedded import location_of
+from engine.protocol.neighbours import NEIGHBOURS
 from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.draw.log import log_lines
 from vld_tui.dashboard.feed import OtherRun, RunDetail
@@ -229,7 +230,10 @@ class RunScreen(RunKeys):
                 configuration.show_run(detail, self._other)
             case SamplesPane() as samples:
                 where = location_of(run.spec.dataset, run.spec.data_dir)
-                samples.show(*self._steps.shown(detail), doing=activity(run), folder=where)
+                samples.show(
+                    *self._steps.shown(detail), doing=activity(run), folder=where,
+                    nearest=contents.diagnoses.found.get(NEIGHBOURS),
+                )  # fmt: skip
             case LogPane() as log:
                 is_cut = detail.reported_is_cut or contents.log_is_cut
                 reported = detail.reported or tuple(filter(None, [activity(run)]))

@@ -14,15 +14,13 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Static
 
-from vld_tui.dashboard.draw.mistakes import Picture
+from vld_tui.dashboard.draw.mistakes import LARGE_PX, PICTURE_PX, Picture
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.ask import copy_path
 from vld_tui.dashboard.widgets.large_picture import LargePicture
 from vld_tui.dashboard.widgets.tile_grid import (
-    LARGE_PX,
     PAGE_KEYS,
-    PICTURE_PX,
     TileFit,
     TileGrid,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from rich.text import Text
@@ -11,6 +12,8 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from engine.protocol import Predictions
+from engine.protocol.diagnostics import Diagnosis
+from engine.protocol.neighbours import Neighbour, neighbours_in
 from vld_tui.dashboard.draw.mistakes import mistake_picture
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import DOMAIN_KEYS, STEP_KEYS, bind
@@ -45,6 +48,8 @@ class SamplesPane(Guarded, StepKeys, Vertical):
         self._problem: str | None = None
         self._doing = ""
         self._folder: str | None = None
+        self._nearest: Diagnosis | None = None
+        self._neighbours: Mapping[str, tuple[Neighbour, ...]] = {}
         self._domain = 0
         self._cell: ConfusionCell | None = None
         self._drawn: tuple[object, ...] = ()
@@ -63,6 +68,7 @@ class SamplesPane(Guarded, StepKeys, Vertical):
         *,
         doing: str = "",
         folder: str | None = None,
+        nearest: Diagnosis | None = None,
     ) -> None:
         """Show the misclassified images of these predictions.
 
@@ -71,8 +77,12 @@ class SamplesPane(Guarded, StepKeys, Vertical):
             problem: why they cannot be read.
             shown_step: the shown step and the others.
             doing: what a live run does.
-            folder: that of the data set, if it is one.
+            folder: that of the data set, if there is one.
+            nearest: the training images nearest to the mistakes of a step.
         """
+        if nearest is not self._nearest:
+            self._nearest = nearest
+            self._neighbours = {} if nearest is None else neighbours_in(nearest)
         self._predictions, self._problem, self._doing = predictions, problem, doing
         self._folder, self.shown_step = folder, shown_step
         self._show()
@@ -108,16 +118,27 @@ class SamplesPane(Guarded, StepKeys, Vertical):
     def _show(self) -> None:
         if not self.is_mounted:
             return
-        view = (id(self._predictions), self._domain, self._cell)
+        view = (id(self._predictions), self._domain, self._cell, id(self._nearest))
         if view != self._drawn:
             self._drawn = view
             found, classes = self._mistakes, self._predictions.classes if self._predictions else ()
             stored = found.stored if found is not None else ()
-            pictures = [mistake_picture(each, classes, self._folder) for each in stored]
+            known = self._known_neighbours
+            pictures = [
+                mistake_picture(each, classes, self._folder, known.get(each.name, ()))
+                for each in stored
+            ]
             self.query_one(Gallery).show(pictures)
             self.refresh_bindings()
         self.query_one(StepLine).show(self.shown_step)
         self._show_heading()
+
+    @property
+    def _known_neighbours(self) -> Mapping[str, tuple[Neighbour, ...]]:
+        """Return the training images nearest to each mistake, if they are of the shown step."""
+        nearest, shown = self._nearest, self._predictions
+        is_same = nearest is not None and shown is not None and nearest.step == shown.step
+        return self._neighbours if is_same else {}
 
     @property
     def _mistakes(self) -> Mistakes | None:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 Shown = TypeVar("Shown")
 
-PICTURE_PX: Final = 256
-LARGE_PX: Final = 1024
 TILE_MODULE: Final = "vld_tui.dashboard.widgets.tile"
 TILE_WIDTHS: Final = (16, 20, 24, 32)
 """Possible widths of an image in cells; it is half as many lines high."""

@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from engine.protocol.embedded import EMBEDDED_ARCHIVES, location_of
+from engine.protocol.neighbours import Neighbour
 from vld_tui.dashboard.draw import mistakes
-from vld_tui.dashboard.draw.mistakes import read_picture
+from vld_tui.dashboard.draw.mistakes import mistake_picture, read_picture
+from vld_tui.runs.mistakes import Mistake
 
 
 def drawing() -> bytes:
@@ -54,3 +56,16 @@ def test_embedded_data_sets_have_an_archive_unless_a_folder_is_given() -> None:
     assert location_of("emoji", None) == str(EMBEDDED_ARCHIVES["emoji"])
     assert location_of("emoji", "/mine") == "/mine"
     assert location_of("other", None) is None
+
+
+def test_an_enlarged_mistake_is_drawn_with_its_nearest_training_images(archive: Path) -> None:
+    mistake = Mistake("art", "in", 0, 1, 0.9, b"", "art/cat.png")
+    near = [Neighbour("art/cat.png", "cat", 0.1), Neighbour("art/dog.png", "dog", 0.2)]
+    picture = mistake_picture(mistake, ("cat", "dog"), str(archive), near)
+    assert "nearest: cat, dog" in picture.description.plain
+    small, large = picture.read(96), picture.read(1024)
+    assert small is not None
+    assert large is not None
+    assert (small.size, large.size) == ((40, 20), (1024, 768))
+    assert large.getpixel((10, 10)) == large.getpixel((1000, 10)) == (0, 200, 0)
+    assert large.getpixel((1000, 300)) == (0, 0, 0)
