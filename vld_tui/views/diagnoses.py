@@ -37,10 +37,10 @@ def scratch_lines(run: Run, references: int) -> Iterator[str]:
     """Yield how to train runs from scratch for the line of effective robustness."""
     if not run.has_spec or not run.target:
         return
-    data, target = shlex.quote(run.spec.dataset), shlex.quote(run.target)
+    data = shlex.quote(run.spec.data_dir or run.spec.dataset)
     found = f"{plural(references, 'run')} from scratch of the same images and target found"
-    yield f"{found}. To train one (vary N, --model or --seed):"
-    yield f"  vld run --data {data} --target {target} --weights none --steps N"
+    yield f"{found}. To train 5 for each target:"
+    yield f"  vld sweep paper-ask --data {data}"
 
 
 def run_line(run: Run) -> Text:

@@ -159,7 +159,7 @@ RUNS = {
     "paper-fig8-small": 32, "paper-fig9-small": 32,
     "demo": 3 * 2 * 5,
     "pays-linear": 2 * 4 * 2 * 6 * 2 * 10, "pays-short": 2 * 4 * 3 * 3, "pays-long": 2 * 2 * 2,
-    "richness": 4 * 4 * 2,
+    "richness": 4 * 4 * 2, "paper-ask": 4 * 5,
 }  # fmt: skip
 
 
@@ -218,7 +218,7 @@ def test_every_preset_has_the_runs_of_its_figure(
     known = {name: find_study(home, name) for name in RUNS}
     assert {name: len(study.specs) for name, study in known.items()} == RUNS
     for name, study in known.items():
-        if not name.startswith("paper"):
+        if not name.startswith("paper-fig"):
             continue
         is_small = name.endswith("-small")
         assert study.name == name

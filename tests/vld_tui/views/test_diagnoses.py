@@ -64,4 +64,4 @@ def test_runs_from_scratch_are_asked_for_with_a_command(store: Store) -> None:
     run = store.runs.create(resolve_spec({"dataset": "emoji", "target": "noto"}), name="run")
     first, command = scratch_lines(run, 1)
     assert first.startswith("1 run from scratch")
-    assert command.strip() == "vld run --data emoji --target noto --weights none --steps N"
+    assert command.strip() == "vld sweep paper-ask --data emoji"
