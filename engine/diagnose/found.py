@@ -46,14 +46,15 @@ def findings_of(
 
 
 def summary_of(
-    findings: Sequence[Finding], run: RunFeatures, name: str
+    findings: Sequence[Finding], run: RunFeatures, name: str, split: str = "out"
 ) -> tuple[float | None, float | None]:
-    """Return the mean over the sources' validation images, and the value of the target.
+    """Return the mean over the sources, of their validation images unless ``split`` is ``in``, and
+    the value of the target.
 
     The mean is None if the value of a source is.
     """
     values = {(each.domain, each.split): each.value for each in findings if each.name == name}
-    of_sources = [values.get((each.domain, each.split)) for each in run.sources("out")]
+    of_sources = [values.get((each.domain, each.split)) for each in run.sources(split)]
     known = [value for value in of_sources if value is not None]
     is_whole = bool(known) and len(known) == len(of_sources)
     target = run.target

@@ -28,21 +28,23 @@ MOST_DIRECTIONS: Final = 60
 
 
 def _rank(run: RunFeatures, _settings: Settings) -> Found:
-    splits = run.judged()
+    splits = run.equally_many()
     spectra = {each.domain: spectrum_of(each.features) for each in splits}
     found = findings_of("rank_me", splits, lambda each: spectra[each.domain].rank_me)
     found += findings_of("rank_me_start", splits, lambda each: rank_me(each.before))
+    limit = "the rank cannot exceed the number of images."
     return Found(
-        {"rank_me": summary_of(found, run, "rank_me")},
+        {"rank_me": summary_of(found, run, "rank_me", "in")},
         tuple(found),
         {"spectrum": _spectrum_table(spectra)},
-        notes=tuple(
-            few_images(
-                splits,
-                "the rank cannot exceed the number of images. Compare only values of the same "
-                "images.",
-            )
-        ),
+        notes=(_equal_numbers(splits), *few_images(splits, limit)),
+    )
+
+
+def _equal_numbers(splits: Sequence[SplitFeatures]) -> str:
+    return (
+        f"ID is of the sources' training images. {len(splits[0].labels):,} images of each domain, "
+        "because the value depends on the number of images: compare runs of the same data set."
     )
 
 
@@ -106,13 +108,16 @@ def _shares_table(
 
 
 def _alignment(run: RunFeatures, _settings: Settings) -> Found:
-    splits = run.judged()
+    splits = run.equally_many()
     found = findings_of("cka", splits, lambda each: linear_cka(each.features, each.before))
     return Found(
-        {"cka": summary_of(found, run, "cka")},
+        {"cka": summary_of(found, run, "cka", "in")},
         tuple(found),
         _stage_tables(run),
-        notes=tuple(few_images(splits, "CKA of few images is biased upwards.")),
+        notes=(
+            _equal_numbers(splits),
+            *few_images(splits, "CKA of few images is biased upwards."),
+        ),
     )
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from engine.data import RunData, seed_hash
-from engine.diagnose.stages import sample_rows, stage_features
+from engine.diagnose.stages import MOST_IMAGES, evenly_spaced, stage_features
 from engine.errors import InputError
 from engine.execution import Execution, folds_inference
 from engine.features import cached_features
@@ -73,6 +73,19 @@ class SplitFeatures:
         """Return the share classified correctly."""
         return float(self.is_right.double().mean())
 
+    def sample(self, images: int) -> SplitFeatures:
+        """Return ``images`` of the images at most, evenly spaced."""
+        at = evenly_spaced(len(self.labels), images)
+        return replace(
+            self,
+            rows=self.rows[at],
+            labels=self.labels[at],
+            features=self.features[at],
+            logits=self.logits[at],
+            start=None if self.start is None else self.start[at],
+            groups=None if self.groups is None else self.groups[at],
+        )
+
     @property
     def before(self) -> Tensor:
         """Return ``start`` of a diagnostic that declares to read it."""
@@ -98,7 +111,7 @@ class RunFeatures:
         splits: of all sources and the target.
         scratch: ID and OOD accuracy of runs from scratch.
         paths: of every image in the data set, in order of rows.
-        stages: of some images of each judged domain, by domain and name of the stage.
+        stages: of some images of :meth:`equally_many`, by domain and name of the stage.
     """
 
     run_id: str
@@ -131,6 +144,16 @@ class RunFeatures:
         of_sources = [each.accuracy for each in self.sources("out")]
         mean = sum(of_sources) / len(of_sources)
         return mean, None if self.target is None else self.target.accuracy
+
+    def equally_many(self) -> list[SplitFeatures]:
+        """Return the sources' training images and the target's, the same number of each.
+
+        They are evenly spaced. For measures that do not look at labels but depend on the number of
+        images; there are more training than validation images.
+        """
+        splits = [*self.sources("in"), *([] if self.target is None else [self.target])]
+        fewest = min(len(each.labels) for each in splits)
+        return [each.sample(fewest) for each in splits]
 
     def judged(self) -> list[SplitFeatures]:
         """Return the images of ID values, by source, and those of OOD values."""
@@ -240,7 +263,7 @@ class FeatureSource:
         self, run: RunFeatures, start: FineTunedNetwork, report: Reporter
     ) -> dict[str, dict[str, StagePair]]:
         """Return the stages of both networks on some of the images of each domain."""
-        rows = {each.domain: sample_rows(each.rows) for each in run.judged()}
+        rows = {each.domain: each.sample(MOST_IMAGES).rows for each in run.equally_many()}
         now, before = (
             stage_features(
                 network, self.data, torch.cat([*rows.values()]), self._execution(),

@@ -16,15 +16,15 @@ from engine.model.blocks import block_outputs, mean_over_positions, output_width
 from engine.model.linear import FrozenNetwork
 from engine.work import Progress
 
-MOST_IMAGES: Final = 500
+MOST_IMAGES: Final = 300
 """Images of a domain whose stages are read."""
 
 
-def sample_rows(rows: Tensor, most: int = MOST_IMAGES) -> Tensor:
-    """Return at most ``most`` of the rows (n,), evenly spaced."""
-    if len(rows) <= most:
-        return rows
-    return rows[torch.linspace(0, len(rows) - 1, most, dtype=torch.float64).round().long()]
+def evenly_spaced(count: int, most: int) -> Tensor:
+    """Return at most ``most`` different numbers below ``count``, evenly spaced, int64."""
+    if count <= most:
+        return torch.arange(count)
+    return torch.linspace(0, count - 1, most, dtype=torch.float64).round().long()
 
 
 def stage_features(

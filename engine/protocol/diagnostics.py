@@ -72,6 +72,7 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
                 ),
             ),
             reads_start=True,
+            version=2,
         ),
         Diagnostic(
             "units",
@@ -105,6 +106,7 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
             ),
             reads_start=True,
             reads_stages=True,
+            version=2,
         ),
         Diagnostic(
             "span",

@@ -277,5 +277,5 @@ def _caption(results: Sequence[Outcome], compared: _Compared | None) -> str:
     return (
         f"{left}OOD accuracy by that value, with Spearman's rank correlation"
         f"{' within targets' if targets > 1 else ''} and its 95% interval. Colour: setting; shape: "
-        f"target. Values are of the sources' validation images. {plural(len(results), 'run')}."
+        f"target. Values are those of the sources' images (ID). {plural(len(results), 'run')}."
     )

@@ -255,11 +255,12 @@ def drawn_lines(plot: Plot, cells: int) -> Iterable[Line]:
     return () if plot.is_empty else plot.lines(cells, DRAWN_ROWS)
 
 
-def _styled(diagnosis: Diagnosis, domains: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield domains with their colours; the target has that of OOD values."""
-    targets = {each.domain for each in diagnosis.findings if each.split == "in"}
-    for at, domain in enumerate(domains):
-        yield domain, OOD_STYLE if domain in targets else series_look(at).colour
+def _styled(diagnosis: Diagnosis, domains: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield domains with their colours; the target, which is the last, has that of OOD values."""
+    has_target = any(ood is not None for _, ood in diagnosis.values.values())
+    for at, domain in enumerate(domains, start=1):
+        is_target = has_target and at == len(domains)
+        yield domain, OOD_STYLE if is_target else series_look(at - 1).colour
 
 
 def _bins(table: FindingTable) -> Iterator[ConfidenceBin]:

@@ -110,8 +110,8 @@ def test_results_are_stored_and_computed_once(run_dir: RunDir) -> None:
 
 
 def test_values_are_of_validation_images_and_of_the_target(run_dir: RunDir) -> None:
-    found = {each.diagnostic: each for each in _diagnose(run_dir).diagnoses}["rank"]
-    of_id, of_ood = found.values["rank_me"]
+    found = {each.diagnostic: each for each in _diagnose(run_dir).diagnoses}["units"]
+    of_id, of_ood = found.values["few_units_accuracy"]
     assert None not in (of_id, of_ood)
     places = {(each.domain, each.split) for each in found.findings}
     assert ("fluent-mono", "in") in places
@@ -122,8 +122,8 @@ def test_the_last_stage_is_the_penultimate_one_of_both_networks(run_dir: RunDir)
     request = DiagnoseRun(run_dir=str(run_dir.path), diagnostics=(), device="cpu", threads=1)
     source = FeatureSource.open(request, lambda _report: None)
     run = source.read(source.start_network(), lambda _report: None, has_stages=True)
-    assert list(run.stages) == [each.domain for each in run.judged()]
-    for each in run.judged():
+    assert list(run.stages) == [each.domain for each in run.equally_many()]
+    for each in run.equally_many():
         assert list(run.stages[each.domain]) == ["layer1", "layer2", "layer3", "layer4"]
         now, before = run.stages[each.domain]["layer4"]
         assert torch.allclose(now, each.features, atol=1e-5)

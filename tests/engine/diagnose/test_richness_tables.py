@@ -46,10 +46,20 @@ def test_the_spectrum_is_stored_at_some_directions(run: RunFeatures) -> None:
     directions, photo, sketch = zip(*table.rows, strict=True)
     known = [value for value in photo if value is not None]
     assert known == sorted(known, reverse=True)
-    assert None in photo, "50 images have 50 directions"
     assert None not in sketch
-    values = torch.linalg.svdvals(run.sources("out")[0].features.double())
+    photo_images, sketch_images = run.equally_many()
+    assert len(photo_images.rows) == len(sketch_images.rows) == 150
+    values = torch.linalg.svdvals(photo_images.features.double())
     assert photo[9] == pytest.approx(float(values[int(directions[9] or 0) - 1] / values[0]))
+
+
+def test_ranks_and_cka_are_of_equally_many_training_and_target_images(run: RunFeatures) -> None:
+    for name in ("rank", "alignment"):
+        found = COMPUTED[name](run, {})
+        places = {(each.domain, each.split, each.images) for each in found.findings}
+        assert places == {("photo", "in", 150), ("sketch", "in", 150)}
+        assert None not in next(iter(found.values.values()))
+        assert any("150 images of each domain" in note for note in found.notes)
 
 
 def test_kept_units_are_stored_by_share(run: RunFeatures) -> None:

@@ -127,7 +127,7 @@ def diagnosis(
     )
     return Diagnosis(
         diagnostic=name, arm="erm", step=1, checkpoint="", data_digest="", findings=findings,
-        tables={table: FindingTable("", columns, rows)},
+        values={"rank_me": (12.3, 7.8)}, tables={table: FindingTable("", columns, rows)},
     )  # fmt: skip
 
 
