@@ -17,7 +17,7 @@ let_waiting_threads_sleep()  # before torch is imported
 
 from engine.diagnose.compared_images import open_compared, open_domains  # noqa: E402
 from engine.inference.checkpoints import checkpoint_files  # noqa: E402
-from engine.protocol.diagnostics import Diagnosed, DiagnoseRun  # noqa: E402
+from engine.protocol.diagnostics import Diagnosed, DiagnoseRuns  # noqa: E402
 from engine.protocol.domain_distances import ComparedDomains, CompareDomains  # noqa: E402
 from engine.protocol.nearest_images import FindNearest, NearestImages  # noqa: E402
 from engine.protocol.suspects import FindSuspects, Suspects  # noqa: E402
@@ -25,11 +25,12 @@ from engine.rundir import RunDir  # noqa: E402
 from engine.work import Reporter, work  # noqa: E402
 
 
-def _diagnose(request: DiagnoseRun, report: Reporter) -> Diagnosed:
-    checkpoint_files(RunDir(Path(request.run_dir)), None, "best")  # before torch is imported
-    from engine.diagnose.diagnose_run import diagnose_run
+def _diagnose(request: DiagnoseRuns, report: Reporter) -> tuple[Diagnosed, ...]:
+    if len(request.runs) == 1:  # a missing network is reported before torch is imported
+        checkpoint_files(RunDir(Path(request.runs[0].run_dir)), None, "best")
+    from engine.diagnose.diagnose_run import diagnose_runs
 
-    return diagnose_run(request, report)
+    return diagnose_runs(request, report)
 
 
 def _find_suspects(request: FindSuspects, report: Reporter) -> Suspects:
@@ -53,7 +54,7 @@ def _compare_domains(request: CompareDomains, report: Reporter) -> ComparedDomai
 
 
 WORK: Final[Mapping[type, Callable[[Any, Reporter], object]]] = {
-    DiagnoseRun: _diagnose,
+    DiagnoseRuns: _diagnose,
     FindSuspects: _find_suspects,
     FindNearest: _find_nearest,
     CompareDomains: _compare_domains,
@@ -63,6 +64,6 @@ WORK: Final[Mapping[type, Callable[[Any, Reporter], object]]] = {
 
 if __name__ == "__main__":
     keep_freed_memory()
-    exit_code = work(sys.argv[1:], DiagnoseRun | FindSuspects | FindNearest | CompareDomains, WORK)
+    exit_code = work(sys.argv[1:], DiagnoseRuns | FindSuspects | FindNearest | CompareDomains, WORK)
     gc.freeze()  # otherwise the interpreter's last collections take a second for torch's objects
     sys.exit(exit_code)

@@ -1,4 +1,4 @@
-"""Compute diagnostics of a run and store them in its folder, one after another.
+"""Compute diagnostics of runs and store them in their folders, one after another.
 
 A result that is up to date is not computed again, so an interrupted command can be repeated.
 """
@@ -17,11 +17,32 @@ from engine.protocol.diagnostics import (
     DIAGNOSTICS,
     Diagnosed,
     DiagnoseRun,
+    DiagnoseRuns,
     Diagnosis,
     Diagnostic,
 )
 from engine.rundir import RunDir
 from engine.work import Reporter, progress_of
+
+
+def diagnose_runs(request: DiagnoseRuns, report: Reporter) -> tuple[Diagnosed, ...]:
+    """Return the results of diagnostics of runs, one after another.
+
+    Raises:
+        InputError: if the only run cannot be diagnosed.
+    """
+    if len(request.runs) == 1:
+        return (diagnose_run(request.runs[0], report),)
+    found = []
+    progress = progress_of(report, "diagnosing runs", "runs")
+    for number, each in enumerate(request.runs):
+        progress(number, len(request.runs))
+        try:
+            found.append(diagnose_run(each, report))
+        except InputError as error:
+            found.append(Diagnosed(refused=str(error)))
+    progress(len(request.runs), len(request.runs))
+    return tuple(found)
 
 
 def diagnose_run(request: DiagnoseRun, report: Reporter) -> Diagnosed:

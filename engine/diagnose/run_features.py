@@ -6,10 +6,12 @@ from, on images without augmentation, from the feature cache or computed into it
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -35,6 +37,12 @@ from engine.work import Reporter, progress_of
 
 StagePair = tuple[Tensor, Tensor]
 """Features (n, C) of a stage of the run's and of the pre-trained network."""
+
+
+_OF_START: Final = (
+    "model", "weights", "weights_key", "image_size", "tuning", "linear_start", "linear_features",
+)  # fmt: skip
+"""The fields of a run that determine its network before training."""
 
 
 @dataclass(frozen=True)
@@ -210,18 +218,10 @@ class FeatureSource:
             InputError: if its weights are no longer available.
         """
         spec = self.spec
-        return build_network(
-            spec.model,
-            classes=len(self.classes),
-            weights=spec.weights,
-            image_size=spec.image_size,
-            seed=seed_hash("network", spec.seed),
-            tuning=spec.tuning,
-            linear_start=spec.linear_start,
-            linear_features=spec.linear_features,
-            weights_key=spec.weights_key,
-            for_inference=True,
-        )
+        is_random = spec.weights == "none"  # otherwise the seed is of the last layer only
+        seed = seed_hash("network", spec.seed if is_random else 0)
+        named = {name: getattr(spec, name) for name in _OF_START}
+        return _start_network(classes=len(self.classes), seed=seed, **named)
 
     def read(
         self, start: FineTunedNetwork | None, report: Reporter, *, has_stages: bool = False
@@ -298,6 +298,12 @@ class FeatureSource:
         return Execution(
             self.device, "fp32", "channels_last", ALONE, folds_inference=folds_inference(self.spec)
         )
+
+
+@functools.lru_cache(maxsize=1)
+def _start_network(**settings: Any) -> FineTunedNetwork:
+    """Return a network before training; runs of a study share it."""
+    return build_network(**settings, for_inference=True)
 
 
 def _bias_of(network: FineTunedNetwork) -> Tensor | None:

@@ -387,8 +387,8 @@ def decode_diagnosis(data: bytes) -> Diagnosis:
         raise DiagnosisError(str(error)) from None
 
 
-class DiagnoseRun(msgspec.Struct, frozen=True, kw_only=True, tag="diagnose"):
-    """Compute diagnostics of a run and store them; the answer is :class:`Diagnosed`.
+class DiagnoseRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What to compute of a run.
 
     Attributes:
         run_dir: folder of the run.
@@ -409,14 +409,25 @@ class DiagnoseRun(msgspec.Struct, frozen=True, kw_only=True, tag="diagnose"):
     threads: Annotated[int, Meta(ge=1)] | None = None
 
 
+class DiagnoseRuns(msgspec.Struct, frozen=True, tag="diagnose"):
+    """Compute diagnostics of runs and store them; the answer is a :class:`Diagnosed` for each.
+
+    A single run that cannot be diagnosed refuses the request.
+    """
+
+    runs: Annotated[tuple[DiagnoseRun, ...], Meta(min_length=1)]
+
+
 class Diagnosed(msgspec.Struct, frozen=True):
     """Results of diagnostics, in the order of the request.
 
     ``computed`` names those that were computed now. ``problems`` say why others have no result, by
-    name. ``unsaved`` is why results could not be stored; empty: they were.
+    name. ``unsaved`` is why results could not be stored; empty: they were. ``refused`` is why the
+    run, one of several, cannot be diagnosed; empty: it can.
     """
 
-    diagnoses: tuple[Diagnosis, ...]
+    diagnoses: tuple[Diagnosis, ...] = ()
     computed: tuple[str, ...] = ()
     problems: dict[str, str] = {}
     unsaved: str = ""
+    refused: str = ""

@@ -81,23 +81,17 @@ def _diagnose(
     check_range("--batch", options["batch_size"], 1)
     check_range("--threads", options["threads"], 1, 1024)
     names = [each.name for each in diagnostics_of(topic)]
-    found: dict[str, tuple[Run, Diagnosed]] = {}
     with open_for_runs(ctx, references, with_jobs=False) as store, showing_work() as show_work:
-        for reference in references:
-            run = store.runs.get(reference)
-            if run.run_id not in found:
-                scratch = [] if topic == "rich" else runs_from_scratch(store, run)
-                found[run.run_id] = diagnose(
-                    store, run, names, scratch=scratch, on_report=show_work, **options
-                )
-    results = list(found.values())
+        runs = {run.run_id: run for run in map(store.runs.get, references)}
+        results = diagnose(store, [*runs.values()], names, on_report=show_work, **options)
+        scratch = [] if topic == "rich" else runs_from_scratch(store, results[0][0])
     if topic == "shift":
         _show_shift(*results[0], scratch, as_json=as_json)
     else:
         _show_rich(results, as_json=as_json)
     has_problem = False
     for run, done in results:
-        for line in (*problem_lines(done.problems), *filter(None, [done.unsaved])):
+        for line in (*filter(None, [done.refused, done.unsaved]), *problem_lines(done.problems)):
             complain(f"{run.run_id}: {line}")
             has_problem = True
     if has_problem:
@@ -164,5 +158,6 @@ def _record(run: Run, done: Diagnosed) -> dict[str, Any]:
         "ood_accuracy": run.ood_accuracy,
         "diagnoses": {each.diagnostic: diagnosis_record(each) for each in done.diagnoses},
         "problems": done.problems,
+        "refused": done.refused,
         "computed": done.computed,
     }

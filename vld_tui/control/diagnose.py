@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from engine.protocol import UserError
-from engine.protocol.diagnostics import Diagnosed, DiagnoseRun
+from engine.protocol.diagnostics import DIAGNOSTICS, Diagnosed, DiagnoseRun, DiagnoseRuns
 from vld_tui.launch.work import ask_engine, engine_package
 from vld_tui.runs.run import Run
 from vld_tui.store.errors import DatabaseLocked, DatabaseUnwritable, out_of_reach
@@ -23,10 +23,9 @@ class DiagnoseError(UserError):
 
 def diagnose(
     store: Store,
-    run: Run,
+    runs: Sequence[Run],
     diagnostics: Sequence[str],
     *,
-    scratch: Sequence[Run] = (),
     recomputes: bool = False,
     device: str = "auto",
     batch_size: int = 64,
@@ -34,16 +33,15 @@ def diagnose(
     on_report: Callable[[Any], None] = lambda _report: None,
     on_start: Callable[[subprocess.Popen[bytes]], None] | None = None,
     command: Sequence[str] = DIAGNOSE_COMMAND,
-) -> tuple[Run, Diagnosed]:
-    """Compute diagnostics of a run in an engine process, and return the run with their measures.
+) -> list[tuple[Run, Diagnosed]]:
+    """Compute diagnostics of runs in an engine process, and return the runs with their measures.
 
     Results are stored as they are computed; those that are up to date are not computed again.
 
     Args:
         store: the history.
-        run: whose network at the selected step is diagnosed.
+        runs: whose networks at the selected step are diagnosed.
         diagnostics: names.
-        scratch: runs from scratch of the same images and target, to compare with.
         recomputes: compute those that are up to date as well.
         device: where networks compute.
         batch_size: images computed at a time.
@@ -53,32 +51,44 @@ def diagnose(
         command: the engine's.
 
     Raises:
-        DiagnoseError: when the run has no network, or the engine refuses.
+        DiagnoseError: when a run is out of reach, or the only one cannot be diagnosed.
         LaunchError: when the engine cannot start, or dies.
     """
-    if (reason := out_of_reach(run)) is not None:
-        raise DiagnoseError(reason)
-    request = DiagnoseRun(
-        run_dir=str(store.runs.run_dir(run.run_id).path),
-        diagnostics=tuple(diagnostics),
-        scratch=tuple(
-            (each.id_accuracy, each.ood_accuracy)
-            for each in scratch
-            if each.id_accuracy is not None and each.ood_accuracy is not None
-        ),
-        recomputes=recomputes,
-        device=device,
-        batch_size=batch_size,
-        threads=threads,
-    )
+    requests = []
+    for run in runs:
+        if (reason := out_of_reach(run)) is not None:
+            raise DiagnoseError(reason)
+        requests.append(
+            DiagnoseRun(
+                run_dir=str(store.runs.run_dir(run.run_id).path),
+                diagnostics=tuple(diagnostics),
+                scratch=_accuracies(store, run, diagnostics),
+                recomputes=recomputes,
+                device=device,
+                batch_size=batch_size,
+                threads=threads,
+            )
+        )
+    after = list(runs)
     try:
         found = ask_engine(
-            command, request, Diagnosed, on_report, on_start=on_start, refused=DiagnoseError
-        )
+            command, DiagnoseRuns(tuple(requests)), tuple[Diagnosed, ...], on_report,
+            on_start=on_start, refused=DiagnoseError,
+        )  # fmt: skip
     finally:
         with suppress(DatabaseLocked, DatabaseUnwritable):  # a rebuild reads them again
-            run = store.live.read_diagnoses(run.run_id)
-    return run, found
+            after = [store.live.read_diagnoses(run.run_id) for run in runs]
+    return list(zip(after, found, strict=True))
+
+
+def _accuracies(
+    store: Store, run: Run, diagnostics: Sequence[str]
+) -> tuple[tuple[float, float], ...]:
+    """Return the accuracies of the runs from scratch that a diagnostic compares a run with."""
+    if not any(DIAGNOSTICS[name].reads_scratch for name in diagnostics):
+        return ()
+    pairs = ((each.id_accuracy, each.ood_accuracy) for each in runs_from_scratch(store, run))
+    return tuple((ids, oods) for ids, oods in pairs if ids is not None and oods is not None)
 
 
 def runs_from_scratch(store: Store, run: Run) -> list[Run]:

@@ -12,11 +12,17 @@ import pytest
 import torch
 
 from engine.diagnose.computed import COMPUTED
-from engine.diagnose.diagnose_run import diagnose_run
+from engine.diagnose.diagnose_run import diagnose_run, diagnose_runs
 from engine.diagnose.run_features import FeatureSource, RunFeatures
 from engine.errors import InputError
 from engine.protocol import Evaluated, RunFinished, resolve_spec
-from engine.protocol.diagnostics import DIAGNOSTICS, Diagnosed, DiagnoseRun, diagnostics_of
+from engine.protocol.diagnostics import (
+    DIAGNOSTICS,
+    Diagnosed,
+    DiagnoseRun,
+    DiagnoseRuns,
+    diagnostics_of,
+)
 from engine.protocol.work import WorkProgress, WorkReport
 from engine.rundir import RunDir, UserData
 from tests.small_runs import SMALL_CLASSES, SMALL_RUN, MakeRun, read_events, run_here
@@ -180,6 +186,24 @@ def test_a_run_without_a_network_is_refused(tmp_path: Path, small_emoji: Path) -
         path.unlink()
     with pytest.raises(InputError, match="has no checkpoints"):
         _diagnose(run_dir)
+
+
+def test_several_runs_are_diagnosed_without_the_one_that_cannot_be(
+    run_dir: RunDir, tmp_path: Path
+) -> None:
+    broken = RunDir(tmp_path / "broken")
+    shutil.copytree(run_dir.path, broken.path)
+    for path in broken.checkpoints.iterdir():
+        path.unlink()
+    wanted = [
+        DiagnoseRun(run_dir=str(each.path), diagnostics=("rank",), device="cpu", threads=1)
+        for each in (broken, run_dir)
+    ]
+    refused, done = diagnose_runs(DiagnoseRuns(tuple(wanted)), lambda _report: None)
+    assert "has no checkpoints" in refused.refused
+    assert (done.refused, [each.diagnostic for each in done.diagnoses]) == ("", ["rank"])
+    with pytest.raises(InputError, match="has no checkpoints"):
+        diagnose_runs(DiagnoseRuns((wanted[0],)), lambda _report: None)
 
 
 def test_target_labels_choose_nothing(tmp_path: Path, small_emoji: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 from engine.protocol.diagnostics import diagnostics_of
@@ -46,6 +47,19 @@ def test_shift_begins_with_words(trained: Vld) -> None:
     shown = trained.json("show", "trained")["measures"]
     assert "ood_auroc_msp" in shown
     assert "id_auroc_msp" not in shown  # there is no such value
+
+
+def test_several_runs_are_lines_of_a_table(trained: Vld) -> None:
+    [folder] = (trained.home / "runs").iterdir()
+    shutil.copytree(folder, folder.with_name("other"))
+    shutil.rmtree(folder.with_name("other") / "checkpoints")
+    assert trained("rebuild").exit_code == 0
+    result = trained("rich", "other", folder.name, "--threads", "1")
+    assert result.exit_code == 1
+    assert "other: Run other has no checkpoints" in result.stderr
+    heading, *rows = result.stdout.splitlines()
+    assert "RankMe" in heading
+    assert len(rows) == 2
 
 
 def test_a_run_without_a_network_is_refused_in_a_line(trained: Vld) -> None:
