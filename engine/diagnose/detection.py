@@ -1,4 +1,4 @@
-"""How well a score tells unlike images from those like the training images, and errors from hits.
+"""How well a score separates unlike images from those like the training images, and errors.
 
 A score is higher for images that are more unlike, as those of :mod:`engine.diagnose.ood_scores`.
 Equal scores count as in random order, so no result depends on the order of the images.

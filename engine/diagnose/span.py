@@ -43,7 +43,7 @@ def outside_span(source: Spectrum, features: Tensor) -> OutsideSpan | None:
     """Return the share of energy outside the span of the sources' features.
 
     With more source images than dimensions the sources often span every direction; the principal
-    directions then tell images apart. Compare the target with source images that are not in
+    directions then distinguish images. Compare the target with source images that are not in
     ``source``, such as the validation images.
 
     Args:

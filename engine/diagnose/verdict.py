@@ -27,7 +27,7 @@ FEWEST_IMAGES: Final = 20
 """Minimum images within the support for a conclusion about the accuracy there."""
 
 Kind = Literal["like", "inside", "biased", "partly", "far"]
-"""``like``: not to be told from the sources; ``inside``: within their support; ``biased``: the
+"""``like``: not separable from the sources; ``inside``: within their support; ``biased``: the
 same, but with low accuracy; ``partly``: partly out of support; ``far``: mostly out of it."""
 
 

@@ -244,14 +244,14 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
             "detection",
             "OOD scores",
             "shift",
-            "How well scores of unlikeness tell the target's images from validation images (AUROC, "
-            "FPR at 95% TPR) and wrong predictions from right ones (error AUROC, Spearman, "
+            "How well scores of unlikeness separate the target from validation images (AUROC, FPR "
+            "at 95% TPR) and wrong predictions from right ones (error AUROC, Spearman, "
             "risk–coverage).",
             tuple(
                 Measure(
                     f"auroc_{name}",
                     f"AUROC {name}",
-                    f"How well {words} tells target images from validation images.",
+                    f"How well {words} separates target images from validation images.",
                     higher_is_better=None,
                     is_of_target=True,
                 )
