@@ -121,7 +121,7 @@ def _accuracies(support: Support, id_accuracy: float | None) -> str:
 
 
 def _conclusion(kind: Kind, support: Support, id_accuracy: float | None, *, is_low: bool) -> str:
-    bias = "point to bias of the sources: more or cleaner data will help more than λ."
+    bias = "point to bias of the sources: more or cleaner data may help more than λ."
     if kind == "biased":
         return f"Errors within the support {bias}"
     if kind in {"far", "partly"}:

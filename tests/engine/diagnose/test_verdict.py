@@ -39,7 +39,7 @@ def test_low_accuracy_within_the_support_is_bias() -> None:
     verdict = verdict_on(AREA, _support(5, 95, 60), id_accuracy=0.9)
     assert verdict.kind == "biased"
     assert "within the support of the sources" in verdict.text
-    assert "more or cleaner data will help more than λ" in verdict.text
+    assert "more or cleaner data may help more than λ" in verdict.text
 
 
 def test_low_accuracy_of_few_images_is_not_called_bias() -> None:
@@ -62,7 +62,7 @@ def test_a_distance_that_costs_nothing_is_not_blamed() -> None:
     assert verdict.kind == "far"
     assert verdict.text.endswith(
         "Accuracy out of support is no lower than within it, so distance does not explain the "
-        "errors. Those within the support point to bias of the sources: more or cleaner data will "
+        "errors. Those within the support point to bias of the sources: more or cleaner data may "
         "help more than λ."
     )
     near_id = verdict_on(AREA, _support(30, 70, 60, right_outside=30), id_accuracy=0.88)
