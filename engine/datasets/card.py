@@ -55,6 +55,7 @@ class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         classes: label space if domains may lack classes; None: every domain has all classes.
         excluded: paths relative to ``root`` to exclude, such as known duplicates.
         relabelled: classes by paths of images that have another one in ``root``.
+        chosen_on: domains that images were chosen by their distance to.
         table: columns if ``root`` is a CSV file.
         images: image counts by domain when added, to detect lost files.
         origin: source of imported images.
@@ -74,6 +75,7 @@ class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     origin: str | None = None
     licenses: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     relabelled: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    chosen_on: frozenset[str] | msgspec.UnsetType = msgspec.UNSET
 
     def source(self, folder: Path, *, keeps_problems: bool = False) -> ImageSource:
         """Return the source of the image files; ``folder`` is the card's folder.
@@ -93,8 +95,8 @@ class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def corrections(self) -> Corrections:
         """Return the exclude list that the data set was added with."""
         return Corrections(
-            self.excluded, self.relabelled or {}, f"The exclude list of {self.name}",
-            must_match=False,
+            self.excluded, self.relabelled or {}, self.chosen_on or frozenset(),
+            f"The exclude list of {self.name}", must_match=False,
         )  # fmt: skip
 
     def _whole_source(self, folder: Path, *, keeps_problems: bool) -> ImageSource:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.datasets.card import DatasetCard, read_card
-from engine.datasets.corrections import without_corrections
+from engine.datasets.corrections import CorrectedSource, without_corrections
 from engine.datasets.folders import ImageSet, Use, open_image_set
 from engine.datasets.sources import ImageFile
 from engine.datasets.study_sets import STUDY_SETS, StudySet, how_to_get, ways_to_get
@@ -61,8 +61,16 @@ def find_target(image_set: ImageSet, target: str | None) -> str | None:
     """Return the domain to leave out of training, or None.
 
     Raises:
-        DataError: if the target is missing or invalid, see :func:`check_target`.
+        DataError: if the target is missing or invalid, see :func:`check_target`, or if training
+            images were chosen by their distance to it.
     """
+    source = image_set.source
+    if isinstance(source, CorrectedSource) and target in source.chosen_on:
+        raise DataError(
+            f"An exclude list of {image_set.name} chose images by their distance to {target} (vld "
+            f"data nearest), so {target} cannot be the target: its OOD accuracy would be that of "
+            "images selected on it. Choose another --target or another list."
+        )
     try:
         return check_target(image_set.name, image_set.domains, target)
     except SpecError as error:

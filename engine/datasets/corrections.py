@@ -21,11 +21,12 @@ from engine.datasets.tree import Omissions
 from engine.errors import DataError
 from engine.machine.disk import read_plain
 from engine.protocol.datasets import LeftOut
-from engine.protocol.exclude_lists import ACTIONS, COLUMNS, EXCLUDED, RELABELLED
+from engine.protocol.exclude_lists import ACTIONS, COLUMNS, EXCLUDED, NEAR_DOMAIN, RELABELLED
 from engine.protocol.fields import nearest
 from engine.text import listed, quoted
 
 COMMENT: Final = "#"
+NAME_PATHS: Final = "Name the column of the paths: path."
 COMPARED_PATHS: Final = 2_000
 """Maximum number of paths that a wrong path is compared with."""
 
@@ -37,12 +38,14 @@ class Corrections:
     Attributes:
         excluded: paths of images to leave out.
         relabelled: classes by paths of images.
+        chosen_on: domains of the data set that images were chosen by their distance to.
         origin: the list, as the subject of error messages.
         must_match: whether a path that is not in the data set is an error.
     """
 
     excluded: frozenset[str] = frozenset()
     relabelled: Mapping[str, str] = field(default_factory=dict)
+    chosen_on: frozenset[str] = frozenset()
     origin: str = "The exclude list"
     must_match: bool = True
 
@@ -72,12 +75,14 @@ def read_corrections(file: str) -> Corrections:
     first = next(filter(None, lines), "")
     if not _is_header(first):
         excluded = frozenset(map(_normalized, filter(None, lines)))
-        return Corrections(excluded, {}, origin, must_match=False)
+        return Corrections(excluded, origin=origin, must_match=False)
     actions: dict[str, tuple[str, str]] = {}
-    defaults = {"action": ACTIONS[0], "class": ""}
-    for listed_path, action, class_name in read_columns(
-        path, COLUMNS, defaults=defaults, comment=COMMENT
+    chosen_on: set[str] = set()
+    defaults = {"action": ACTIONS[0], "class": "", NEAR_DOMAIN: ""}
+    for listed_path, action, class_name, domain in read_columns(
+        path, (*COLUMNS, NEAR_DOMAIN), NAME_PATHS, defaults, comment=COMMENT
     ):
+        chosen_on.update(filter(None, [domain]))
         name = _normalized(listed_path)
         decided = _decided(name, action, class_name, origin)
         if actions.setdefault(name, decided) != decided:
@@ -85,6 +90,7 @@ def read_corrections(file: str) -> Corrections:
     return Corrections(
         frozenset(name for name, (action, _) in actions.items() if action == "exclude"),
         {name: label for name, (action, label) in actions.items() if action == "relabel"},
+        frozenset(chosen_on),
         origin,
     )
 
@@ -121,11 +127,11 @@ def _lines(path: Path, origin: str) -> list[str]:
 
 
 def _is_header(line: str) -> bool:
-    """Return whether a line names the columns of a table."""
-    return any(
-        COLUMNS[0] in {cell.strip(' "').casefold() for cell in line.split(separator)}
-        for separator in SEPARATORS
-    )
+    """Return whether a line names columns of a table."""
+    cells = {
+        cell.strip(' "').casefold() for separator in SEPARATORS for cell in line.split(separator)
+    }
+    return not cells.isdisjoint(COLUMNS)
 
 
 def _normalized(path: str) -> str:
@@ -171,6 +177,12 @@ class CorrectedSource:
             before = found.get(each.kind, LeftOut(each.kind, 0, each.example))
             found[each.kind] = LeftOut(each.kind, before.count + each.count, before.example)
         return tuple(found.values())
+
+    @property
+    def chosen_on(self) -> frozenset[str]:
+        """Return the domains that images were chosen by their distance to."""
+        inner = self.whole.chosen_on if isinstance(self.whole, CorrectedSource) else frozenset()
+        return self._corrections.chosen_on | inner
 
     @property
     def matched(self) -> Corrections:

@@ -182,7 +182,11 @@ def _with_corrections(
     if mismatch and (corrections.must_match or not corrected.matched):
         raise DataError(mismatch)
     known = corrected.matched.excluded.union(corrected.unmatched)
-    card = replace(card, excluded=known, relabelled=dict(corrected.matched.relabelled))
+    card = replace(
+        card, excluded=known,  # without the others, older versions can read it
+        relabelled=dict(corrected.matched.relabelled) or msgspec.UNSET,
+        chosen_on=corrections.chosen_on or msgspec.UNSET,
+    )  # fmt: skip
     return card, ((f"! {mismatch}",) if mismatch else ())
 
 

@@ -140,10 +140,13 @@ def _write_list(ranking: _Ranking, file: Path) -> None:
         map(ranking.ranked, range(len(ranking.kept))),
         key=lambda each: (each.domain, each.class_name, each.distance),
     )
+    domain_of = {}
+    if ranking.images.image_set.location == ranking.real.image_set.location:
+        domain_of = {file.path: file.domain for file in ranking.real.files}
     decisions = [
         Decision(
             each.path, "keep" if each.is_kept else "exclude",
-            more=(f"{each.distance:.6f}", each.nearest),
+            more=(f"{each.distance:.6f}", each.nearest, domain_of.get(each.nearest, "")),
         )
         for each in ranked
     ]  # fmt: skip

@@ -19,6 +19,9 @@ from engine.text import counted
 Action = Literal["exclude", "relabel", "keep"]
 ACTIONS: Final[tuple[Action, ...]] = ("exclude", "relabel", "keep")
 COLUMNS: Final = ("path", "action", "class")
+NEAR_DOMAIN: Final = "near_domain"
+"""Column of the domain of the same data set that an image's distance was measured to, if it was
+chosen by one: a run must not have that domain as its target."""
 EXCLUDED: Final = "images that --exclude lists"
 RELABELLED: Final = "labels that --exclude corrects"
 """Kinds of :class:`~engine.protocol.datasets.LeftOut`."""

@@ -7,12 +7,14 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from engine.protocol.exclude_lists import NEAR_DOMAIN
 from engine.protocol.image_features import ImagesOf, ReadsFeatures
 
 SHOWN_IMAGES: Final = 10
 """Nearest and farthest images that are named."""
-LIST_COLUMNS: Final = ("distance", "nearest")
-"""Further columns of the exclude list: the distance, and the path of the nearest real image."""
+LIST_COLUMNS: Final = ("distance", "nearest", NEAR_DOMAIN)
+"""Further columns of the exclude list: the distance, the path of the nearest real image, and its
+domain if it is of the same data set."""
 
 
 class FindNearest(ReadsFeatures, frozen=True, kw_only=True, tag="nearest"):

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from engine.data import load_data
 from engine.datasets.card import read_card
@@ -159,6 +160,7 @@ def test_a_path_that_begins_like_a_comment(tmp_path: Path, file: Path) -> None:
         ("path,action,class\nphoto/cat/0.png,relabel,dog\nphoto/cat/0.png,exclude,",
          "two lines on photo/cat/0.png that differ"),
         ("path,action\nphoto/cat/0.png,", "Line 2 of .* has no action"),
+        ("file,action\nphoto/cat/0.png,", "has no column path; its columns are file, action"),
         ("\0\1\2", "is not UTF-8 text"),
     ],
 )  # fmt: skip
@@ -205,6 +207,21 @@ def test_a_list_changes_the_digest_of_a_run_s_images(
     digests = [digest(*each) for each in decided]
     assert len(set(digests)) == 3
     assert digest(Decision(last, "keep")) == digests[0]
+
+
+def test_a_domain_that_a_list_was_chosen_on_cannot_be_the_target(
+    root: Path, images: Path, file: Path, tmp_path: Path
+) -> None:
+    file.write_text("path,action,class,near_domain\nphoto/cat/0.png,exclude,,toy\n")
+    add(root, images, exclude=str(file))
+    for place in (
+        {"data_dir": str(images), "exclude": str(file)},
+        {"data_dir": str(root / "pets")},
+    ):
+        spec = resolve_spec({**place, "target": "toy", "image_size": 32})
+        with pytest.raises(DataError, match="chose images by their distance to toy"):
+            load_data(spec, tmp_path / "cache")
+        assert load_data(replace(spec, target="photo"), tmp_path / "cache").target is not None
 
 
 def test_a_list_is_described(images: Path, file: Path) -> None:

@@ -51,6 +51,7 @@ def test_the_nearest_of_each_class_are_kept(
     kept = {row["path"] for row in rows if row["action"] == "keep"}
     assert (len(rows), len(kept)) == (20, 8)
     assert kept >= {"a/cat/3.png", "a/dog/4.png", "b/cat/0.png"}
+    assert {row["near_domain"] for row in rows} == {""}
     [same] = [row for row in rows if row["path"] == "a/cat/3.png"]
     assert (same["nearest"], float(same["distance"])) == ("photo/cat/0.png", 0)
     checked = json.loads(vld("data", "check", str(made), "--exclude", str(out), "--json").stdout)
@@ -62,6 +63,18 @@ def test_the_nearest_of_each_class_are_kept(
     assert (len(found["nearest"]), found["nearest"][0]["path"]) == (10, "b/cat/0.png")
     distances = [each["distance"] for each in found["farthest"]]
     assert distances == sorted(distances, reverse=True)
+
+
+def test_a_list_names_the_domain_of_the_same_data_set_that_it_was_chosen_on(
+    vld: Vld, tmp_path: Path
+) -> None:
+    both = str(fill_folder(tmp_path / "both", dict.fromkeys("abc", ("cat", "dog")), 5))
+    out = tmp_path / "far.csv"
+    given = ("data", "nearest", both, "--domains", "a", "--to", both, "--to-domains", "b")
+    made = vld(*given, "--keep", "0.5", "--out", str(out), *NETWORK)
+    assert made.exit_code == 0, made.stderr
+    with out.open() as file:
+        assert {row["near_domain"] for row in csv.DictReader(file)} == {"b"}
 
 
 @pytest.mark.parametrize(
