@@ -10,12 +10,14 @@ import typer
 from engine.protocol import value_in
 from engine.protocol.diagnostics import Diagnosed, Topic, diagnostics_of
 from engine.rundir import StoredDiagnoses
-from vld_tui.cli.command import Command, JsonOption, RunArgument, run_argument
-from vld_tui.cli.errors import FAILED_EXIT, check_range, complain
+from vld_tui.cli.command import Command, JsonOption, RunArgument, RunsOrNone
+from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_range, complain
 from vld_tui.cli.network import BatchOption, DeviceOption, ThreadsOption
+from vld_tui.cli.options import FinishedOption
 from vld_tui.cli.output import plain_console, print_json, say, say_wrapped, with_home
-from vld_tui.cli.session import open_for_runs
+from vld_tui.cli.session import open_for_runs, open_store
 from vld_tui.cli.work import showing_work
+from vld_tui.control.combine import choose_matching
 from vld_tui.control.diagnose import diagnose, runs_from_scratch
 from vld_tui.runs.diagnoses import diagnosis_record
 from vld_tui.runs.run import Run
@@ -27,15 +29,13 @@ from vld_tui.views.diagnoses import (
     run_line,
     scratch_lines,
 )
+from vld_tui.words.numbers import plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-RunsArgument = Annotated[
-    list[str], run_argument("RUN...", "Run ids, unique id prefixes, names or @last.")
-]
 AgainOption = Annotated[
     bool, typer.Option("--again", help="Compute results that are up to date as well.")
 ]
@@ -44,7 +44,8 @@ AgainOption = Annotated[
 @app.command(cls=Command)
 def rich(
     ctx: typer.Context,
-    runs: RunsArgument,
+    runs: RunsOrNone = None,
+    where: FinishedOption = None,
     again: AgainOption = False,
     as_json: JsonOption = False,
     device: DeviceOption = "auto",
@@ -52,8 +53,11 @@ def rich(
     threads: ThreadsOption = None,
 ) -> None:
     """Measure how rich the representations of runs are."""
+    if bool(runs) == (where is not None):
+        raise CommandError("Name the runs to measure, or select them with --where (not both).")
+    references = runs or _matching(ctx, str(where))
     _diagnose(
-        ctx, "rich", runs, as_json=as_json,
+        ctx, "rich", references, as_json=as_json,
         recomputes=again, device=device, batch_size=batch, threads=threads,
     )  # fmt: skip
 
@@ -73,6 +77,19 @@ def shift(
         ctx, "shift", [run], as_json=as_json,
         recomputes=again, device=device, batch_size=batch, threads=threads,
     )  # fmt: skip
+
+
+def _matching(ctx: typer.Context, where: str) -> Sequence[str]:
+    """Return the matching finished runs, and report the ones left out."""
+    with open_store(ctx, to_look=True) as store:
+        store.live.refresh()
+        chosen = choose_matching(store, store.runs.query(where))
+    counts = {"unfinished run": chosen.unfinished, "combining run": chosen.combining}
+    if left_out := [plural(count, what) for what, count in counts.items() if count]:
+        say(f"Left out: {' and '.join(left_out)}.", to_stderr=True)
+    if not chosen.runs:
+        raise CommandError(f"No finished run matches {where!r}. List runs with: vld ls")
+    return [run.run_id for run in chosen.runs]
 
 
 def _diagnose(

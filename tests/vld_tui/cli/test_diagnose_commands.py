@@ -30,6 +30,19 @@ def test_rich_shows_the_measures_and_keeps_them_with_the_run(trained: Vld) -> No
     assert float(rows[0]["ood_rank_me"]) == values[1]
 
 
+def test_runs_are_measured_by_a_filter(trained: Vld) -> None:
+    [named] = trained.json("rich", "trained", "--threads", "1")
+    [matched] = trained.json("rich", "--where", "name=trained", "--threads", "1")
+    assert (matched["run"], matched["computed"]) == (named["run"], [])
+    for words in ((), ("trained", "--where", "name=trained")):
+        result = trained("rich", *words)
+        assert result.exit_code == 2
+        assert "or select them with --where (not both)" in result.stderr
+    result = trained("rich", "--where", "name=another")
+    assert result.exit_code == 2
+    assert "No finished run matches 'name=another'" in result.stderr
+
+
 def test_shift_begins_with_words(trained: Vld) -> None:
     result = trained("shift", "trained", "--threads", "1")
     assert result.exit_code == 0, result.stderr
