@@ -376,6 +376,10 @@ def results() -> dict[str, Path]:
     return {name: path for name in STUDIES if (path := RESULTS / f"pays-{name}.csv").is_file()}
 
 
+PICTURES: Final = {"": rates_picture, "-plane": plane_picture, "-shift": shift_picture}
+"""What draws each kind of picture, by the end of its name. Those that the page shows are drawn."""
+
+
 def main() -> None:
     """Write the tables into the page, and the figures beside it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -386,10 +390,10 @@ def main() -> None:
     for page in PAGES:
         page.write_text(fill_tables(page.read_text(), tables()))
     for name, path in results().items():
-        runs = read_runs(path)
-        rates_picture(runs, PAGE.with_name(f"does-it-pay-{name}.png"))
-        plane_picture(runs, PAGE.with_name(f"does-it-pay-{name}-plane.png"))
-        shift_picture(runs, PAGE.with_name(f"does-it-pay-{name}-shift.png"))
+        for kind, draw in PICTURES.items():
+            picture = PAGE.with_name(f"does-it-pay-{name}{kind}.png")
+            if picture.name in PAGE.read_text():
+                draw(read_runs(path), picture)
 
 
 if __name__ == "__main__":
