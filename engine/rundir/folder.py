@@ -35,7 +35,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 import psutil
@@ -75,14 +75,10 @@ from engine.protocol.diagnostics import (
     decode_diagnosis,
 )
 from engine.protocol.inference import Calibration
-from engine.protocol.suspects import (
-    MOST_SUSPECTS_BYTES,
-    Suspects,
-    SuspectsError,
-    decode_suspects,
-    encode_suspects,
-)
 from engine.rundir.process import ExitInfo, JobInfo, KillRecord, ProcessInfo, StopRecord
+
+if TYPE_CHECKING:  # not needed for the first frame of the dashboard
+    from engine.protocol.suspects import Suspects
 
 CHECKPOINT_PATTERN = "*.safetensors"
 SAFETENSORS_TEMPORARY = ".tmp??????"
@@ -463,6 +459,8 @@ class RunDir:
         Raises:
             SuspectsError: if the file cannot be read or is invalid; names it.
         """
+        from engine.protocol.suspects import MOST_SUSPECTS_BYTES, SuspectsError, decode_suspects
+
         try:
             with open(self.suspects, "rb", opener=plain_file) as file:
                 data = file.read(MOST_SUSPECTS_BYTES + 1)
@@ -480,6 +478,8 @@ class RunDir:
         Raises:
             OSError: if it cannot be written; an old file is then unchanged.
         """
+        from engine.protocol.suspects import encode_suspects
+
         self.suspects.parent.mkdir(exist_ok=True)
         write_atomic(self.suspects, encode_suspects(suspects))
         return self.suspects

@@ -7,11 +7,13 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from engine.protocol import Event, EventDecodeError, Predictions, PredictionsError, decode_event
 from engine.rundir import RunDir, StoredDiagnoses, StoredEvaluations, plain_file
-from engine.rundir.step_predictions import StepPredictionsFile
+
+if TYPE_CHECKING:  # of an opened run: not needed for the first frame
+    from engine.rundir.step_predictions import StepPredictionsFile
 
 BATCH_BYTES: Final = 2**22
 """Bytes read at once from a long log: a fraction of a second, and 100 MB of event objects."""
@@ -186,6 +188,8 @@ class FolderReader:
                 self._contents, predictions=predictions, predictions_problem=problem
             )
         if (seen := _signature(self.run_dir.step_predictions)) != self._steps_signature:
+            from engine.rundir.step_predictions import StepPredictionsFile
+
             self._steps_signature = seen
             stored = StepPredictionsFile.open(self.run_dir.step_predictions)
             self._contents = replace(self._contents, step_predictions=stored)

@@ -20,7 +20,6 @@ from vld_tui.dashboard.messages import TimesNeeded
 from vld_tui.runs.run import BROKEN_OFF, QUEUED
 from vld_tui.views.combined import step_label
 from vld_tui.views.phase import activity
-from vld_tui.views.run_status import rest_line
 from vld_tui.views.system import Panel, no_samples
 from vld_tui.words.palette import QUIET_STYLE
 from vld_tui.words.text import plain_text
@@ -195,6 +194,8 @@ class CurveCharts(Vertical):
 
     def _show_waiting(self, watched: Sequence[RunCurves]) -> None:
         """Show what runs without any value are doing, in place of empty charts."""
+        from vld_tui.views.run_status import rest_line  # not needed for the first frame
+
         text = Text(justify="center")
         for each in watched:
             name = f"{plain_text(each.run.label)}: " if len(watched) > 1 else ""
