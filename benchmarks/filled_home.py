@@ -47,6 +47,8 @@ def fill(home: Home, runs: int) -> None:
     with closing(sqlite3.connect(home.database)) as connection, connection:
         for copied in range(PATTERNS, runs, PATTERNS):
             _copy_runs(connection, copied, min(PATTERNS, runs - copied))
+    for index in range(PATTERNS, runs):
+        home.run_dir(run_id(index)).path.mkdir()  # without a folder a run is gone
 
 
 def run_id(index: int) -> str:

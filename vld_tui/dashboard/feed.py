@@ -259,7 +259,7 @@ class HistorySource:
             self._store = Store.open(self._home)
         store = self._store
         problem = (
-            _refresh(store)
+            _refresh(store, looks_for_missing=self._listed is not None)
             or self._problem_with_jobs(store)
             or _unread(store)
             or call_notifier(store)
@@ -468,12 +468,15 @@ class OpenedRun:
         return self._detail
 
 
-def _refresh(store: Store) -> str | None:
-    """Update the history; return why that failed, such as a full disk."""
+def _refresh(store: Store, *, looks_for_missing: bool) -> str | None:
+    """Update the history; return why that failed, such as a full disk.
+
+    ``looks_for_missing``: look for missing run folders too, which takes long in a large home.
+    """
     try:
         store.folders.look_for_others()
         store.live.refresh()
-        return store.missing.look()
+        return store.missing.look() if looks_for_missing else None
     except DatabaseDamaged:
         raise
     except StoreError as error:
@@ -567,7 +570,7 @@ def _read_list(
         cursor=cursor,
         live=store.runs.count_statuses(),
         points=points,
-        points_total=_count_points(store, shown, points, count),
+        points_total=_count_points(store, shown, points, count) if shown.plane else 0,
         without_ood=store.runs.count_without_ood(query) if shown.plane else 0,
         is_read_only=store.database.is_read_only,
     )

@@ -19,7 +19,7 @@ from vld_tui.store.settings import Settings
 
 LOOK_S: Final = 15.0
 """How often the run folders are listed at most, while their folder changes."""
-COST_SHARE: Final = 0.02
+COST_SHARE: Final = 0.002
 """Share of the time that listing folders may take."""
 IF_DELETED: Final = "If the folders were deleted, mark their runs as gone: vld rebuild"
 _LISTED: Final = "folders_listed"
@@ -50,13 +50,14 @@ class MissingFolders:
         if self._database.is_read_only or now < self._due_at:
             return self._problem
         changed_at, listed_at = self._changed_at(), self._settings.get(_LISTED, int, -1)
-        if changed_at is None or changed_at != listed_at or self._has_gone():
-            with contextlib.suppress(DatabaseLocked, DatabaseUnwritable):  # the next time
+        with contextlib.suppress(DatabaseLocked, DatabaseUnwritable):  # the next time
+            if changed_at is None or changed_at != listed_at:
                 self._problem = self._compare()
-                if self._problem is None and changed_at not in (None, listed_at):
+                if self._problem is None and changed_at is not None:
                     self._settings.put(_LISTED, changed_at)
-        else:
-            self._problem = None
+            else:
+                self._problem = None
+                self._unmark_found()
         self._due_at = now + max(LOOK_S, (time.monotonic() - now) / COST_SHARE)
         return self._problem
 
@@ -107,8 +108,13 @@ class MissingFolders:
         except OSError:
             return None
 
-    def _has_gone(self) -> bool:
-        return bool(self._database.count("runs WHERE gone = 1 AND trashed_at IS NULL"))
+    def _unmark_found(self) -> None:
+        """Unmark the runs marked as gone whose folders are there, as after a delay of NFS."""
+        rows = self._database.rows(
+            "SELECT key, run_id FROM runs WHERE gone = 1 AND trashed_at IS NULL"
+        )
+        found = [key for key, run_id in rows if os.path.exists(self._home.run_dir(run_id).path)]
+        self._change(_UNMARK, found)
 
     def _problem_with(self, *, has_folders: bool) -> str | None:
         known = self._database.count("runs WHERE trashed_at IS NULL")

@@ -190,6 +190,21 @@ def test_a_folder_that_is_gone_is_no_trouble(home: Home) -> None:
     source.close()
 
 
+def test_the_first_list_is_not_delayed_by_the_search_for_missing_folders(home: Home) -> None:
+    run_id, _other = _evaluated(home), _evaluated(home)
+    with Store.open(home) as store:
+        store.live.refresh()
+    shutil.rmtree(home.run_dir(run_id).path)
+    source = HistorySource(home)
+    found = [
+        {row.run.run_id: row.run.status for row in source.take(Interest()).rows
+         if isinstance(row, RunRow)}[run_id]
+        for _ in range(2)
+    ]  # fmt: skip
+    source.close()
+    assert found == ["finished", "gone"]
+
+
 def test_a_database_that_cannot_be_read_is_a_problem_in_words(home: Home) -> None:
     _told(home)
     source = HistorySource(home)
