@@ -109,7 +109,7 @@ class MissingFolders:
             return None
 
     def _unmark_found(self) -> None:
-        """Unmark the runs marked as gone whose folders are there, as after a delay of NFS."""
+        """Unmark the gone runs whose folders exist, as after a delay of NFS."""
         rows = self._database.rows(
             "SELECT key, run_id FROM runs WHERE gone = 1 AND trashed_at IS NULL"
         )

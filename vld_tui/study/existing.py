@@ -19,7 +19,7 @@ def runs_of(store: Store, study: Study) -> list[Sequence[Run]]:
 
     A run's identity contains the path of its images. The path of a data set of the home changes
     when the home is moved or copied, also by ``vld sync``. Where no run has a spec's identity,
-    those count that differ in this only, except interrupted ones whose images are not there.
+    those count that differ in this only, except interrupted ones whose images are missing.
 
     Raises:
         StoreError: when history cannot be read.

@@ -62,7 +62,7 @@ def mistake_picture(
         mistake: the image.
         classes: names of all classes.
         folder: that of the data set, if there is one.
-        neighbours: the training images nearest to it, drawn beside the enlarged picture.
+        neighbours: the training images nearest to it, drawn next to the enlarged picture.
     """
     label, predicted = classes[mistake.label], classes[mistake.predicted]
 
