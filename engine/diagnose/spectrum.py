@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from engine.diagnose.inputs import check_features, column_means, cross_product, is_constant
+from engine.diagnose.inputs import check_features, cross_product
 
 EPSILON: Final = 1e-7
 """Added to each share of the singular values, as in the paper for float32."""
@@ -110,29 +110,3 @@ def numerical_rank(values: Tensor, rows: int, columns: int) -> int:
     """
     smallest = max(rows, columns) * torch.finfo(torch.float32).eps * values[0]
     return int((values > smallest).sum())
-
-
-def effective_dimension(features: Tensor) -> float | None:
-    """Return the participation ratio (Σ λ)² / Σ λ² of the variances λ along principal axes.
-
-    It needs no eigenvalues: Σ λ is the trace of the covariance of the features (N, D), Σ λ² its
-    squared Frobenius norm. It is 1 if all variance is along one axis, and D if it is equal along
-    all. Gao et al., "A theory of multineuronal dimensionality, dynamics and measurement", bioRxiv
-    214262, equation 3.
-
-    Returns:
-        None if the features are constant.
-
-    Raises:
-        InputError: if there is no image, or a feature is NaN or infinite.
-    """
-    check_features(features)
-    centre = column_means(features)
-    if is_constant(features, centre):
-        return None
-    if len(features) < features.shape[1]:
-        centred = features.double() - centre
-        product = centred @ centred.T
-    else:
-        product = cross_product(features, features, (centre, centre))
-    return float(product.trace().square() / product.square().sum())

@@ -1,4 +1,4 @@
-"""RankMe, numerical rank and effective dimension, compared with singular values in float64."""
+"""RankMe and numerical rank, compared with singular values in float64."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.diagnose.spectrum import effective_dimension, rank_me, spectrum_of
+from engine.diagnose.spectrum import rank_me, spectrum_of
 from engine.errors import InputError
 
 Matrix = npt.NDArray[np.float64]
@@ -58,20 +58,9 @@ def test_rank_me_of_a_matrix_of_low_rank_counts_its_directions_only() -> None:
     assert found.rank_me == pytest.approx(reference_rank_me(values), rel=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(300, 40), (30, 50)])
-def test_effective_dimension_is_the_participation_ratio_of_the_variances(
-    shape: tuple[int, int],
-) -> None:
-    given = features(*shape)
-    variances = np.linalg.eigvalsh(np.cov(given.double().numpy().T))
-    expected = variances.sum() ** 2 / (variances**2).sum()
-    assert effective_dimension(given) == pytest.approx(expected, rel=1e-6)
-
-
-def test_constant_features_have_one_direction_and_no_effective_dimension() -> None:
+def test_constant_features_have_one_direction() -> None:
     constant = torch.full((500, 8), 0.1)
     assert rank_me(constant) == pytest.approx(1, abs=1e-4)
-    assert effective_dimension(constant) is None
     assert rank_me(torch.zeros(50, 8)) is None
 
 
@@ -79,11 +68,8 @@ def test_constant_features_have_one_direction_and_no_effective_dimension() -> No
 def test_features_that_are_not_finite_are_refused(broken: float) -> None:
     given = features(300, 40)
     given[7, 3] = given[7, 4] = broken
-    for measured in (spectrum_of, effective_dimension):
-        with pytest.raises(
-            InputError, match="^The features are NaN or infinite in 1 of 300 images"
-        ):
-            measured(given)
+    with pytest.raises(InputError, match="^The features are NaN or infinite in 1 of 300 images"):
+        spectrum_of(given)
 
 
 def test_no_images_are_refused() -> None:
