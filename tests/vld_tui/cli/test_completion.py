@@ -58,7 +58,7 @@ def propose(home: Path, line: str, program: str = "vld") -> list[str]:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("sh", ["show"]),
+        ("sh", ["show", "shift"]),
         ("ls --view ", ["best", "failed"]),
         ("ls --view f", ["failed"]),
         ("show ", ["@last", "later", "first"]),
@@ -86,8 +86,8 @@ def propose(home: Path, line: str, program: str = "vld") -> list[str]:
         ("profile show b", ["big"]),
         ("data check sh", ["shapes"]),
         ("data fetch PA", ["PACS"]),
-        ("ls --sort ood_a", ["ood_accuracy"]),
-        ("ls --sort name,-ood_a", ["name,-ood_accuracy"]),
+        ("ls --sort ood_acc", ["ood_accuracy"]),
+        ("ls --sort name,-ood_acc", ["name,-ood_accuracy"]),
         ("ls --where dropout_r", ["dropout_rate="]),
         ("ls --where optimizer=a", ["optimizer=adamw"]),
         ("ls --where status:fin", ["status:finished"]),
