@@ -121,16 +121,16 @@ def probe_shift(
     log_ratio = fits.logits - math.log(len(target) / len(source))
     temperature = fit_ratio_temperature(log_ratio, is_target)
     log_ratio = (log_ratio / temperature).clamp(-MOST_CERTAIN, MOST_CERTAIN)
-    converged = int(fits.converged.sum())
+    converged, filled = int(fits.converged.sum()), len(fits.converged)
     return Probe(
         area=roc_area(fits.logits[~is_target], fits.logits[is_target]),
         source_log_ratio=log_ratio[~is_target],
         target_log_ratio=log_ratio[is_target],
         temperature=temperature,
         converged=converged,
-        folds=folds,
+        folds=filled,
         passes=fits.passes,
-        notes=(*_notes_on(features), *_notes_on_fit(converged, folds, fits.passes)),
+        notes=(*_notes_on(features), *_notes_on_fit(converged, filled, fits.passes)),
     )
 
 

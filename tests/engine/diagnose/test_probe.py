@@ -190,3 +190,11 @@ def test_bad_features_are_refused() -> None:
         probe_shift(torch.ones(60, 4), torch.ones(30, 4))
     with pytest.raises(InputError, match="images of the target belong together"):
         probe_shift(source, target[:1].expand(30, 4))
+
+
+def test_fewer_folds_than_asked_for_is_no_failure_to_converge() -> None:
+    source, target = _features(20, 4, 1), _features(20, 4, 2)
+    pairs = torch.arange(20) // 10
+    probe = probe_shift(source, target, groups=(pairs, pairs + 2))
+    assert (probe.folds, probe.converged) == (2, 2)
+    assert not [note for note in probe.notes if "converge" in note]
