@@ -141,7 +141,8 @@ def _write_list(ranking: _Ranking, file: Path) -> None:
         key=lambda each: (each.domain, each.class_name, each.distance),
     )
     domain_of = {}
-    if ranking.images.image_set.location == ranking.real.image_set.location:
+    places = {each.image_set.location.resolve() for each in (ranking.images, ranking.real)}
+    if len(places) == 1:
         domain_of = {file.path: file.domain for file in ranking.real.files}
     decisions = [
         Decision(

@@ -65,12 +65,14 @@ def test_the_nearest_of_each_class_are_kept(
     assert distances == sorted(distances, reverse=True)
 
 
+@pytest.mark.parametrize("place", ["both", "link"])
 def test_a_list_names_the_domain_of_the_same_data_set_that_it_was_chosen_on(
-    vld: Vld, tmp_path: Path
+    vld: Vld, tmp_path: Path, place: str
 ) -> None:
     both = str(fill_folder(tmp_path / "both", dict.fromkeys("abc", ("cat", "dog")), 5))
-    out = tmp_path / "far.csv"
-    given = ("data", "nearest", both, "--domains", "a", "--to", both, "--to-domains", "b")
+    (tmp_path / "link").symlink_to(both)
+    out, real = tmp_path / "far.csv", str(tmp_path / place)
+    given = ("data", "nearest", both, "--domains", "a", "--to", real, "--to-domains", "b")
     made = vld(*given, "--keep", "0.5", "--out", str(out), *NETWORK)
     assert made.exit_code == 0, made.stderr
     with out.open() as file:
