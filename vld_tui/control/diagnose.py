@@ -104,6 +104,7 @@ def _is_reference(run: Run, other: Run) -> bool:
         other.run_id != run.run_id
         and other.combination is None
         and other.has_spec
+        and other.spec.weights == "none"  # the query also finds a file of that name
         and (other.spec.dataset, other.target) == (run.spec.dataset, run.target)
         and other.data_digest == run.data_digest
         and None not in (other.id_accuracy, other.ood_accuracy)
