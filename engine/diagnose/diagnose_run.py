@@ -13,6 +13,7 @@ from engine.diagnose.computed import COMPUTED
 from engine.diagnose.run_features import FeatureSource, RunFeatures
 from engine.errors import InputError
 from engine.features.cached import FrozenPart
+from engine.inference.session import refusing_large_batches
 from engine.protocol.diagnostics import (
     DIAGNOSTICS,
     Diagnosed,
@@ -67,7 +68,8 @@ def diagnose_run(request: DiagnoseRun, report: Reporter) -> Diagnosed:
     if missing:
         reads_start = any(each.reads_start for each in missing)
         has_stages = any(each.reads_stages for each in missing)
-        run = source.read(start if reads_start else None, report, has_stages=has_stages)
+        with refusing_large_batches(source.device, source.batch_size):
+            run = source.read(start if reads_start else None, report, has_stages=has_stages)
         progress = progress_of(report, "computing diagnostics", "diagnostics")
         for number, each in enumerate(missing):
             progress(number, len(missing))

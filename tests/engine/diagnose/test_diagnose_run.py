@@ -206,6 +206,17 @@ def test_several_runs_are_diagnosed_without_the_one_that_cannot_be(
         diagnose_runs(DiagnoseRuns((wanted[0],)), lambda _report: None)
 
 
+def test_a_batch_that_does_not_fit_is_refused_in_words(
+    run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_memory(*_arguments: object, **_options: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("engine.diagnose.run_features.cached_features", fill_memory)
+    with pytest.raises(InputError, match="Out of memory on cpu with 64 images.* smaller --batch"):
+        _diagnose(run_dir, ("calibration",), recomputes=True)
+
+
 def test_target_labels_choose_nothing(tmp_path: Path, small_emoji: Path) -> None:
     """With the target's labels exchanged at random, everything but OOD values stays as it is."""
     shutil.copytree(small_emoji, tmp_path / "images")
