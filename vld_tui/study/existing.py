@@ -50,7 +50,7 @@ def _made_elsewhere(
     for other, runs in store.runs.by_identity([*identities]).items():
         if usable := [run for run in runs if _is_usable(run)]:
             found.setdefault(identities[other], []).extend(usable)
-    return found
+    return {each: sorted(runs, key=lambda run: run.created_at) for each, runs in found.items()}
 
 
 def _former_folders(store: Store, folder: Path) -> Iterator[str]:

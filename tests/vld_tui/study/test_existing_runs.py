@@ -63,3 +63,10 @@ def test_runs_on_other_images_of_the_same_name_do_not_count(store: Store, tmp_pa
     tell_finished(store, spec_of(folder))
     tell_finished(store, spec_of(Path("/gone/data/VLCS")))
     assert standing_of(store, study_of(store.home)).runs == (None,)
+
+
+def test_of_runs_from_several_other_homes_the_newest_counts(store: Store, tmp_path: Path) -> None:
+    one, other = open_home(tmp_path / "one"), open_home(tmp_path / "other")
+    for home in (one, other, one):
+        newest = tell_finished(store, spec_of(home.datasets / "PACS"))
+    assert [each.run_id for each in gather(store, study_of(store.home)).runs] == [newest.run_id]
