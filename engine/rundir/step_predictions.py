@@ -194,7 +194,10 @@ def _find_blocks(file: IO[bytes]) -> dict[int, Block]:
     at, end = 0, os.fstat(file.fileno()).st_size
     while at + HEAD.size <= end:
         file.seek(at)
-        mark, step, size, crc = HEAD.unpack(file.read(HEAD.size))
+        head = file.read(HEAD.size)
+        if len(head) < HEAD.size:  # another process cut off an incomplete block
+            break
+        mark, step, size, crc = HEAD.unpack(head)
         block = Block(at + HEAD.size, size, crc)
         if mark != MARK or block.end > end or step < IMAGES:
             break

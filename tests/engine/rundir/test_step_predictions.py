@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -71,6 +73,20 @@ def test_a_torn_end_is_ignored_and_overwritten(path: Path, torn_bytes: int) -> N
     assert steps_in(path) == [0]
     StepPredictionsWriter(path, IMAGES).add(at_step(8))
     assert path.read_bytes() == whole
+
+
+def test_an_end_that_is_cut_off_while_it_is_read_is_ignored(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    StepPredictionsWriter(path, IMAGES).add(at_step(0))
+    status = os.fstat
+
+    def status_before(file: int) -> SimpleNamespace:
+        now = status(file)
+        return SimpleNamespace(st_mode=now.st_mode, st_size=now.st_size + 40)
+
+    monkeypatch.setattr(os, "fstat", status_before)
+    assert steps_in(path) == [0]
 
 
 def test_the_last_predictions_of_a_repeated_step_count(path: Path) -> None:
