@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from engine.datasets.reading import Reading
 from engine.datasets.sources import ImageFile, ImageSource
-from engine.datasets.tables import SEPARATORS, encoding_of, read_columns
+from engine.datasets.tables import SEPARATORS, encoding_of, is_separator_line, read_columns
 from engine.datasets.tree import Omissions
 from engine.errors import DataError
 from engine.machine.disk import read_plain
@@ -72,7 +72,7 @@ def read_corrections(file: str) -> Corrections:
     path = Path(os.path.expanduser(file))
     origin = f"The exclude list {file}"
     lines = _lines(path, origin)
-    first = next(filter(None, lines), "")
+    first = next((line for line in lines if line and not is_separator_line(line)), "")
     if not _is_header(first):
         excluded = frozenset(map(_normalized, filter(None, lines)))
         return Corrections(excluded, origin=origin, must_match=False)

@@ -211,9 +211,14 @@ def read_columns(
 def _heading(file: Iterable[str]) -> str:
     """Return the header, skipping empty lines and ``sep=;``."""
     for line in file:
-        if line.strip() and not line.lower().startswith("sep="):
+        if line.strip() and not is_separator_line(line):
             return line
     return ""
+
+
+def is_separator_line(line: str) -> bool:
+    """Return whether a line before the header names the separator, as spreadsheets write it."""
+    return line.lower().startswith("sep=")
 
 
 def encoding_of(table: Path) -> str:

@@ -131,6 +131,7 @@ def test_a_table_is_registered_with_a_list(root: Path, images: Path, file: Path)
         "./photo/cat/0.png",
         "path\nphoto/cat/0.png\n",
         "# by hand\nPath;Action;Score\nphoto/cat/0.png;Exclude;0.5\n",
+        "\ufeffsep=;\r\npath;action;class\r\nphoto/cat/0.png;exclude;\r\n",
         "path,action,class\nphoto/cat/0.png,exclude,cat\nphoto/cat/0.png,exclude,\n",
     ],
 )
