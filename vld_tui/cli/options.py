@@ -110,6 +110,16 @@ def _defaults() -> dict[str, dict[str, object]]:
     return {name: {**msgspec.structs.asdict(spec), **none} for name, spec in specs.items()}
 
 
+def given_options(ctx: typer.Context, names: Iterable[str]) -> list[str]:
+    """Return the flags of a command's parameters that were typed, of those named."""
+    typed = [
+        name
+        for name in names
+        if (source := ctx.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
+    ]
+    return [parameter.opts[0] for parameter in ctx.command.params if parameter.name in typed]
+
+
 def one_spelling(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options by field, whichever spelling of the flag was used.
 

@@ -14,6 +14,7 @@ from engine.protocol.suspects import MOST_BITS, NEAR_DISTANCE, QUANTILE, Suspect
 from vld_tui.cli.command import Command, JsonOption, RunArgument
 from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_range, complain
 from vld_tui.cli.network import BatchOption, DeviceOption, ThreadsOption, find_run
+from vld_tui.cli.options import given_options
 from vld_tui.cli.output import plain_console, print_json, print_text, say, terminal_cells
 from vld_tui.cli.work import showing_work
 from vld_tui.control.records import write_records
@@ -38,6 +39,8 @@ EPILOG: Final = (
 )
 TERMINAL_LIMIT: Final = 50
 """Images listed on a terminal unless --top says how many."""
+COMPUTED_WITH: Final = ("quantile", "near", "device", "batch", "threads")
+"""Options of computing, which a stored result cannot have."""
 PIPED_CELLS: Final = 120
 """Width of the table without a terminal."""
 
@@ -112,6 +115,8 @@ def suspects(
     check_range("--near", near, 0, MOST_BITS)
     check_range("--batch", batch, 1)
     check_range("--threads", threads, 1, 1024)
+    if show and (needless := given_options(ctx, COMPUTED_WITH)):
+        raise CommandError(f"{needless[0]} does not apply to a stored result. Drop --show.")
     known, run_dir = find_run(ctx, run)
     problem = ""
     if show:

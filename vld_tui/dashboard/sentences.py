@@ -109,7 +109,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "trash": "Move the marked runs, or this one, to the trash.",
     "undecide-image": "Remove the decision on this image.",
     "undo": "Undo the last change to the trash, tags, notes or names.",
-    "use": "Classify images with the trained network, evaluate or export it.",
+    "use": "Use the trained network: classify, evaluate, find suspects, export.",
     "values": "Read values at a step of the curves.",
     "view": "Show the same results in another way.",
     "views": "Choose a saved filter of the list.",

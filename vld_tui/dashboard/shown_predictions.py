@@ -62,7 +62,7 @@ class StepCursor:
         """Return the predictions of a step; blocks, so use it in a worker."""
         try:
             return StepRead(step, self._known.read(step), None)
-        except PredictionsError as error:
+        except (PredictionsError, LookupError) as error:  # or removed since it was asked for
             said = f"The predictions of step {step:,} cannot be read: {error}"
             return StepRead(step, None, said)
 

@@ -1,4 +1,4 @@
-"""Whether diagnostics change with the compared number and foretell OOD accuracy."""
+"""Whether diagnostics change with the compared number and predict OOD accuracy."""
 
 from __future__ import annotations
 
@@ -128,7 +128,9 @@ def richness_picture(results: Sequence[Outcome]) -> FigureFiles | None:
                 each.set_title(shown(name) if each is not axes else _title(name, known, quantity))
         add_legend(figure, drawn)
         files = files_of(figure)
-    return FigureFiles(PICTURE, _heading(compared), _caption(own, compared), files)
+    drawn_runs = {each.run_id: each for _, _, known in rows for each in known}
+    caption = _caption([*drawn_runs.values()], compared)
+    return FigureFiles(PICTURE, _heading(compared), caption, files)
 
 
 def _own(results: Iterable[Outcome]) -> list[Outcome]:
@@ -273,9 +275,13 @@ def _heading(compared: _Compared | None) -> str:
 
 def _caption(results: Sequence[Outcome], compared: _Compared | None) -> str:
     targets = len({each.target for each in results})
-    left = "" if compared is None else "Left: each run's value, line: mean over runs. Right: "
+    left = (
+        "OOD accuracy of each run by its value"
+        if compared is None
+        else "Left: each run's value, line: mean over runs. Right: OOD accuracy by that value"
+    )
     return (
-        f"{left}OOD accuracy by that value, with Spearman's rank correlation"
+        f"{left}, with Spearman's rank correlation"
         f"{' within targets' if targets > 1 else ''} and its 95% interval. Colour: setting; shape: "
         f"target. Values are those of the sources' images (ID). {plural(len(results), 'run')}."
     )

@@ -296,6 +296,6 @@ def _purpose(file: RunFile, steps: Mapping[str, int]) -> str:
     purpose = FILE_PURPOSES.get(file.name, UNKNOWN_PURPOSE)
     if file.name.startswith("evaluations/"):
         purpose = "evaluation on other data"
-    if file.name.startswith("diagnoses/"):
+    if file.name.startswith("diagnoses/") and file.name not in FILE_PURPOSES:
         purpose = "result of a diagnostic"
     return f"step {steps[file.name]:,}: {purpose}" if file.name in steps else purpose

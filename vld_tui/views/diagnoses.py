@@ -166,7 +166,8 @@ def _value(finding: Finding | None) -> str:
     if finding.interval is None:
         return shown
     low, high = (in_unit(end, finding.unit) for end in finding.interval)
-    return f"{shown} ({low}–{high})"
+    between = " to " if finding.interval[0] < 0 else "–"  # no dash before a minus
+    return f"{shown} ({low}{between}{high})".replace("-", "−")
 
 
 def _table(table: FindingTable, cells: int) -> Text:

@@ -15,7 +15,7 @@ from vld_tui.words.text import plain_text
 
 SUSPECT_SIGN: Final = "?"
 """Marks an image that reaches the threshold."""
-KINDS: Final = {"identical": "same file", "copy": "copy", "similar": "similar"}
+KINDS: Final = {"identical": "identical file", "copy": "copy", "similar": "similar image"}
 """Words for the kinds of twins."""
 _COLUMNS: Final = (
     Column("", rank=1000, style=ALARM_STYLE),
@@ -49,8 +49,8 @@ def twin_words(each: Suspect) -> str:
     """Return the twins of an image in a few words: the first conflict, or their number."""
     if each.conflicts:
         first, more = each.conflicts[0], len(each.twins) - 1
-        others = f" and {more:,} more" if more else ""
-        return f"{KINDS[first.kind]} is {plain_text(first.class_name)}{others}"
+        others = f", {more:,} more" if more else ""
+        return f"{KINDS[first.kind]} labelled {plain_text(first.class_name)}{others}"
     return f"{plural(len(each.twins), 'image')}, same label" if each.twins else ""
 
 

@@ -54,6 +54,8 @@ def test_distances_need_domains_and_their_options_need_distances(vld: Vld, tmp_p
     assert "1 domain; distances between domains need at least two" in refused.stderr
     refused = vld("data", "check", str(one), "--model", "test_resnet")
     assert (refused.exit_code, "--model needs --distances" in refused.stderr) == (2, True)
+    refused = vld("data", "check", str(one), "--batch", "8")
+    assert (refused.exit_code, "--batch needs --distances" in refused.stderr) == (2, True)
 
 
 def test_a_distance_within_chance_is_marked() -> None:

@@ -58,6 +58,8 @@ def test_suspects_are_listed_stored_and_written(trained: Vld, tmp_path: Path) ->
         (["--quantile", "nan"], "--quantile is nan, but must be from 0 to 1."),
         (["--top", "0"], "--top is 0, but must be at least 1."),
         (["--near", "64"], "--near is 64, but must be from 0 to 32."),
+        (["--show", "--quantile", "0.5"], "--quantile does not apply to a stored result."),
+        (["--show", "--device", "cpu"], "--device does not apply to a stored result."),
         (["-o", "/nowhere/list.csv"], "There is no folder /nowhere. Create it first."),
     ],
 )

@@ -23,6 +23,7 @@ from tests.vld_tui.dashboard.fake_history import (
 )
 from tests.vld_tui.dashboard.run_facts import FULL, full_detail, make_progress, picture
 from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.shown_predictions import StepCursor
 from vld_tui.dashboard.widgets.shown_step import StepLine
 from vld_tui.runs.run_folder import FolderContents
 
@@ -149,3 +150,9 @@ def test_the_nearest_training_images_are_those_of_their_step(contents: FolderCon
         assert "nearest" not in on_screen(app)
 
     play(one_run(known), scenario)
+
+
+def test_a_step_that_was_removed_meanwhile_has_no_predictions() -> None:
+    found = StepCursor().read(50)
+    assert found.predictions is None
+    assert found.problem == "The predictions of step 50 cannot be read: no predictions of step 50"

@@ -32,6 +32,7 @@ from vld_tui.dashboard.draw.log import WRITTEN_HEADING
 from vld_tui.dashboard.screens.run import PANES
 from vld_tui.dashboard.widgets.confusions import ConfusionsView
 from vld_tui.dashboard.widgets.log import LogLines, LogPane, SearchInput
+from vld_tui.dashboard.widgets.run_panes import EvaluationsPane
 from vld_tui.dashboard.widgets.samples import SamplesPane
 from vld_tui.dashboard.widgets.tile import Tile
 from vld_tui.runs.run_folder import FolderContents
@@ -401,6 +402,25 @@ def test_diagnostics_are_below_the_evaluations() -> None:
         assert any(line.split()[:3] == ["RankMe", "69.1", "–"] for line in screen_lines(app))
 
     play(one_run(contents), scenario, size=(120, 40))
+
+
+def test_diagnostics_are_those_of_an_earlier_step_once_another_is_selected() -> None:
+    diagnoses = StoredDiagnoses({"rank": make_diagnosis(step=10)}, {})
+    source = one_run(replace(FULL, diagnoses=diagnoses))
+    source.runs[0] = msgspec.structs.replace(source.runs[0], selected_step=10)
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, "8")
+        pane = app.screen.query_one(EvaluationsPane)
+        detail = pane._detail
+        assert detail is not None
+        assert "not the selected one" not in on_screen(app)
+        run = msgspec.structs.replace(detail.curves.run, selected_step=20)
+        pane.show_run(replace(detail, curves=replace(detail.curves, run=run)))
+        await settle(pilot)
+        assert "of step 10, not the selected one" in on_screen(app)
+
+    play(source, scenario, size=(120, 60))
 
 
 def test_the_marked_runs_are_offered_for_comparison() -> None:

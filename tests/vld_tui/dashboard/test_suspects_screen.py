@@ -6,6 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -85,8 +86,14 @@ def test_decisions_are_made_by_keys_and_saved(tmp_path: Path) -> None:
         text = "\n".join(screen_lines(app))
         assert "3 suspects of 40 training images" in text
         assert "art/cat/0.png" in text
-        assert "same file is dog" in text
+        assert "identical file labelled dog" in text
         assert "art/cat/3.png" not in text
+        await pilot.press("w")
+        await settle(pilot)
+        await pilot.press(*str(file), "enter")
+        await settle(pilot)
+        assert not file.exists()
+        assert "No decisions to save." in [*app._notifications][-1].message
         await pilot.press("x")
         await settle(pilot)
         await pilot.press("r")
@@ -130,3 +137,9 @@ def test_stored_suspects_are_shown_and_their_decisions_stay() -> None:
             await settle(pilot)
 
     play(FakeSource([make_run(0)]), scenario, actions=FindingActions())
+
+
+def test_a_single_suspect_is_counted_as_one() -> None:
+    one = FoundSuspects(msgspec.structs.replace(FOUND, suspects=1))
+    title = SuspectsFound("run", SuspectsOrder(), one).title
+    assert title == "1 suspect of 40 training images"

@@ -68,6 +68,9 @@ def test_arms_and_runs_without_a_value_are_left_out() -> None:
     table = diagnostics_table([*without, *results[6:], *arm])
     assert table is not None
     assert records(table)[0]["runs"] == 18
+    picture = richness_picture([*without, *results[6:], *arm])
+    assert picture is not None
+    assert "18 runs." in picture.caption
 
 
 def test_a_study_without_diagnostics_has_neither_table_nor_figure() -> None:

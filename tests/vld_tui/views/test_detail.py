@@ -23,7 +23,7 @@ from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home
 from vld_tui.runs.metrics import CheckpointInfo
 from vld_tui.runs.progress import Progress
-from vld_tui.runs.run_folder import suspended_pid
+from vld_tui.runs.run_folder import RunFile, suspended_pid
 from vld_tui.store.store import Store
 from vld_tui.study.forecast import Forecast
 from vld_tui.views.detail import configuration, configuration_difference, run_files
@@ -78,6 +78,10 @@ def test_files_have_sizes_and_purposes() -> None:
     text = lines(run_files(FULL.files, checkpoints, 120))
     assert text[1].startswith("checkpoints/best.safetensors  3.0 MiB  step 150: network at")
     assert any(line.startswith("[red]own␛") and "unknown" in line for line in text)
+    found = [RunFile(f"diagnoses/{name}.json", 9) for name in ("rank", "suspects")]
+    of_rank, of_suspects = lines(run_files(found, (), 120))[1:3]
+    assert of_rank.endswith("result of a diagnostic")
+    assert of_suspects.endswith("training images whose label may be wrong")
     assert "missing" in str(run_files((), (), 80))
 
 

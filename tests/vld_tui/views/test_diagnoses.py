@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from engine.protocol import Summary, resolve_spec
+from engine.protocol.diagnostics import Finding
+from engine.protocol.intervals import Interval
 from engine.rundir import StoredDiagnoses
 from tests.made_diagnoses import make_diagnosis
 from vld_tui.runs.run import Run
@@ -49,6 +51,9 @@ def test_a_diagnosis_in_full(store: Store) -> None:
     assert "50.0% (40.0%–60.0%)" in text
     assert "A curve\n" in text
     assert text.endswith("A note.")
+    below = Finding("art", "in", "effective_robustness", -0.031, Interval(-0.06, -0.01), 80)
+    changed = msgspec.structs.replace(make_diagnosis(), findings=(below,))
+    assert "−3.1% (−6.0% to −1.0%)" in diagnoses_text([changed], 100).plain
     long = diagnoses_text([make_diagnosis(rows=MOST_ROWS + 1)], 100).plain
     assert "A curve: see --json" in long
 

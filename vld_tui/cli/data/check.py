@@ -32,7 +32,7 @@ from vld_tui.cli.data.work import (
 )
 from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_range
 from vld_tui.cli.network import BatchOption
-from vld_tui.cli.options import one_spelling, with_spec_options
+from vld_tui.cli.options import given_options, one_spelling, with_spec_options
 from vld_tui.cli.output import print_json, say, terminal_cells
 from vld_tui.cli.session import this_home
 from vld_tui.cli.work import showing_work
@@ -271,8 +271,10 @@ def check(
     """Read, count and compare all images. Exits with 1 if a problem would invalidate a run."""
     check_range("--near", near, 0, 32)
     check_range("--batch", batch, 1)
-    if not distances and (needless := spec_values(one_spelling(given))):
-        raise CommandError(f"{FIELDS[next(iter(needless))].flag} needs --distances.")
+    if not distances:
+        flags = [FIELDS[name].flag for name in spec_values(one_spelling(given))]
+        if needless := [*flags, *given_options(ctx, ["batch"])]:
+            raise CommandError(f"{needless[0]} needs --distances.")
     if not 0 < validation_fraction < 1:
         raise CommandError(
             f"--validation-fraction is {validation_fraction:g}, but must be between 0 and 1."

@@ -127,19 +127,22 @@ def _read_with(
     if side_px <= PICTURE_PX or found is None:
         return found
     others = [read_picture(b"", each, folder, side_px) for each in neighbours]
-    drawn = [each for each in others if each is not None]
-    return beside(found, drawn, side_px) if drawn else found
+    return beside(found, others, side_px) if any(others) else found
 
 
-def beside(picture: Image, others: Sequence[Image], side_px: int) -> Image:
-    """Return a picture with others below one another to its right, in a square of ``side_px``."""
+def beside(picture: Image, others: Sequence[Image | None], side_px: int) -> Image:
+    """Return a picture with others below one another to its right, ``side_px`` wide.
+
+    The place of one that is None stays empty, so that places agree with the classes in the text.
+    """
     from PIL import Image as Images
 
     small_px, gap_px = side_px // 4, side_px // 64
     sheet = Images.new("RGB", (side_px, side_px - small_px))
     sheet.paste(_fitted(picture, side_px - small_px - gap_px), (0, 0))
     for place, each in enumerate(others):
-        sheet.paste(_fitted(each, small_px - gap_px), (side_px - small_px, place * small_px))
+        if each is not None:
+            sheet.paste(_fitted(each, small_px - gap_px), (side_px - small_px, place * small_px))
     return sheet
 
 

@@ -116,6 +116,10 @@ class SuspectsScreen(Guarded, Screen[None]):
             chosen = [
                 (each, decisions[each.path]) for each in self._images if each.path in decisions
             ]
+            if not chosen:
+                said = "No decisions to save. Exclude, relabel or keep an image first."
+                self.notify(said, severity="warning", markup=False)
+                return
             self.post_message(ActionAsked(partial(self._actions.save_decisions, chosen, path)))
 
         question = "Save the decisions as an exclude list (.csv) or the screen (.svg) to:"

@@ -122,7 +122,7 @@ class SuspectsFound:
         """Return how many images are suspects."""
         suspects = self.found.suspects
         of_all = plural(suspects.images, "training image")
-        return f"{suspects.suspects:,} suspects of {of_all}"
+        return f"{plural(suspects.suspects, 'suspect')} of {of_all}"
 
 
 UseResult = Predicted | EvaluatedData | SuspectsFound | Exported

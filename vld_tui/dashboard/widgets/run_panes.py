@@ -244,7 +244,7 @@ class EvaluationsPane(ScrolledText):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._detail: RunDetail | None = None
-        self._drawn: tuple[int, int, int] | None = None
+        self._drawn: tuple[int | None, ...] = ()
 
     def show_run(self, detail: RunDetail) -> None:
         """Show a run's evaluations."""
@@ -261,7 +261,8 @@ class EvaluationsPane(ScrolledText):
             return
         run, contents = detail.curves.run, detail.contents
         stored, diagnoses = contents.evaluations, contents.diagnoses
-        seen = (id(stored), id(diagnoses), cells)  # the same objects while nothing changed
+        # the same objects while nothing changed
+        seen = (id(stored), id(diagnoses), run.selected_step, cells)
         if self._drawn == seen:
             return
         self._drawn = seen

@@ -69,3 +69,12 @@ def test_an_enlarged_mistake_is_drawn_with_its_nearest_training_images(archive: 
     assert (small.size, large.size) == ((40, 20), (1024, 768))
     assert large.getpixel((10, 10)) == large.getpixel((1000, 10)) == (0, 200, 0)
     assert large.getpixel((1000, 300)) == (0, 0, 0)
+
+
+def test_a_missing_training_image_leaves_its_place_empty(archive: Path) -> None:
+    mistake = Mistake("art", "in", 0, 1, 0.9, b"", "art/cat.png")
+    near = [Neighbour("art/gone.png", "cat", 0.1), Neighbour("art/cat.png", "cat", 0.2)]
+    large = mistake_picture(mistake, ("cat", "dog"), str(archive), near).read(1024)
+    assert large is not None
+    assert large.getpixel((1000, 10)) == (0, 0, 0)
+    assert large.getpixel((1000, 266)) == (0, 200, 0)
