@@ -324,7 +324,8 @@ class LocalPlanner:
 
     def _describe(self, request: DescribeDataset) -> DatasetListing:
         """Return the contents of a folder, read once."""
-        key = request.location, request.layout, request.exclude
+        place = request.location or request.name  # an embedded data set has no folder
+        key = place, request.layout, request.exclude
         if key not in self._folders:
             self._folders[key] = self._work(request, DatasetListing)
         return msgspec.structs.replace(self._folders[key], name=request.name)

@@ -10,6 +10,7 @@ import pytest
 from engine.datasets.register import add_dataset
 from engine.protocol import resolve_spec
 from engine.protocol.datasets import AddDataset
+from engine.protocol.embedded import EMBEDDED_DOMAINS
 from engine.protocol.feature_costs import FeatureCost, FeatureCosts, FeatureQuestion
 from vld_tui.home import open_home
 from vld_tui.launch.datasets import DatasetError
@@ -128,3 +129,12 @@ def test_what_is_no_preset_is_passed_over(tmp_path: Path) -> None:
     with Store.open(open_home(tmp_path / "home")) as store:
         store.settings.put(FORM_PRESETS_SETTING, ["nonsense"])
         assert read_form_presets(store) == {}
+
+
+def test_an_exclude_list_is_read_with_the_images_of_each_embedded_data_set(tmp_path: Path) -> None:
+    nothing = tmp_path / "list.csv"
+    nothing.write_text("path,action\n")
+    planner = LocalPlanner(open_home(tmp_path / "home"))
+    for dataset, domains in EMBEDDED_DOMAINS.items():
+        spec = resolve_spec({"dataset": dataset, "exclude": str(nothing)})
+        assert tuple(each.name for each in planner.dataset_of(spec).domains) == domains
