@@ -125,26 +125,28 @@ def _conclusion(kind: Kind, support: Support, id_accuracy: float | None, *, is_l
     if kind == "biased":
         return f"Errors within the support {bias}"
     if kind in {"far", "partly"}:
-        if not _is_no_lower_outside(support):
-            which = "mostly extrapolation" if kind == "far" else "partly extrapolation"
-            return f"Its errors are {which}, where pre-training and rich features help."
-        no_lower = (
-            "Accuracy out of support is no lower than within it, so distance does not explain"
-        )
-        return f"{no_lower} the errors{'. Those within the support ' + bias if is_low else '.'}"
+        return _of_distance(kind, support, bias if is_low else "")
     if id_accuracy is None or support.inside.accuracy is None:
         return ""
     if support.inside.images < FEWEST_IMAGES:
         return "There are too few images for a conclusion about accuracy."
-    return "Accuracy within the support is about that on ID images, so the shift costs little."
+    return "Accuracy within the support is not clearly lower than on ID images."
 
 
-def _is_no_lower_outside(support: Support) -> bool:
-    """Return whether enough images within the support are classified no better than the others."""
+def _of_distance(kind: Kind, support: Support, bias: str) -> str:
+    """Return what the images out of support mean; ``bias``: what those within it point to."""
+    help_there = "extrapolation, where pre-training and rich features help."
     inside, outside = support.inside.accuracy, support.outside.accuracy
-    if inside is None or outside is None or support.inside.images < FEWEST_IMAGES:
-        return False
-    return support.outside.images >= FEWEST_IMAGES and outside >= inside
+    few = min(support.inside.images, support.outside.images) < FEWEST_IMAGES
+    if inside is None or outside is None or few:
+        share = "Most" if kind == "far" else "Part"
+        text = f"{share} of it has to be classified by {help_there}"
+        is_known = inside is not None or outside is not None
+        return f"{text} There are too few images to compare accuracies." if is_known else text
+    if outside < inside:
+        return f"Its errors are {'mostly' if kind == 'far' else 'partly'} {help_there}"
+    no_lower = "Accuracy out of support is no lower than within it, so distance does not explain"
+    return f"{no_lower} the errors{'. Those within the support ' + bias if bias else '.'}"
 
 
 def _percent(share: float | None) -> str:
