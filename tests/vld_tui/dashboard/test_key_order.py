@@ -90,6 +90,9 @@ def test_text_typed_with_the_key_that_opens_a_dialog_is_typed_into_its_field(
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         send(app, *opening, *"xSzQ", "backspace", "ctrl+d")
+        await settle_until(
+            pilot, lambda: isinstance(app.focused, Input) and app.focused.value == "xSz"
+        )
         await settle(pilot)
         assert isinstance(app.focused, Input)
         assert app.focused.value == "xSz"

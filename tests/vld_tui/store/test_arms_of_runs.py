@@ -271,20 +271,23 @@ def test_what_a_resumed_run_has_not_reached_again_is_forgotten(
 def test_every_measure_is_filtered_listed_and_exported(
     store: Store, measured: Run, name: str
 ) -> None:
-    found = store.runs.find(Query.parse(f"id_{name}=75% ood_{name}<0.6", sort=f"-ood_{name}"))
+    is_share, has_id = MEASURES[name].unit == "share", not MEASURES[name].is_of_target
+    of_id = f"id_{name}={'75%' if is_share else 0.75} " if has_id else ""
+    found = store.runs.find(Query.parse(f"{of_id}ood_{name}<0.6", sort=f"-ood_{name}"))
     assert [each.run_id for each in found] == [measured.run_id]
     assert store.runs.find(Query.parse(f"ood_{name}>0.5")) == []
 
-    assert RUN_COLUMNS[f"ood_{name}"].of_run(measured, (), 0.0) == "50.0%"
+    shown = RUN_COLUMNS[f"ood_{name}"].of_run(measured, (), 0.0)
+    assert shown == ("50.0%" if is_share else "0.500")
 
     [record] = run_records(store, [measured])
-    assert record["measures"][f"id_{name}"] == 0.75
+    assert record["measures"].get(f"id_{name}") == (0.75 if has_id else None)
     file = io.StringIO()
     write_csv([record], file)
     heading, values = (line.split(",") for line in file.getvalue().splitlines())
     row = dict(zip(heading, values, strict=True))
     assert row[f"ood_{name}"] == "0.5"
-    assert row[f"arms.averaged.id_{name}"] == "0.75"
+    assert row.get(f"arms.averaged.id_{name}") == ("0.75" if has_id else None)
 
 
 def test_a_run_of_an_earlier_version_has_no_measures(
