@@ -12,7 +12,7 @@ from engine.protocol.diagnostics import Diagnosed, Topic, diagnostics_of
 from engine.rundir import StoredDiagnoses
 from vld_tui.cli.command import Command, JsonOption, RunArgument, RunsOrNone
 from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_range, complain
-from vld_tui.cli.network import BatchOption, DeviceOption, ThreadsOption
+from vld_tui.cli.network import BatchOption, DeviceOption, ThreadsOption, caution
 from vld_tui.cli.options import FinishedOption
 from vld_tui.cli.output import plain_console, print_json, say, say_wrapped, with_home
 from vld_tui.cli.session import open_for_runs, open_store
@@ -108,6 +108,8 @@ def _diagnose(
         _show_rich(results, as_json=as_json)
     has_problem = False
     for run, done in results:
+        if not done.refused:
+            caution(run)
         for line in (*filter(None, [done.refused, done.unsaved]), *problem_lines(done.problems)):
             complain(f"{run.run_id}: {line}")
             has_problem = True

@@ -15,6 +15,7 @@ from engine.rundir import RunDir
 from vld_tui.cli.command import proposes
 from vld_tui.cli.errors import check_choice, check_range
 from vld_tui.cli.options import with_options
+from vld_tui.cli.output import say
 from vld_tui.cli.session import open_for_runs
 from vld_tui.control.combine import CHECKPOINTS
 from vld_tui.runs.run import Run
@@ -135,3 +136,11 @@ def find_run(ctx: typer.Context, reference: str) -> tuple[Run, RunDir]:
         if (reason := out_of_reach(run)) is not None:
             raise StoreError(reason)
         return run, store.runs.run_dir(run.run_id)
+
+
+def caution(run: Run) -> None:
+    """Print why what is measured of a run's network may say little."""
+    from vld_tui.views.cautions import network_cautions  # not for the help
+
+    for line in network_cautions(run):
+        say(f"caution: {line}", to_stderr=True)

@@ -13,7 +13,7 @@ import typer
 from engine.protocol.suspects import MOST_BITS, NEAR_DISTANCE, QUANTILE, Suspect, Suspects
 from vld_tui.cli.command import Command, JsonOption, RunArgument
 from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_range, complain
-from vld_tui.cli.network import BatchOption, DeviceOption, ThreadsOption, find_run
+from vld_tui.cli.network import BatchOption, DeviceOption, ThreadsOption, caution, find_run
 from vld_tui.cli.options import given_options
 from vld_tui.cli.output import plain_console, print_json, print_text, say, terminal_cells
 from vld_tui.cli.work import showing_work
@@ -143,6 +143,7 @@ def suspects(
         print_text(text.getvalue())
     else:
         _list(found, images, is_limited=top is None, draws=pictures)
+    caution(known)
     if out is not None:
         write_list(out, images)
         say(f"{plural(len(images), 'image')} in {out}", to_stderr=True)

@@ -1,10 +1,11 @@
-"""Cautions about a study's results, as text."""
+"""Cautions about results of studies and networks, as text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from vld_tui.runs.run import Run
 from vld_tui.study.results.disagreement import Disagreement, disagreements
 from vld_tui.study.results.outcomes import Outcome, grouped
 from vld_tui.words.numbers import plural, signed_points
@@ -25,6 +26,18 @@ def measure_cautions(results: Sequence[Outcome]) -> Iterator[str]:
         yield (
             f"accuracy and balanced accuracy disagree on {dataset} → {target}: OOD changes by "
             f"{'; '.join(told)}. Accuracy counts frequent classes more."
+        )
+
+
+def network_cautions(run: Run) -> Iterator[str]:
+    """Yield why what is measured of a run's network at the selected step may say little."""
+    step = "" if run.selected_step is None else f" at step {run.selected_step:,}"
+    if run.status != "finished":
+        yield f"{run.label} is {run.status}; this is its network{step}."
+    if run.collapsed:
+        yield (
+            f"{run.label} collapsed: it predicts almost only one class, so what is measured of its "
+            f"network{step} says little about the images."
         )
 
 
