@@ -7,6 +7,8 @@ and does not correct biases of the sources. The thresholds are ours, chosen to b
 
 from __future__ import annotations
 
+import itertools
+import statistics
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -73,7 +75,7 @@ def verdict_on(area: RocArea, support: Support, *, id_accuracy: float | None = N
 
 
 def distance_sentence(distances: DomainDistances, target: str) -> str:
-    """Return which source is nearest to the target, and whether that is by chance."""
+    """Return which source is nearest to the target, and how that compares with other distances."""
     nearest = distances.nearest_source(target)
     if nearest is None:
         return ""
@@ -84,7 +86,18 @@ def distance_sentence(distances: DomainDistances, target: str) -> str:
         if found.is_chance
         else f"farther than random samples of the sources are ({found.chance:.2f})"
     )
-    return f"{which} {nearest}, at a distance of {found.value:.2f}, {by_chance}."
+    return (
+        f"{which} {nearest}, at a distance of {found.value:.2f}, {by_chance}."
+        f"{_distance_of_sources(distances)}"
+    )
+
+
+def _distance_of_sources(distances: DomainDistances) -> str:
+    apart = [distances.of(*pair).value for pair in itertools.combinations(distances.sources, 2)]
+    if not apart:
+        return ""
+    mean = "" if len(apart) == 1 else " on average"
+    return f" The sources are {statistics.fmean(apart):.2f} apart{mean}."
 
 
 def _kind(area: RocArea, support: Support, *, is_low: bool) -> Kind:

@@ -109,6 +109,7 @@ def test_the_nearest_source_is_named() -> None:
     assert sentence.startswith("The nearest source is art, at a distance of ")
     assert "farther than random samples" in sentence
     assert "no farther" not in sentence
+    assert sentence.endswith(f" The sources are {found.of('photo', 'art').value:.2f} apart.")
 
 
 def test_shares_are_rounded_to_0_and_100_only_if_exact() -> None:
