@@ -70,7 +70,8 @@ def plain_number(value: float | None) -> str:
 
 def in_unit(value: float | None, unit: Unit) -> str:
     """Show a value of a measure."""
-    return percent(value) if unit == "share" else plain_number(value)
+    text = percent(value) if unit == "share" else plain_number(value)
+    return text.replace("-", "−")
 
 
 def rate(per_second: float | None) -> str:

@@ -58,6 +58,7 @@ def test_numbers() -> None:
         "0.012", "-0.500", "1.23", "69.1", "484", "7,065", "–",
     ]  # fmt: skip
     assert (in_unit(0.5, "share"), in_unit(0.5, "number")) == ("50.0%", "0.500")
+    assert (in_unit(-0.5, "share"), in_unit(-0.5, "number")) == ("−50.0%", "−0.500")
     assert [magnitude(950), magnitude(3_413_024), magnitude(2_000_000_000)] == [
         "950",
         "3.4M",
