@@ -14,7 +14,14 @@ from vld_tui.cli.command import Command, JsonOption, RunArgument, RunsOrNone
 from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_range, complain
 from vld_tui.cli.network import BatchOption, DeviceOption, ThreadsOption, caution
 from vld_tui.cli.options import FinishedOption
-from vld_tui.cli.output import plain_console, print_json, say, say_wrapped, with_home
+from vld_tui.cli.output import (
+    plain_console,
+    print_json,
+    say,
+    say_wrapped,
+    terminal_cells,
+    with_home,
+)
 from vld_tui.cli.session import open_for_runs, open_store
 from vld_tui.cli.work import showing_work
 from vld_tui.control.combine import choose_matching
@@ -123,7 +130,7 @@ def _show_rich(results: Sequence[tuple[Run, Diagnosed]], *, as_json: bool) -> No
     elif len(results) == 1:
         _print_one(*results[0])
     else:
-        _print([measures_table([run for run, _ in results], "rich", _cells())])
+        _print([measures_table([run for run, _ in results], "rich", terminal_cells())])
         say("Values by domain: vld rich RUN, or --json", to_stderr=True)
 
 
@@ -148,22 +155,18 @@ def _print_one(run: Run, done: Diagnosed) -> None:
     _print(
         [
             run_line(run),
-            diagnosis_list(stored, run.selected_step, _cells()),
+            diagnosis_list(stored, run.selected_step, terminal_cells()),
             "",
-            diagnoses_text(done.diagnoses, _cells()),
+            diagnoses_text(done.diagnoses, terminal_cells()),
         ]
     )
-
-
-def _cells() -> int:
-    return plain_console().width
 
 
 def _print(parts: Sequence[RenderableType]) -> None:
     console = plain_console()
     with console.capture() as capture:
         for part in parts:
-            console.print(part)
+            console.print(part, no_wrap=True, overflow="ignore", crop=False)
     for line in capture.get().splitlines():
         typer.echo(line.rstrip(), color=True)
 

@@ -41,8 +41,6 @@ TERMINAL_LIMIT: Final = 50
 """Images listed on a terminal unless --top says how many."""
 COMPUTED_WITH: Final = ("quantile", "near", "device", "batch", "threads")
 """Options of computing, which a stored result cannot have."""
-PIPED_CELLS: Final = 120
-"""Width of the table without a terminal."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -185,7 +183,7 @@ def _list(found: Suspects, images: Sequence[Suspect], *, is_limited: bool, draws
             console.print(draw(stored_picture(each.picture), is_colourless=console.no_color))
             console.print(suspect_caption(each))
     elif shown:
-        table = suspect_table(shown, cells or PIPED_CELLS)
+        table = suspect_table(shown, cells)
         console.print(table, no_wrap=True, overflow="ignore", crop=False)
     if more := len(images) - len(shown):
         console.print(f"… and {plural(more, 'more image')}; list all with --csv.", style="dim")

@@ -23,7 +23,7 @@ from engine.protocol.diagnostics import (
 )
 from engine.rundir import StoredDiagnoses
 from vld_tui.runs.run import Run
-from vld_tui.words.columns import Column, styled_table
+from vld_tui.words.columns import Column, fits, styled_table, whole_table
 from vld_tui.words.numbers import UNKNOWN, in_unit, percent, plain_number, plural
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
@@ -51,8 +51,12 @@ def run_line(run: Run) -> Text:
     return text.append(f"  OOD {percent(run.ood_accuracy)}", OOD_STYLE)
 
 
-def measures_table(runs: Sequence[Run], topic: Topic, cells: int) -> Text:
-    """Return a line for each run with its accuracies and the measures of a topic."""
+def measures_table(runs: Sequence[Run], topic: Topic, cells: int | None) -> Text:
+    """Return a line for each run with its accuracies and the measures of a topic.
+
+    Where that is too wide: a column for each run if these fit, else several tables. ``cells``
+    None: unlimited width.
+    """
     names = [
         measure.name
         for each in diagnostics_of(topic)
@@ -88,17 +92,27 @@ def measures_table(runs: Sequence[Run], topic: Topic, cells: int) -> Text:
         ]
         for run in runs
     ]
-    return styled_table(columns, rows, cells)
+    if not fits(columns, rows, cells):
+        turned = [[column.heading, *cell] for column, *cell in zip(columns, *rows, strict=True)]
+        heads = [Column(name, right=at > 0) for at, name in enumerate(turned[0])]
+        if fits(heads, turned[1:], cells):
+            styles = [each.style for each in columns[1:]]
+            return styled_table(heads, turned[1:], cells, row_styles=styles)
+    return whole_table(columns, rows, cells)
 
 
-def diagnoses_text(diagnoses: Iterable[Diagnosis], cells: int) -> Text:
-    """Return diagnoses in full: what each is, its values by domain, its tables and notes."""
+def diagnoses_text(diagnoses: Iterable[Diagnosis], cells: int | None) -> Text:
+    """Return diagnoses in full: what each is, its values by domain, its tables and notes.
+
+    ``cells`` None: unlimited width.
+    """
     parts = [_whole(each, cells) for each in diagnoses if each.diagnostic in DIAGNOSTICS]
     return Text("\n\n").join(parts)
 
 
-def _whole(each: Diagnosis, cells: int) -> Text:
+def _whole(each: Diagnosis, cells: int | None) -> Text:
     from vld_tui.views.diagnosis_drawing import (  # imports numpy
+        MOST_CELLS,
         SHOWN_BY_DRAWING,
         diagnosis_drawing,
     )
@@ -106,11 +120,11 @@ def _whole(each: Diagnosis, cells: int) -> Text:
     declared = DIAGNOSTICS[each.diagnostic]
     text = Text(no_wrap=True, overflow="crop")
     text.append(f"{declared.title}\n", HEADING_STYLE)
-    for line in textwrap.wrap(declared.help, cells):
+    for line in _lines(declared.help, cells):
         text.append(f"{line}\n", QUIET_STYLE)
     if each.findings:
         text.append_text(_findings(each.findings, cells)).append("\n")
-    drawing, drawn = diagnosis_drawing(each, cells), ""
+    drawing, drawn = diagnosis_drawing(each, MOST_CELLS if cells is None else cells), ""
     if drawing is not None:
         text.append_text(drawing).append("\n")
         drawn = SHOWN_BY_DRAWING.get(each.diagnostic, "")
@@ -123,13 +137,17 @@ def _whole(each: Diagnosis, cells: int) -> Text:
         text.append(f"{plain_text(table.title)}\n", QUIET_STYLE)
         text.append_text(_table(table, cells)).append("\n")
     for note in each.notes:
-        for line in textwrap.wrap(plain_text(note), cells):
+        for line in _lines(plain_text(note), cells):
             text.append(f"{line}\n", QUIET_STYLE)
     text.right_crop(1)
     return text
 
 
-def _findings(findings: Sequence[Finding], cells: int) -> Text:
+def _lines(words: str, cells: int | None) -> list[str]:
+    return [words] if cells is None else textwrap.wrap(words, cells)
+
+
+def _findings(findings: Sequence[Finding], cells: int | None) -> Text:
     """Return a line for each split of a domain, with a column for each measure."""
     names = list(dict.fromkeys(each.name for each in findings))
     places: dict[tuple[str, str], dict[str, Finding]] = {}
@@ -150,7 +168,7 @@ def _findings(findings: Sequence[Finding], cells: int) -> Text:
         ]
         for (domain, split), of_place in places.items()
     ]
-    return styled_table(columns, rows, cells)
+    return whole_table(columns, rows, cells, keys=2)
 
 
 def _label(name: str) -> str:
@@ -170,12 +188,12 @@ def _value(finding: Finding | None) -> str:
     return f"{shown} ({low}{between}{high})".replace("-", "−")
 
 
-def _table(table: FindingTable, cells: int) -> Text:
+def _table(table: FindingTable, cells: int | None) -> Text:
     columns = [
         Column(name, right=at > 0, rank=1000 - at, shrinks=at == 0)
         for at, name in enumerate(table.columns)
     ]
-    return styled_table(columns, [[*map(_cell, row)] for row in table.rows], cells)
+    return whole_table(columns, [[*map(_cell, row)] for row in table.rows], cells)
 
 
 def _cell(value: Cell) -> str:
@@ -190,7 +208,7 @@ def damaged_lines(stored: StoredDiagnoses) -> Iterator[Text]:
         yield Text(f"{plain_text(name)}.json cannot be read: {plain_text(why)}", ALARM_STYLE)
 
 
-def diagnosis_list(stored: StoredDiagnoses, selected_step: int | None, cells: int) -> Text:
+def diagnosis_list(stored: StoredDiagnoses, selected_step: int | None, cells: int | None) -> Text:
     """Return a line for each stored measure of a run, then the damaged files."""
     rows = []
     for each in stored.found.values():
@@ -205,7 +223,7 @@ def diagnosis_list(stored: StoredDiagnoses, selected_step: int | None, cells: in
         *(Column(name, right=True, rank=999, style=style) for name, style in _PLACES),
         Column("", rank=990, style=QUIET_STYLE),
     ]
-    lines = [*([styled_table(columns, rows, cells)] if rows else []), *damaged_lines(stored)]
+    lines = [*([whole_table(columns, rows, cells)] if rows else []), *damaged_lines(stored)]
     return Text("\n", no_wrap=True, overflow="crop").join(lines)
 
 

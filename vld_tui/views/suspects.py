@@ -8,7 +8,7 @@ from typing import Final
 from rich.text import Text
 
 from engine.protocol.suspects import Suspect, Suspects, UsedCheckpoint
-from vld_tui.words.columns import Column, styled_table
+from vld_tui.words.columns import Column, whole_table
 from vld_tui.words.numbers import percent, plural, signed
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
@@ -28,9 +28,9 @@ _COLUMNS: Final = (
 )
 
 
-def suspect_table(images: Sequence[Suspect], cells: int) -> Text:
-    """Return a line for each image."""
-    return styled_table(_COLUMNS, [*map(_row, images)], cells)
+def suspect_table(images: Sequence[Suspect], cells: int | None) -> Text:
+    """Return a line for each image; ``cells`` None: unlimited width."""
+    return whole_table(_COLUMNS, [*map(_row, images)], cells, keys=2)
 
 
 def _row(each: Suspect) -> tuple[str, ...]:

@@ -142,12 +142,15 @@ def table_lines(
 def styled_table(
     columns: Sequence[Column],
     rows: Sequence[Sequence[str]],
-    cells: int,
+    cells: int | None,
     *,
     row_styles: Sequence[str] | None = None,
     heading_style: str = QUIET_STYLE,
 ) -> Text:
-    """Return the heading and the rows in colour; ``row_styles`` are those of first cells."""
+    """Return the heading and the rows in colour; ``row_styles`` are those of first cells.
+
+    ``cells`` None: unlimited width.
+    """
     from rich.text import Text  # a pipe does without it
 
     layout = lay_out(columns, rows, cells)
@@ -163,3 +166,38 @@ def styled_table(
     for line in lines:
         line.rstrip()
     return Text("\n", no_wrap=True, overflow="crop").join(lines)
+
+
+def fits(columns: Sequence[Column], rows: Sequence[Sequence[str]], cells: int | None) -> bool:
+    """Return whether every column is shown."""
+    return len(lay_out(columns, rows, cells).shown) == len(columns)
+
+
+def whole_table(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    cells: int | None,
+    *,
+    keys: int = 1,
+) -> Text:
+    """Return a table without loss of a column: of those that do not fit, further tables below.
+
+    Each of them begins with the first ``keys`` columns. A column that alone does not fit makes
+    its lines longer than ``cells``.
+    """
+    from rich.text import Text  # a pipe does without it
+
+    if fits(columns, rows, cells):
+        return styled_table(columns, rows, cells)
+    assert cells is not None  # everything fits in unlimited width
+    kept = [each._replace(narrowest=max(each.narrowest, cells // 3)) for each in columns[:keys]]
+    tables, first = [], keys
+    while first < len(columns):
+        for stop in range(len(columns), first, -1):
+            some = [*kept, *columns[first:stop]]
+            values = [[*row[:keys], *row[first:stop]] for row in rows]
+            if does_fit := fits(some, values, cells):
+                break
+        tables.append(styled_table(some, values, cells if does_fit else None))
+        first = stop
+    return Text("\n\n", no_wrap=True, overflow="crop").join(tables)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 import msgspec
+import pytest
 
 from engine.protocol import Summary, resolve_spec
-from engine.protocol.diagnostics import Finding
+from engine.protocol.diagnostics import Finding, diagnostics_of
 from engine.protocol.intervals import Interval
 from engine.rundir import StoredDiagnoses
 from tests.made_diagnoses import make_diagnosis
@@ -18,6 +22,7 @@ from vld_tui.views.diagnoses import (
     measures_table,
     scratch_lines,
 )
+from vld_tui.words.numbers import percent
 
 
 def diagnosed(store: Store, measures: Summary, of_id: float = 0.8) -> Run:
@@ -43,6 +48,56 @@ def test_a_table_of_runs_has_each_value_in_its_unit(store: Store) -> None:
         "CKA",
     ]
     assert row.split()[-5:] == ["80.0%", "50.0%", "69.1", "484", "50.0%"]
+
+
+def runs_with_many_measures(store: Store, count: int) -> list[Run]:
+    names = [each.name for group in diagnostics_of("rich") for each in group.measures]
+    measures: Summary = {name: (at + 0.1234, at + 0.5678) for at, name in enumerate(names)}
+    return [
+        msgspec.structs.replace(diagnosed(store, measures), name=f"run{at}") for at in range(count)
+    ]
+
+
+def whole_headings(runs: Sequence[Run]) -> list[str]:
+    heading = measures_table(runs, "rich", None).plain.splitlines()[0]
+    return re.split(" {2,}", heading)[1:]
+
+
+@pytest.mark.parametrize(("count", "cells"), [(3, 80), (3, 50), (20, 80), (20, 40)])
+def test_a_table_of_runs_shows_every_measure_in_any_width(
+    store: Store, count: int, cells: int
+) -> None:
+    runs = runs_with_many_measures(store, count)
+    headings = whole_headings(runs)
+    assert len(headings) > 8
+    text = measures_table(runs, "rich", cells).plain
+    assert all(heading in text for heading in headings)
+    assert max(map(len, text.splitlines())) <= cells
+    assert all(text.count(f"{run.name} ") or text.count(f"{run.name}\n") for run in runs)
+
+
+def test_few_runs_are_columns_where_their_measures_do_not_fit(store: Store) -> None:
+    runs = runs_with_many_measures(store, 3)
+    lines = measures_table(runs, "rich", 80).plain.splitlines()
+    assert lines[0].split() == ["run", *" ".join(run.label for run in runs).split()]
+    assert len(lines) == 1 + len(whole_headings(runs))
+    assert lines[2].split() == ["ID", *["80.0%"] * 3]
+
+
+@pytest.mark.parametrize("cells", [10, 30, 40, 80, None])
+def test_a_diagnosis_shows_every_measure_in_any_width(cells: int | None) -> None:
+    names = ("auroc_msp", "auroc_energy", "auroc_knn", "auroc_mahalanobis", "fpr95_msp")
+    findings = tuple(
+        Finding("noto", "out", name, 0.5, Interval(0.1234 + at / 10, 0.6), 90)
+        for at, name in enumerate(names)
+    )
+    scores = msgspec.structs.replace(make_diagnosis(), findings=findings)
+    text = diagnoses_text([scores], cells).plain
+    for at in range(len(names)):
+        assert percent(0.1234 + at / 10) in text
+    assert "90" in text
+    if cells is None:
+        assert text.count("noto") == 1
 
 
 def test_a_diagnosis_in_full(store: Store) -> None:
