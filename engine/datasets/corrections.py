@@ -19,7 +19,7 @@ from engine.datasets.sources import ImageFile, ImageSource
 from engine.datasets.tables import SEPARATORS, encoding_of, is_separator_line, read_columns
 from engine.datasets.tree import Omissions
 from engine.errors import DataError
-from engine.machine.disk import read_plain
+from engine.machine.disk import LinkError, read_plain
 from engine.protocol.datasets import LeftOut
 from engine.protocol.exclude_lists import ACTIONS, COLUMNS, EXCLUDED, NEAR_DOMAIN, RELABELLED
 from engine.protocol.fields import nearest
@@ -112,8 +112,12 @@ def _decided(path: str, action: str, class_name: str, origin: str) -> tuple[str,
 
 def _lines(path: Path, origin: str) -> list[str]:
     """Return the stripped lines of a text file, comments as empty lines."""
+    if os.path.isdir(path):
+        raise DataError(f"{origin} is a folder. --exclude takes a CSV file.")
     try:
         text = read_plain(path).decode(encoding_of(path))
+    except LinkError as error:
+        raise DataError(f"{origin} is {error.what}. --exclude takes a regular CSV file.") from None
     except OSError as error:
         raise DataError(
             f"{origin} cannot be read: {error.strerror or error}. Restore it, or give another one."

@@ -13,7 +13,7 @@ from engine.diagnose.nearest import Distances, nearest_rows
 from engine.diagnose.run_features import RunFeatures, SplitFeatures
 from engine.errors import InputError
 from engine.evaluate.measures import MOST_MISTAKES
-from engine.protocol.diagnostics import Cell, FindingTable, Settings
+from engine.protocol.diagnostics import Cell, Finding, FindingTable, Settings
 from engine.protocol.neighbours import NEIGHBOUR_COLUMNS, NEIGHBOURS
 
 NONE_WRONG: Final = "No image is misclassified."
@@ -53,6 +53,12 @@ def neighbours(run: RunFeatures, settings: Settings) -> Found:
             continue
         nearest = nearest_rows(split.features[wrong], training.features, int(settings["images"]))
         labels = training.labels[nearest.rows[:, 0]]
+        findings.append(
+            Finding(
+                split.domain, split.split, "mistakes", float(len(wrong)),
+                images=len(split.labels), unit="number",
+            )
+        )  # fmt: skip
         for name, expected in (("predicted", split.logits.argmax(dim=1)), ("true", split.labels)):
             share = float((labels == expected[wrong]).double().mean())
             findings.append(finding(split, f"nearest_is_{name}", share))

@@ -13,7 +13,7 @@ from engine.machine.processor import let_waiting_threads_sleep
 let_waiting_threads_sleep()  # before torch is imported
 
 from engine.export.folder import check_destination  # noqa: E402
-from engine.inference.checkpoints import checkpoint_files  # noqa: E402
+from engine.inference.checkpoints import checkpoint_files, offering_other_step  # noqa: E402
 from engine.protocol.export import ExportedNetwork, ExportNetwork  # noqa: E402
 from engine.rundir import RunDir  # noqa: E402
 from engine.work import Reporter, work  # noqa: E402
@@ -21,7 +21,9 @@ from engine.work import Reporter, work  # noqa: E402
 
 def _export(request: ExportNetwork, report: Reporter) -> ExportedNetwork:
     check_destination(Path(request.destination).resolve(), replaces=request.replaces)
-    checkpoint_files(RunDir(Path(request.run_dir)), request.arm, request.at)
+    run_dir = RunDir(Path(request.run_dir))
+    with offering_other_step(run_dir):
+        checkpoint_files(run_dir, request.arm, request.at)
     from engine.export.network import export_network  # imports torch
 
     return export_network(request, report)

@@ -25,6 +25,27 @@ from engine.protocol.inference import At
 from engine.rundir import RunDir
 
 
+class CheckpointError(InputError):
+    """A checkpoint at ``path`` that is missing or damaged."""
+
+    def __init__(self, message: str, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+@contextmanager
+def offering_other_step(run_dir: RunDir) -> Iterator[None]:
+    """Name the option ``--at`` in errors of the block if the run has its other checkpoint."""
+    try:
+        yield
+    except CheckpointError as error:
+        other = {"best": "last", "last": "best"}.get(error.path.stem, "")
+        is_own = error.path.parent == run_dir.checkpoints
+        if is_own and (run_dir.checkpoints / f"{other}.safetensors").is_file():
+            raise InputError(f"{error} Or use --at {other}.") from None
+        raise
+
+
 def checkpoint_files(run_dir: RunDir, arm: str | None, at: At) -> tuple[Path, ...]:
     """Return the checkpoints to load: several for an ensemble of runs.
 
@@ -40,7 +61,7 @@ def checkpoint_files(run_dir: RunDir, arm: str | None, at: At) -> tuple[Path, ..
     name: str = at if arm in (None, own) else _checkpoint_of_arm(run_dir, arm, at)
     path = run_dir.checkpoints / f"{name}.safetensors"
     if not path.is_file():
-        raise InputError(_no_checkpoint(run_dir, path))
+        raise CheckpointError(_no_checkpoint(run_dir, path), path)
     return (path,)
 
 
@@ -80,7 +101,12 @@ def _no_checkpoint(run_dir: RunDir, path: Path) -> str:
     others = sorted(each.stem for each in run_dir.checkpoints.glob("*.safetensors"))
     if others:
         kept = ", ".join(others)
-        return f"Run {run_dir.run_id} has no checkpoint {path.name}; it has {kept}."
+        step = (
+            "Restore the file, or train again."
+            if _has_finished(run_dir)
+            else "Wait until it has finished, or resume it."
+        )
+        return f"Run {run_dir.run_id} has no checkpoint {path.name}; it has {kept}. {step}"
     if run_dir.is_copy:
         reason = "it is a copy of a run on another machine. Use it there"
     elif not _has_finished(run_dir):
@@ -106,6 +132,11 @@ def classes_of(run_dir: RunDir, arm: str | None, at: At) -> tuple[str, ...]:
     Raises:
         InputError: as :func:`load_classifier`.
     """
+    with offering_other_step(run_dir):
+        return _classes_of(run_dir, arm, at)
+
+
+def _classes_of(run_dir: RunDir, arm: str | None, at: At) -> tuple[str, ...]:
     path, *_ = checkpoint_files(run_dir, arm, at)
     with refusing_damage(path), safe_open(path, framework="np") as file:
         named = (file.metadata() or {}).get("classes")
@@ -117,13 +148,12 @@ def classes_of(run_dir: RunDir, arm: str | None, at: At) -> tuple[str, ...]:
 
 @contextmanager
 def refusing_damage(path: Path) -> Iterator[None]:
-    """Raise InputError if a checkpoint that is read in the block is damaged."""
+    """Raise CheckpointError if a checkpoint that is read in the block is damaged."""
     try:
         yield
     except (DamagedFileError, SafetensorError, OSError) as error:
-        raise InputError(
-            f"The checkpoint {path} is damaged ({error}). Use another one (--at best or --at "
-            "last), or another run."
+        raise CheckpointError(
+            f"The checkpoint {path} is damaged ({error}). Restore the file, or train again.", path
         ) from None
 
 

@@ -15,7 +15,7 @@ from engine.datasets.parquet import read_parquet_column
 from engine.datasets.tables import TABLE_SUFFIXES, read_columns
 from engine.datasets.tree import folder_tree
 from engine.errors import InputError
-from engine.inference.checkpoints import checkpoint_files
+from engine.inference.checkpoints import checkpoint_files, offering_other_step
 from engine.protocol.datasets import left_out_text
 from engine.protocol.inference import PredictImages
 from engine.rundir import RunDir
@@ -30,7 +30,9 @@ def find_files(request: PredictImages) -> FoundImages:
     Raises:
         InputError: as :class:`FoundImages`, or if the run has no such network.
     """
-    checkpoint_files(RunDir(Path(request.run_dir)), request.arm, request.at)
+    run_dir = RunDir(Path(request.run_dir))
+    with offering_other_step(run_dir):
+        checkpoint_files(run_dir, request.arm, request.at)
     return FoundImages(
         request.paths,
         request.listed,

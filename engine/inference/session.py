@@ -11,6 +11,7 @@ from torch import Tensor
 
 from engine.errors import InputError, UserError
 from engine.inference.calibration import calibrate
+from engine.inference.checkpoints import offering_other_step
 from engine.inference.classifier import load_classifier
 from engine.inference.images import LogitsBatch, ReadContent, classify
 from engine.machine.devices import describe_memory, is_out_of_memory, resolve_device
@@ -56,9 +57,10 @@ class InferenceSession:
         self._batch_size = request.batch_size
         self.device = resolve_device(request.device)
         run_dir = RunDir(Path(request.run_dir))
-        self.classifier = load_classifier(
-            run_dir, arm=request.arm, at=request.at, device=self.device
-        )
+        with offering_other_step(run_dir):
+            self.classifier = load_classifier(
+                run_dir, arm=request.arm, at=request.at, device=self.device
+            )
         self.classifier.to(memory_format=torch.channels_last)
         if request.calibrates and self.classifier.calibration is None:
             progress = progress_of(report, "reading validation images", "images")

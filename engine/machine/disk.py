@@ -15,7 +15,7 @@ from engine.text import format_size
 
 
 class LinkError(UserError, OSError):
-    """A file was not opened because it is a link, a pipe or a device."""
+    """A file was not opened because it is a link, a pipe or a device; ``what`` names which."""
 
     exit_code = 1
 
@@ -23,6 +23,7 @@ class LinkError(UserError, OSError):
         super().__init__(
             errno.ELOOP, f"{what}, which is not allowed here. Delete it", os.fspath(path)
         )
+        self.what = what
 
     def __str__(self) -> str:
         return f"{self.filename} is {self.strerror}"

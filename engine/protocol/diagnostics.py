@@ -163,6 +163,7 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
             "class. The Samples tab of the dashboard shows them.",
             (),
             {"images": 3},
+            version=2,
         ),
         Diagnostic(
             "probe",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -31,6 +32,7 @@ from vld_tui.runs.run import Run
 from vld_tui.views.diagnoses import (
     diagnoses_text,
     diagnosis_list,
+    has_measures,
     measures_table,
     problem_lines,
     run_line,
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+MOST_ALIKE: Final = 5
+"""Runs that fail for the same reason and are listed; more are summed up in a line."""
 
 AgainOption = Annotated[
     bool, typer.Option("--again", help="Compute results that are up to date as well.")
@@ -113,15 +118,30 @@ def _diagnose(
         _show_shift(*results[0], scratch, as_json=as_json)
     else:
         _show_rich(results, as_json=as_json)
-    has_problem = False
     for run, done in results:
         if not done.refused:
             caution(run)
-        for line in (*filter(None, [done.refused, done.unsaved]), *problem_lines(done.problems)):
-            complain(f"{run.run_id}: {line}")
-            has_problem = True
-    if has_problem:
+    errors = [*_errors(results)]
+    for line in errors:
+        complain(line)
+    if errors:
         raise typer.Exit(FAILED_EXIT)
+
+
+def _errors(results: Sequence[tuple[Run, Diagnosed]]) -> Iterator[str]:
+    """Yield a line for each problem of a run, and one for many runs with the same problem."""
+    alike: dict[str, list[str]] = {}
+    for run, done in results:
+        named = re.compile(rf"(?<![\w-]){re.escape(run.run_id)}(?![\w-])")
+        for line in (*filter(None, [done.refused, done.unsaved]), *problem_lines(done.problems)):
+            reason, names = named.subn("RUN", line)
+            shown = line if names else f"{run.run_id}: {line}"
+            alike.setdefault(reason, []).append(shown)
+    for lines in alike.values():
+        if len(lines) > MOST_ALIKE:
+            yield f"{plural(len(lines), 'run')} failed alike. The first: {lines[0]}"
+        else:
+            yield from lines
 
 
 def _show_rich(results: Sequence[tuple[Run, Diagnosed]], *, as_json: bool) -> None:
@@ -130,7 +150,10 @@ def _show_rich(results: Sequence[tuple[Run, Diagnosed]], *, as_json: bool) -> No
     elif len(results) == 1:
         _print_one(*results[0])
     else:
-        _print([measures_table([run for run, _ in results], "rich", terminal_cells())])
+        measured = [run for run, _ in results if has_measures(run, "rich")]
+        if not measured:
+            return
+        _print([measures_table(measured, "rich", terminal_cells())])
         say("Values by domain: vld rich RUN, or --json", to_stderr=True)
 
 

@@ -51,6 +51,12 @@ def run_line(run: Run) -> Text:
     return text.append(f"  OOD {percent(run.ood_accuracy)}", OOD_STYLE)
 
 
+def has_measures(run: Run, topic: Topic) -> bool:
+    """Return whether a run has a value of any measure of a topic."""
+    measures = (measure for each in diagnostics_of(topic) for measure in each.measures)
+    return any(measure.name in run.measures for measure in measures)
+
+
 def measures_table(runs: Sequence[Run], topic: Topic, cells: int | None) -> Text:
     """Return a line for each run with its accuracies and the measures of a topic.
 

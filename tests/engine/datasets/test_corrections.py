@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,20 @@ def test_what_is_wrong_with_a_list_is_named(
 ) -> None:
     file.write_text(text)
     with pytest.raises(DataError, match=words):
+        open_image_set("pets", images, exclude=str(file))
+
+
+def test_a_list_that_is_no_file_is_not_advised_to_be_deleted(images: Path, file: Path) -> None:
+    with pytest.raises(DataError, match=r"images is a folder\. --exclude takes a CSV file\.$"):
+        open_image_set("pets", images, exclude=str(images))
+    file.symlink_to(images)
+    with pytest.raises(DataError, match=r"is a folder\."):
+        open_image_set("pets", images, exclude=str(file))
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(
+        DataError, match=r"is not a regular file\. --exclude takes a regular CSV file\.$"
+    ):
         open_image_set("pets", images, exclude=str(file))
 
 

@@ -59,7 +59,9 @@ def test_every_stored_mistake_of_a_run_has_three(make_run: MakeRun, target: str)
             domain, class_name, _ = Path(each.path).parts
             assert class_name == each.class_name
             assert domain not in held_out
-    shares = [each.value for each in found.findings]
+    mistakes = [each.value for each in found.findings if each.name == "mistakes"]
+    assert sum(filter(None, mistakes)) == len(wrong)
+    shares = [each.value for each in found.findings if each.name != "mistakes"]
     assert all(value is not None and 0 <= value <= 1 for value in shares)
     assert run_dir.read_diagnoses().found[NEIGHBOURS] == found
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from engine.data import load_data
 from engine.errors import InputError
+from engine.inference.checkpoints import offering_other_step
 from engine.inference.classifier import Classifier, load_classifier
 from engine.model import FineTunedNetwork, build_network
 from engine.model.tensor_file import read_header, read_tensors, write_tensors
@@ -117,7 +118,15 @@ def test_what_a_run_does_not_have_is_told(make_run: MakeRun) -> None:
     run_dir = make_run("damaged")
     run_here(run_dir)
     run_dir.best_checkpoint.write_bytes(run_dir.best_checkpoint.read_bytes()[:-9])
-    with pytest.raises(InputError, match=r"best\.safetensors is damaged"):
+    with pytest.raises(InputError, match=r"is damaged .*Restore the file, or train again\.$"):
+        load_classifier(run_dir)
+    with (
+        pytest.raises(InputError, match=r"train again\. Or use --at last\.$"),
+        offering_other_step(run_dir),
+    ):
+        load_classifier(run_dir)
+    run_dir.best_checkpoint.unlink()
+    with pytest.raises(InputError, match=r"it has last\. Restore the file, or train again\.$"):
         load_classifier(run_dir)
 
 

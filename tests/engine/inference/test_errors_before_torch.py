@@ -54,7 +54,10 @@ def answer(package: str, request: msgspec.Struct, folder: Path) -> str:
             {"paths": ["empty"], "arm": "dropot"},
             "has no arm dropot; it has dropout. Did you mean dropout?",
         ),
-        ({"paths": ["empty"], "at": "last"}, "has no checkpoint last.safetensors; it has best."),
+        (
+            {"paths": ["empty"], "at": "last"},
+            "it has best. Wait until it has finished, or resume it. Or use --at best.",
+        ),
     ],
 )
 def test_predict(

@@ -69,10 +69,23 @@ def test_several_runs_are_lines_of_a_table(trained: Vld) -> None:
     assert trained("rebuild").exit_code == 0
     result = trained("rich", "other", folder.name, "--threads", "1")
     assert result.exit_code == 1
-    assert "other: Run other has no checkpoints" in result.stderr
+    assert result.stderr.count("Error: Run other has no checkpoints") == 1
     heading, *rows = result.stdout.splitlines()
     assert "RankMe" in heading
-    assert len(rows) == 2
+    assert len(rows) == 1  # the other run has no value
+
+
+def test_many_alike_problems_are_one_line(trained: Vld) -> None:
+    [folder] = (trained.home / "runs").iterdir()
+    shutil.rmtree(folder / "checkpoints")
+    for number in range(6):
+        shutil.copytree(folder, folder.with_name(f"copy-{number}"))
+    assert trained("rebuild").exit_code == 0
+    result = trained("rich", *(f"copy-{number}" for number in range(6)), "--threads", "1")
+    assert result.exit_code == 1
+    assert not result.stdout
+    [line] = (each for each in result.stderr.splitlines() if "Error" in each)
+    assert line.startswith("Error: 6 runs failed alike. The first: Run copy-0 has no checkpoints:")
 
 
 def test_a_run_without_a_network_is_refused_in_a_line(trained: Vld) -> None:
