@@ -226,7 +226,10 @@ class CorrectedSource:
         known = _similar_paths(wrong[0], self.whole.files())
         hint = nearest(wrong[0], known)
         if not hint and known:
-            hint = f" An image is {known[0]}; paths are relative to the folder of domains."
+            hint = (
+                f" An image is {known[0]}; paths are relative to the folder of domains. A table "
+                "needs a column path."
+            )
         what = "is not an image" if len(wrong) == 1 else "are not images"
         return f"{self._corrections.origin} lists {listed(wrong)}, which {what} of {where}.{hint}"
 
