@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from engine.protocol.exclude_lists import Action, Decision
 from engine.protocol.suspects import Suspect
+from vld_tui.dashboard.draw.mistakes import Picture
 from vld_tui.dashboard.draw.suspects import suspect_picture
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
@@ -74,7 +75,8 @@ class SuspectsScreen(Guarded, Screen[None]):
         """Show the most doubtful images."""
         title = Text(f" {plain_text(self._result.title)}", HEADING_STYLE, no_wrap=True)
         self.query_one("#status", Static).update(title)
-        self._show()
+        self._show_counts()
+        self.query_one(Gallery).show([self._picture(each) for each in self._images])
 
     def action_decide(self, action: Action) -> None:
         """Decide on the current image, and go to the next one."""
@@ -106,7 +108,7 @@ class SuspectsScreen(Guarded, Screen[None]):
         """Remove the decision on the current image."""
         if (current := self._current) is not None:
             self._result.decisions.pop(current.path, None)
-            self._show()
+            self._show_decision(current)
 
     def action_export(self) -> None:
         """Ask where to save the decisions, or the screen."""
@@ -131,10 +133,18 @@ class SuspectsScreen(Guarded, Screen[None]):
 
     def _decide(self, image: Suspect, decision: Decision) -> None:
         self._result.decisions[image.path] = decision
-        self._show()
+        self._show_decision(image)
         self.query_one(Gallery).action_move(1, 0)
 
-    def _show(self) -> None:
+    def _show_decision(self, current: Suspect) -> None:
+        self._show_counts()
+        self.query_one(Gallery).replace_current(self._picture(current))
+
+    def _picture(self, image: Suspect) -> Picture:
+        decision = self._result.decisions.get(image.path)
+        return suspect_picture(image, decision, self._result.found.suspects.where)
+
+    def _show_counts(self) -> None:
         suspects, decisions = self._result.found.suspects, self._result.decisions
         counts = Counter(each.action for each in decisions.values())
         decided = [
@@ -146,7 +156,3 @@ class SuspectsScreen(Guarded, Screen[None]):
             parts.insert(0, plain_text(self._result.found.problem))
         text = Text(" · ".join(parts), QUIET_STYLE, no_wrap=True, overflow="ellipsis")
         self.query_one("#listed", Static).update(text)
-        pictures = [
-            suspect_picture(each, decisions.get(each.path), suspects.where) for each in self._images
-        ]
-        self.query_one(Gallery).replace(pictures)

@@ -19,11 +19,7 @@ from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.widgets.ask import copy_path
 from vld_tui.dashboard.widgets.large_picture import LargePicture
-from vld_tui.dashboard.widgets.tile_grid import (
-    PAGE_KEYS,
-    TileFit,
-    TileGrid,
-)
+from vld_tui.dashboard.widgets.tile_grid import PAGE_KEYS, TileFit, TileGrid
 
 DESCRIPTION_LINES: Final = 2
 
@@ -59,10 +55,11 @@ class Gallery(Guarded, Vertical, can_focus=True):
         self._pictures, self._at = tuple(pictures), 0
         self._draw_page()
 
-    def replace(self, pictures: Sequence[Picture]) -> None:
-        """Show other pictures, and stay at the current place."""
-        self._pictures = tuple(pictures)
-        self._go(self._at)
+    def replace_current(self, picture: Picture) -> None:
+        """Show another picture at the current place."""
+        at = self._at
+        self._pictures = (*self._pictures[:at], picture, *self._pictures[at + 1 :])
+        self._draw_page()
 
     @property
     def current(self) -> int:
