@@ -36,16 +36,16 @@ class StepCursor:
         self._known = PredictionSteps()
         self._read: StepRead | None = None
 
-    def update(self, detail: RunDetail) -> bool:
-        """Take over what is stored now; return whether the shown step is to be read again."""
+    def update(self, detail: RunDetail) -> int | None:
+        """Take over what is stored now; return the step to read again, if any."""
         before, contents = self._known, detail.contents
         self._known = PredictionSteps(contents.step_predictions, contents.predictions)
         if self.step not in self._known.steps or self.step == self._selected:
             self.step = None
-        return self.step is not None and before.stored != self._known.stored
+        return self.step if before.stored != self._known.stored else None
 
-    def move(self, asked: StepAsked) -> bool:
-        """Go to another evaluation; return whether it is to be read."""
+    def move(self, asked: StepAsked) -> int | None:
+        """Go to another evaluation; return the step to read, if any."""
         steps, before = self._known.steps, self.step
         found = None
         if steps and asked.near is not None:
@@ -56,7 +56,7 @@ class StepCursor:
             place = steps.index(at) if at is not None else len(steps)
             found = steps[max(0, min(place + asked.by, len(steps) - 1))]
         self.step = None if found == self._selected else found
-        return self.step not in (None, before)
+        return self.step if self.step != before else None
 
     def read(self, step: int) -> StepRead:
         """Return the predictions of a step; blocks, so use it in a worker."""

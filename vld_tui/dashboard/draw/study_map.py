@@ -43,7 +43,7 @@ from vld_tui.views.study import (
     prediction_words,
     shown_setting,
 )
-from vld_tui.words.numbers import UNKNOWN, plain_number, plural
+from vld_tui.words.numbers import UNKNOWN, in_unit, plural
 from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, status_style
 from vld_tui.words.text import plain_text
 
@@ -273,7 +273,7 @@ class _Shares:
         if value is None or self.low == self.high:
             return ""
         if unit != "share":
-            return plain_number(value)
+            return in_unit(value, unit)
         return f"{100 * value:z.1f}".replace("-", "−")
 
 

@@ -183,11 +183,9 @@ class FlipsScreen(Guarded, Screen[None]):
 
     @property
     def _listed(self) -> tuple[FlippedImage, ...]:
-        if self._compared is None:
+        if self._compared is None or self._view == CLASSES:
             return ()
         flips, chosen = self._compared.flips, self._class
-        if self._view == CLASSES:
-            return ()
         return tuple(
             each
             for each in flips.of_kind(self._view)

@@ -26,11 +26,7 @@ from vld_tui.dashboard.screens.pick import Pick, PickOption
 from vld_tui.dashboard.widgets.ask import ask_export, copy_path
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.large_picture import LargePicture
-from vld_tui.dashboard.widgets.tile_grid import (
-    PAGE_KEYS,
-    TileFit,
-    TileGrid,
-)
+from vld_tui.dashboard.widgets.tile_grid import PAGE_KEYS, TileFit, TileGrid
 from vld_tui.views.image_predictions import (
     OOD_SIGN,
     UNSURE,

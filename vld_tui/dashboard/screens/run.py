@@ -184,8 +184,8 @@ class RunScreen(RunKeys):
         if opened is self._detail and snapshot.other == self._other:
             return
         self._detail, self._other = opened, snapshot.other
-        if self._steps.update(opened) and self._steps.step is not None:
-            self._read_step(self._steps.step)
+        if (step := self._steps.update(opened)) is not None:
+            self._read_step(step)
         self._show_heading(opened)
         for pane in self._filled:
             self._show(pane)
@@ -248,8 +248,8 @@ class RunScreen(RunKeys):
     def on_step_asked(self, message: StepAsked) -> None:
         """Show the predictions of another evaluation."""
         message.stop()
-        if self._steps.move(message) and self._steps.step is not None:
-            self._read_step(self._steps.step)
+        if (step := self._steps.move(message)) is not None:
+            self._read_step(step)
         self._show_predictions()
 
     @work(thread=True, exclusive=True, group="steps")

@@ -29,11 +29,11 @@ from vld_tui.views.exported import exported_lines
 from vld_tui.words.palette import QUIET_STYLE
 from vld_tui.words.text import plain_text
 
-STORED: Final = "stored suspects"
-
 if TYPE_CHECKING:
     from vld_tui.dashboard.actions import Actions
     from vld_tui.study.planner import Planner
+
+STORED: Final = "stored suspects"
 
 
 def ask_use(app: App[Any], run: Run, uses: Uses, actions: Actions, planner: Planner) -> None:
