@@ -12,8 +12,8 @@ from engine.protocol import value_in
 from engine.protocol.diagnostics import Diagnosed, Topic, diagnostics_of
 from engine.rundir import StoredDiagnoses
 from vld_tui.cli.command import Command, JsonOption, RunArgument, RunsOrNone
-from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_range, complain
-from vld_tui.cli.network import BatchOption, DeviceOption, ThreadsOption, caution
+from vld_tui.cli.errors import FAILED_EXIT, CommandError, complain
+from vld_tui.cli.network import ComputingOptions, caution, with_computing_options
 from vld_tui.cli.options import FinishedOption
 from vld_tui.cli.output import (
     plain_console,
@@ -54,41 +54,33 @@ AgainOption = Annotated[
 
 
 @app.command(cls=Command)
+@with_computing_options
 def rich(
     ctx: typer.Context,
     runs: RunsOrNone = None,
     where: FinishedOption = None,
     again: AgainOption = False,
     as_json: JsonOption = False,
-    device: DeviceOption = "auto",
-    batch: BatchOption = 64,
-    threads: ThreadsOption = None,
+    **given: Any,
 ) -> None:
     """Measure how rich the representations of runs are."""
     if bool(runs) == (where is not None):
         raise CommandError("Name the runs to measure, or select them with --where (not both).")
     references = runs or _matching(ctx, str(where))
-    _diagnose(
-        ctx, "rich", references, as_json=as_json,
-        recomputes=again, device=device, batch_size=batch, threads=threads,
-    )  # fmt: skip
+    _diagnose(ctx, "rich", references, ComputingOptions(**given), again=again, as_json=as_json)
 
 
 @app.command(cls=Command)
+@with_computing_options
 def shift(
     ctx: typer.Context,
     run: RunArgument,
     again: AgainOption = False,
     as_json: JsonOption = False,
-    device: DeviceOption = "auto",
-    batch: BatchOption = 64,
-    threads: ThreadsOption = None,
+    **given: Any,
 ) -> None:
     """Measure how far the target is from a run's sources, and where."""
-    _diagnose(
-        ctx, "shift", [run], as_json=as_json,
-        recomputes=again, device=device, batch_size=batch, threads=threads,
-    )  # fmt: skip
+    _diagnose(ctx, "shift", [run], ComputingOptions(**given), again=again, as_json=as_json)
 
 
 def _matching(ctx: typer.Context, where: str) -> Sequence[str]:
@@ -105,14 +97,21 @@ def _matching(ctx: typer.Context, where: str) -> Sequence[str]:
 
 
 def _diagnose(
-    ctx: typer.Context, topic: Topic, references: Sequence[str], *, as_json: bool, **options: Any
+    ctx: typer.Context,
+    topic: Topic,
+    references: Sequence[str],
+    options: ComputingOptions,
+    *,
+    again: bool,
+    as_json: bool,
 ) -> None:
-    check_range("--batch", options["batch_size"], 1)
-    check_range("--threads", options["threads"], 1, 1024)
+    computing = options.computing()
     names = [each.name for each in diagnostics_of(topic)]
     with open_for_runs(ctx, references, with_jobs=False) as store, showing_work() as show_work:
         runs = {run.run_id: run for run in map(store.runs.get, references)}
-        results = diagnose(store, [*runs.values()], names, on_report=show_work, **options)
+        results = diagnose(
+            store, [*runs.values()], names, recomputes=again, on_report=show_work, **computing
+        )
         scratch = [] if topic == "rich" else runs_from_scratch(store, results[0][0])
     if topic == "shift":
         _show_shift(*results[0], scratch, as_json=as_json)
@@ -139,7 +138,7 @@ def _errors(results: Sequence[tuple[Run, Diagnosed]]) -> Iterator[str]:
             alike.setdefault(reason, []).append(shown)
     for lines in alike.values():
         if len(lines) > MOST_ALIKE:
-            yield f"{plural(len(lines), 'run')} failed alike. The first: {lines[0]}"
+            yield f"{plural(len(lines), 'run')} failed for the same reason. First: {lines[0]}"
         else:
             yield from lines
 

@@ -24,6 +24,8 @@ FAILED_EXIT: Final = 1
 USAGE_EXIT: Final = 2
 INTERRUPTED_EXIT: Final = 130
 BROKEN_PIPE_EXIT: Final = 141
+REPLACE_ADVICE: Final = "Use another name, or replace it with --force."
+"""What to do if the file of ``-o`` exists."""
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")]
 
 

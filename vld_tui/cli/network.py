@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -18,6 +18,7 @@ from vld_tui.cli.options import with_options
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_for_runs
 from vld_tui.control.combine import CHECKPOINTS
+from vld_tui.launch.work import Computing
 from vld_tui.runs.run import Run
 from vld_tui.store.errors import StoreError, out_of_reach
 from vld_tui.words import use_help
@@ -80,15 +81,31 @@ ThreadsOption = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkOptions:
+class ComputingOptions:
+    """How networks compute."""
+
+    device: DeviceOption = "auto"
+    batch: BatchOption = 64
+    threads: ThreadsOption = None
+
+    def computing(self) -> Computing:
+        """Return the fields of requests to the engine.
+
+        Raises:
+            CommandError: for an invalid value.
+        """
+        check_range("--batch", self.batch, 1)
+        check_range("--threads", self.threads, 1, 1024)
+        return {"device": self.device, "batch_size": self.batch, "threads": self.threads}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions(ComputingOptions):
     """Which network of a run to use, and how it computes."""
 
     arm: ArmOption = None
     at: AtOption = "best"
     no_calibration: NoCalibrationOption = False
-    device: DeviceOption = "auto"
-    batch: BatchOption = 64
-    threads: ThreadsOption = None
 
     def request_fields(self, run_dir: RunDir) -> dict[str, Any]:
         """Return the fields of :class:`engine.protocol.inference.UseOfRun`.
@@ -96,16 +113,12 @@ class NetworkOptions:
         Raises:
             CommandError: for an invalid value.
         """
-        check_range("--batch", self.batch, 1)
-        check_range("--threads", self.threads, 1, 1024)
         return {
+            **self.computing(),
             "run_dir": str(run_dir.path.absolute()),
             "arm": self.arm,
             "at": checkpoint_named(self.at),
             "calibrates": not self.no_calibration,
-            "device": self.device,
-            "batch_size": self.batch,
-            "threads": self.threads,
         }
 
 
@@ -120,8 +133,20 @@ def checkpoint_named(at: str) -> At:
 
 def with_network_options(function: Callable[..., None]) -> Callable[..., None]:
     """Give ``function`` the options of :class:`NetworkOptions`, which arrive in ``given``."""
-    options = inspect.signature(NetworkOptions, eval_str=True).parameters.values()
-    return with_options(function, options)
+    options = _options_of(NetworkOptions)
+    of_computing = options.keys() & _options_of(ComputingOptions)
+    return with_options(
+        function, sorted(options.values(), key=lambda each: each.name in of_computing)
+    )
+
+
+def with_computing_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give ``function`` the options of :class:`ComputingOptions`, which arrive in ``given``."""
+    return with_options(function, _options_of(ComputingOptions).values())
+
+
+def _options_of(kind: type[ComputingOptions]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(kind, eval_str=True).parameters
 
 
 def find_run(ctx: typer.Context, reference: str) -> tuple[Run, RunDir]:

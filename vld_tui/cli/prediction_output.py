@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from vld_tui.cli.command import JsonOption, proposes
-from vld_tui.cli.errors import CommandError, check_choice, check_range
+from vld_tui.cli.errors import REPLACE_ADVICE, CommandError, check_choice, check_range
 from vld_tui.cli.options import with_options
 from vld_tui.cli.output import plain_console, print_text, say
 from vld_tui.control.class_folders import ClassFolders
@@ -186,7 +186,9 @@ class PredictionOutput:
         self._problems: list[ImagePrediction] = []
         self._writers: list[PredictionWriter] = []
         if options.output is not None:
-            file = prediction_writer(options.output, top=top, replaces=options.force)
+            file = prediction_writer(
+                options.output, top=top, replaces=options.force, advice=REPLACE_ADVICE
+            )
             self._writers.append(file)
         if options.prints:
             encoder = encode_lines if options.as_lines else csv_encoder(top)

@@ -6,14 +6,20 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from engine.protocol.suspects import MOST_BITS, NEAR_DISTANCE, QUANTILE, Suspect, Suspects
 from vld_tui.cli.command import Command, JsonOption, RunArgument
-from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_range, complain
-from vld_tui.cli.network import BatchOption, DeviceOption, ThreadsOption, caution, find_run
+from vld_tui.cli.errors import (
+    FAILED_EXIT,
+    REPLACE_ADVICE,
+    CommandError,
+    check_range,
+    complain,
+)
+from vld_tui.cli.network import ComputingOptions, caution, find_run, with_computing_options
 from vld_tui.cli.options import given_options
 from vld_tui.cli.output import plain_console, print_json, print_text, say, terminal_cells
 from vld_tui.cli.work import showing_work
@@ -89,6 +95,7 @@ ShowOption = Annotated[
 
 
 @app.command(cls=Command, epilog=EPILOG)
+@with_computing_options
 def suspects(
     ctx: typer.Context,
     run: RunArgument,
@@ -101,9 +108,7 @@ def suspects(
     as_csv: CsvOption = False,
     pictures: PicturesOption = False,
     show: ShowOption = False,
-    device: DeviceOption = "auto",
-    batch: BatchOption = 64,
-    threads: ThreadsOption = None,
+    **given: Any,
 ) -> None:
     """Rank a run's training images by how doubtful their label is."""
     _check_output(out, force=force, as_json=as_json, as_csv=as_csv, pictures=pictures)
@@ -111,8 +116,7 @@ def suspects(
         raise CommandError(f"--quantile is {quantile}, but must be from 0 to 1.")
     check_range("--top", top, 1)
     check_range("--near", near, 0, MOST_BITS)
-    check_range("--batch", batch, 1)
-    check_range("--threads", threads, 1, 1024)
+    computing = ComputingOptions(**given).computing()
     if show and (needless := given_options(ctx, COMPUTED_WITH)):
         raise CommandError(f"{needless[0]} does not apply to a stored result. Drop --show.")
     known, run_dir = find_run(ctx, run)
@@ -126,10 +130,8 @@ def suspects(
                 run_dir,
                 quantile=quantile,
                 near_distance=near,
-                device=device,
-                batch_size=batch,
-                threads=threads,
                 on_report=show_work,
+                **computing,
             )
         found, problem = done.suspects, done.problem
     images = _chosen(found, top)
@@ -161,7 +163,7 @@ def _check_output(
     if force and out is None:
         raise CommandError("--force needs -o FILE.")
     if out is not None:
-        check_list_file(out, replaces=force)
+        check_list_file(out, replaces=force, advice=REPLACE_ADVICE)
 
 
 def _chosen(found: Suspects, top: int | None) -> Sequence[Suspect]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from engine.protocol import UserError
 from engine.protocol.diagnostics import DIAGNOSTICS, Diagnosed, DiagnoseRun, DiagnoseRuns
-from vld_tui.launch.work import ask_engine, engine_package
+from vld_tui.launch.work import Computing, ask_engine, engine_package
 from vld_tui.runs.run import Run
 from vld_tui.store.errors import DatabaseLocked, DatabaseUnwritable, out_of_reach
 from vld_tui.store.store import Store
@@ -27,12 +27,10 @@ def diagnose(
     diagnostics: Sequence[str],
     *,
     recomputes: bool = False,
-    device: str = "auto",
-    batch_size: int = 64,
-    threads: int | None = None,
     on_report: Callable[[Any], None] = lambda _report: None,
     on_start: Callable[[subprocess.Popen[bytes]], None] | None = None,
     command: Sequence[str] = DIAGNOSE_COMMAND,
+    **computing: Unpack[Computing],
 ) -> list[tuple[Run, Diagnosed]]:
     """Compute diagnostics of runs in an engine process, and return the runs with their measures.
 
@@ -43,12 +41,10 @@ def diagnose(
         runs: whose networks at the selected step are diagnosed.
         diagnostics: names.
         recomputes: compute those that are up to date as well.
-        device: where networks compute.
-        batch_size: images computed at a time.
-        threads: CPU threads; None: one for each usable core.
         on_report: receives progress and notes.
         on_start: receives the process, so that the caller can end it.
         command: the engine's.
+        computing: how networks compute.
 
     Raises:
         DiagnoseError: when a run is out of reach, or the only one cannot be diagnosed.
@@ -64,9 +60,7 @@ def diagnose(
                 diagnostics=tuple(diagnostics),
                 scratch=_accuracies(store, run, diagnostics),
                 recomputes=recomputes,
-                device=device,
-                batch_size=batch_size,
-                threads=threads,
+                **computing,
             )
         )
     after = list(runs)

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from msgspec.structs import replace
 
@@ -19,7 +19,7 @@ from engine.rundir import RunDir
 from vld_tui.control.predict import INFERENCE_COMMAND
 from vld_tui.home import Home
 from vld_tui.launch.datasets import values_of
-from vld_tui.launch.work import ask_engine
+from vld_tui.launch.work import Computing, ask_engine
 
 LONGEST_NAME: Final = 80
 _NOT_IN_NAMES: Final = re.compile(r"[^\w.-]+")
@@ -54,12 +54,10 @@ def evaluate(
     arm: str | None = None,
     at: At = "best",
     calibrates: bool = True,
-    device: str = "auto",
-    batch_size: int = 64,
-    threads: int | None = None,
     on_report: Callable[[Any], None] = lambda _report: None,
     on_start: Callable[[subprocess.Popen[bytes]], None] | None = None,
     command: Sequence[str] = INFERENCE_COMMAND,
+    **computing: Unpack[Computing],
 ) -> KeptEvaluation:
     """Evaluate a run's network on labelled images, and store the result in the run's folder.
 
@@ -76,12 +74,10 @@ def evaluate(
         arm: None: the run's own network.
         at: step of the network.
         calibrates: measure calibrated probabilities too.
-        device: where the network computes.
-        batch_size: images computed at a time.
-        threads: CPU threads; None: one for each usable core.
         on_report: receives progress and notes.
         on_start: receives the process, so that the caller can end it.
         command: the engine's.
+        computing: how networks compute.
 
     Raises:
         DatasetError: when there is no such data.
@@ -99,9 +95,7 @@ def evaluate(
         arm=arm,
         at=at,
         calibrates=calibrates,
-        device=device,
-        batch_size=batch_size,
-        threads=threads,
+        **computing,
     )
     found = ask_engine(command, request, DataEvaluation, on_report, on_start=on_start)
     return _keep(run_dir, found, _usual_name(request, found, run_dir))

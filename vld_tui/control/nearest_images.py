@@ -47,9 +47,8 @@ def find_nearest(
     if runs := target_runs(store, request.real):
         raise NearestError(
             f"{_targets(runs)} of {request.real.dataset}. Training images chosen by their distance "
-            "to it would be chosen on the target, and OOD accuracy would no longer be one. Compare "
-            "with real images that no run is tested on: other domains (--to-domains) or another "
-            "data set."
+            "to the target would make its OOD accuracy invalid. Compare with real images that no "
+            "run is tested on: other domains (--to-domains) or another data set."
         )
     if runs := target_runs(store, request.images):
         on_report(

@@ -17,7 +17,7 @@ import msgspec
 
 from engine.protocol import UserError
 from engine.protocol.extras import install_command
-from vld_tui.control.new_files import give_new_name
+from vld_tui.control.new_files import USE_ANOTHER_NAME, check_new_file, give_new_name
 from vld_tui.control.predict import ImagePrediction
 from vld_tui.control.records import quoting_of
 
@@ -113,7 +113,9 @@ WRITERS: Final[Mapping[str, Callable[[Path, int, bool], PredictionWriter]]] = {
 """How to write a file, by its suffix; from path, number of top classes, and whether to replace."""
 
 
-def prediction_writer(path: Path, *, top: int, replaces: bool = False) -> PredictionWriter:
+def prediction_writer(
+    path: Path, *, top: int, replaces: bool = False, advice: str = USE_ANOTHER_NAME
+) -> PredictionWriter:
     """Return the writer of a new file, whose format is that of its suffix.
 
     The file is created with the first predictions.
@@ -122,6 +124,7 @@ def prediction_writer(path: Path, *, top: int, replaces: bool = False) -> Predic
         path: of the file.
         top: number of classes to list.
         replaces: replace an existing file.
+        advice: what to do if the file exists.
 
     Raises:
         PredictionFileError: when the suffix is unknown, the file exists, or a package is missing.
@@ -130,10 +133,7 @@ def prediction_writer(path: Path, *, top: int, replaces: bool = False) -> Predic
     if make is None:
         known = ", ".join(WRITERS)
         raise PredictionFileError(f"{path} has no known format. Use one of the suffixes {known}.")
-    if not path.parent.is_dir():
-        raise PredictionFileError(f"There is no folder {path.parent}. Create it first.")
-    if os.path.lexists(path) and (path.is_dir() or not replaces):
-        raise PredictionFileError(f"{path} exists. Use another name, or replace it with --force.")
+    check_new_file(path, replaces=replaces, refused=PredictionFileError, advice=advice)
     return make(path, top, replaces)
 
 

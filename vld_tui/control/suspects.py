@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from msgspec import structs
 
@@ -22,7 +21,8 @@ from engine.protocol.suspects import (
 )
 from engine.rundir import RunDir, write_atomic
 from vld_tui.control.diagnose import DIAGNOSE_COMMAND
-from vld_tui.launch.work import ask_engine
+from vld_tui.control.new_files import USE_ANOTHER_NAME, check_new_file
+from vld_tui.launch.work import Computing, ask_engine
 
 LIST_COLUMNS: Final = ("label", "predicted", "probability", "score")
 """Columns of an exclude list that only the reader needs."""
@@ -41,12 +41,10 @@ def find_suspects(
     *,
     quantile: float = QUANTILE,
     near_distance: int = NEAR_DISTANCE,
-    device: str = "auto",
-    batch_size: int = 64,
-    threads: int | None = None,
     on_report: Callable[[Any], None] = lambda _report: None,
     on_start: Callable[[subprocess.Popen[bytes]], None] | None = None,
     command: Sequence[str] = DIAGNOSE_COMMAND,
+    **computing: Unpack[Computing],
 ) -> FoundSuspects:
     """Rank a run's training images by the loss of their label, and store the result with the run.
 
@@ -55,12 +53,10 @@ def find_suspects(
         quantile: a suspect's score reaches this quantile of the scores of wrong labels.
         near_distance: maximum number of differing hash bits of near duplicates; 0: only exact
             duplicates are found.
-        device: where the networks compute.
-        batch_size: images computed at a time.
-        threads: CPU threads; None: one for each usable core.
         on_report: receives progress and notes.
         on_start: receives the process, so that the caller can end it.
         command: the engine's.
+        computing: how networks compute.
 
     Raises:
         WorkError: when the engine refuses.
@@ -70,9 +66,7 @@ def find_suspects(
         run_dir=str(run_dir.path.absolute()),
         quantile=quantile,
         near_distance=near_distance,
-        device=device,
-        batch_size=batch_size,
-        threads=threads,
+        **computing,
     )
     found = ask_engine(command, request, Suspects, on_report, on_start=on_start)
     try:
@@ -104,16 +98,13 @@ def choose(suspects: Suspects, top: int | None) -> tuple[Suspect, ...]:
     return tuple(each for each in suspects.listed if each.is_suspect)
 
 
-def check_list_file(path: Path, *, replaces: bool) -> None:
-    """Check that an exclude list can be created.
+def check_list_file(path: Path, *, replaces: bool, advice: str = USE_ANOTHER_NAME) -> None:
+    """Check that an exclude list can be created; ``advice``: what to do if the file exists.
 
     Raises:
         SuspectsError: when the file exists and is not to be replaced, or its folder is missing.
     """
-    if not path.parent.is_dir():
-        raise SuspectsError(f"There is no folder {path.parent}. Create it first.")
-    if os.path.lexists(path) and (path.is_dir() or not replaces):
-        raise SuspectsError(f"{path} exists. Use another name, or replace it with --force.")
+    check_new_file(path, replaces=replaces, refused=SuspectsError, advice=advice)
 
 
 def write_list(path: Path, images: Iterable[Suspect]) -> None:

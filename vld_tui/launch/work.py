@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypedDict, TypeVar
 
 import msgspec
 
@@ -27,6 +27,20 @@ LONGEST_ARGUMENT: Final = 2**16
 
 class WorkError(UserError):
     """Work that the engine refused; the message says what to do."""
+
+
+class Computing(TypedDict, total=False):
+    """How the engine computes; what is missing is chosen by the request's defaults.
+
+    Attributes:
+        device: where networks compute.
+        batch_size: images computed at a time.
+        threads: CPU threads; None: one for each usable core.
+    """
+
+    device: str
+    batch_size: int
+    threads: int | None
 
 
 def ask_engine(

@@ -341,10 +341,14 @@ def _measure_table(
         return None
     columns = [Column("measures", rank=1000, shrinks=True, narrowest=8), Column("at", rank=900)]
     columns += [
-        Column(f"{which} {MEASURES[name].label}", right=True, rank=998 - at, style=style)
-        for at, name in enumerate(known)
-        for which, style in (("ID", ID_STYLE), ("OOD", OOD_STYLE))
-        if which.lower() in dict(MEASURES[name].places).values()
+        Column(
+            f"{which.upper()} {MEASURES[name].label}",
+            right=True,
+            rank=998 - number,
+            style=(ID_STYLE, OOD_STYLE)[at],
+        )
+        for number, name in enumerate(known)
+        for at, which in MEASURES[name].places
     ]
     rows = [
         [

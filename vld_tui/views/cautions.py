@@ -36,8 +36,8 @@ def network_cautions(run: Run) -> Iterator[str]:
         yield f"{run.label} is {run.status}; this is its network{step}."
     if run.collapsed:
         yield (
-            f"{run.label} collapsed: it predicts almost only one class, so what is measured of its "
-            f"network{step} says little about the images."
+            f"{run.label} collapsed: it predicts almost only one class, so measurements of its "
+            f"network{step} say little about the images."
         )
 
 

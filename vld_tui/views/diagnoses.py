@@ -38,7 +38,7 @@ def scratch_lines(run: Run, references: int) -> Iterator[str]:
     if not run.has_spec or not run.target:
         return
     data = shlex.quote(run.spec.data_dir or run.spec.dataset)
-    found = f"{plural(references, 'run')} from scratch of the same images and target found"
+    found = f"Found {plural(references, 'run')} from scratch with the same images and target"
     yield f"{found}. To train 5 for each target:"
     yield f"  vld sweep paper-ask --data {data}"
 

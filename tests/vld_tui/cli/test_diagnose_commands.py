@@ -85,7 +85,8 @@ def test_many_alike_problems_are_one_line(trained: Vld) -> None:
     assert result.exit_code == 1
     assert not result.stdout
     [line] = (each for each in result.stderr.splitlines() if "Error" in each)
-    assert line.startswith("Error: 6 runs failed alike. The first: Run copy-0 has no checkpoints:")
+    start = "Error: 6 runs failed for the same reason. First: Run copy-0 has no checkpoints:"
+    assert line.startswith(start)
 
 
 def test_a_run_without_a_network_is_refused_in_a_line(trained: Vld) -> None:

@@ -56,7 +56,9 @@ def test_the_nearest_of_each_class_are_kept(
     assert (same["nearest"], float(same["distance"])) == ("photo/cat/0.png", 0)
     checked = json.loads(vld("data", "check", str(made), "--exclude", str(out), "--json").stdout)
     assert checked["counts"] == {key: {"cat": 2, "dog": 2} for key in "ab"}
-    assert vld(*given, "--out", str(out)).exit_code == 2
+    refused = vld(*given, "--out", str(out))
+    assert refused.exit_code == 2
+    assert "exists. Use another name, or replace it with --force." in refused.stderr
     found = json.loads(vld(*given, "--domains", "b", "--force", "--json").stdout)
     assert [(each["domain"], each["kept"]) for each in found["counts"]] == [("b", 2), ("b", 2)]
     assert sum(each["kept"] + each["excluded"] for each in found["bins"]) == 10

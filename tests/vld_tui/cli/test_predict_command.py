@@ -138,12 +138,22 @@ def test_paths_come_from_stdin_globs_and_tables(trained: Vld, photos: Path) -> N
         (["trained", "photos", "--pictures"], "--pictures needs a terminal"),
         (["trained", "photos", "-o", "out.xls"], "no known format"),
         (["trained", "photos", "-o", "photos"], "no known format"),
+        (
+            ["trained", "photos", "-o", "old.csv"],
+            "exists. Use another name, or replace it with --f",
+        ),
+        (
+            ["trained", "photos", "-o", "dir.csv", "--force"],
+            "dir.csv is a folder. Use another name.",
+        ),
     ],
 )
 def test_wrong_usage_is_told(
     trained: Vld, photos: Path, arguments: list[str], message: str
 ) -> None:
     Path("empty").mkdir()
+    Path("dir.csv").mkdir()
+    Path("old.csv").touch()
     result = trained("predict", *arguments)
     assert result.exit_code == 2
     assert result.stderr.startswith("Error: ")

@@ -65,7 +65,7 @@ def test_files_that_exist_are_kept(tmp_path: Path) -> None:
     for suffix in ("csv", "parquet"):
         path = tmp_path / f"out.{suffix}"
         path.write_text("the user's own")
-        with pytest.raises(PredictionFileError, match="exists.*--force"):
+        with pytest.raises(PredictionFileError, match=r"exists\. Use another name\.$"):
             prediction_writer(path, top=1)
         writer = prediction_writer(path, top=1, replaces=True)
         assert path.read_text() == "the user's own", "until there are predictions"

@@ -14,6 +14,6 @@ def test_the_network_of_a_running_or_collapsed_run_is_named() -> None:
     running = make_run(0, name="early", status="running", selected_step=20)
     assert list(network_cautions(running)) == ["early is running; this is its network at step 20."]
     assert list(network_cautions(make_run(0, name="flat", collapsed=True, selected_step=30))) == [
-        "flat collapsed: it predicts almost only one class, so what is measured of its network at "
-        "step 30 says little about the images."
+        "flat collapsed: it predicts almost only one class, so measurements of its network at "
+        "step 30 say little about the images."
     ]

@@ -25,6 +25,7 @@ from vld_tui.cli.data.work import (
     checked_layout,
     do_work,
     exclude_file,
+    names_in,
 )
 from vld_tui.cli.errors import FAILED_EXIT, CommandError, YesOption, ask, check_range
 from vld_tui.cli.output import print_json, say, terminal_cells
@@ -210,8 +211,7 @@ def shift(
         table = str(absolute_path(split_by))
         request = SplitDataset(root, called, str(path), table, path_column, domain_column, read_as)
     else:
-        assert corruptions is not None
-        named = tuple(part.strip() for part in corruptions.split(",") if part.strip())
+        named = names_in(corruptions)
         side = FIELDS["image_size"].default if image_size is None else image_size
         request = ShiftDataset(
             root, called, str(path), named, _severities(severity), paired, side, seed, read_as

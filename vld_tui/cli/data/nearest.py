@@ -18,14 +18,15 @@ from engine.protocol.nearest_images import FindNearest, NearestImages, RankedIma
 from vld_tui.cli.command import JsonOption, proposes
 from vld_tui.cli.data.check import tile_rows
 from vld_tui.cli.data.network import NETWORK_FIELDS, network_of, spec_of_images
-from vld_tui.cli.data.work import WhatArgument
-from vld_tui.cli.errors import CommandError, check_range
+from vld_tui.cli.data.work import WhatArgument, names_in
+from vld_tui.cli.errors import REPLACE_ADVICE, CommandError, check_range
 from vld_tui.cli.network import BatchOption
 from vld_tui.cli.options import with_spec_options
 from vld_tui.cli.output import print_json, say, suggest, terminal_cells
 from vld_tui.cli.session import open_store
 from vld_tui.cli.work import showing_work
 from vld_tui.control.nearest_images import find_nearest
+from vld_tui.control.new_files import check_free_name
 from vld_tui.home import Home, absolute_path
 from vld_tui.launch.datasets import values_of
 from vld_tui.words.columns import Column, table_lines
@@ -46,7 +47,9 @@ ToOption = Annotated[
 ]
 KeepOption = Annotated[
     float,
-    typer.Option("--keep", metavar="X", help="Share of each class of each domain to keep."),
+    typer.Option(
+        "--keep", metavar="X", help="Share of the images to keep, in each class of each domain."
+    ),
 ]
 DomainsOption = Annotated[
     str | None,
@@ -95,13 +98,13 @@ def nearest(
     if not 0 < keep <= 1:
         raise CommandError(f"--keep is {keep:g}, but must be above 0 and at most 1.")
     check_range("--batch", batch, 1)
-    if out is not None and out.exists() and not force:
-        raise CommandError(f"{out} exists. Replace it with --force, or choose another file.")
+    if out is not None:
+        check_free_name(out, replaces=force, refused=CommandError, advice=REPLACE_ADVICE)
     with open_store(ctx) as store, tempfile.TemporaryDirectory() as scratch:
         spec = spec_of_images(store.home, what, given)
         tiles = Path(scratch) / "tiles.png" if show and not as_json else None
         request = FindNearest(
-            images=ImagesOf(spec.dataset, spec.data_dir, _names(domains)),
+            images=ImagesOf(spec.dataset, spec.data_dir, names_in(domains)),
             real=_images_of(store.home, to, to_domains),
             keep=keep,
             out=None if out is None else str(absolute_path(out)),
@@ -131,12 +134,8 @@ def _images_of(home: Home, what: str, domains: str | None) -> ImagesOf:
     values = values_of(home, what)
     data_dir = values.get("data_dir")
     return ImagesOf(
-        str(values["dataset"]), None if data_dir is None else str(data_dir), _names(domains)
+        str(values["dataset"]), None if data_dir is None else str(data_dir), names_in(domains)
     )
-
-
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
 def _next_run(home: Home, spec: RunSpec, file: str) -> str:

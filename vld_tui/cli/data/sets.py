@@ -26,6 +26,7 @@ from vld_tui.cli.data.work import (
     checked_layout,
     do_work,
     exclude_file,
+    names_in,
 )
 from vld_tui.cli.errors import CommandError, YesOption, ask
 from vld_tui.cli.output import print_json, say, suggest, terminal_cells, with_home
@@ -139,14 +140,11 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Folders and tables are used in place; archives and parquet files are imported."""
-    wanted = None
-    if domains is not None:
-        wanted = tuple(part.strip() for part in domains.split(",") if part.strip())
     request = AddDataset(
         root=str(this_home(ctx).datasets),
         name=name,
         path=str(absolute_path(path)),
-        domains=wanted,
+        domains=None if domains is None else names_in(domains),
         exclude=exclude_file(exclude),
         keep_missing_classes=keep_missing_classes,
         layout=checked_layout(layout),

@@ -58,6 +58,11 @@ def exclude_file(given: str | None) -> str | None:
     return given and str(absolute_path(given))
 
 
+def names_in(text: str | None) -> tuple[str, ...]:
+    """Return the names of a list such as ``A,B``; none if it is not given."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
 def checked_layout(text: str) -> Layout:
     """Return the layout that ``text`` names.
 
