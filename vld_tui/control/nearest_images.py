@@ -53,7 +53,7 @@ def find_nearest(
     if runs := target_runs(store, request.images):
         on_report(
             WorkNote(
-                f"! {_targets(runs)} of {request.images.dataset}: leaving out images of it changes "
+                f"! {_targets(runs)} of {request.images.dataset}: excluding images from it changes "
                 "what OOD accuracy is measured on. Choose other domains with --domains."
             )
         )

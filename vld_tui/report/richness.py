@@ -185,8 +185,9 @@ def _notes(results: Sequence[Outcome]) -> Iterator[str]:
     within = "" if targets == 1 else " within targets, because targets differ in difficulty,"
     yield (
         f"ρ is Spearman's rank correlation over runs,{within} with its 95% interval (Fisher's "
-        "transform). It covers the choice of runs, not other targets, and shows no cause: runs "
-        "differ in their settings. The interval is missing for few runs or a perfect order."
+        "transform). The interval covers the choice of runs, not other targets; it is missing for "
+        "few runs or a perfect order. A correlation does not prove a cause: runs differ in their "
+        "settings."
     )
     yield "Diagnostics are computed after training; nothing is selected by them."
 
