@@ -48,14 +48,19 @@ def plain_file(path: str | os.PathLike[str], flags: int) -> int:
     return descriptor
 
 
-def read_plain(path: Path) -> bytes:
+def read_plain(path: Path, most_bytes: int | None = None) -> bytes:
     """Return a file's content, opened with :func:`plain_file`.
 
     Raises:
-        OSError: if it cannot be read.
+        OSError: if it cannot be read, or is larger than ``most_bytes``.
     """
     with open(path, "rb", opener=plain_file) as file:
-        return file.read()
+        if most_bytes is None:
+            return file.read()
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise OSError(errno.EFBIG, f"larger than {most_bytes // 2**20} MiB", os.fspath(path))
+    return data
 
 
 def touch_plain(path: Path) -> None:

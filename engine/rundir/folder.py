@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import msgspec
 import psutil
 
-from engine.machine.disk import plain_file, read_plain, sync_folder, touch_plain, write_atomic
+from engine.machine.disk import read_plain, sync_folder, touch_plain, write_atomic
 from engine.protocol import (
     MOST_PREDICTION_BYTES,
     Combination,
@@ -350,14 +350,11 @@ class RunDir:
             PredictionsError: if the file cannot be read or is invalid.
         """
         try:
-            with open(self.predictions, "rb", opener=plain_file) as file:
-                data = file.read(MOST_PREDICTION_BYTES + 1)
+            data = read_plain(self.predictions, MOST_PREDICTION_BYTES)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise PredictionsError(error.strerror or str(error)) from None
-        if len(data) > MOST_PREDICTION_BYTES:
-            raise PredictionsError(f"larger than {MOST_PREDICTION_BYTES // 2**20} MiB")
+            raise PredictionsError(_text_of(error)) from None
         return decode_predictions(data)
 
     def write_predictions(self, predictions: Predictions) -> None:
@@ -393,11 +390,8 @@ class RunDir:
         found, damaged = [], {}
         for path in self.evaluation_files():
             try:
-                with open(path, "rb", opener=plain_file) as file:
-                    data = file.read(MOST_EVALUATION_BYTES + 1)
-                if len(data) > MOST_EVALUATION_BYTES:
-                    raise DataEvaluationError(f"larger than {MOST_EVALUATION_BYTES // 2**20} MiB")
-                found.append(msgspec.structs.replace(decode_data_evaluation(data), name=path.stem))
+                evaluation = decode_data_evaluation(read_plain(path, MOST_EVALUATION_BYTES))
+                found.append(msgspec.structs.replace(evaluation, name=path.stem))
             except (OSError, DataEvaluationError) as error:
                 damaged[path.stem] = _text_of(error)
         found.sort(key=lambda each: each.evaluated_at)
@@ -433,11 +427,7 @@ class RunDir:
         found, damaged = {}, {}
         for path in self.diagnosis_files():
             try:
-                with open(path, "rb", opener=plain_file) as file:
-                    data = file.read(MOST_DIAGNOSIS_BYTES + 1)
-                if len(data) > MOST_DIAGNOSIS_BYTES:
-                    raise DiagnosisError(f"larger than {MOST_DIAGNOSIS_BYTES // 2**20} MiB")
-                found[path.stem] = decode_diagnosis(data)
+                found[path.stem] = decode_diagnosis(read_plain(path, MOST_DIAGNOSIS_BYTES))
             except (OSError, DiagnosisError) as error:
                 damaged[path.stem] = _text_of(error)
         return StoredDiagnoses(found, damaged)
@@ -462,11 +452,7 @@ class RunDir:
         from engine.protocol.suspects import MOST_SUSPECTS_BYTES, SuspectsError, decode_suspects
 
         try:
-            with open(self.suspects, "rb", opener=plain_file) as file:
-                data = file.read(MOST_SUSPECTS_BYTES + 1)
-            if len(data) > MOST_SUSPECTS_BYTES:
-                raise SuspectsError(f"larger than {MOST_SUSPECTS_BYTES // 2**20} MiB")
-            return decode_suspects(data)
+            return decode_suspects(read_plain(self.suspects, MOST_SUSPECTS_BYTES))
         except FileNotFoundError:
             return None
         except (OSError, SuspectsError) as error:
