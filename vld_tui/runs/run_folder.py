@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
@@ -169,39 +169,28 @@ class FolderReader:
     def __init__(self, run_dir: RunDir) -> None:
         self.run_dir = run_dir
         self._contents = FolderContents()
-        self._log_signature: Signature = None
-        self._predictions_signature: Signature = None
-        self._steps_signature: Signature = None
-        self._evaluation_signatures: Mapping[str, Signature] = {}
-        self._diagnosis_signatures: Mapping[str, Signature] = {}
+        self._signatures: dict[str, object] = {}
 
     def read(self) -> FolderContents:
         """Return the folder's contents: the same object while nothing changed."""
-        if (seen := _signature(self.run_dir.log)) != self._log_signature:
-            self._log_signature = seen
-            lines, is_cut = read_log(self.run_dir.log, MOST_LOG_BYTES)
+        run_dir = self.run_dir
+        if self._has_changed("log", _signature(run_dir.log)):
+            lines, is_cut = read_log(run_dir.log, MOST_LOG_BYTES)
             self._contents = replace(self._contents, log=lines, log_is_cut=is_cut)
-        if (seen := _signature(self.run_dir.predictions)) != self._predictions_signature:
-            self._predictions_signature = seen
-            predictions, problem = _read_predictions(self.run_dir)
+        if self._has_changed("predictions", _signature(run_dir.predictions)):
+            predictions, problem = _read_predictions(run_dir)
             self._contents = replace(
                 self._contents, predictions=predictions, predictions_problem=problem
             )
-        if (seen := _signature(self.run_dir.step_predictions)) != self._steps_signature:
+        if self._has_changed("step_predictions", _signature(run_dir.step_predictions)):
             from engine.rundir.step_predictions import StepPredictionsFile
 
-            self._steps_signature = seen
-            stored = StepPredictionsFile.open(self.run_dir.step_predictions)
+            stored = StepPredictionsFile.open(run_dir.step_predictions)
             self._contents = replace(self._contents, step_predictions=stored)
-        signatures = {each.name: _signature(each) for each in self.run_dir.evaluation_files()}
-        if signatures != self._evaluation_signatures:
-            self._evaluation_signatures = signatures
-            evaluations = self.run_dir.read_evaluations()
-            self._contents = replace(self._contents, evaluations=evaluations)
-        signatures = {each.name: _signature(each) for each in self.run_dir.diagnosis_files()}
-        if signatures != self._diagnosis_signatures:
-            self._diagnosis_signatures = signatures
-            self._contents = replace(self._contents, diagnoses=self.run_dir.read_diagnoses())
+        if self._has_changed("evaluations", _signatures(run_dir.evaluation_files())):
+            self._contents = replace(self._contents, evaluations=run_dir.read_evaluations())
+        if self._has_changed("diagnoses", _signatures(run_dir.diagnosis_files())):
+            self._contents = replace(self._contents, diagnoses=run_dir.read_diagnoses())
         files = tuple(_list_files(self.run_dir.path))
         if files != self._contents.files:
             self._contents = replace(self._contents, files=files)
@@ -210,6 +199,11 @@ class FolderReader:
         if (asked := stop_asked(self.run_dir)) != self._contents.stop_asked:
             self._contents = replace(self._contents, stop_asked=asked)
         return self._contents
+
+    def _has_changed(self, part: str, signature: object) -> bool:
+        """Remember the signature of a part; return whether it is another one than before."""
+        before, self._signatures[part] = self._signatures.get(part), signature
+        return signature != before
 
 
 def suspended_pid(run_dir: RunDir) -> int | None:
@@ -230,6 +224,11 @@ def _signature(path: Path) -> Signature:
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _signatures(paths: Iterable[Path]) -> dict[str, Signature] | None:
+    """Return the signatures of files by name; None if there are none."""
+    return {each.name: _signature(each) for each in paths} or None
 
 
 def read_log(path: Path, most_bytes: int) -> tuple[tuple[str, ...], bool]:
