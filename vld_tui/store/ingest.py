@@ -146,10 +146,9 @@ class LiveRuns:
         with self._database.write() as connection:
             state = load_state(self._database, found.key)
             if state is not None:
-                run_dir = found.run_dir(self._home)
-                save_state(
-                    connection, found.key, _with_diagnoses(connection, found.key, state, run_dir)
-                )
+                recorder = EventRecorder(connection, found.key, state)
+                _record_diagnoses(recorder, found.run_dir(self._home))
+                save_state(connection, found.key, recorder.state)
         return read_run(self._database, found.key)
 
     def work_on_copy(self) -> None:
@@ -207,17 +206,15 @@ def read_whole(connection: sqlite3.Connection, key: int, run_dir: RunDir, state:
     death, is_last = _find_death(run_dir, state), False
     while not is_last:
         state, is_last = _catch_up(connection, key, state, run_dir, has_died=death is not None)
-    save_state(connection, key, _with_diagnoses(connection, key, state, run_dir))
-
-
-def _with_diagnoses(
-    connection: sqlite3.Connection, key: int, state: RunState, run_dir: RunDir
-) -> RunState:
-    """Record the results of diagnostics in a run's folder."""
     recorder = EventRecorder(connection, key, state)
+    _record_diagnoses(recorder, run_dir)
+    save_state(connection, key, recorder.state)
+
+
+def _record_diagnoses(recorder: EventRecorder, run_dir: RunDir) -> None:
+    """Record the results of diagnostics in a run's folder."""
     if found := run_dir.read_diagnoses().found:
         recorder.record_diagnoses(found.values())
-    return recorder.state
 
 
 def _catch_up(
@@ -305,7 +302,7 @@ def take_events(
         recorder = EventRecorder(connection, key, state)
     _record(recorder, batch)
     if batch.restarted and batch.is_last:
-        _with_diagnoses(connection, key, recorder.state, run_dir)
+        _record_diagnoses(recorder, run_dir)
     state.events_offset = batch.offset
     return recorder, batch.is_last
 
