@@ -5,6 +5,8 @@ For programs that import neither torch nor images; see :mod:`engine.protocol.wor
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
 import signal
 import sys
@@ -28,17 +30,15 @@ Progress = Callable[[int, int], None]
 
 
 def work(
-    arguments: Sequence[str],
-    request_type: Any,
-    handlers: Mapping[type, Callable[[Any, Reporter], object]],
+    arguments: Sequence[str], handlers: Mapping[type, Callable[[Any, Reporter], object]]
 ) -> int:
     """Handle a request and return the exit code.
 
     Args:
         arguments: the request as JSON, or ``-``: it is on stdin.
-        request_type: type of the request, a union of the handlers' types.
         handlers: by type of request; each returns the answer.
     """
+    request_type: Any = functools.reduce(operator.or_, handlers)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
     [encoded] = arguments
     try:

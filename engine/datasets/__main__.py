@@ -30,7 +30,6 @@ from engine.protocol.datasets import (
     CacheEntry,
     CacheListing,
     CheckDataset,
-    DatasetRequest,
     DescribeDataset,
     FetchDataset,
     ListCache,
@@ -136,4 +135,4 @@ WORK: Final[Mapping[type, Callable[[Any, Reporter], object]]] = {
 
 
 if __name__ == "__main__":
-    sys.exit(work(sys.argv[1:], DatasetRequest, WORK))
+    sys.exit(work(sys.argv[1:], WORK))

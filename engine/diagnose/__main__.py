@@ -64,6 +64,6 @@ WORK: Final[Mapping[type, Callable[[Any, Reporter], object]]] = {
 
 if __name__ == "__main__":
     keep_freed_memory()
-    exit_code = work(sys.argv[1:], DiagnoseRuns | FindSuspects | FindNearest | CompareDomains, WORK)
+    exit_code = work(sys.argv[1:], WORK)
     gc.freeze()  # otherwise the interpreter's last collections take a second for torch's objects
     sys.exit(exit_code)

@@ -30,4 +30,4 @@ def _export(request: ExportNetwork, report: Reporter) -> ExportedNetwork:
 
 
 if __name__ == "__main__":
-    sys.exit(work(sys.argv[1:], ExportNetwork, {ExportNetwork: _export}))
+    sys.exit(work(sys.argv[1:], {ExportNetwork: _export}))

@@ -19,7 +19,6 @@ from engine.inference.listing import find_files  # noqa: E402
 from engine.protocol.data_evaluations import DataEvaluation  # noqa: E402
 from engine.protocol.inference import (  # noqa: E402
     EvaluateRun,
-    InferenceRequest,
     PredictImages,
     PredictionsMade,
 )
@@ -49,6 +48,6 @@ WORK: Final[Mapping[type, Callable[[Any, Reporter], object]]] = {
 
 if __name__ == "__main__":
     keep_freed_memory()
-    exit_code = work(sys.argv[1:], InferenceRequest, WORK)
+    exit_code = work(sys.argv[1:], WORK)
     gc.freeze()  # otherwise the interpreter's last collections take a second for torch's objects
     sys.exit(exit_code)

@@ -152,7 +152,3 @@ class EvaluateRun(UseOfRun, frozen=True, kw_only=True, tag="evaluate"):
     layout: Layout = "auto"
     domains: tuple[str, ...] = ()
     class_map: dict[str, str] = {}
-
-
-InferenceRequest = PredictImages | EvaluateRun
-"""Every request that ``python -m engine.inference`` accepts."""
