@@ -9,7 +9,6 @@ import numpy as np
 
 from benchmarks.filled_home import write_run
 from engine.protocol import (
-    MEASURES,
     NO_TARGET,
     ArmEvaluated,
     DataPrepared,
@@ -21,7 +20,7 @@ from engine.protocol import (
     RunSpec,
     RunStarted,
 )
-from engine.protocol.diagnostics import DIAGNOSED
+from engine.protocol.evaluated import EVALUATED
 from vld_tui.home import Home
 from vld_tui.store.store import Store
 from vld_tui.study.define.definition import Study
@@ -54,11 +53,6 @@ def fill_study(
         store.folders.rebuild()
 
 
-def _measured() -> list[str]:
-    """Return the names of the measures of an evaluation."""
-    return [name for name in MEASURES if name not in DIAGNOSED]
-
-
 def _with_measures(event: Event) -> Event:
     """Return an event with every measure, half of the accuracy on each domain."""
     if not isinstance(event, Evaluated | ArmEvaluated):
@@ -67,12 +61,12 @@ def _with_measures(event: Event) -> Event:
     added = [
         msgspec.structs.replace(each, name=name, value=each.value and each.value / 2)
         for each in event.metrics
-        for name in _measured()
+        for name in EVALUATED
     ]
     return msgspec.structs.replace(
         event,
         metrics=[*event.metrics, *added],
-        measures=dict.fromkeys(_measured(), (event.id_accuracy / 2, oods)),
+        measures=dict.fromkeys(EVALUATED, (event.id_accuracy / 2, oods)),
     )
 
 

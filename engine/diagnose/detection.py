@@ -15,8 +15,8 @@ from torch import Tensor
 
 from engine.errors import InputError
 from engine.evaluate.confidence import kept_threshold
+from engine.protocol.intervals import NORMAL_975
 
-Z_975: Final = 1.959964
 _HALVINGS: Final = 60
 CURVE_POINTS: Final = 200
 """Maximum number of points of a risk–coverage curve that are kept to draw it."""
@@ -124,7 +124,7 @@ def roc_area(low: Tensor, high: Tensor) -> RocArea:
         variance = float(beaten.var() / m + beating.var() / n)
     if variance < torch.finfo(torch.float64).eps:
         return RocArea(value, *_score_interval(value, n, m))
-    half = Z_975 * math.sqrt(variance)
+    half = NORMAL_975 * math.sqrt(variance)
     return RocArea(value, max(0.0, value - half), min(1.0, value + half))
 
 
@@ -134,7 +134,7 @@ def _score_interval(value: float, n: int, m: int) -> tuple[float, float]:
     def is_inside(area: float) -> bool:
         spread = (1 - area) / (2 - area) + area / (1 + area)
         variance = area * (1 - area) * (1 + ((n + m) / 2 - 1) * spread) / (n * m)
-        return abs(value - area) <= Z_975 * math.sqrt(variance)
+        return abs(value - area) <= NORMAL_975 * math.sqrt(variance)
 
     def bound(outside: float) -> float:
         inside = value
@@ -220,7 +220,7 @@ def average_ranks(values: Tensor) -> Tensor:
 def _checked(scores: Tensor) -> Tensor:
     """Return scores in float64."""
     if len(scores) == 0:
-        raise InputError("There are no images to compare scores of.")
+        raise InputError("The scores cannot be compared: there are no images.")
     if scores.isnan().any():
         raise InputError(
             f"{int(scores.isnan().sum())} of {len(scores)} scores are not a number. "

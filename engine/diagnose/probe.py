@@ -60,11 +60,6 @@ class Probe:
     passes: int
     notes: tuple[str, ...] = ()
 
-    @property
-    def target_ratio(self) -> Tensor:
-        """Return the density ratio of each image of the target, (m,) float64."""
-        return self.target_log_ratio.exp()
-
     def area_against(self, rows: Tensor) -> RocArea:
         """Return the area against some images of the sources, such as one domain, by their rows.
 

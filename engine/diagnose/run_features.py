@@ -31,7 +31,6 @@ from engine.model.linear import FrozenNetwork
 from engine.protocol import CombinationSpec, RunSpec, own_arm, spec_of
 from engine.protocol.diagnostics import DiagnoseRun
 from engine.protocol.work import WorkNote
-from engine.ranks import ALONE
 from engine.rundir import RunDir
 from engine.work import Reporter, progress_of
 
@@ -296,7 +295,7 @@ class FeatureSource:
 
     def _execution(self) -> Execution:
         return Execution(
-            self.device, "fp32", "channels_last", ALONE, folds_inference=folds_inference(self.spec)
+            self.device, "fp32", "channels_last", folds_inference=folds_inference(self.spec)
         )
 
 

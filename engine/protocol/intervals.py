@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-_NORMAL_975: Final = 1.959964
+NORMAL_975: Final = 1.959964
 _HALVINGS: Final = 60
 FEWEST_VALIDATION_IMAGES: Final = 100
 """Minimum validation images over all sources without a warning."""
@@ -75,11 +75,11 @@ def _lower_bound(samples: Sequence[Sample]) -> float:
     if all(sample.accuracy == 0 for sample in samples):
         return 0.0
     low, high = 0.0, 1.0
-    while _distance(samples, high) < _NORMAL_975:
+    while _distance(samples, high) < NORMAL_975:
         low, high = high, 2 * high
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if _distance(samples, middle) < _NORMAL_975:
+        if _distance(samples, middle) < NORMAL_975:
             low = middle
         else:
             high = middle

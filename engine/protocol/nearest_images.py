@@ -26,8 +26,8 @@ class FindNearest(ReadsFeatures, frozen=True, kw_only=True, tag="nearest"):
         real: the images to compare with.
         keep: share of each class of each domain to keep.
         out: exclude list to write; None: none.
-        tiles: PNG file with the pictures of :func:`picture_rows`, in unlabelled squares of
-            ``TILE`` pixels; None: none.
+        tiles: PNG file with a row of the nearest images, a row of their nearest real images, and
+            the same of the farthest, in unlabelled squares of ``TILE`` pixels; None: none.
     """
 
     images: ImagesOf

@@ -68,7 +68,7 @@ def test_the_area_is_that_of_scikit_learn_and_the_ratios_those_of_the_probabilit
     assert probe.temperature == pytest.approx(math.exp(best.x), rel=1e-5)
     shares = torch.sigmoid((logits[is_target] - prior) / probe.temperature + prior)
     expected = shares / (1 - shares) * 150 / 70
-    assert probe.target_ratio.numpy() == pytest.approx(expected.numpy(), rel=1e-6)
+    assert probe.target_log_ratio.exp().numpy() == pytest.approx(expected.numpy(), rel=1e-6)
 
 
 def test_ratios_are_those_of_the_densities() -> None:
@@ -107,15 +107,17 @@ def test_a_copy_of_one_of_two_sources_is_inside_of_it() -> None:
     areas = areas_by_domain(probe, rows)
     assert areas["one"].value == pytest.approx(0.5, abs=0.05)
     assert areas["other"].low > 0.9
-    assert probe.target_ratio.max() < 10, "at most 2 images of the target for each of a source"
+    assert probe.target_log_ratio.exp().max() < 10, (
+        "at most 2 images of the target for each of a source"
+    )
 
 
 def test_separated_images_have_extreme_but_finite_ratios() -> None:
     probe = probe_shift(_features(100, 5, 1), _features(40, 5, 2, shift=1e4))
     assert probe.area.value == 1
     assert probe.area.low < 1
-    assert probe.target_ratio.isfinite().all()
-    assert probe.target_ratio.min() > 1e3
+    assert probe.target_log_ratio.exp().isfinite().all()
+    assert probe.target_log_ratio.exp().min() > 1e3
     assert probe.source_log_ratio.max() < -3
 
 
