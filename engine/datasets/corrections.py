@@ -86,7 +86,7 @@ def read_corrections(file: str) -> Corrections:
         name = _normalized(listed_path)
         decided = _decided(name, action, class_name, origin)
         if actions.setdefault(name, decided) != decided:
-            raise DataError(f"{origin} has two lines on {name} that differ. Remove one.")
+            raise DataError(f"{origin} has two different lines for {name}. Remove one.")
     return Corrections(
         frozenset(name for name, (action, _) in actions.items() if action == "exclude"),
         {name: label for name, (action, label) in actions.items() if action == "relabel"},
@@ -106,7 +106,7 @@ def _decided(path: str, action: str, class_name: str, origin: str) -> tuple[str,
     if action != "relabel":
         return action, ""
     if not class_name:
-        raise DataError(f"{origin} relabels {path} without a class. Add it in the column class.")
+        raise DataError(f"{origin} relabels {path} without a class. Add one in the column class.")
     return action, class_name
 
 

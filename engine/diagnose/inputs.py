@@ -27,7 +27,7 @@ def check_features(features: Tensor, name: str = "features") -> None:
     if features.ndim != 2:
         raise ValueError(f"{name} must be a matrix, not {tuple(features.shape)}")
     if features.numel() == 0:
-        raise InputError(f"The {name} are of no image, so nothing can be measured on them.")
+        raise InputError(f"The {name} cannot be measured: there are no images.")
     broken = int((~features.sum(dim=1, dtype=torch.float64).isfinite()).sum())
     if broken:
         raise InputError(

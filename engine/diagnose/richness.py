@@ -43,8 +43,9 @@ def _rank(run: RunFeatures, _settings: Settings) -> Found:
 
 def _equal_numbers(splits: Sequence[SplitFeatures]) -> str:
     return (
-        f"ID is of the sources' training images. {len(splits[0].labels):,} images of each domain, "
-        "because the value depends on the number of images: compare runs of the same data set."
+        f"ID is measured on the sources' training images. {len(splits[0].labels):,} images of each "
+        "domain are used, because the value depends on their number: compare runs on the same data "
+        "set only."
     )
 
 
@@ -148,7 +149,9 @@ def _span(run: RunFeatures, _settings: Settings) -> Found:
         found.append(
             finding(each, "outside_every_direction", None if outside is None else outside.share)
         )
-    notes = ["The span is that of the sources' training images; ID is of their validation images."]
+    notes = [
+        "The span is that of the sources' training images; ID is measured on validation images."
+    ]
     if sources.is_limited_by_images:
         notes.append(
             f"Fewer training images ({sources.images:,}) than features ({sources.dimensions:,}): "
@@ -170,7 +173,7 @@ def _collapse(run: RunFeatures, _settings: Settings) -> Found:
             return None
         if collapse.left_out:
             left_out = "1 class" if collapse.left_out == 1 else f"{collapse.left_out} classes"
-            notes.append(f"{each.domain}: {left_out} of a single image left out.")
+            notes.append(f"{each.domain}: {left_out} with a single image left out.")
         return collapse.nc1
 
     found = findings_of("nc1", [*run.sources("in"), *run.judged()], measured)

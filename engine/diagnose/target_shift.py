@@ -98,9 +98,11 @@ def _robustness(run: RunFeatures, _settings: Settings) -> Found:
     row = (line.runs, line.slope, line.intercept, line.r_squared, found.expected, *found.interval)
     columns = ("runs", "slope", "intercept", "R²", "expected OOD", "low", "high")
     beyond = "outside" if found.is_beyond_chance else "inside"
-    notes = [f"OOD accuracy is {beyond} of the 95% interval of another run from scratch."]
+    notes = [f"OOD accuracy is {beyond} the 95% interval for a run from scratch."]
     if found.is_extrapolated:
-        notes.append("ID accuracy is outside of that of the runs from scratch: extrapolated.")
+        notes.append(
+            "ID accuracy is outside the range of the runs from scratch: the line is extrapolated."
+        )
     return Found(
         {name: (None, found.points / 100)},
         (finding(target, name, found.points / 100),),

@@ -112,8 +112,8 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
             "span",
             "Energy outside of the sources' span",
             "rich",
-            "Share of the squared features outside of the directions that hold 99% of those of the "
-            "sources' training images: what the target has and the sources lack.",
+            "Share of feature energy (sum of squares) outside of the directions that hold 99% of "
+            "the energy of the sources' training images: what the target has and the sources lack.",
             (
                 Measure(
                     "outside_span",
@@ -228,7 +228,7 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
             "Distances between domains",
             "shift",
             "Sliced-Wasserstein distance of the pre-trained network's features, in standard "
-            "deviations of the sources, and what random halves of the sources differ by.",
+            "deviations of the sources, compared with that of random halves of the sources.",
             (
                 Measure(
                     "wasserstein",

@@ -160,7 +160,7 @@ def test_a_path_that_begins_like_a_comment(tmp_path: Path, file: Path) -> None:
         ("path,action,class\nphoto/cat/0.png,relabel,dgo", "relabels photo/cat/0.png as dgo, which "
          "is not a class of .*images. Did you mean dog?"),
         ("path,action,class\nphoto/cat/0.png,relabel,dog\nphoto/cat/0.png,exclude,",
-         "two lines on photo/cat/0.png that differ"),
+         "two different lines for photo/cat/0.png"),
         ("path,action\nphoto/cat/0.png,", "Line 2 of .* has no action"),
         ("file,action\nphoto/cat/0.png,", "has no column path; its columns are file, action"),
         ("\0\1\2", "is not UTF-8 text"),

@@ -73,5 +73,5 @@ def test_features_that_are_not_finite_are_refused(broken: float) -> None:
 
 
 def test_no_images_are_refused() -> None:
-    with pytest.raises(InputError, match="^The features are of no image"):
+    with pytest.raises(InputError, match="^The features cannot be measured: there are no images"):
         rank_me(torch.empty(0, 8))
