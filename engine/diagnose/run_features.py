@@ -22,7 +22,6 @@ from engine.diagnose.stages import MOST_IMAGES, evenly_spaced, stage_features
 from engine.errors import InputError
 from engine.execution import Execution, folds_inference
 from engine.features import cached_features
-from engine.features.cached import FrozenPart
 from engine.inference.classifier import load_classifier
 from engine.inference.split import load_split
 from engine.machine.devices import resolve_device
@@ -108,11 +107,6 @@ class RunFeatures:
     Attributes:
         run_id: of the run.
         classes: their names, in the order of the logits.
-        arm: how the run predicts.
-        step: number of updates of the network; None: it is a combination.
-        checkpoint: digest of the checkpoint.
-        data_digest: digest of the images.
-        start: digest of the pre-trained weights; empty: they were not read.
         weight: of the last layer, (C, D).
         bias: of the last layer, (C,); None: it has none.
         splits: of all sources and the target.
@@ -123,11 +117,6 @@ class RunFeatures:
 
     run_id: str
     classes: tuple[str, ...]
-    arm: str
-    step: int | None
-    checkpoint: str
-    data_digest: str
-    start: str
     weight: Tensor
     bias: Tensor | None
     splits: tuple[SplitFeatures, ...]
@@ -249,10 +238,9 @@ class FeatureSource:
                     )
                 )  # fmt: skip
         run = RunFeatures(
-            self.run_dir.run_id, self.classes, self.arm, self.step, self.checkpoint,
-            self.data.digest, "" if start is None else FrozenPart.of(start).digest,
-            self.network.head.weight.detach(), _bias_of(self.network),
-            tuple(splits), self.scratch, tuple(file.path for file in self.data.image_set.files),
+            self.run_dir.run_id, self.classes, self.network.head.weight.detach(),
+            _bias_of(self.network), tuple(splits), self.scratch,
+            tuple(file.path for file in self.data.image_set.files),
         )  # fmt: skip
         if start is None or not has_stages:
             return run

@@ -55,10 +55,13 @@ def _diagnose(
     return diagnose_run(request, (reports if reports is not None else []).append)
 
 
-def _read(run_dir: RunDir) -> RunFeatures:
+def _open(run_dir: RunDir) -> FeatureSource:
     request = DiagnoseRun(run_dir=str(run_dir.path), diagnostics=(), device="cpu", threads=1)
-    source = FeatureSource.open(request, lambda _report: None)
-    return source.read(source.start_network(), lambda _report: None)
+    return FeatureSource.open(request, lambda _report: None)
+
+
+def _read(source: FeatureSource, *, has_stages: bool = False) -> RunFeatures:
+    return source.read(source.start_network(), lambda _report: None, has_stages=has_stages)
 
 
 def _selected(run_dir: RunDir) -> Evaluated:
@@ -85,7 +88,8 @@ def test_every_declared_diagnostic_is_computed() -> None:
 def test_logits_are_those_that_the_run_evaluated(make_run: MakeRun, fields: dict[str, Any]) -> None:
     run_dir = make_run(**fields)
     run_here(run_dir)
-    run = _read(run_dir)
+    source = _open(run_dir)
+    run = _read(source)
     accuracies = {
         (each.domain, each.split): float((each.logits.argmax(1) == each.labels).double().mean())
         for each in run.splits
@@ -94,7 +98,7 @@ def test_logits_are_those_that_the_run_evaluated(make_run: MakeRun, fields: dict
         (m.domain, m.split): m.value for m in _selected(run_dir).metrics if m.name == "accuracy"
     }
     assert told.items() <= accuracies.items()
-    assert run.step == _selected(run_dir).step
+    assert source.step == _selected(run_dir).step
     assert all(each.start is not None and len(each.start) == len(each.rows) for each in run.splits)
 
 
@@ -125,9 +129,7 @@ def test_values_are_of_validation_images_and_of_the_target(run_dir: RunDir) -> N
 
 
 def test_the_last_stage_is_the_penultimate_one_of_both_networks(run_dir: RunDir) -> None:
-    request = DiagnoseRun(run_dir=str(run_dir.path), diagnostics=(), device="cpu", threads=1)
-    source = FeatureSource.open(request, lambda _report: None)
-    run = source.read(source.start_network(), lambda _report: None, has_stages=True)
+    run = _read(_open(run_dir), has_stages=True)
     assert list(run.stages) == [each.domain for each in run.equally_many()]
     for each in run.equally_many():
         assert list(run.stages[each.domain]) == ["layer1", "layer2", "layer3", "layer4"]
@@ -221,7 +223,7 @@ def test_target_labels_choose_nothing(tmp_path: Path, small_emoji: Path) -> None
     """With the target's labels exchanged at random, everything but OOD values stays as it is."""
     shutil.copytree(small_emoji, tmp_path / "images")
     runs = [_trained(tmp_path / "true", tmp_path / "images")]
-    first, networks = _diagnose(runs[0]), [_read(runs[0])]
+    first, networks = _diagnose(runs[0]), [_read(_open(runs[0]))]
     target = tmp_path / "images" / "fluent-mono"
     names = {each: sorted((target / each).iterdir()) for each in SMALL_CLASSES}
     contents = [path.read_bytes() for paths in names.values() for path in paths]
@@ -233,7 +235,7 @@ def test_target_labels_choose_nothing(tmp_path: Path, small_emoji: Path) -> None
     assert _selected(runs[0]).step == _selected(runs[1]).step
     chosen = [next(e for e in read_events(run) if isinstance(e, RunFinished)) for run in runs]
     assert chosen[0].id_accuracy == chosen[1].id_accuracy
-    networks.append(_read(runs[1]))
+    networks.append(_read(_open(runs[1])))
     for before, after in zip(*(each.sources("out") for each in networks), strict=True):
         assert torch.equal(before.features, after.features)
     for one, other in zip(first.diagnoses, second.diagnoses, strict=True):

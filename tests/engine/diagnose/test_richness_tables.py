@@ -34,7 +34,7 @@ def run() -> RunFeatures:
         features_of("sketch", "out", 40, is_target=True),
     )  # fmt: skip
     weight = torch.randn(CLASSES, UNITS, generator=torch.Generator().manual_seed(0))
-    return RunFeatures("r", ("a", "b", "c"), "erm", 1, "c", "d", "s", weight, None, splits)
+    return RunFeatures("r", ("a", "b", "c"), weight, None, splits)
 
 
 def test_the_spectrum_is_stored_at_some_directions(run: RunFeatures) -> None:
