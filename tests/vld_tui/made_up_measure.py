@@ -13,12 +13,14 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from engine.protocol.evaluated import Measure
+from engine.protocol.evaluated import EVALUATED, Measure
 from engine.protocol.measures import MEASURES
 
 NAME = "sharpness"
-MEASURES[NAME] = Measure(NAME, "sharp", "Made up for a test.", higher_is_better=False)
-del MEASURES["calibration_error"]
+made_up = Measure(NAME, "sharp", "Made up for a test.", higher_is_better=False)
+for registry in (EVALUATED, MEASURES):
+    registry[NAME] = made_up
+    del registry["calibration_error"]
 
 STUDY = """
 name = "rates"

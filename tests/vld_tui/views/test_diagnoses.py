@@ -123,5 +123,5 @@ def test_a_list_shows_values_of_another_step_and_damage() -> None:
 def test_runs_from_scratch_are_asked_for_with_a_command(store: Store) -> None:
     run = store.runs.create(resolve_spec({"dataset": "emoji", "target": "noto"}), name="run")
     first, command = scratch_lines(run, 1)
-    assert first.startswith("1 run from scratch")
+    assert first.startswith("Found 1 run from scratch")
     assert command.strip() == "vld sweep paper-ask --data emoji"
