@@ -25,7 +25,7 @@ from engine.execution import DTYPES
 from engine.machine.devices import available_devices, device_name
 from engine.machine.processor import cpu_name, keep_freed_memory, usable_cores
 from engine.model import build_for, packaged_file, packaged_networks
-from engine.protocol import MODELS_JOINED_BY, RunSpec, SpecError, decode_spec
+from engine.protocol import JOINED_BY, RunSpec, SpecError, decode_spec
 from engine.protocol.feature_costs import FeatureQuestion
 from engine.run import versions
 from engine.train.feature_costs import feature_costs
@@ -81,7 +81,7 @@ def network_sizes(models: Sequence[str]) -> dict[str, int]:
         with contextlib.suppress(RuntimeError, ValueError), torch.device("meta"):
             networks = [
                 timm.create_model(name, pretrained=False, num_classes=0)
-                for name in model.split(MODELS_JOINED_BY)
+                for name in model.split(JOINED_BY)
             ]
             tensors = [each for network in networks for each in network.state_dict().values()]
             sizes[model] = sum(each.numel() * each.element_size() for each in tensors)

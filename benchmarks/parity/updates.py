@@ -17,6 +17,7 @@ from benchmarks.parity.images import save_domains
 from benchmarks.parity.reference import training as theirs
 from benchmarks.parity.row import Row, difference_text, largest_difference
 from engine.data import TrainingBatches
+from engine.data.load import Indices
 from engine.protocol import RunSpec
 from engine.rundir import RunDir
 from engine.train.loop import take_step
@@ -169,6 +170,11 @@ class DoubleBatches:
 
     def __init__(self, batches: TrainingBatches) -> None:
         self._batches = batches
+
+    @property
+    def drawn(self) -> Indices:
+        """Return the rows of the last batch's images."""
+        return self._batches.drawn
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Draw the next batch."""

@@ -81,7 +81,7 @@ class TrainingBatches:
         self._ranks = ranks
         self._threads = ThreadPoolExecutor(os.cpu_count())
         self._pil = PilAugmentation(data, self._threads) if kind == "pil" else None
-        self.drawn: Indices | None = None
+        self.drawn: Indices = np.empty(0, dtype=np.int64)
         """Rows in the image set of the last batch's images."""
         self.drawing_s = 0.0
         """Seconds that :meth:`draw` took so far."""

@@ -22,7 +22,7 @@ from engine.inference.session import refusing_large_batches
 from engine.machine.devices import resolve_device
 from engine.model import FineTunedNetwork, build_network
 from engine.protocol.image_features import ReadsFeatures
-from engine.protocol.spec import MODELS_JOINED_BY
+from engine.protocol.methods import JOINED_BY
 from engine.protocol.work import WorkNote
 from engine.work import Reporter, progress_of
 
@@ -49,7 +49,7 @@ def pretrained_network(request: ReadsFeatures) -> FineTunedNetwork:
         weights=request.weights,
         image_size=request.image_size,
         seed=seed_hash("network", 0),
-        tuning="linear" if MODELS_JOINED_BY in request.model else "full",
+        tuning="linear" if JOINED_BY in request.model else "full",
         linear_features="penultimate",
         weights_key=request.weights_key,
         for_inference=True,

@@ -39,7 +39,7 @@ from engine.model.weights import (
     packaged_file,
     packaged_networks,
 )
-from engine.protocol import MODELS_JOINED_BY, NO_WEIGHT_FILES, RunSpec, nearest
+from engine.protocol import JOINED_BY, NO_WEIGHT_FILES, RunSpec, nearest
 
 
 def build_for(
@@ -103,7 +103,7 @@ def build_network(
         InputError: for an unknown network, one without a linear classifier on pooled features or
             with noise that cannot be disabled, or weights that are unavailable.
     """
-    names = model.split(MODELS_JOINED_BY)
+    names = model.split(JOINED_BY)
     for name in names:
         architecture = name.split(".", maxsplit=1)[0]
         if not timm.is_model(architecture):
@@ -196,7 +196,7 @@ def creation_options(model: str, image_size: int) -> dict[str, Any]:
 
     There are none for several networks, which timm does not create together.
     """
-    if MODELS_JOINED_BY in model:
+    if JOINED_BY in model:
         return {}
     architecture = model.split(".", maxsplit=1)[0]
     is_fixed = timm.get_pretrained_cfg_value(architecture, "fixed_input_size")
@@ -235,7 +235,7 @@ def _create_several(
     is_file = weights not in NO_WEIGHT_FILES
     image = torch.zeros(1, 3, image_size, image_size)
     networks = []
-    for name in model.split(MODELS_JOINED_BY):
+    for name in model.split(JOINED_BY):
         network, _ = _create(name, "none" if is_file else weights, None, image_size)
         with torch.no_grad(), reading_images(name, image_size):
             network.eval()(image)

@@ -1,9 +1,11 @@
 """Training losses, by name.
 
-To add one, write a module with an :class:`Objective`, and add a line to ``OBJECTIVES`` here and one
-to :mod:`engine.protocol.methods`. Its own settings are fields of
-:class:`~engine.protocol.RunSpec` with ``only_with=("objective", NAME)``. The loop, checkpoints, the
-command line, the form and run identity need no change.
+An objective is a loss of each image, any number of weightings of images, and penalties: see
+:class:`Objective`. To add one, write a module with a :class:`Loss`, :class:`Weighting` or
+:class:`Penalty`, and add a line to ``OBJECTIVES`` here and one to :mod:`engine.protocol.methods`.
+Its own settings are fields of :class:`~engine.protocol.RunSpec` with
+``only_with=("objective", NAME)``. The loop, checkpoints, the command line, the form and run
+identity need no change.
 """
 
 from __future__ import annotations
@@ -13,15 +15,43 @@ from typing import Final
 
 import torch
 
+from engine.errors import InputError
 from engine.objectives.groupdro import GroupDRO
-from engine.objectives.objective import ERM, Batch, Objective
-from engine.protocol import RunSpec
+from engine.objectives.objective import ERM, Batch, Loss, Objective, Part, Penalty, Task, Weighting
+from engine.protocol import RunSpec, too_few_sources
 
-OBJECTIVES: Final[Mapping[str, type[Objective]]] = {"erm": ERM, "groupdro": GroupDRO}
+OBJECTIVES: Final[Mapping[str, type[Loss | Weighting | Penalty]]] = {
+    "erm": ERM,
+    "groupdro": GroupDRO,
+}
 
-__all__ = ["OBJECTIVES", "Batch", "Objective", "make_objective"]
+__all__ = [
+    "OBJECTIVES",
+    "Batch",
+    "Loss",
+    "Objective",
+    "Part",
+    "Penalty",
+    "Task",
+    "Weighting",
+    "make_objective",
+]
 
 
-def make_objective(spec: RunSpec, domains: int, device: torch.device) -> Objective:
-    """Return a run's objective for batches of ``domains`` sources."""
-    return OBJECTIVES[spec.objective](spec, domains).to(device)
+def make_objective(spec: RunSpec, task: Task, device: torch.device) -> Objective:
+    """Return a run's objective.
+
+    Raises:
+        InputError: if it compares sources and there is only one.
+    """
+    if problem := too_few_sources(spec, task.domains):
+        raise InputError(problem)
+    loss: Loss = ERM(spec, task)
+    others: dict[str, Weighting | Penalty] = {}
+    for name in spec.objectives:
+        part = OBJECTIVES[name](spec, task)
+        if isinstance(part, Loss):
+            loss = part
+        else:
+            others[name] = part
+    return Objective(loss, others).to(device)

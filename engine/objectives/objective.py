@@ -1,13 +1,51 @@
-"""What an objective is, and empirical risk minimisation."""
+"""What an objective is: the weighted mean of the images' losses, plus penalties."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.data import RunData
 from engine.protocol import RunSpec
+
+EARLIER_NAMES: Final = {"weights": "groupdro.weights"}
+"""Names of tensors in checkpoints of earlier versions, which had one objective a run."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a run learns: the training images of its sources, and the sizes of its network.
+
+    Attributes:
+        rows: rows of each source's training images in the image set, (n,) int64.
+        labels: their classes, (n,) int64, on the CPU.
+        images: N, number of rows of the image set.
+        classes: C.
+        features: D, width of the penultimate representation.
+    """
+
+    rows: tuple[Tensor, ...]
+    labels: tuple[Tensor, ...]
+    images: int
+    classes: int
+    features: int
+
+    @classmethod
+    def of(cls, data: RunData, features: int) -> Task:
+        """Return the task of a run's data and a network of ``features`` features."""
+        rows = tuple(torch.from_numpy(each.rows[each.in_indices]) for each in data.sources)
+        labels = tuple(each.labels[each.in_indices].cpu() for each in data.sources)
+        return cls(rows, labels, len(data.image_set), len(data.classes), features)
+
+    @property
+    def domains(self) -> int:
+        """Return the number of sources."""
+        return len(self.rows)
 
 
 @dataclass(frozen=True)
@@ -18,32 +56,98 @@ class Batch:
         logits: (K, B, C) float32, for K masks.
         features: unmasked, (B, D).
         labels: (B,) int64, ordered by domain.
+        rows: rows of the images in the image set, (B,) int64, on the CPU.
         domains: number of sources in the batch.
     """
 
     logits: Tensor
     features: Tensor
     labels: Tensor
+    rows: Tensor
     domains: int
 
 
-class Objective(nn.Module):
-    """A loss in nats over a batch. Its buffers are saved in checkpoints."""
+class Part(nn.Module):
+    """A part of an objective. Its buffers are saved in checkpoints; its parameters are trained
+    with the last layer."""
 
-    def __init__(self, spec: RunSpec, domains: int) -> None:
-        """Prepare for batches of ``domains`` sources of a run."""
+    def __init__(self, spec: RunSpec, task: Task) -> None:
+        """Prepare for a run."""
         super().__init__()
-        self.spec, self.domains = spec, domains
+        self.spec, self.task = spec, task
+
+
+class Loss(Part):
+    """The loss of each image."""
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return the loss, a scalar."""
+        """Return the losses of a batch, (K, B), in nats."""
         raise NotImplementedError
 
 
-class ERM(Objective):
-    """The cross-entropy averaged over images and masks."""
+class Weighting(Part):
+    """The weight of each image's loss. It may change its state if gradients are on."""
+
+    def forward(self, batch: Batch, losses: Tensor) -> Tensor:
+        """Return the weights of a batch, (B,), around 1; ``losses`` (K, B) have no gradients."""
+        raise NotImplementedError
+
+
+class Penalty(Part):
+    """A term that is added to the weighted mean of the losses."""
+
+    def forward(self, batch: Batch, losses: Tensor) -> Tensor:
+        """Return the term, a scalar in nats; ``losses`` (K, B) are the images' own."""
+        raise NotImplementedError
+
+
+class ERM(Loss):
+    """Cross-entropy: empirical risk minimisation."""
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return the loss, a scalar in nats."""
-        labels = batch.labels.repeat(len(batch.logits))
-        return F.cross_entropy(batch.logits.flatten(0, 1), labels)
+        """Return the cross-entropy of each image, (K, B), in nats."""
+        return cross_entropy(batch.logits, batch.labels)
+
+
+class Objective(nn.Module):
+    """The weighted mean of the images' losses over images and masks, plus penalties."""
+
+    def __init__(self, loss: Loss, others: Mapping[str, Weighting | Penalty]) -> None:
+        """``others``: weightings, whose weights are multiplied, and penalties, by name."""
+        super().__init__()
+        self.loss = loss
+        self.others = list(others.values())
+        for name, part in others.items():  # the names of their tensors in checkpoints
+            self.add_module(name, part)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the loss, a scalar in nats; update the parts' state if gradients are on."""
+        losses: Tensor = self.loss(batch)
+        weighted = losses
+        for part in self.others:
+            if isinstance(part, Weighting):
+                weighted = part(batch, losses.detach()) * weighted
+        total = weighted.mean()
+        for part in self.others:
+            if isinstance(part, Penalty):
+                total = total + part(batch, losses)
+        return total
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore the state of a checkpoint."""
+        self.load_state_dict(
+            {EARLIER_NAMES.get(name, name): tensor for name, tensor in tensors.items()}
+        )
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the cross-entropy of each image under each mask, (K, B), in nats.
+
+    Args:
+        logits: (K, B, C).
+        targets: classes (B,) int64, or probabilities (B, C).
+    """
+    masks = len(logits)
+    repeated = targets.repeat(masks, *[1] * (targets.ndim - 1))
+    losses = F.cross_entropy(logits.flatten(0, 1), repeated, reduction="none")
+    return losses.view(masks, -1)

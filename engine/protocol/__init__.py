@@ -78,7 +78,7 @@ from engine.protocol.measures import (
     measures_in,
     value_in,
 )
-from engine.protocol.methods import ARMS, NETWORK_ARMS, OBJECTIVES
+from engine.protocol.methods import ARMS, JOINED_BY, NETWORK_ARMS, OBJECTIVES
 from engine.protocol.predictions import (
     MOST_PREDICTION_BYTES,
     Confusion,
@@ -101,6 +101,7 @@ from engine.protocol.recipes import (
     resolve_spec,
     too_few_gpus,
     too_few_images,
+    too_few_sources,
     too_few_to_split,
 )
 from engine.protocol.schedule import (
@@ -115,7 +116,6 @@ from engine.protocol.schedule import (
 )
 from engine.protocol.spec import (
     FIELDS,
-    MODELS_JOINED_BY,
     NO_TARGET,
     NO_WEIGHT_FILES,
     SPELLINGS,
@@ -138,11 +138,11 @@ __all__ = [
     "EVENT_TYPES",
     "FIELDS",
     "FOLDED",
+    "JOINED_BY",
     "JUDGED",
     "MEASURED_ON",
     "MEASURES",
     "METHODS",
-    "MODELS_JOINED_BY",
     "MOST_PREDICTION_BYTES",
     "NETWORK_ARMS",
     "NOT_RESULT",
@@ -244,6 +244,7 @@ __all__ = [
     "task_of",
     "too_few_gpus",
     "too_few_images",
+    "too_few_sources",
     "too_few_to_split",
     "trial_seed",
     "value_in",

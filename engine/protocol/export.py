@@ -10,7 +10,8 @@ from typing import Final, Literal
 import msgspec
 
 from engine.protocol.inference import At
-from engine.protocol.spec import MODELS_JOINED_BY, RunSpec
+from engine.protocol.methods import JOINED_BY
+from engine.protocol.spec import RunSpec
 
 Target = Literal["timm", "onnx", "pt2", "hub"]
 
@@ -29,7 +30,7 @@ NOT_TIMM: Final = "Use --to onnx or --to pt2."
 
 def why_not_timm(model: str, tuning: str, linear_features: str | None) -> str | None:
     """Return why a trained network is not one of timm, or None if it is."""
-    if MODELS_JOINED_BY in model:
+    if JOINED_BY in model:
         return f"{model}, several networks side by side, which timm does not create as one"
     if tuning == "linear" and linear_features != "penultimate":
         return f"{model} with a linear model on its last blocks, which timm does not have"

@@ -75,6 +75,7 @@ def about(
     unit: str | None = None,
     metavar: str | None = None,
     choices: Iterable[str] = (),
+    joined_by: str | None = None,
     most: float | None = None,
     none_is_word: bool = False,
     only_with: tuple[str, str] | None = None,
@@ -85,6 +86,7 @@ def about(
 
     Args:
         roles: names of :data:`Role`, separated by spaces.
+        joined_by: separates several choices in one text; their order has no meaning.
         most: maximum, to reject values that can only be mistakes. It is not part of the type, so
             that stored runs with larger values stay readable.
         only_with: another field and its value (or item) that this field needs to have an effect.
@@ -101,6 +103,7 @@ def about(
         "unit": unit,
         "metavar": metavar,
         "choices": tuple(choices),
+        "joined_by": joined_by,
         "most": most,
         "none_is_word": none_is_word,
         "only_with": only_with,
@@ -130,6 +133,7 @@ class FieldInfo(msgspec.Struct, frozen=True, kw_only=True):
     metavar: str | None
     choices: tuple[str, ...]
     allowed: str
+    joined_by: str | None = None
     most: float | None = None
     none_is_word: bool = False
     only_with: tuple[str, str] | None = None
@@ -193,14 +197,26 @@ class FieldInfo(msgspec.Struct, frozen=True, kw_only=True):
         except msgspec.ValidationError:
             raise self._refusal(value, self.allowed) from None
         words = converted if isinstance(converted, tuple) else (converted,)
-        if self.choices and isinstance(converted, tuple):
+        if self.joined_by is not None:
+            words = tuple(converted.split(self.joined_by))
+        elif self.choices and isinstance(converted, tuple):
             converted = tuple(dict.fromkeys(converted))  # without duplicates
         if self.choices and any(word not in self.choices for word in words):
             raise self._refusal(value, self.allowed)
+        if self.joined_by is not None:
+            converted = self.joined_by.join(self._without_default(words))
         return converted
+
+    def _without_default(self, words: tuple[str, ...]) -> list[str]:
+        """Return joined words in the order of the choices, and without the default if others are
+        joined, so that equal settings are equal texts."""
+        others = [each for each in self.choices if each in words and each != self.default]
+        return others or [self.default]
 
     def _refusal(self, value: object, allowed: str) -> SpecError:
         words = value if isinstance(value, list | tuple) else [value]
+        if self.joined_by is not None and isinstance(value, str):
+            words = value.split(self.joined_by)
         hint = self.hint and f" {self.hint}"
         unknown = next((w for w in words if isinstance(w, str) and w not in self.choices), None)
         if self.choices and unknown is not None:

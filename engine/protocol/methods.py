@@ -6,11 +6,37 @@ and a line here.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, NamedTuple
+
+JOINED_BY: Final = "+"
+"""Separates names that are used together: of networks, or of objectives."""
+
+Kind = Literal["loss", "weights", "penalty"]
+"""What an objective sets: the loss of each image, the weights of images, or a term that is added.
+A run has one loss at most; weights of several objectives are multiplied, penalties are added."""
+
+
+class ObjectiveInfo(NamedTuple):
+    """What the interfaces need to know of an objective.
+
+    Attributes:
+        help: what it minimises.
+        kind: what it sets.
+        fewest_sources: minimum number of source domains.
+        excludes: objectives that have no meaning together with it.
+    """
+
+    help: str
+    kind: Kind
+    fewest_sources: int = 1
+    excludes: tuple[str, ...] = ()
+
 
 OBJECTIVES: Final = {
-    "erm": "mean loss over all images",
-    "groupdro": "weighted mean of the source domains' losses; weights grow for the worst",
+    "erm": ObjectiveInfo("mean loss over all images", "loss"),
+    "groupdro": ObjectiveInfo(
+        "weighted mean of the source domains' losses; weights grow for the worst", "weights"
+    ),
 }
 """Training losses to minimise."""
 

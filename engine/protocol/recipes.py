@@ -7,8 +7,9 @@ from typing import Final, cast
 
 from engine.protocol.embedded import DEFAULT_DATASET, dataset_defaults
 from engine.protocol.fields import SpecError, nearest
+from engine.protocol.methods import JOINED_BY, OBJECTIVES
 from engine.protocol.schedule import fit_schedule, misfits
-from engine.protocol.spec import MODELS_JOINED_BY, RunSpec, by_field, spec_from_mapping
+from engine.protocol.spec import RunSpec, by_field, spec_from_mapping
 
 RECIPES: Final[dict[str, dict[str, object]]] = {
     # Tuned on the embedded data: docs/recipe.md, "What was tuned on what". Validation images are
@@ -97,10 +98,11 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
         merged["dataset"] = folder.rstrip("/").rsplit("/", 1)[-1] or folder
     defaults = dataset_defaults(str(merged["dataset"]), folder)
     linear = LINEAR_DEFAULTS[recipe_name] if merged.get("tuning") == "linear" else {}
-    if MODELS_JOINED_BY in str(merged.get("model", "")):
+    if JOINED_BY in str(merged.get("model", "")):
         linear = {**linear, "linear_features": "penultimate"}
     spec = spec_from_mapping({**defaults, **linear, **merged})
     check_models(spec)
+    check_objectives(spec)
     if spec.schedule == "step" and not spec.lr_drops:
         raise SpecError(
             "schedule is 'step', but lr_drops is empty. Give --lr-drops, such as "
@@ -196,6 +198,18 @@ def too_few_images(spec: RunSpec, sources: int) -> str | None:
     )
 
 
+def too_few_sources(spec: RunSpec, sources: int) -> str | None:
+    """Return an error message if an objective compares sources and the run has too few."""
+    for name in spec.objectives:
+        fewest = OBJECTIVES[name].fewest_sources
+        if sources < fewest:
+            return (
+                f"objective {name} compares source domains and needs at least {fewest}, but the "
+                f"run trains on {sources}. Add domains, or give another --objective."
+            )
+    return None
+
+
 def too_few_to_split(count: int, validation_fraction: float) -> str | None:
     """Return an error message if ``count`` images of a domain cannot be split.
 
@@ -238,6 +252,27 @@ def check_models(spec: RunSpec) -> None:
             f"model is {spec.model!r}, but linear_features is {spec.linear_features!r}: blocks of "
             "different networks cannot be added. Give --linear-features penultimate."
         )
+
+
+def check_objectives(spec: RunSpec) -> None:
+    """Check that joined objectives have a meaning together.
+
+    Raises:
+        SpecError: if not; states what to change.
+    """
+    losses = [name for name in spec.objectives if OBJECTIVES[name].kind == "loss"]
+    if len(losses) > 1:
+        raise SpecError(
+            f"objective is {spec.objective!r}, but {' and '.join(losses)} each define the loss of "
+            "an image. Give one of them."
+        )
+    for name in spec.objectives:
+        for other in spec.objectives:
+            if other in OBJECTIVES[name].excludes:
+                raise SpecError(
+                    f"objective is {spec.objective!r}, but {name} and {other} contradict each "
+                    "other. Give one of them."
+                )
 
 
 def check_gpus(spec: RunSpec) -> None:

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from engine.protocol.embedded import EARLIER_DEFAULT_DATASET
 from engine.protocol.fields import FieldInfo, Role, SpecError, about, fields_of, nearest
-from engine.protocol.methods import ARMS, OBJECTIVES
+from engine.protocol.methods import ARMS, JOINED_BY, OBJECTIVES
 
 Value = TypeVar("Value")
 Layout = Literal[
@@ -36,9 +36,6 @@ NonNegative = Meta(ge=0)
 
 MOST_STEPS: Final = 1_000_000_000
 """Upper limit for step counts: more than any run needs, and safe from overflow."""
-
-MODELS_JOINED_BY: Final = "+"
-"""Separates the names of networks that are used side by side."""
 
 MOST_VIEWS: Final = 1000
 """Upper limit for augmented views of an image: more only cost disk space."""
@@ -240,7 +237,14 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             hint="Without views there is nothing to train on; to augment every batch, give none.",
         ),
     ] = None
-    objective: Annotated[str, _method("Training loss.", choices=OBJECTIVES)] = "erm"
+    objective: Annotated[
+        str,
+        _method(
+            "Training loss; several joined by + are used together.",
+            choices=OBJECTIVES,
+            joined_by=JOINED_BY,
+        ),
+    ] = "erm"
     groupdro_step_size: Annotated[
         float,
         Positive,
@@ -517,7 +521,12 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def models(self) -> tuple[str, ...]:
         """Return the names of the networks that ``model`` joins."""
-        return tuple(self.model.split(MODELS_JOINED_BY))
+        return tuple(self.model.split(JOINED_BY))
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Return the names of the objectives that ``objective`` joins."""
+        return tuple(self.objective.split(JOINED_BY))
 
     @property
     def ranks(self) -> int:
@@ -552,6 +561,8 @@ def unmet_condition(spec: RunSpec, name: str) -> tuple[str, str] | None:
         return None
     other, wanted = condition
     value = getattr(spec, other)
+    if FIELDS[other].joined_by is not None:
+        value = tuple(value.split(FIELDS[other].joined_by))
     is_met = wanted in value if isinstance(value, tuple) else bool(value == wanted)
     return unmet_condition(spec, other) or (None if is_met else condition)
 

@@ -150,13 +150,14 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
             generator=training.generators["masks"],
         )
         # Their mean cross-entropy, unless spec.objective is another loss.
-        loss: Tensor = training.objective(Batch(logits, features, labels, training.sources))
+        rows = torch.from_numpy(training.batches.drawn)
+        loss: Tensor = training.objective(Batch(logits, features, labels, rows, training.sources))
     optimizer.zero_grad(set_to_none=True)
     scaler.scale(loss).backward()
     ranks.copy_first(training.replicated_tensors())
     if spec.grad_clip is not None:
         scaler.unscale_(optimizer)
-        torch.nn.utils.clip_grad_norm_(network.module.parameters(), spec.grad_clip)
+        torch.nn.utils.clip_grad_norm_(training.trained_parameters(), spec.grad_clip)
     scaler.step(optimizer)
     scaler.update()
     return loss.detach()

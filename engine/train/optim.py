@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from engine.model import FineTunedNetwork
 from engine.protocol import RunSpec, learning_rate_factor
 
 
 def make_optimizer(
-    spec: RunSpec, network: FineTunedNetwork, feature_rms: float
+    spec: RunSpec,
+    network: FineTunedNetwork,
+    feature_rms: float,
+    objective: nn.Module | None = None,
 ) -> torch.optim.Optimizer:
-    """Return the optimizer: group 0 is the backbone's trained parameters, group 1 the last layer.
+    """Return the optimizer: group 0 is the backbone's trained parameters, group 1 the last layer
+    and the trained parameters of the objective.
 
     ``base_lr`` is each group's peak learning rate.
     """
@@ -22,9 +27,10 @@ def make_optimizer(
         for parameter in network.module.parameters()
         if parameter.requires_grad and id(parameter) not in in_head
     ]
+    last_parameters = [*head_parameters, *(objective.parameters() if objective else ())]
     groups = [
         {"params": backbone_parameters, "lr": spec.lr, "base_lr": spec.lr},
-        {"params": head_parameters, "lr": 0.0, "base_lr": head_learning_rate(spec, feature_rms)},
+        {"params": last_parameters, "lr": 0.0, "base_lr": head_learning_rate(spec, feature_rms)},
     ]
     fused = next(network.module.parameters()).device.type == "cuda"
     if spec.optimizer == "adamw":

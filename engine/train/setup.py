@@ -34,7 +34,7 @@ from engine.features import cached_features
 from engine.machine.devices import device_name, resolve_device
 from engine.machine.processor import release_freed_memory, usable_cores
 from engine.model import NETWORK, FineTunedNetwork, build_for, masked_cross_entropy
-from engine.objectives import Objective, make_objective
+from engine.objectives import Objective, Task, make_objective
 from engine.protocol import (
     FeaturesComputed,
     LoadedWeights,
@@ -86,17 +86,22 @@ class Training:
     @property
     def sources(self) -> int:
         """Return the number of domains in a batch."""
-        return self.objective.domains
+        return len(self.data.sources)
 
     def replicated_tensors(self) -> list[Tensor]:
         """Return the tensors that every rank computes on the whole batch in a step."""
-        gradients = [each.grad for each in self.network.head.parameters() if each.grad is not None]
+        trained = [*self.network.head.parameters(), *self.objective.parameters()]
+        gradients = [each.grad for each in trained if each.grad is not None]
         return [*gradients, *self.objective.buffers()]
+
+    def trained_parameters(self) -> list[Tensor]:
+        """Return the parameters of network and objective."""
+        return [*self.network.module.parameters(), *self.objective.parameters()]
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Restore the state of a checkpoint."""
         restore(checkpoint, self.network.module, self.optimizer, self.scaler, self.generators)
-        self.objective.load_state_dict(checkpoint.part(OBJECTIVE))
+        self.objective.restore(checkpoint.part(OBJECTIVE))
         self.arms.restore(checkpoint.part(ARMS))
 
     def other_tensors(self) -> dict[str, Tensor]:
@@ -220,16 +225,18 @@ def prepare(
     if reads_features:  # the network itself never runs again
         execution = replace(execution, folds_inference=False)
     execution.prepare(network.module)
+    task = Task.of(data, network.feature_dim)
+    objective = make_objective(spec, task, device)
     return Training(
         data,
         network,
         ranks.parallel(network, folds=execution.folds_training),
         execution,
         batches,
-        optimizer=make_optimizer(spec, network, start.feature_rms),
+        optimizer=make_optimizer(spec, network, start.feature_rms, objective),
         scaler=torch.amp.GradScaler(device.type, enabled=execution.needs_scaler),
         generators=generators,
-        objective=make_objective(spec, len(data.sources), device),
+        objective=objective,
         arms=Arms(spec, data, network, execution, phases),
         chosen=chosen,
         start=start,

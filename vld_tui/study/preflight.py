@@ -17,6 +17,7 @@ from engine.protocol import (
     nearest,
     too_few_gpus,
     too_few_images,
+    too_few_sources,
 )
 from engine.protocol.datasets import (
     DatasetListing,
@@ -216,8 +217,9 @@ def _of_images(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:
     except SpecError as error:
         yield str(error)
         return
-    if problem := too_few_images(spec, len(sources)):
-        yield problem
+    yield from filter(
+        None, (too_few_images(spec, len(sources)), too_few_sources(spec, len(sources)))
+    )
     try:
         _validation_images(spec, listing)
     except SpecError as error:

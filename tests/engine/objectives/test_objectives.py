@@ -7,17 +7,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.objectives import Batch, Objective, make_objective
-from engine.protocol import OBJECTIVES, Evaluated, RunSpec
+from engine.data import load_data
+from engine.objectives import Batch, Objective, Task, make_objective
+from engine.protocol import OBJECTIVES, Evaluated, SpecError, resolve_spec
+from engine.train.loop import take_step
+from engine.train.setup import prepare
+from tests.engine.objectives.batches import make_batch, make_task
 from tests.small_runs import MakeRun, read_events, run_here
 
 CPU = torch.device("cpu")
 
 
-def _batch(domains: int = 3, each: int = 4, masks: int = 2) -> Batch:
-    torch.manual_seed(0)
-    logits = torch.randn(masks, domains * each, 5, requires_grad=True)
-    return Batch(logits, torch.randn(domains * each, 7), torch.arange(domains * each) % 5, domains)
+def objective_of(**fields: object) -> Objective:
+    """Return the objective of a run on three sources."""
+    return make_objective(resolve_spec(fields), make_task(), CPU)
 
 
 def _of_domain(batch: Batch, domain: int) -> Tensor:
@@ -29,8 +32,8 @@ def _of_domain(batch: Batch, domain: int) -> Tensor:
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_objective_that_is_named_can_be_made_and_trains(name: str) -> None:
-    objective = make_objective(RunSpec(objective=name), 3, CPU)
-    batch = _batch()
+    objective = objective_of(objective=name)
+    batch = make_batch()
     loss = objective(batch)
     assert isinstance(objective, Objective)
     assert loss.shape == ()
@@ -39,37 +42,37 @@ def test_every_objective_that_is_named_can_be_made_and_trains(name: str) -> None
 
 
 def test_erm_is_the_mean_over_images_and_masks() -> None:
-    batch = _batch()
+    batch = make_batch()
     expected = torch.stack([_of_domain(batch, domain) for domain in range(3)]).mean()
-    assert torch.allclose(make_objective(RunSpec(objective="erm"), 3, CPU)(batch), expected)
+    assert torch.allclose(objective_of()(batch), expected)
 
 
 @pytest.mark.parametrize("step_size", [0.01, 0.5])
 def test_groupdro_weighs_the_worst_source_most_as_the_algorithm_says(step_size: float) -> None:
-    spec = RunSpec(objective="groupdro", groupdro_step_size=step_size)
-    objective, batch = make_objective(spec, 3, CPU), _batch()
+    objective = objective_of(objective="groupdro", groupdro_step_size=step_size)
+    batch = make_batch()
     losses = torch.stack([_of_domain(batch, domain) for domain in range(3)]).detach()
     weights = torch.full((3,), 1 / 3)
     for _ in range(2):
         loss = objective(batch)
         weights = weights * (step_size * losses).exp()
         weights = weights / weights.sum()
-        assert torch.allclose(objective.state_dict()["weights"], weights)
+        assert torch.allclose(objective.state_dict()["groupdro.weights"], weights)
         assert torch.allclose(loss, weights @ losses)
     assert int(weights.argmax()) == int(losses.argmax())
 
 
 def test_groupdro_weighs_in_full_precision_under_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = make_objective(RunSpec(objective="groupdro"), 3, CPU)(_batch())
+        loss = objective_of(objective="groupdro")(make_batch())
     assert loss.dtype == torch.float32
 
 
 def test_looking_does_not_move_the_weights() -> None:
-    objective, batch = make_objective(RunSpec(objective="groupdro"), 3, CPU), _batch()
+    objective, batch = objective_of(objective="groupdro"), make_batch()
     with torch.no_grad():
         objective(batch)
-    assert objective.state_dict()["weights"].tolist() == pytest.approx([1 / 3] * 3)
+    assert objective.state_dict()["groupdro.weights"].tolist() == pytest.approx([1 / 3] * 3)
 
 
 def test_a_run_with_another_objective_is_another_run(make_run: MakeRun) -> None:
@@ -82,3 +85,40 @@ def test_a_run_with_another_objective_is_another_run(make_run: MakeRun) -> None:
     )
     assert first[0] == second[0]  # the last layer was trained alike
     assert first[-1] != second[-1]
+
+
+def test_joined_objectives_are_equal_whatever_their_order() -> None:
+    assert resolve_spec({"objective": "groupdro+erm"}).objective == "groupdro"
+    assert resolve_spec({"objective": "erm+erm"}).objective == "erm"
+
+
+@pytest.mark.parametrize("text", ["groupdro+", "+", "groupdro,erm", "groupdro+grupdro"])
+def test_names_of_no_objective_are_refused(text: str) -> None:
+    with pytest.raises(SpecError, match="must be one of erm, groupdro"):
+        resolve_spec({"objective": text})
+
+
+def test_state_of_an_earlier_version_is_restored() -> None:
+    objective = objective_of(objective="groupdro")
+    objective.restore({"weights": torch.tensor([0.5, 0.25, 0.25])})
+    assert objective.state_dict()["groupdro.weights"].tolist() == [0.5, 0.25, 0.25]
+
+
+def test_an_objective_sees_which_images_a_batch_has(make_run: MakeRun) -> None:
+    """The rows of a batch have the labels of the batch."""
+    run_dir = make_run("rows")
+    spec = run_dir.read_spec()
+    data = load_data(spec, run_dir.cache)
+    training = prepare(spec, data, run_dir, None)
+    seen: list[Batch] = []
+    training.objective.register_forward_pre_hook(lambda _module, given: seen.extend(given))
+    take_step(spec, training, 0)
+    [batch] = seen
+    labels = torch.zeros(len(data.image_set), dtype=torch.long)
+    for domain in data.domains:
+        labels[domain.rows] = domain.labels
+    assert torch.equal(labels[batch.rows], batch.labels)
+    task = Task.of(data, training.network.feature_dim)
+    rows = batch.rows.unflatten(0, (batch.domains, -1))
+    for known, drawn in zip(task.rows, rows, strict=True):
+        assert torch.isin(drawn, known).all()

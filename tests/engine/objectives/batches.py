@@ -1,0 +1,39 @@
+"""Batches and tasks of objectives, made up: three sources, five classes, seven features."""
+
+from __future__ import annotations
+
+import torch
+
+from engine.objectives import Batch, Task
+
+DOMAINS, CLASSES, FEATURES, OF_EACH, MASKS = 3, 5, 7, 4, 2
+IMAGES_OF_DOMAIN = 20
+
+
+def make_task(domains: int = DOMAINS) -> Task:
+    """Return a task with :data:`IMAGES_OF_DOMAIN` training images of each source."""
+    rows = torch.arange(domains * IMAGES_OF_DOMAIN).chunk(domains)
+    labels = tuple(each % CLASSES for each in rows)
+    return Task(rows, labels, domains * IMAGES_OF_DOMAIN, CLASSES, FEATURES)
+
+
+def make_batch(
+    seed: int = 0,
+    domains: int = DOMAINS,
+    of_each: int = OF_EACH,
+    masks: int = MASKS,
+    dtype: torch.dtype = torch.float32,
+) -> Batch:
+    """Return a batch of the first images of each source, whose logits and features are leaves."""
+    generator = torch.Generator().manual_seed(seed)
+    count = domains * of_each
+    logits = torch.randn(masks, count, CLASSES, generator=generator, dtype=torch.float64)
+    features = torch.randn(count, FEATURES, generator=generator, dtype=torch.float64)
+    rows = torch.cat([each[:of_each] for each in make_task(domains).rows])
+    return Batch(
+        logits.to(dtype).requires_grad_(),
+        features.to(dtype).requires_grad_(),
+        rows % CLASSES,
+        rows,
+        domains,
+    )
