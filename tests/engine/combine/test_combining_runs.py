@@ -203,7 +203,8 @@ def test_an_ensemble_predicts_by_the_mean_of_the_logits_exactly(family: Family) 
     assert found.ood_accuracy == float((mean.argmax(dim=1) == labels).double().mean())
     told = {(m.domain, m.split, m.name): m.value for m in found.metrics}
     loss = torch.nn.functional.cross_entropy(mean, labels, reduction="sum").double() / len(labels)
-    assert told["fluent-mono", "in", "loss"] == float(loss)
+    # The order of summation, and so the last digits, depend on the processor.
+    assert told["fluent-mono", "in", "loss"] == pytest.approx(float(loss), rel=1e-6)
     assert not ensemble.checkpoints.exists()
     predictions = ensemble.read_predictions()
     assert predictions is not None
