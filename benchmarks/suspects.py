@@ -29,8 +29,8 @@ from typing import Any, Final
 import torch
 
 from engine.datasets.catalog import EMOJI_ARCHIVE
-from engine.diagnose.label_losses import label_excess, of_labels
 from engine.diagnose.suspects import Ranking, rank_images
+from engine.evaluate.label_losses import label_excess, of_labels
 from engine.machine.processor import cpu_name
 from engine.protocol import RunFinished, resolve_spec
 from engine.protocol.suspects import FindSuspects

@@ -19,8 +19,8 @@ from engine.data.batches import send
 from engine.data.frozen import Indices
 from engine.datasets.check import inspect_images
 from engine.datasets.duplicates import near_duplicates, same_content
-from engine.diagnose.label_losses import label_excess, of_labels, wrong_label_quantile
 from engine.errors import InputError
+from engine.evaluate.label_losses import label_excess, of_labels, wrong_label_quantile
 from engine.evaluate.predictions import encode_picture
 from engine.execution import Execution
 from engine.features import cached_features

@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from engine.diagnose import label_losses
-from engine.diagnose.label_losses import label_excess, of_labels, wrong_label_quantile
+from engine.evaluate import label_losses
+from engine.evaluate.label_losses import label_excess, of_labels, wrong_label_quantile
 
 
 def _logits(images: int = 50, classes: int = 4, seed: int = 0) -> torch.Tensor:

@@ -4,7 +4,7 @@ After Song et al., "Robust and On-the-fly Dataset Denoising for Image Classifica
 (arXiv 2003.10647). They remove an image during training if its loss exceeds a quantile of the loss
 that images with uniformly random labels would have, a distribution that they model from the
 network's parameters alone. Here that distribution is taken from the network's outputs on the images
-themselves, after training.
+themselves: after training by ``vld suspects``, during training by the objective ``odd``.
 """
 
 from __future__ import annotations
@@ -40,8 +40,16 @@ def label_excess(logits: Sequence[Tensor]) -> Tensor:
         wide = each.double()
         if not wide.isfinite().all():
             raise ValueError("a logit is not finite")
-        total += wide.mean(dim=1, keepdim=True) - wide
+        total += excess_loss(wide)
     return total / len(logits)
+
+
+def excess_loss(logits: Tensor) -> Tensor:
+    """Return the loss of each label minus that of a uniformly random one, (…, C), in nats.
+
+    It is mean_j z_j − z_c of logits z, (…, C): linear in them.
+    """
+    return logits.mean(dim=-1, keepdim=True) - logits
 
 
 def of_labels(excess: Tensor, labels: Tensor) -> Tensor:
