@@ -58,6 +58,7 @@ class Batch:
         labels: (B,) int64, ordered by domain.
         rows: rows of the images in the image set, (B,) int64, on the CPU.
         domains: number of sources in the batch.
+        step: number of updates before this one.
     """
 
     logits: Tensor
@@ -65,6 +66,7 @@ class Batch:
     labels: Tensor
     rows: Tensor
     domains: int
+    step: int
 
 
 class Part(nn.Module):

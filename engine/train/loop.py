@@ -151,7 +151,8 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
         )
         # Their mean cross-entropy, unless spec.objective is another loss.
         rows = torch.from_numpy(training.batches.drawn)
-        loss: Tensor = training.objective(Batch(logits, features, labels, rows, training.sources))
+        batch = Batch(logits, features, labels, rows, training.sources, step)
+        loss: Tensor = training.objective(batch)
     optimizer.zero_grad(set_to_none=True)
     scaler.scale(loss).backward()
     ranks.copy_first(training.replicated_tensors())

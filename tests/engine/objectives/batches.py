@@ -22,6 +22,7 @@ def make_batch(
     domains: int = DOMAINS,
     of_each: int = OF_EACH,
     masks: int = MASKS,
+    step: int = 0,
     dtype: torch.dtype = torch.float32,
 ) -> Batch:
     """Return a batch of the first images of each source, whose logits and features are leaves."""
@@ -36,4 +37,5 @@ def make_batch(
         rows % CLASSES,
         rows,
         domains,
+        step,
     )

@@ -105,15 +105,16 @@ def test_state_of_an_earlier_version_is_restored() -> None:
 
 
 def test_an_objective_sees_which_images_a_batch_has(make_run: MakeRun) -> None:
-    """The rows of a batch have the labels of the batch."""
+    """The rows of a batch have the labels of the batch; the step is counted."""
     run_dir = make_run("rows")
     spec = run_dir.read_spec()
     data = load_data(spec, run_dir.cache)
     training = prepare(spec, data, run_dir, None)
     seen: list[Batch] = []
     training.objective.register_forward_pre_hook(lambda _module, given: seen.extend(given))
-    take_step(spec, training, 0)
+    take_step(spec, training, 5)
     [batch] = seen
+    assert batch.step == 5
     labels = torch.zeros(len(data.image_set), dtype=torch.long)
     for domain in data.domains:
         labels[domain.rows] = domain.labels

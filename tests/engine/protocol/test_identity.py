@@ -6,6 +6,7 @@ import pytest
 
 from engine.protocol import (
     FIELDS,
+    OBJECTIVES,
     Combination,
     CombinationError,
     CombinationSpec,
@@ -238,7 +239,7 @@ def test_what_is_no_combination_is_refused(data: bytes) -> None:
     ("values", "words"),
     [
         ({"arms": ["avraged"]}, "any of averaged, ensemble. Did you mean averaged?"),
-        ({"objective": "grupdro"}, "one of erm, groupdro. Did you mean groupdro?"),
+        ({"objective": "groupdor"}, f"one of {', '.join(OBJECTIVES)}. Did you mean groupdro?"),
         ({"tuning": "lin"}, "one of full, linear"),
     ],
 )
