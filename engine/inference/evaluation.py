@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from engine.datasets.folders import ImageSet
+from engine.datasets.same_pixels import PixelDigest, pixel_digest
 from engine.errors import DataError, UserError
 from engine.evaluate.measures import DomainResult, Tally
 from engine.evaluate.predictions import confusions_in
 from engine.evaluate.resampling import JudgedImages, ValueKey, Values, measure_images
 from engine.inference.labelled import LabelledImages
-from engine.inference.own_images import PixelDigest, find_own_images, pixel_digest
+from engine.inference.own_images import find_own_images
 from engine.inference.session import InferenceSession
 from engine.machine.devices import device_name
 from engine.protocol.data_evaluations import (

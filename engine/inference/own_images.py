@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from engine.data.load import digest_of_images, split_domains
-from engine.datasets.cache import CachedImages, Pixels, digest_of_pixels, find_cached
+from engine.datasets.cache import CachedImages, find_cached
 from engine.datasets.catalog import find_image_set
 from engine.datasets.folders import ImageSet
+from engine.datasets.same_pixels import PixelDigest, find_same_pixels
 from engine.errors import DataError
 from engine.protocol import DataPrepared, EventDecodeError, RunSpec, decode_event, spec_of
 from engine.protocol.data_evaluations import Role
@@ -24,21 +25,6 @@ from engine.rundir import RunDir
 
 ORDER: Final[tuple[Role, ...]] = ("training", "validation", "held-out source", "target")
 """Of several roles of an image, the first one counts."""
-AT_ONCE: Final = 1024
-"""Images of the cache that are looked at before its memory is released."""
-
-
-class PixelDigest(NamedTuple):
-    """Digests of an image at the size that the network reads: of its middle line, and of all."""
-
-    line: bytes
-    whole: bytes
-
-
-def pixel_digest(pixels: Pixels) -> PixelDigest:
-    """Return the digests of an image (S, S, 3)."""
-    middle = pixels[len(pixels) // 2]
-    return PixelDigest(digest_of_pixels(middle.tobytes()), digest_of_pixels(pixels.tobytes()))
 
 
 def find_own_images(
@@ -62,7 +48,8 @@ def find_own_images(
     roles = _roles(own, unreadable, spec)
     found = _same_files(image_set, pixels, own, roles)
     if cached is not None and spec.image_size == image_size:
-        found += _same_pixels(pixels, cached, roles)
+        rows = np.array(sorted(roles), dtype=np.int64)
+        found += [(row, roles[own_row]) for row, own_row in find_same_pixels(pixels, cached, rows)]
     found.sort(key=lambda each: ORDER.index(each[1]), reverse=True)
     return dict(found)  # the first role of each row, which comes last here
 
@@ -137,25 +124,3 @@ def _content_digest(image_set: ImageSet, row: int) -> bytes | None:
         return hashlib.blake2b(image_set.read(row), digest_size=16).digest()
     except OSError:
         return None
-
-
-def _same_pixels(
-    searched: Mapping[int, PixelDigest], cached: CachedImages, roles: Mapping[int, Role]
-) -> list[tuple[int, Role]]:
-    """Return the rows of images with the same pixels as the run's, with their roles.
-
-    Only images whose middle line is the same are read as a whole.
-    """
-    lines = {each.line for each in searched.values()}
-    rows_of: dict[bytes, list[int]] = defaultdict(list)
-    for row, each in searched.items():
-        rows_of[each.whole].append(row)
-    found: list[tuple[int, Role]] = []
-    own_rows = np.array(sorted(roles), dtype=np.int64)
-    for block in np.split(own_rows, range(AT_ONCE, len(own_rows), AT_ONCE)):
-        for own_row, line in zip(block.tolist(), cached.middle_lines(block), strict=True):
-            if digest_of_pixels(line.tobytes()) in lines:
-                [pixels] = cached.take(np.array([own_row]))
-                same = rows_of.get(digest_of_pixels(pixels.tobytes()), ())
-                found += [(row, roles[own_row]) for row in same]
-    return found
