@@ -16,12 +16,12 @@ from engine.machine.processor import keep_freed_memory, let_waiting_threads_slee
 let_waiting_threads_sleep()  # before torch is imported
 
 from engine.diagnose.compared_images import open_compared, open_domains  # noqa: E402
-from engine.inference.checkpoints import checkpoint_files  # noqa: E402
 from engine.protocol.diagnostics import Diagnosed, DiagnoseRuns  # noqa: E402
 from engine.protocol.domain_distances import ComparedDomains, CompareDomains  # noqa: E402
 from engine.protocol.nearest_images import FindNearest, NearestImages  # noqa: E402
 from engine.protocol.suspects import FindSuspects, Suspects  # noqa: E402
 from engine.rundir import RunDir  # noqa: E402
+from engine.rundir.checkpoints import checkpoint_files  # noqa: E402
 from engine.work import Reporter, work  # noqa: E402
 
 

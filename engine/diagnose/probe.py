@@ -16,12 +16,12 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from engine.data.folds import stratified_folds
 from engine.diagnose.detection import RocArea, roc_area
-from engine.diagnose.folds import stratified_folds
 from engine.diagnose.inputs import check_features
-from engine.diagnose.logistic import TOLERANCE, fit_folds
 from engine.errors import InputError
 from engine.evaluate.confidence import HOTTEST, fit_temperature
+from engine.evaluate.logistic import TOLERANCE, fit_folds
 from engine.text import counted
 
 FOLDS: Final = 5
@@ -90,7 +90,7 @@ def probe_shift(
         folds: stratified; fewer with very few images.
         penalty: L2 penalty on the weights of standardised features; None: D /
             :data:`LOGIT_VARIANCE`, a normal prior under which logits have that variance.
-        tolerance: see :func:`engine.diagnose.logistic.fit_folds`.
+        tolerance: see :func:`engine.evaluate.logistic.fit_folds`.
         seed: of the folds.
         groups: groups of the sources' and of the target's images, such as videos, int64; each is
             within one fold. Groups of the two have different numbers.

@@ -24,7 +24,6 @@ from engine.evaluate.label_losses import label_excess, of_labels, wrong_label_qu
 from engine.evaluate.predictions import encode_picture
 from engine.execution import Execution
 from engine.features import cached_features
-from engine.inference.checkpoints import checkpoint_files
 from engine.inference.classifier import Classifier, load_classifier
 from engine.inference.session import refusing_large_batches
 from engine.inference.split import load_split
@@ -43,6 +42,7 @@ from engine.protocol.suspects import (
     UsedCheckpoint,
 )
 from engine.rundir import RunDir
+from engine.rundir.checkpoints import checkpoint_files
 from engine.work import Progress, Reporter, progress_of
 
 MOST_PICTURES: Final = 96

@@ -13,9 +13,9 @@ from engine.machine.processor import let_waiting_threads_sleep
 let_waiting_threads_sleep()  # before torch is imported
 
 from engine.export.folder import check_destination  # noqa: E402
-from engine.inference.checkpoints import checkpoint_files, offering_other_step  # noqa: E402
 from engine.protocol.export import ExportedNetwork, ExportNetwork  # noqa: E402
 from engine.rundir import RunDir  # noqa: E402
+from engine.rundir.checkpoints import checkpoint_files, offering_other_step  # noqa: E402
 from engine.work import Reporter, work  # noqa: E402
 
 

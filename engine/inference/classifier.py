@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import timm
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -17,25 +16,18 @@ from engine.data.transforms import network_input
 from engine.datasets.cache import resize
 from engine.datasets.folders import to_rgb
 from engine.errors import InputError
-from engine.inference.checkpoints import checkpoint_files, classes_in_log, refusing_damage
-from engine.model import FineTunedNetwork, NetworkCard, build_network
-from engine.model.tensor_file import (
-    digest_of,
-    read_card,
-    read_header,
-    read_metadata,
-    read_tensors,
-)
+from engine.model import FineTunedNetwork, NetworkCard
+from engine.model.tensor_file import digest_of, read_header
 from engine.protocol import (
     CombinationSpec,
-    RunSpec,
     RunTask,
     own_arm,
     spec_of,
 )
 from engine.protocol.inference import At, Calibration
 from engine.rundir import RunDir
-from engine.train.checkpoint import card_of, decode_state, network_prefix
+from engine.rundir.checkpoints import checkpoint_files, refusing_damage
+from engine.train.checkpoint import decode_state, load_network
 
 LOADS: Final = 2
 """Times to load a network at most, if a run that is training replaces its checkpoint meanwhile."""
@@ -207,7 +199,7 @@ def _load_unchanged(
     """
     for _ in range(LOADS):
         digest = _digest_of(files)
-        loaded = [_load(file, spec_of(task), run_dir) for file in files]
+        loaded = [load_network(file, spec_of(task), run_dir) for file in files]
         step = None if isinstance(task, CombinationSpec) else _step_of(files[0])
         if _digest_of(files) == digest:
             return loaded, digest, step
@@ -215,31 +207,3 @@ def _load_unchanged(
         f"The checkpoint of run {run_dir.run_id} was replaced each time it was read. Try again "
         "when the run has finished."
     )
-
-
-def _load(path: Path, spec: RunSpec, run_dir: RunDir) -> tuple[FineTunedNetwork, NetworkCard]:
-    """Return a trained network and its card."""
-    with refusing_damage(path):
-        card = read_card(read_metadata(path))
-        tensors = read_tensors(path, network_prefix(path))
-    classes = card.classes if card else classes_in_log(run_dir)
-    network = build_network(
-        spec.model,
-        classes=len(classes),
-        weights="none",
-        image_size=spec.image_size,
-        seed=0,
-        tuning=spec.tuning,
-        linear_start=spec.linear_start,
-        linear_features=spec.linear_features,
-        for_inference=True,
-    )
-    try:
-        network.module.load_state_dict(tensors)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"The checkpoint {path} does not fit the network {spec.model} of timm "
-            f"{timm.__version__}. It may have been trained with another version: {reason}"
-        ) from None
-    return network, card or card_of(network, spec, classes, run_dir.run_id)

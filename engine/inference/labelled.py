@@ -9,11 +9,11 @@ from pathlib import Path
 from engine.datasets.catalog import find_image_set, refuse_contradiction
 from engine.datasets.folders import ImageSet
 from engine.errors import DataError
-from engine.inference.checkpoints import classes_of
 from engine.inference.class_names import ClassesOfData, match_classes
 from engine.protocol import nearest, spec_from_mapping
 from engine.protocol.inference import EvaluateRun
 from engine.rundir import RunDir
+from engine.rundir.checkpoints import classes_of
 from engine.text import listed, quoted
 
 

@@ -15,10 +15,10 @@ from engine.datasets.parquet import read_parquet_column
 from engine.datasets.tables import TABLE_SUFFIXES, read_columns
 from engine.datasets.tree import folder_tree
 from engine.errors import InputError
-from engine.inference.checkpoints import checkpoint_files, offering_other_step
 from engine.protocol.datasets import left_out_text
 from engine.protocol.inference import PredictImages
 from engine.rundir import RunDir
+from engine.rundir.checkpoints import checkpoint_files, offering_other_step
 from engine.text import listed as listed_names
 
 PARQUET: Final = ".parquet"

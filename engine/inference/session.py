@@ -11,7 +11,6 @@ from torch import Tensor
 
 from engine.errors import InputError, UserError
 from engine.inference.calibration import calibrate
-from engine.inference.checkpoints import offering_other_step
 from engine.inference.classifier import load_classifier
 from engine.inference.images import LogitsBatch, ReadContent, classify
 from engine.machine.devices import describe_memory, is_out_of_memory, resolve_device
@@ -19,6 +18,7 @@ from engine.machine.processor import usable_cores
 from engine.protocol.inference import UseOfRun
 from engine.protocol.work import WorkNote
 from engine.rundir import RunDir
+from engine.rundir.checkpoints import offering_other_step
 from engine.work import Reporter, progress_of
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from engine.data import RunData, load_data
 from engine.errors import InputError
-from engine.inference.checkpoints import checkpoint_files
 from engine.inference.classifier import digest_of_data
 from engine.protocol import CombinationSpec, RunTask, spec_of, splits_differ
 from engine.protocol.inference import At
 from engine.rundir import RunDir
+from engine.rundir.checkpoints import checkpoint_files, parent_specs
 from engine.work import Progress
 
 
@@ -54,20 +52,7 @@ def _refuse_other_splits(run_dir: RunDir, task: RunTask) -> None:
     """
     if not isinstance(task, CombinationSpec):
         return
-    specs = {"": task.spec}
-    for parent in task.combination.parents:
-        if parent.file is None:
-            continue
-        folder = Path(parent.file).parent.parent
-        places = (RunDir(folder), RunDir(run_dir.path.parent / folder.name))
-        found = next((each for each in places if each.spec.is_file()), None)
-        if found is None:
-            raise InputError(
-                f"Run {parent.run_id}, which was combined, was deleted or moved, so the images "
-                "that it held out are unknown."
-            )
-        specs[parent.run_id] = found.read_spec()
-    if splits_differ(specs):
+    if splits_differ({"": task.spec, **parent_specs(run_dir, task.combination)}):
         raise InputError(
             "The combined runs held out different images (their split seeds or validation "
             "fractions differ), so some were trained on the validation images."

@@ -13,16 +13,19 @@ from pathlib import Path
 from types import MappingProxyType
 
 import msgspec
+import timm
 import torch
 from torch import Tensor
 
 from engine.data import RunData
-from engine.errors import DamagedFileError, TrainingError
+from engine.errors import DamagedFileError, InputError, TrainingError
 from engine.evaluate import Evaluation
 from engine.execution import Execution
-from engine.model import NETWORK, FineTunedNetwork, NetworkCard, creation_options
+from engine.model import NETWORK, FineTunedNetwork, NetworkCard, build_network, creation_options
 from engine.model.tensor_file import (
+    read_card,
     read_header,
+    read_metadata,
     read_tensors,
     under_prefix,
     write_tensors,
@@ -30,6 +33,7 @@ from engine.model.tensor_file import (
 from engine.protocol import NO_TARGET, CheckpointSaved, LoadedWeights, RunSpec, trial_seed
 from engine.ranks import ALONE, Ranks
 from engine.rundir import RunDir
+from engine.rundir.checkpoints import classes_in_log, refusing_damage
 from engine.rundir.phases import Phases
 
 OPTIMIZER = "optimizer."
@@ -177,6 +181,40 @@ def card_of(
 def network_prefix(path: Path) -> str:
     """Return the prefix of the network's tensors in a checkpoint."""
     return NETWORK if path == RunDir(path.parent.parent).last_checkpoint else ""
+
+
+def load_network(
+    path: Path, spec: RunSpec, run_dir: RunDir
+) -> tuple[FineTunedNetwork, NetworkCard]:
+    """Return the trained network in a checkpoint of a run, on the CPU, and its card.
+
+    Raises:
+        InputError: if the checkpoint is damaged, or does not fit the network.
+    """
+    with refusing_damage(path):
+        card = read_card(read_metadata(path))
+        tensors = read_tensors(path, network_prefix(path))
+    classes = card.classes if card else classes_in_log(run_dir)
+    network = build_network(
+        spec.model,
+        classes=len(classes),
+        weights="none",
+        image_size=spec.image_size,
+        seed=0,
+        tuning=spec.tuning,
+        linear_start=spec.linear_start,
+        linear_features=spec.linear_features,
+        for_inference=True,
+    )
+    try:
+        network.module.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"The checkpoint {path} does not fit the network {spec.model} of timm "
+            f"{timm.__version__}. It may have been trained with another version: {reason}"
+        ) from None
+    return network, card or card_of(network, spec, classes, run_dir.run_id)
 
 
 class CheckpointFiles:

@@ -14,10 +14,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from engine.diagnose.folds import stratified_folds
-from engine.diagnose.logistic import fit_folds
+from engine.data.folds import stratified_folds
 from engine.diagnose.probe import areas_by_domain, fit_ratio_temperature, probe_shift
 from engine.errors import InputError
+from engine.evaluate.logistic import fit_folds
 
 
 def _features(images: int, dimension: int, seed: int, shift: float = 0.0) -> Tensor:

@@ -13,12 +13,12 @@ from PIL import Image
 
 from engine.data import load_data
 from engine.errors import InputError
-from engine.inference.checkpoints import offering_other_step
 from engine.inference.classifier import Classifier, load_classifier
 from engine.model import FineTunedNetwork, build_network
 from engine.model.tensor_file import read_header, read_tensors, write_tensors
 from engine.protocol import Combination, CombinationSpec, Evaluated, Parent, spec_of
 from engine.rundir import RunDir, UserData
+from engine.rundir.checkpoints import offering_other_step
 from tests.small_runs import MakeRun, read_events, run_here
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -185,7 +185,7 @@ def test_a_network_replaced_while_it_is_loaded_is_loaded_again(
             run_dir.best_checkpoint.write_bytes(contents.pop(0))
         return build_network(*args, **options)
 
-    monkeypatch.setattr("engine.inference.classifier.build_network", replacing)
+    monkeypatch.setattr("engine.train.checkpoint.build_network", replacing)
     if times == 2:
         with pytest.raises(InputError, match="was replaced each time it was read"):
             load_classifier(run_dir)

@@ -12,17 +12,19 @@ from safetensors import SafetensorError, safe_open
 from engine.errors import DamagedFileError, InputError
 from engine.protocol import (
     NETWORK_ARMS,
+    Combination,
     CombinationSpec,
     DataPrepared,
     EventDecodeError,
     RunFinished,
+    RunSpec,
     decode_event,
     nearest,
     own_arm,
     spec_of,
 )
 from engine.protocol.inference import At
-from engine.rundir import RunDir
+from engine.rundir.folder import RunDir
 
 
 class CheckpointError(InputError):
@@ -97,19 +99,41 @@ def _parent_file(run_dir: RunDir, file: str | None) -> Path:
     return found
 
 
+def parent_specs(run_dir: RunDir, combination: Combination) -> dict[str, RunSpec]:
+    """Return the specifications of the runs that a run combined, by their ids.
+
+    Raises:
+        InputError: if one is missing.
+    """
+    specs = {}
+    for parent in combination.parents:
+        if parent.file is None:
+            continue
+        folder = Path(parent.file).parent.parent
+        places = (RunDir(folder), RunDir(run_dir.path.parent / folder.name))
+        found = next((each for each in places if each.spec.is_file()), None)
+        if found is None:
+            raise InputError(
+                f"Run {parent.run_id}, which was combined, was deleted or moved, so the images "
+                "that it held out are unknown."
+            )
+        specs[parent.run_id] = found.read_spec()
+    return specs
+
+
 def _no_checkpoint(run_dir: RunDir, path: Path) -> str:
     others = sorted(each.stem for each in run_dir.checkpoints.glob("*.safetensors"))
     if others:
         kept = ", ".join(others)
         step = (
             "Restore the file, or train again."
-            if _has_finished(run_dir)
+            if has_finished(run_dir)
             else "Wait until it has finished, or resume it."
         )
         return f"Run {run_dir.run_id} has no checkpoint {path.name}; it has {kept}. {step}"
     if run_dir.is_copy:
         reason = "it is a copy of a run on another machine. Use it there"
-    elif not _has_finished(run_dir):
+    elif not has_finished(run_dir):
         reason = "it has not saved a network yet. Wait until it has finished, or resume it"
     elif run_dir.read_spec().keep_checkpoints == "none":
         reason = "it did not keep them (--keep none). Use another run, or train again"
@@ -118,7 +142,7 @@ def _no_checkpoint(run_dir: RunDir, path: Path) -> str:
     return f"Run {run_dir.run_id} has no checkpoints: {reason}."
 
 
-def _has_finished(run_dir: RunDir) -> bool:
+def has_finished(run_dir: RunDir) -> bool:
     """Return whether a run's last event is that it finished."""
     lines = run_dir.events.read_bytes().splitlines() if run_dir.events.is_file() else []
     with suppress(EventDecodeError, IndexError):
