@@ -6,6 +6,7 @@ A result that is up to date is not computed again, so an interrupted command can
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import msgspec
 
@@ -22,6 +23,7 @@ from engine.protocol.diagnostics import (
     Diagnosis,
     Diagnostic,
 )
+from engine.protocol.work import WorkNote
 from engine.rundir import RunDir
 from engine.work import Reporter, progress_of
 
@@ -57,7 +59,8 @@ def diagnose_run(request: DiagnoseRun, report: Reporter) -> Diagnosed:
     start = source.start_network() if any(each.reads_start for each in wanted) else None
     stored = {} if request.recomputes else source.run_dir.read_diagnoses().found
     digest = "" if start is None else FrozenPart.of(start).digest
-    plans = {each.name: _empty(each, source, digest, request) for each in wanted}
+    other = _open_other(request, report) if any(each.reads_other_seed for each in wanted) else None
+    plans = {each.name: _empty(each, source, digest, request, other) for each in wanted}
     done = {
         name: stored[name]
         for name, plan in plans.items()
@@ -70,6 +73,8 @@ def diagnose_run(request: DiagnoseRun, report: Reporter) -> Diagnosed:
         has_stages = any(each.reads_stages for each in missing)
         with refusing_large_batches(source.device, source.batch_size):
             run = source.read(start if reads_start else None, report, has_stages=has_stages)
+            if other is not None and any(each.reads_other_seed for each in missing):
+                run = replace(run, other_seed=source.read_other(other, report))
         progress = progress_of(report, "computing diagnostics", "diagnostics")
         for number, each in enumerate(missing):
             progress(number, len(missing))
@@ -87,8 +92,25 @@ def diagnose_run(request: DiagnoseRun, report: Reporter) -> Diagnosed:
     return Diagnosed(found, tuple(computed), problems, unsaved)
 
 
+def _open_other(request: DiagnoseRun, report: Reporter) -> FeatureSource | None:
+    """Return the run of another seed; None if there is none or its network cannot be read."""
+    if request.other_seed is None:
+        return None
+    try:
+        return FeatureSource.open(
+            msgspec.structs.replace(request, run_dir=request.other_seed), report
+        )
+    except InputError as error:
+        report(WorkNote(f"The run of another seed is left out: {error}"))
+        return None
+
+
 def _empty(
-    diagnostic: Diagnostic, source: FeatureSource, start: str, request: DiagnoseRun
+    diagnostic: Diagnostic,
+    source: FeatureSource,
+    start: str,
+    request: DiagnoseRun,
+    other: FeatureSource | None,
 ) -> Diagnosis:
     """Return a diagnosis without values: what it is of."""
     return Diagnosis(
@@ -101,6 +123,7 @@ def _empty(
         data_digest=source.data.digest,
         start=start if diagnostic.reads_start else "",
         scratch=request.scratch if diagnostic.reads_scratch else (),
+        other_seed=other.checkpoint if other and diagnostic.reads_other_seed else "",
     )
 
 

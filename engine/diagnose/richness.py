@@ -12,6 +12,7 @@ from torch import Tensor
 
 from engine.diagnose.alignment import linear_cka
 from engine.diagnose.collapse import collapse_of
+from engine.diagnose.connectivity import connectivity
 from engine.diagnose.found import Found, few_images, finding, findings_of, summary_of
 from engine.diagnose.neighbours import neighbours
 from engine.diagnose.reliability import Reliability, reliability_of
@@ -217,6 +218,7 @@ RICHNESS: Final[Mapping[str, Callable[[RunFeatures, Settings], Found]]] = {
     "span": _span,
     "collapse": _collapse,
     "calibration": _calibration,
+    "connectivity": connectivity,
     NEIGHBOURS: neighbours,
 }
 """How the diagnostics of ``vld rich`` are computed."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from engine.data import RunData, seed_hash
+from engine.diagnose.other_seed import OtherSeed, halfway_logits, trained_rows
 from engine.diagnose.stages import MOST_IMAGES, evenly_spaced, stage_features
 from engine.errors import InputError
 from engine.execution import Execution, folds_inference
@@ -112,6 +113,7 @@ class RunFeatures:
         splits: of all sources and the target.
         scratch: ID and OOD accuracy of runs from scratch.
         paths: of every image in the data set, in order of rows.
+        other_seed: a network of another seed; None: there is none, or it was not read.
         stages: of some images of :meth:`equally_many`, by domain and name of the stage.
     """
 
@@ -122,6 +124,7 @@ class RunFeatures:
     splits: tuple[SplitFeatures, ...]
     scratch: tuple[tuple[float, float], ...] = ()
     paths: tuple[str, ...] = ()
+    other_seed: OtherSeed | None = None
     stages: Mapping[str, Mapping[str, StagePair]] = field(default_factory=dict)
 
     def sources(self, split: str) -> list[SplitFeatures]:
@@ -245,6 +248,16 @@ class FeatureSource:
         if start is None or not has_stages:
             return run
         return replace(run, stages=self._stages(run, start, report))
+
+    def read_other(self, other: FeatureSource, report: Reporter) -> OtherSeed:
+        """Return what the run of another seed predicts on this run's images."""
+        features, logits = self._of(other.network, "features of the other seed", report)
+        execution = self._execution()
+        halfway = halfway_logits(
+            self.network, other.network, self.data, execution, self.batch_size,
+            progress_of(report, "network halfway to the other seed", "images"),
+        )  # fmt: skip
+        return OtherSeed(other.run_dir.run_id, features, logits, trained_rows(other.data), halfway)
 
     def _stages(
         self, run: RunFeatures, start: FineTunedNetwork, report: Reporter

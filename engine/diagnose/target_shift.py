@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import torch
@@ -12,6 +12,7 @@ from engine.diagnose.detection import Detection, measure_detection
 from engine.diagnose.effective_robustness import Accuracies, RobustnessLine
 from engine.diagnose.found import Found, finding
 from engine.diagnose.ood_scores import ClassDensities, nearest_neighbours, neighbour_score
+from engine.diagnose.other_seed import NO_OTHER_SEED, OtherSeed
 from engine.diagnose.probe import Probe, areas_by_domain, probe_shift
 from engine.diagnose.run_features import RunFeatures, SplitFeatures
 from engine.diagnose.sliced_wasserstein import Distance, DomainDistances, domain_distances
@@ -170,6 +171,8 @@ def _detection(run: RunFeatures, settings: Settings) -> Found:
             nearest_neighbours(each.features, features, neighbours)
         ),
     }
+    if run.other_seed is not None:
+        scored["agreement"] = _of_two_seeds(run.other_seed, training, neighbours)
     is_right = target.is_right
     found = {
         name: measure_detection(
@@ -177,16 +180,44 @@ def _detection(run: RunFeatures, settings: Settings) -> Found:
         )
         for name, score in scored.items()
     }
+    areas = {f"auroc_{name}": each.roc and each.roc.value for name, each in found.items()}
+    areas.setdefault("auroc_agreement", None)
     return Found(
-        {f"auroc_{name}": (None, each.roc and each.roc.value) for name, each in found.items()},
+        {name: (None, area) for name, area in areas.items()},
         tuple(
             finding(target, f"auroc_{name}", each.roc.value, Interval(each.roc.low, each.roc.high))
             for name, each in found.items()
             if each.roc is not None
         ),
         {"scores": _scores_table(found), "risk_coverage": _risk_coverage_table(found)},
-        densities.notes,
+        (*densities.notes, *_note_on_seeds(run.other_seed)),
     )
+
+
+def _of_two_seeds(
+    other: OtherSeed, training: Sequence[SplitFeatures], neighbours: int
+) -> Callable[[SplitFeatures], Tensor]:
+    """Return the score of the neighbours in both networks' features.
+
+    Neighbours are training images of the run; the other seed may have held some of them out.
+    """
+    rows = torch.cat([each.rows for each in training])
+    features = torch.cat([each.features for each in training])
+
+    def score(each: SplitFeatures) -> Tensor:
+        return neighbour_score(
+            nearest_neighbours(each.features, features, neighbours),
+            nearest_neighbours(other.features[each.rows], other.features[rows], neighbours),
+        )
+
+    return score
+
+
+def _note_on_seeds(other: OtherSeed | None) -> Iterator[str]:
+    if other is None:
+        yield f"Score agreement: {NO_OTHER_SEED[0].lower()}{NO_OTHER_SEED[1:]}"
+    else:
+        yield f"Score agreement: the other seed is run {other.run_id}."
 
 
 def _of_logits(score: Callable[[Tensor], Tensor]) -> Callable[[SplitFeatures], Tensor]:

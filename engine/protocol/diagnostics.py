@@ -38,6 +38,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
         reads_start: it compares with the pre-trained network.
         reads_stages: it compares the stages of both.
         reads_scratch: it compares with runs from scratch of the same images and target.
+        reads_other_seed: it compares with a run of the same settings and another seed.
         version: a result of another version is computed again.
     """
 
@@ -50,6 +51,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
     reads_start: bool = False
     reads_stages: bool = False
     reads_scratch: bool = False
+    reads_other_seed: bool = False
     version: int = 1
 
 
@@ -153,6 +155,23 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
                     higher_is_better=None,
                 ),
             ),
+        ),
+        Diagnostic(
+            "connectivity",
+            "Linear connectivity between seeds",
+            "rich",
+            "Loss of the network halfway between the weights of two seeds, minus the mean loss of "
+            "both: about 0 if they are linearly connected (Frankle et al., ICML 2020).",
+            (
+                Measure(
+                    "barrier",
+                    "barrier",
+                    "Rise of the loss (nats) halfway to the weights of another seed.",
+                    higher_is_better=False,
+                    unit="number",
+                ),
+            ),
+            reads_other_seed=True,
         ),
         Diagnostic(
             "neighbours",
@@ -262,9 +281,12 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
                     ("gaussian", "a Gaussian density of each class"),
                     ("student", "a Student-t density of each class"),
                     ("neighbours", "the distance to the nearest training images"),
+                    ("agreement", "that distance and the neighbours that two seeds share"),
                 )
             ),
             {"neighbours": 50, "degrees": 50},
+            reads_other_seed=True,
+            version=2,
         ),
     )
 }
@@ -328,6 +350,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
         data_digest: digest of the images.
         start: digest of the pre-trained network's weights; empty: they were not read.
         scratch: ID and OOD accuracy of the runs from scratch that it compares with.
+        other_seed: digest of the checkpoint of the run of another seed; empty: it was not read.
         summary: the result in a sentence or two; empty: see the values.
         values: ID and OOD value of each measure.
         findings: values by domain and split.
@@ -346,6 +369,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     data_digest: str
     start: str = ""
     scratch: tuple[tuple[float, float], ...] = ()
+    other_seed: str = ""
     summary: str = ""
     values: dict[str, tuple[float | None, float | None]] = {}
     findings: tuple[Finding, ...] = ()
@@ -360,7 +384,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
             getattr(self, name) == getattr(other, name)
             for name in (
                 "diagnostic", "version", "settings", "arm", "step", "checkpoint", "data_digest",
-                "start", "scratch",
+                "start", "scratch", "other_seed",
             )
         )  # fmt: skip
 
@@ -395,6 +419,8 @@ class DiagnoseRun(msgspec.Struct, frozen=True, kw_only=True):
         run_dir: folder of the run.
         diagnostics: names, in order.
         scratch: ID and OOD accuracy of runs from scratch of the same images and target.
+        other_seed: folder of a run of the same images and settings with another seed; None: there
+            is none.
         recomputes: also those whose stored result is up to date.
         device: where networks compute.
         batch_size: images computed at a time.
@@ -404,6 +430,7 @@ class DiagnoseRun(msgspec.Struct, frozen=True, kw_only=True):
     run_dir: str
     diagnostics: tuple[str, ...]
     scratch: tuple[tuple[float, float], ...] = ()
+    other_seed: str | None = None
     recomputes: bool = False
     device: str = "auto"
     batch_size: Annotated[int, Meta(ge=1)] = 64

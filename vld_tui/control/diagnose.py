@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, Unpack
 
-from engine.protocol import UserError
+from engine.protocol import UserError, configuration_identity
 from engine.protocol.diagnostics import DIAGNOSTICS, Diagnosed, DiagnoseRun, DiagnoseRuns
 from vld_tui.launch.work import Computing, ask_engine, engine_package
 from vld_tui.runs.run import Run
@@ -59,6 +59,7 @@ def diagnose(
                 run_dir=str(store.runs.run_dir(run.run_id).path),
                 diagnostics=tuple(diagnostics),
                 scratch=_accuracies(store, run, diagnostics),
+                other_seed=_folder_of_other_seed(store, run, diagnostics),
                 recomputes=recomputes,
                 **computing,
             )
@@ -83,6 +84,31 @@ def _accuracies(
         return ()
     pairs = ((each.id_accuracy, each.ood_accuracy) for each in runs_from_scratch(store, run))
     return tuple((ids, oods) for ids, oods in pairs if ids is not None and oods is not None)
+
+
+def _folder_of_other_seed(store: Store, run: Run, diagnostics: Sequence[str]) -> str | None:
+    """Return the folder of the run that a diagnostic compares a run with."""
+    if not any(DIAGNOSTICS[name].reads_other_seed for name in diagnostics):
+        return None
+    other = run_of_other_seed(store, run)
+    return None if other is None else str(store.runs.run_dir(other.run_id).path)
+
+
+def run_of_other_seed(store: Store, run: Run) -> Run | None:
+    """Return the finished run of the same images and settings with the lowest other seed,
+    the oldest if there are several."""
+    if not run.has_spec or run.combination is not None:
+        return None
+    found = [
+        each
+        for each in store.runs.of_configuration(configuration_identity(run.task))
+        if each.run_id != run.run_id
+        and each.status == "finished"
+        and each.spec.seed != run.spec.seed
+        and each.data_digest == run.data_digest
+        and out_of_reach(each) is None
+    ]
+    return min(found, key=lambda each: each.spec.seed, default=None)
 
 
 def runs_from_scratch(store: Store, run: Run) -> list[Run]:

@@ -161,6 +161,11 @@ class Runs:
                 found.setdefault(str(run.identity), []).append(run)
         return found
 
+    def of_configuration(self, configuration: str) -> list[Run]:
+        """Return the runs that are not in the trash of a configuration, the oldest first."""
+        where = "trashed_at IS NULL AND configuration = ?"
+        return read_runs(self._database, where, (configuration,))
+
     def other_folders(self, folder: Path) -> list[str]:
         """Return the different paths of runs' images that end like a path: in the same two
         names."""
