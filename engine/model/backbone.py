@@ -28,6 +28,7 @@ from engine.model.linear import (
     no_linear_last_layer,
 )
 from engine.model.network import FineTunedNetwork
+from engine.model.sparse import make_sparse
 from engine.model.tensor_file import features_read
 from engine.model.weights import (
     PACKAGED_WEIGHTS,
@@ -48,9 +49,9 @@ def build_for(
     """Create the network of a run, with its pre-trained weights or random ones.
 
     Raises:
-        InputError: as :func:`build_network`.
+        InputError: as :func:`build_network` and :func:`make_sparse`.
     """
-    return build_network(
+    network = build_network(
         spec.model,
         classes=max(1, len(class_names)),
         weights=spec.weights if is_pretrained else "none",
@@ -62,6 +63,9 @@ def build_for(
         weights_key=spec.weights_key,
         class_names=class_names,
     )
+    if is_pretrained:
+        make_sparse(network, spec)
+    return network
 
 
 def build_network(

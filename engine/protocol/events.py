@@ -246,7 +246,8 @@ class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):
     processes, each on such a device with ``threads`` CPU threads. ``loaded`` describes the weight
     file; None: the weights are not a file. ``precision`` is that of training.
     ``evaluation_precision`` is fp32; None in older runs, which evaluated in the training precision.
-    ``folds_batchnorm``: BatchNorm is folded into convolutions in training steps.
+    ``folds_batchnorm``: BatchNorm is folded into convolutions in training steps. ``sparsity`` is
+    the share of zeros in the weights that may be pruned, 0 to 1; None: zeros are not kept.
     """
 
     model: str
@@ -267,6 +268,7 @@ class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):
     timing_s: float | None = None
     evaluation_precision: str | None = None
     folds_batchnorm: bool = False
+    sparsity: float | None = None
 
     @property
     def execution(self) -> str:

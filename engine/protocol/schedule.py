@@ -138,6 +138,8 @@ def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
             "freeze_batchnorm is false, but tuning is 'linear', which trains nothing of the "
             "network. Drop --no-freeze-batchnorm, or give --tuning full."
         )
+    if "keep_zeros" in given and spec.keep_zeros:
+        yield from _misfit_of_zeros(spec)
     if "views" in given and spec.views is not None and not reads_views(spec):
         yield (
             f"views is {spec.views}, but tuning is {spec.tuning!r} and head_steps is 0, so nothing "
@@ -179,6 +181,24 @@ def _misfit_of_warmup(spec: RunSpec, run: str) -> Iterator[str]:
         yield (
             f"warmup_steps is {warmup}, but {run}: the {spec.schedule} schedule would never "
             "begin. Give fewer --warmup-steps or more --steps."
+        )
+
+
+def _misfit_of_zeros(spec: RunSpec) -> Iterator[str]:
+    if spec.sparsity > 0:
+        yield (
+            f"keep_zeros is true, but sparsity is {spec.sparsity:g}, which keeps all zeros as "
+            "well. Drop --keep-zeros or --sparsity."
+        )
+    elif spec.weights == "none":
+        yield (
+            "keep_zeros is true, but weights is 'none': random weights have no zeros. Give "
+            "--weights of a pruned network, or drop --keep-zeros."
+        )
+    elif spec.tuning == "linear":
+        yield (
+            "keep_zeros is true, but tuning is 'linear', which trains nothing of the network. "
+            "Drop --keep-zeros, or give --tuning full."
         )
 
 

@@ -198,6 +198,18 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     freeze_batchnorm: Annotated[
         bool, _network("Keep the pre-trained BatchNorm statistics; scale and bias still train.")
     ] = True
+    keep_zeros: Annotated[
+        bool, _network("Keep initial weights that are zero at zero, for a pruned --weights file.")
+    ] = False
+    sparsity: Annotated[
+        float,
+        Meta(ge=0, lt=1),
+        _network(
+            "Fraction of each layer's weights, the smallest, to set to zero at the start and keep "
+            "zero; first, last and depthwise layers stay dense. 0: all.",
+            hint="It is the fraction of weights that become zero; 1 would leave none.",
+        ),
+    ] = 0.0
 
     # Method
     tuning: Annotated[
@@ -527,6 +539,11 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def objectives(self) -> tuple[str, ...]:
         """Return the names of the objectives that ``objective`` joins."""
         return tuple(self.objective.split(JOINED_BY))
+
+    @property
+    def is_sparse(self) -> bool:
+        """Return whether weights that are zero stay zero."""
+        return self.keep_zeros or self.sparsity > 0
 
     @property
     def ranks(self) -> int:

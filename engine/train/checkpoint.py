@@ -39,6 +39,7 @@ from engine.rundir.phases import Phases
 OPTIMIZER = "optimizer."
 RANDOM = "random."
 OBJECTIVE = "objective."
+ZEROS = "zeros."
 ARMS = "arms."
 
 
@@ -72,7 +73,7 @@ class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
     evaluation. ``loss_sum`` and ``loss_count`` are of the losses not yet logged; ``elapsed_s``
     counts all attempts. Precision, memory format, folding of BatchNorm (false in older checkpoints)
     and ``data_digest`` ensure that a resumed run computes the same. ``loaded`` describes the weight
-    file, which a resumed run does not read again.
+    file, which a resumed run does not read again; ``sparsity`` is as in :class:`ModelPrepared`.
     """
 
     step: int = 0
@@ -92,6 +93,7 @@ class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
     folds_inference: bool = False
     scaler: dict[str, int | float] = {}
     loaded: LoadedWeights | None = None
+    sparsity: float | None = None
 
     def execution(self, device: torch.device, ranks: Ranks = ALONE) -> Execution:
         """Return how the run computes, on a device and with ranks that may be others."""

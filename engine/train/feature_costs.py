@@ -107,7 +107,7 @@ def _trial_spec(source: FeatureSource) -> RunSpec:
         spec, dataset="trial", data_dir=None, layout="plain", exclude=None, held_out_source=None,
         target="0" if has_target else NO_TARGET, validation_fraction=0.2, skip_bad_images=False,
         weights="none", weights_key=None, tuning="linear", linear_features=kind, views=1,
-        gpus=1, nodes=1, seed=0, trial_seed=None,
+        gpus=1, nodes=1, seed=0, trial_seed=None, keep_zeros=False,
     )  # fmt: skip
 
 

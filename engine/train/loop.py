@@ -161,6 +161,7 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
         torch.nn.utils.clip_grad_norm_(training.trained_parameters(), spec.grad_clip)
     scaler.step(optimizer)
     scaler.update()
+    training.zeros.restore()  # the zeros of a sparse network; otherwise there are none
     return loss.detach()
 
 

@@ -34,6 +34,7 @@ from engine.features import cached_features
 from engine.machine.devices import device_name, resolve_device
 from engine.machine.processor import release_freed_memory, usable_cores
 from engine.model import NETWORK, FineTunedNetwork, build_for, masked_cross_entropy
+from engine.model.sparse import Zeros, sparsity_of
 from engine.objectives import Objective, Task, make_objective
 from engine.protocol import (
     FeaturesComputed,
@@ -49,7 +50,7 @@ from engine.ranks import ALONE, Backbone, Ranks
 from engine.rundir import RunDir
 from engine.rundir.phases import SILENT, Phases, ReportedPhase
 from engine.stop_request import StopRequest
-from engine.train.checkpoint import ARMS, OBJECTIVE, Checkpoint, TrainingState, restore
+from engine.train.checkpoint import ARMS, OBJECTIVE, ZEROS, Checkpoint, TrainingState, restore
 from engine.train.optim import make_optimizer
 
 RMS_IMAGES = 256
@@ -79,6 +80,7 @@ class Training:
     scaler: torch.amp.GradScaler
     generators: dict[str, torch.Generator]
     objective: Objective
+    zeros: Zeros
     arms: Arms
     chosen: ChosenExecution
     start: TrainingState
@@ -102,13 +104,15 @@ class Training:
         """Restore the state of a checkpoint."""
         restore(checkpoint, self.network.module, self.optimizer, self.scaler, self.generators)
         self.objective.restore(checkpoint.part(OBJECTIVE))
+        self.zeros.load(checkpoint.part(ZEROS))
         self.arms.restore(checkpoint.part(ARMS))
 
     def other_tensors(self) -> dict[str, Tensor]:
-        """Return the tensors of objective and arms by their names in checkpoints."""
+        """Return the tensors of objective, zeros and arms by their names in checkpoints."""
         objective = self.objective.state_dict().items()
         return {
             **{OBJECTIVE + name: tensor for name, tensor in objective},
+            **{ZEROS + name: tensor for name, tensor in self.zeros.tensors().items()},
             **{ARMS + name: tensor for name, tensor in self.arms.tensors().items()},
         }
 
@@ -120,6 +124,7 @@ class Training:
             self.execution,
             self.start.feature_rms,
             loaded=self.start.loaded,
+            sparsity=self.start.sparsity,
             chosen=self.chosen,
             seconds_left=self._seconds_left(spec, data),
         )
@@ -150,6 +155,7 @@ def describe_network(
     feature_rms: float,
     *,
     loaded: LoadedWeights | None,
+    sparsity: float | None = None,
     chosen: ChosenExecution | None = None,
     seconds_left: float | None = None,
 ) -> ModelPrepared:
@@ -169,6 +175,7 @@ def describe_network(
         threads=torch.get_num_threads(),
         ranks=execution.ranks.size,
         loaded=loaded,
+        sparsity=sparsity,
         step_ms={} if chosen is None else dict(chosen.step_ms),
         under_load=chosen is not None and chosen.under_load,
         timing_s=0.0 if chosen is None else chosen.timing_s,
@@ -237,6 +244,7 @@ def prepare(
         scaler=torch.amp.GradScaler(device.type, enabled=execution.needs_scaler),
         generators=generators,
         objective=objective,
+        zeros=Zeros(network, keeps=spec.is_sparse),
         arms=Arms(spec, data, network, execution, phases),
         chosen=chosen,
         start=start,
@@ -354,6 +362,7 @@ def _start(
         folds_training=execution.folds_training,
         folds_inference=execution.folds_inference,
         loaded=network.loaded,
+        sparsity=sparsity_of(network) if spec.is_sparse else None,
     )
 
 
@@ -400,7 +409,7 @@ def measure_feature_rms(
     """Return the root mean square of the features over training images of each source.
 
     Raises:
-        InputError: if it is not finite.
+        InputError: if it is zero or not finite.
     """
     execution.prepare(network.module)
     network.module.eval()
@@ -419,6 +428,11 @@ def measure_feature_rms(
         raise InputError(
             "The network's features are not finite before training: check its --weights, or use "
             "--precision fp32."
+        )
+    if squares == 0:
+        raise InputError(
+            "The network's features are all zero before training: check its --weights, or give a "
+            "lower --sparsity."
         )
     return float((squares / count) ** 0.5)
 

@@ -26,7 +26,7 @@ from engine.protocol.selection import criterion_of
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
 from vld_tui.views.combined import combination_rows
-from vld_tui.words.numbers import UNKNOWN, duration, magnitude, plural, size
+from vld_tui.words.numbers import UNKNOWN, duration, magnitude, percent, plural, size
 from vld_tui.words.palette import QUIET_STYLE
 from vld_tui.words.text import plain_text
 
@@ -97,14 +97,15 @@ def plan_table(task: RunTask, progress: Progress) -> Table:
 def _network(spec: RunSpec, model: ModelPrepared | None) -> str:
     if model is None:
         return _SEPARATOR.join([plain_text(spec.model), f"weights: {plain_text(spec.weights)}"])
-    return _SEPARATOR.join(
-        [
-            plain_text(model.model),
-            f"weights: {plain_text(model.weights)}",
-            f"{magnitude(model.parameters)} parameters",
-            f"feature RMS {model.feature_rms:.3g}",
-        ]
-    )
+    parts = [
+        plain_text(model.model),
+        f"weights: {plain_text(model.weights)}",
+        f"{magnitude(model.parameters)} parameters",
+        f"feature RMS {model.feature_rms:.3g}",
+    ]
+    if model.sparsity is not None:
+        parts.append(f"sparsity {percent(model.sparsity)}")
+    return _SEPARATOR.join(parts)
 
 
 def loaded_line(loaded: LoadedWeights) -> str:

@@ -97,6 +97,11 @@ def test_a_run_is_evaluated_from_its_first_evaluation_at_even_intervals_and_at_i
          "--objective groupdro, or drop --groupdro-step-size."),
         ({"dropout_start": 0.2}, "dropout_start is 0.2, but dropout_schedule is 'constant'. Give "
          "--dropout-schedule linear, or drop --dropout-start."),
+        ({"keep_zeros": True, "sparsity": 0.5}, "keep_zeros is true, but sparsity is 0.5, which"),
+        ({"keep_zeros": True, "weights": "none"}, "keep_zeros is true, but weights is 'none': "
+         "random weights have no zeros. Give --weights of a pruned network, or drop"),
+        ({"keep_zeros": True, "tuning": "linear"}, "keep_zeros is true, but tuning is 'linear', "
+         "which trains nothing of the network. Drop --keep-zeros, or give --tuning full."),
         ({"dropout_steps": 9}, "dropout_steps is 9, but dropout_schedule is 'constant'."),
         ({**RISING, "dropout_rate": 0}, "dropout_schedule is 'linear', but dropout_rate is 0. "),
         ({**RISING, "dropout_start": 0.95}, "dropout_start is 0.95, but must be below "

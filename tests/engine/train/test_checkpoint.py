@@ -107,7 +107,9 @@ def losses(run_dir: RunDir) -> dict[int, float | None]:
     return {event.step: event.loss for event in events if isinstance(event, StepsTaken)}
 
 
-@pytest.mark.parametrize("fields", [{}, {"objective": "groupdro"}, {"optimizer": "sgd"}], ids=str)
+@pytest.mark.parametrize(
+    "fields", [{}, {"objective": "groupdro"}, {"optimizer": "sgd", "sparsity": 0.5}], ids=str
+)
 def test_a_run_that_is_stopped_between_readings_is_the_undisturbed_one(
     make_run: MakeRun, fields: dict[str, object]
 ) -> None:

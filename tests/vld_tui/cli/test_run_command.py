@@ -300,6 +300,10 @@ def test_a_trial_says_how_many_gpus_are_missing_here(
     [
         (["--dropout", "1.0"], "--dropout is 1.0, but must be a number from 0 to below 1"),
         (["--dropout", "-0.1"], "--dropout is -0.1, but must be a number from 0 to below 1"),
+        (["--sparsity", "1"], "--sparsity is 1.0, but must be a number from 0 to below 1. It is"),
+        (["--sparsity", "-0.5"], "--sparsity is -0.5, but must be a number from 0 to below 1"),
+        (["--sparsity", "half"], "--sparsity is 'half', but must be a number from 0 to below 1"),
+        (["--keep-zeros", "--sparsity", "0.5"], "Drop --keep-zeros or --sparsity."),
         (["--masks", "0"], "--masks is 0, but must be a whole number from 1"),
         (["--masks", "many"], "--masks is 'many', but must be a whole number"),
         (["--precision", "bf61"], "Did you mean bf16"),

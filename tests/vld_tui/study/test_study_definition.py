@@ -78,6 +78,15 @@ def test_specs_are_those_of_the_same_options_of_vld_run() -> None:
     assert study.specs == (resolve_spec(given_values),)
 
 
+def test_sparsity_may_be_crossed_with_the_dropout_rate() -> None:
+    study = read(
+        'name = "sparse"\n[fields]\ntarget = "lineart"\n'
+        "[cross]\nsparsity = [0, 0.5]\ndropout_rate = [0, 0.9]\n"
+    )
+    found = [(spec.sparsity, spec.dropout_rate) for spec in study.specs]
+    assert sorted(found) == [(0, 0), (0, 0.9), (0.5, 0), (0.5, 0.9)]
+
+
 def test_checkpoints_to_go_on_from_are_not_kept_unless_the_study_says_so() -> None:
     text = 'name = "one"\n[fields]\ntarget = "lineart"\n'
     assert read(text).specs[0].keep_checkpoints == "best"

@@ -155,6 +155,9 @@ def test_the_plan_fills_up_as_the_run_prepares() -> None:
     tried = model({"fp32 channels_last": 872.0, "bf16 contiguous": 40_600.0}, None)
     loaded = msgspec.structs.replace(tried, under_load=True)
     assert "(bf16 contiguous 41 s); other programs were running" in plan_of(loaded)["precision"]
+    sparse = msgspec.structs.replace(model({}, None), sparsity=0.4996)
+    assert plan_of(STARTED, DATA, sparse)["network"].endswith(" · sparsity 50.0%")
+    assert "sparsity" not in plan_of(*PREPARED)["network"]
     on_gpus = msgspec.structs.replace(model({}, None), device="cuda:0", device_name="H", ranks=4)
     assert plan_of(STARTED, DATA, on_gpus)["device"].startswith("4 × cuda (H) · ")
 
