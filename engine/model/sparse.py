@@ -42,7 +42,7 @@ def prunable_weights(network: FineTunedNetwork) -> dict[str, nn.Parameter]:
     }
 
 
-def _first_convolutions(module: nn.Module) -> Iterator[nn.Parameter]:
+def _first_convolutions(module: nn.Module) -> Iterator[Tensor]:
     """Yield the weight of the first convolution of each network."""
     networks = [
         network

@@ -35,7 +35,7 @@ def test_each_layer_loses_the_weights_that_torch_would_prune(model: str, sparsit
     pruned = prunable_weights(network)
     for name in pruned:
         layer = layers[name.removesuffix(".weight")]
-        torch_prune.l1_unstructured(layer, "weight", amount=sparsity)  # type: ignore[no-untyped-call]
+        torch_prune.l1_unstructured(layer, "weight", amount=sparsity)
         assert torch.equal(pruned[name], layer.weight)
     before = values(make(model))
     for name, after in values(network).items():
@@ -85,9 +85,9 @@ def test_zeros_come_back_after_each_change_and_other_weights_keep_it() -> None:
             weight.add_(1.0)
     changed = values(network)
     zeros.restore()
-    for name, weight in values(network).items():
-        kept = ~masks[name] if name in masks else torch.ones_like(weight, dtype=torch.bool)
-        assert torch.equal(weight, changed[name] * kept)
+    for name, restored in values(network).items():
+        kept = ~masks[name] if name in masks else torch.ones_like(restored, dtype=torch.bool)
+        assert torch.equal(restored, changed[name] * kept)
     without = Zeros(network, keeps=False)
     before = values(network)
     without.restore()
