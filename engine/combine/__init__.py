@@ -11,8 +11,8 @@ from engine.combine.averaging import combine_greedily, combine_logits, combine_u
 from engine.combine.bench import Bench
 from engine.combine.interpolation import interpolate
 from engine.combine.parents import ParentRun, check_images, check_shapes, check_weights_file
+from engine.combine.stock import combine_as_stock
 from engine.data import RunData, seed_hash, validation_augmentation
-from engine.errors import InputError
 from engine.execution import Execution, folds_inference
 from engine.machine.devices import resolve_device
 from engine.machine.processor import usable_cores
@@ -25,7 +25,6 @@ from engine.protocol import (
     RunSpec,
     splits_differ,
 )
-from engine.protocol.combination import starts_untrained
 from engine.protocol.intervals import uncertain_selection
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
@@ -37,6 +36,7 @@ from engine.train.setup import describe_network, measure_feature_rms
 METHODS: Final[Mapping[str, Callable[[Bench], RunFinished]]] = {
     "soup": combine_uniformly,
     "greedy_soup": combine_greedily,
+    "stock": combine_as_stock,
     "interpolation": interpolate,
     "ensemble": combine_logits,
 }
@@ -95,19 +95,22 @@ def _build(
     spec: RunSpec, combination: Combination, parents: Sequence[ParentRun], data: RunData
 ) -> FineTunedNetwork:
     """Return the network for the parents' weights, pre-trained only if that is needed."""
-    is_pretrained = combination.starts_at is not None
-    if is_pretrained and spec.weights == "none":
-        raise InputError(starts_untrained(parents[0].run_id))
+    is_pretrained = combination.needs_pretrained
     seed = seed_hash("network", spec.seed)
     network = build_for(spec, data.classes, seed=seed, is_pretrained=is_pretrained)
     check_shapes(parents, network, spec.model)
     if is_pretrained:
-        check_weights_file(parents[0], network)
+        for parent in parents:
+            check_weights_file(parent, network)
     return network
 
 
 def _contamination(combination: Combination, *, has_target: bool) -> str:
-    selects = "" if combination.method in ("soup", "ensemble") else ", which biases the selection"
+    selects = (
+        ""
+        if combination.method in ("soup", "stock", "ensemble")
+        else ", which biases the selection"
+    )
     return (
         "The runs hold out different images (their split seeds differ): ID accuracy is measured "
         f"on images that some of them were trained on, so it is too high{selects}."

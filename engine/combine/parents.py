@@ -58,7 +58,8 @@ def find_parents(run_id: str, task: CombinationSpec) -> tuple[ParentRun, ...]:
     """
     parents = tuple(_find(parent) for parent in task.combination.parents if parent.file is not None)
     try:
-        check_alike({parent.run_id: parent.spec for parent in parents} | {run_id: task.spec})
+        specs = {parent.run_id: parent.spec for parent in parents} | {run_id: task.spec}
+        check_alike(specs, task.combination)
     except CombinationError as error:
         raise InputError(str(error)) from None
     return parents
@@ -105,7 +106,7 @@ def check_weights_file(parent: ParentRun, network: FineTunedNetwork) -> None:
     if then is not None and now is not None and then.sha256 != now.sha256:
         raise InputError(
             f"The weight file {now.file} has changed since run {parent.run_id} started from it. "
-            "Restore the file, or give a run instead of 'pretrained'."
+            "Restore the file, or combine the runs without it: vld combine soup."
         )
 
 

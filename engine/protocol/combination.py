@@ -15,6 +15,8 @@ METHODS: Final = {
     "soup": "average of the weights",
     "greedy_soup": "average of the weights; networks are added from the best on ID validation down "
     "and kept unless they lower it",
+    "stock": "average of the weights, moved towards the pre-trained weights by the angle between "
+    "the runs (Model Stock)",
     "ensemble": "average of the logits",
     "interpolation": "weights and representations on the line between two networks",
 }
@@ -38,6 +40,9 @@ OWN_FIELDS: Final = fields_with("course")
 
 SHARED_FIELDS: Final = fields_with("shared")
 """Fields that must be equal in all runs to combine."""
+
+STOCK_FIELDS: Final = ("weights", "weights_key")
+"""Fields that must be equal as well for Model Stock: they determine the pre-trained weights."""
 
 
 class CombinationError(UserError, ValueError):
@@ -68,7 +73,7 @@ class Combination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         CombinationError: if a network is given twice or the method does not accept these parents.
     """
 
-    method: Literal["soup", "greedy_soup", "ensemble", "interpolation"]
+    method: Literal["soup", "greedy_soup", "stock", "ensemble", "interpolation"]
     parents: Annotated[tuple[Parent, ...], Meta(min_length=2)]
     points: Annotated[int, Meta(ge=2, le=101)] = 11
 
@@ -93,6 +98,11 @@ class Combination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         """Return the pre-trained parent's last layer; None if all parents are runs."""
         first = self.parents[0]
         return (first.last_layer or "linear_probe") if first.file is None else None
+
+    @property
+    def needs_pretrained(self) -> bool:
+        """Return whether the pre-trained weights are combined as well."""
+        return self.method == "stock" or self.starts_at is not None
 
     @property
     def steps(self) -> int:
@@ -135,15 +145,16 @@ def task_of(spec: RunSpec, combination: Combination | None) -> RunTask:
     return spec if combination is None else CombinationSpec(spec, combination)
 
 
-def check_alike(specs: Mapping[str, RunSpec]) -> None:
-    """Check that networks can be combined; ``specs`` are by run id.
+def check_alike(specs: Mapping[str, RunSpec], combination: Combination) -> None:
+    """Check that networks can be combined in this way; ``specs`` are by run id.
 
     Raises:
         CombinationError: if not; names the runs, the field and its values.
     """
     (first, first_spec), *others = specs.items()
+    fields = (*SHARED_FIELDS, *(STOCK_FIELDS if combination.method == "stock" else ()))
     for run_id, spec in others:
-        for name in SHARED_FIELDS:
+        for name in fields:
             value, expected = _shared(spec, name), _shared(first_spec, name)
             if value != expected:
                 field = FIELDS[name].label
@@ -151,14 +162,21 @@ def check_alike(specs: Mapping[str, RunSpec]) -> None:
                 raise CombinationError(
                     f"{field} is {expected} in run {first} but {value} in run {run_id}: {reason}."
                 )
+    if combination.needs_pretrained and first_spec.weights == "none":
+        raise CombinationError(_starts_untrained(first, combination))
+    if combination.method == "stock" and first_spec.tuning == "linear":
+        raise CombinationError(
+            f"tuning is 'linear' in run {first}, which changes no pre-trained weights. Average the "
+            "runs instead: vld combine soup"
+        )
 
 
-def starts_untrained(run_id: str) -> str:
-    """Return the error message for a run without pre-trained weights to interpolate from."""
-    return (
-        f"Run {run_id} did not start from pre-trained weights. Give a run instead of "
-        f"{PRETRAINED!r}."
-    )
+def _starts_untrained(run_id: str, combination: Combination) -> str:
+    """Return the error message for a run without the pre-trained weights that are needed."""
+    instead = "Average the runs instead: vld combine soup"
+    if combination.starts_at is not None:
+        instead = f"Give a run instead of {PRETRAINED!r}."
+    return f"Run {run_id} did not start from pre-trained weights. {instead}"
 
 
 def is_combined(run_id: str) -> str:
@@ -177,6 +195,8 @@ _REASONS: Final = {
     "target": _TRAINED_ON_TARGET,
     "held_out_source": _TRAINED_ON_TARGET,
     "dataset": "their classes differ",
+    "weights": "they started from different weights",
+    "weights_key": "they started from different weights",
 }
 
 

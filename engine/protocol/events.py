@@ -388,6 +388,18 @@ class ParentTried(Event, frozen=True, kw_only=True, tag="parent_tried"):
     selection_score: float | None = None
 
 
+class AnglesMeasured(Event, frozen=True, kw_only=True, tag="angles_measured"):
+    """Model Stock measured how far apart the parents moved from their pre-trained weights.
+
+    The means are over the ``tensors`` that moved in two parents or more: of the angle (degrees),
+    and of the share of the parents' mean in the result (0 to 1); None: there are none.
+    """
+
+    tensors: int
+    mean_angle_deg: float | None
+    mean_share: float | None
+
+
 class Cautioned(Event, frozen=True, kw_only=True, tag="cautioned"):
     """A warning about the reliability of the run's results."""
 
@@ -467,6 +479,7 @@ AnyEvent = (
     | BarrierMeasured
     | ParentMeasured
     | ParentTried
+    | AnglesMeasured
     | Cautioned
     | CheckpointSaved
     | CollapseDetected

@@ -1,4 +1,4 @@
-"""``vld combine``: combine finished runs by soup, ensemble or interpolation."""
+"""``vld combine``: combine finished runs by soup, Model Stock, ensemble or interpolation."""
 
 from __future__ import annotations
 
@@ -115,6 +115,22 @@ def soup(
     with open_store(ctx) as store:
         method: Method = "greedy_soup" if greedy else "soup"
         Launching(**given).go(store, method, _choose(store, runs, where))
+
+
+@app.command(
+    cls=Command,
+    help="Average the weights and move them towards the pre-trained weights (Model Stock).",
+)
+@_with_launching
+def stock(
+    ctx: typer.Context,
+    runs: RunsOrNone = None,
+    where: FinishedOption = None,
+    **given: Any,
+) -> None:
+    """Create a run whose weights are those of Model Stock: see :mod:`engine.combine.stock`."""
+    with open_store(ctx) as store:
+        Launching(**given).go(store, "stock", _choose(store, runs, where))
 
 
 @app.command(cls=Command, help="Average the logits (ensemble).")

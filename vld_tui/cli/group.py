@@ -39,7 +39,9 @@ COMMANDS: Final = {
     "sweep": CommandInfo(
         "Training", "Launch a study: a grid of runs from a preset or a TOML file."
     ),
-    "combine": CommandInfo("Training", "Combine finished runs by soup, ensemble or interpolation."),
+    "combine": CommandInfo(
+        "Training", "Combine finished runs by soup, Model Stock, ensemble or interpolation."
+    ),
     "queue": CommandInfo("Training", "Manage queued runs: list, reorder, hold, set slots."),
     "profile": CommandInfo("Training", "Manage named settings for cluster jobs."),
     "ls": CommandInfo("Results", "List runs, with filters (--where) and sorting (--sort)."),

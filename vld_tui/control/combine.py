@@ -17,7 +17,7 @@ from engine.protocol import (
     Parent,
     check_alike,
 )
-from engine.protocol.combination import is_combined, starts_untrained
+from engine.protocol.combination import is_combined
 from engine.protocol.inference import At
 from engine.rundir import RunDir
 from vld_tui.runs.run import Run
@@ -27,7 +27,7 @@ from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
 
-Method = Literal["soup", "greedy_soup", "ensemble", "interpolation"]
+Method = Literal["soup", "greedy_soup", "stock", "ensemble", "interpolation"]
 
 CHECKPOINTS: Final[tuple[At, ...]] = ("best", "last")
 """Checkpoints that can be combined."""
@@ -65,7 +65,7 @@ def plan_combination(
 
     Args:
         store: the history.
-        method: soup, ensemble or interpolation.
+        method: one of ``METHODS``.
         runs: the runs to combine, in order.
         at: the checkpoint of each.
         points: points of an interpolation, including both ends.
@@ -80,18 +80,27 @@ def plan_combination(
     for run in runs:
         _check_usable(run)
     parents = _parents(store, runs, at)
+    if method == "stock" and at == "best":
+        _check_moved(runs)
     if from_pretrained:
         parents.insert(0, _pretrained_parent(store, runs[0], at, probe=probe))
     if not 2 <= points <= 101:
         raise CombinationError(f"--points is {points}, but must be from 2 to 101.")
     combination = Combination(method=method, parents=tuple(parents), points=points)
-    check_alike({run.run_id: run.spec for run in runs})
-    if from_pretrained and runs[0].spec.weights == "none":
-        raise CombinationError(starts_untrained(runs[0].run_id))
+    check_alike({run.run_id: run.spec for run in runs}, combination)
     first = runs[0].spec
     if device is not None:
         first = msgspec.structs.replace(first, device=device)
     return CombinationSpec.of(first, combination)
+
+
+def _check_moved(runs: Sequence[Run]) -> None:
+    """Refuse runs whose best checkpoint has the pre-trained weights, and so no angle."""
+    if (still := next((run for run in runs if run.selected_step == 0), None)) is not None:
+        raise CombinationError(
+            f"Run {still.label} selected step 0, so its best checkpoint has the pre-trained "
+            "weights, except for the last layer. Use --at last."
+        )
 
 
 def _pretrained_parent(store: Store, run: Run, at: At, *, probe: bool) -> Parent:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from engine.protocol import (
+    AnglesMeasured,
     ArmEvaluated,
     BarrierMeasured,
     Cautioned,
@@ -68,6 +69,7 @@ class Progress(msgspec.Struct, frozen=True):
     parents: tuple[ParentMeasured, ...] = ()
     tried: tuple[ParentTried, ...] = ()
     barriers: tuple[BarrierMeasured, ...] = ()
+    angles: AnglesMeasured | None = None
     end: RunFinished | RunStopped | RunFailed | None = None
 
     @property
@@ -171,6 +173,7 @@ _FIELD_OF: dict[type[Event], str] = {
     FeaturesComputed: "features",
     ModelPrepared: "model",
     HeadTrained: "head",
+    AnglesMeasured: "angles",
     CheckpointSaved: "checkpoint",
     CollapseDetected: "collapse",
     RunFinished: "end",

@@ -8,6 +8,7 @@ from typing import Final
 
 from engine.protocol import (
     METHODS,
+    AnglesMeasured,
     BarrierMeasured,
     Cautioned,
     Combination,
@@ -125,6 +126,8 @@ def combining_lines(task: RunTask, event: Event) -> list[str]:
             return [tried_line(task, event)]
         case BarrierMeasured():
             return [barrier_line(event)]
+        case AnglesMeasured():
+            return [f"angle {angle_line(event)}"]
     return []
 
 
@@ -159,6 +162,17 @@ def barrier_line(event: BarrierMeasured) -> str:
             "Their weights do not average well."
         )
     return f"halfway between {ends}: {found}"
+
+
+def angle_line(event: AnglesMeasured) -> str:
+    """Return how far apart the runs moved, and the result of Model Stock, as text."""
+    if event.mean_angle_deg is None or event.mean_share is None:
+        return "none: no tensor moved in two runs"
+    tensors = plural(event.tensors, "tensor")
+    return (
+        f"{event.mean_angle_deg:.1f}° between the runs' changes · t {event.mean_share:.3f} "
+        f"(means over {tensors})"
+    )
 
 
 def cautions(task: RunTask, progress: Progress) -> list[str]:
@@ -204,7 +218,8 @@ def findings(task: RunTask, progress: Progress) -> list[tuple[str, str]]:
         for each in progress.barriers
     ]
     paths = [line for each in progress.barriers if (line := _path_barrier(each))]
-    return rows + _rows("halfway", half_way) + _rows("path", paths)
+    angles = [angle_line(progress.angles)] if progress.angles is not None else []
+    return rows + _rows("halfway", half_way) + _rows("path", paths) + _rows("angle", angles)
 
 
 def _rows(label: str, lines: list[str]) -> list[tuple[str, str]]:

@@ -306,7 +306,8 @@ def test_networks_that_left_out_no_domain_combine_without_an_ood_accuracy(family
     family.train("one", target="none", seed=1, steps=4, arms=())
     family.train("other", target="none", seed=2, steps=4, arms=())
     for method, settings in (
-        ("soup", {}), ("greedy_soup", {}), ("ensemble", {}), ("interpolation", {"points": 3}),
+        ("soup", {}), ("greedy_soup", {}), ("stock", {}), ("ensemble", {}),
+        ("interpolation", {"points": 3}),
     ):  # fmt: skip
         told = read_events(family.combine(method, "one", "other", **settings))
         assert isinstance(told[-1], RunFinished)

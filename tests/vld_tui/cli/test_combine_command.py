@@ -84,6 +84,7 @@ def test_a_soup_is_a_run_in_history_that_names_its_parents(family: Vld) -> None:
     ("words", "method", "files"),
     [
         (("soup", "one", "two", "--greedy", "--at", "last"), "greedy_soup", "last"),
+        (("stock", "one", "two"), "stock", "best"),
         (("ensemble", "one", "two"), "ensemble", "best"),
         (("interpolate", "one", "two", "--points", "5"), "interpolation", "best"),
     ],
@@ -147,12 +148,46 @@ def test_a_run_that_selected_its_start_is_interpolated_to_its_last_network(famil
         assert way(at="best", probe=True).combination.starts_at == "linear_probe"
 
 
+def test_a_stock_of_a_run_that_selected_its_start_needs_its_last_network(family: Vld) -> None:
+    with Store.open(open_home(family.home)) as store:
+        one, two = store.runs.get("one"), store.runs.get("two")
+        still = msgspec.structs.replace(two, selected_step=0)
+        with pytest.raises(CombinationError, match=r"two selected step 0, .* Use --at last\."):
+            plan_combination(store, "stock", [one, still], at="best")
+        task = plan_combination(store, "stock", [one, still], at="last")
+        assert task.combination.method == "stock"
+        plan_combination(store, "soup", [one, still], at="best")
+
+
 def test_runs_are_chosen_by_a_filter_without_those_that_cannot_be_meant(family: Vld) -> None:
     family.json("combine", "soup", "one", "two", "--tag", "fam")
     ran = family("combine", "ensemble", "--where", "tag:fam target:fluent-mono", "--json")
     assert ran.exit_code == 0, ran.stderr
     assert "Left out: 1 unfinished run and 1 combining run." in ran.stderr
     assert json.loads(ran.stdout)["parents"] == ids(family, "one", "two")
+
+
+def test_a_stock_needs_runs_from_the_same_weights(family: Vld) -> None:
+    ran = family("run", "--name", "random", "--weights", "none", *SHORT)
+    assert ran.exit_code == 0, ran.output
+    refused = family("combine", "stock", "one", "random")
+    assert refused.exit_code == 2
+    one, random = ids(family, "one", "random")
+    told = f"weights is pretrained in run {one} but none in run {random}: they started from"
+    assert told in " ".join(refused.stderr.split())
+    assert family("combine", "soup", "one", "random").exit_code == 0
+
+
+def test_a_soup_of_several_objectives_names_what_its_runs_share(family: Vld) -> None:
+    ran = family("run", "--name", "worst", "--objective", "groupdro", "--dropout", "0", *SHORT)
+    assert ran.exit_code == 0, ran.output
+    record = family.json("combine", "soup", "one", "worst")
+    assert (record["name"], record["arm"]) == ("fluent-mono-soup-of-2", "soup")
+    assert record["dropout_rate"] is None
+    shown = {" ".join(line.split()) for line in family("show", "@last").stdout.splitlines()}
+    assert {"objective mixed", "dropout mixed"} <= shown
+    compared = family("compare", "one", "worst", "@last").stdout.splitlines()
+    assert ["objective", "erm", "groupdro", "–"] in [line.split() for line in compared]
 
 
 def test_it_may_wait_or_be_left(family: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,6 +231,7 @@ def test_runs_and_what_is_made_of_them_are_compared(family: Vld) -> None:
         (("soup", "--where", "tag:nobody"), "Combining needs at least two runs."),
         (("ensemble", "one", "one"), "is given twice; each run can be combined only once."),
         (("interpolate", "one", "one"), "is given twice"),
+        (("stock", "one"), "Combining needs at least two runs."),
         (("soup", "one", "elsewhere"), "target is fluent-mono in run"),
         (("soup", "one", "broken"), "is failed, not finished. Resume it: vld resume"),
         (("soup", "one", "nobody"), "nobody"),

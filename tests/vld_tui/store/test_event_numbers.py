@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from engine.protocol import (
     EVENT_TYPES,
+    AnglesMeasured,
     BarrierMeasured,
     Cautioned,
     ParentMeasured,
@@ -58,6 +59,7 @@ _LINES = [encode_event(event) for event in (
     ),
     ParentMeasured(parent="a", id_accuracy=0.5), Cautioned(message="x"),
     ParentTried(parent="a", soup_accuracy=0.5, is_kept=True),
+    AnglesMeasured(tensors=3, mean_angle_deg=60.0, mean_share=0.5),
     SystemSampled(step=5, interval_s=10.0, cpu_share=0.5),
 )]  # fmt: skip
 

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from engine.protocol import (
+    AnglesMeasured,
     ArmEvaluated,
     BarrierMeasured,
     Cautioned,
@@ -39,6 +40,8 @@ HIGH = BarrierMeasured(
 LOW = BarrierMeasured(
     first="a", second="c", loss_barrier=None, accuracy_barrier=-0.01, is_barrier=False
 )
+ANGLES = AnglesMeasured(tensors=47, mean_angle_deg=60.5, mean_share=0.66)
+NO_ANGLES = AnglesMeasured(tensors=0, mean_angle_deg=None, mean_share=None)
 CAUTION = Cautioned(message="ID accuracy is too high\x1b[2J.")
 OF_SOUP, OF_PATH = CombinationSpec.of(SPEC, SOUP), CombinationSpec.of(SPEC, PATH)
 
@@ -95,6 +98,8 @@ def test_many_networks_are_counted() -> None:
         (CAUTION, "ID accuracy is too high"),
         (ParentMeasured(parent="a", id_accuracy=0.5), "parent a  ID 50.0%"),
         (ParentTried(parent="a", soup_accuracy=0.5, is_kept=False), "with a  ID 50.0% · left out"),
+        (ANGLES, "angle 60.5° between the runs' changes · t 0.660 (means over 47 tensors)"),
+        (NO_ANGLES, "angle none: no tensor moved in two runs"),
         (evaluated(25, 0.6), "25% of B  ID 60.0% · OOD 30.0% · best ID accuracy so far"),
         (
             ArmEvaluated(
