@@ -117,10 +117,7 @@ def soup(
         Launching(**given).go(store, method, _choose(store, runs, where))
 
 
-@app.command(
-    cls=Command,
-    help="Average the weights and move them towards the pre-trained weights (Model Stock).",
-)
+@app.command(cls=Command, help="Average weights by their angle (Model Stock).")
 @_with_launching
 def stock(
     ctx: typer.Context,
