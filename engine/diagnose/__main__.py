@@ -15,7 +15,8 @@ from engine.machine.processor import keep_freed_memory, let_waiting_threads_slee
 
 let_waiting_threads_sleep()  # before torch is imported
 
-from engine.diagnose.compared_images import open_compared, open_domains  # noqa: E402
+from engine.diagnose.compared_images import open_compared, open_domains, open_target  # noqa: E402
+from engine.protocol.data_shift import DataShift, MeasureShift  # noqa: E402
 from engine.protocol.diagnostics import Diagnosed, DiagnoseRuns  # noqa: E402
 from engine.protocol.domain_distances import ComparedDomains, CompareDomains  # noqa: E402
 from engine.protocol.nearest_images import FindNearest, NearestImages  # noqa: E402
@@ -53,11 +54,19 @@ def _compare_domains(request: CompareDomains, report: Reporter) -> ComparedDomai
     return compare_domains(request, images, report)
 
 
+def _measure_shift(request: MeasureShift, report: Reporter) -> DataShift:
+    images = open_target(request)
+    from engine.diagnose.data_shift import measure_shift
+
+    return measure_shift(request, images, report)
+
+
 WORK: Final[Mapping[type, Callable[[Any, Reporter], object]]] = {
     DiagnoseRuns: _diagnose,
     FindSuspects: _find_suspects,
     FindNearest: _find_nearest,
     CompareDomains: _compare_domains,
+    MeasureShift: _measure_shift,
 }
 """Handlers by request type."""
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from engine.datasets.contact_sheet import refuse_unwritable
 from engine.diagnose.chosen_images import ChosenImages, choose_images
 from engine.errors import DataError
+from engine.protocol.data_shift import MeasureShift
 from engine.protocol.domain_distances import CompareDomains
 from engine.protocol.fields import nearest
 from engine.protocol.nearest_images import FindNearest
@@ -44,6 +45,26 @@ def open_compared(request: FindNearest) -> ComparedImages:
             f"{nearest(missing[0], real.classes)} Rename the classes, or leave them out."
         )
     return compared
+
+
+def open_target(request: MeasureShift) -> ChosenImages:
+    """Return the images of a domain and of the others that it is compared with.
+
+    Raises:
+        DataError: if they cannot be read, the domain does not exist, or there is no other.
+    """
+    chosen = choose_images(request.images)
+    domains = sorted({chosen.image_set.files[row].domain for row in chosen.rows})
+    if request.target not in domains:
+        raise DataError(
+            f"{chosen.image_set.name} has no domain {request.target!r}."
+            f"{nearest(request.target, domains)} Its domains: {listed(domains)}."
+        )
+    if len(domains) < 2:
+        raise DataError(
+            f"{chosen.image_set.name} has one domain, so there is nothing to compare it with."
+        )
+    return chosen
 
 
 def open_domains(request: CompareDomains) -> ChosenImages:

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from engine.diagnose.run_features import RunFeatures, SplitFeatures
 from engine.protocol.diagnostics import OF_START, Finding, FindingTable
@@ -24,14 +25,30 @@ class Found:
     summary: str = ""
 
 
+class OfImages(Protocol):
+    """Images of a split of a domain."""
+
+    @property
+    def domain(self) -> str:
+        """Return the domain's name."""
+
+    @property
+    def split(self) -> str:
+        """Return the split."""
+
+    @property
+    def images(self) -> int:
+        """Return the number of images."""
+
+
 def finding(
-    of: SplitFeatures, name: str, value: float | None, interval: Interval | None = None
+    of: OfImages, name: str, value: float | None, interval: Interval | None = None
 ) -> Finding:
     """Return a value on a split; None if it is not finite."""
     is_known = value is not None and math.isfinite(value)
     of_measure = MEASURES.get(name.removesuffix(OF_START))
     return Finding(
-        of.domain, of.split, name, value if is_known else None, interval, len(of.labels),
+        of.domain, of.split, name, value if is_known else None, interval, of.images,
         "share" if of_measure is None else of_measure.unit,
     )  # fmt: skip
 

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from engine.data import RunData, seed_hash
+from engine.datasets.folders import ImageSet
 from engine.diagnose.other_seed import OtherSeed, halfway_logits, trained_rows
 from engine.diagnose.stages import MOST_IMAGES, evenly_spaced, stage_features
 from engine.errors import InputError
@@ -42,6 +43,27 @@ _OF_START: Final = (
     "model", "weights", "weights_key", "image_size", "tuning", "linear_start", "linear_features",
 )  # fmt: skip
 """The fields of a run that determine its network before training."""
+
+
+class DomainFeatures(NamedTuple):
+    """Features of some images of one domain in the pre-trained network.
+
+    Attributes:
+        domain: its name.
+        split: see :class:`SplitFeatures`; ``all``: every image.
+        features: penultimate features, (n, D) float32.
+        groups: see :class:`SplitFeatures`.
+    """
+
+    domain: str
+    split: str
+    features: Tensor
+    groups: Tensor | None = None
+
+    @property
+    def images(self) -> int:
+        """Return n."""
+        return len(self.features)
 
 
 @dataclass(frozen=True)
@@ -94,11 +116,21 @@ class SplitFeatures:
         )
 
     @property
+    def images(self) -> int:
+        """Return n."""
+        return len(self.labels)
+
+    @property
     def before(self) -> Tensor:
         """Return ``start`` of a diagnostic that declares to read it."""
         if self.start is None:
             raise AssertionError("the diagnostic declares that it reads them")
         return self.start
+
+    @property
+    def before_training(self) -> DomainFeatures:
+        """Return the images with the features of :attr:`before`."""
+        return DomainFeatures(self.domain, self.split, self.before, self.groups)
 
 
 @dataclass(frozen=True)
@@ -225,7 +257,7 @@ class FeatureSource:
         before = None
         if start is not None:
             before, _ = self._of(start, "features of the pre-trained network", report)
-        groups = _groups_of(self.data)
+        groups = groups_of(self.data.image_set)
         splits = []
         for domain in self.data.domains:
             if domain.is_held_out:
@@ -311,12 +343,12 @@ def _bias_of(network: FineTunedNetwork) -> Tensor | None:
     return None if bias is None else bias.detach()
 
 
-def _groups_of(data: RunData) -> Tensor | None:
+def groups_of(image_set: ImageSet) -> Tensor | None:
     """Return the group of each image, in order of rows; one without a group is its own."""
-    if not data.image_set.has_groups:
+    if not image_set.has_groups:
         return None
     numbers: dict[object, int] = {}
-    names = [file.group or row for row, file in enumerate(data.image_set.files)]
+    names = [file.group or row for row, file in enumerate(image_set.files)]
     return torch.tensor([numbers.setdefault(name, len(numbers)) for name in names])
 
 

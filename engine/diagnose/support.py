@@ -66,6 +66,11 @@ class Support:
     epsilon: float
 
     @property
+    def has_predictions(self) -> bool:
+        """Return whether it is known which images are classified correctly."""
+        return self.inside.correct is not None
+
+    @property
     def out_share(self) -> float:
         """Return the share of the target's images out of support."""
         return self.outside.images / len(self.is_out)

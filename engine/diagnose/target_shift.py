@@ -14,7 +14,7 @@ from engine.diagnose.found import Found, finding
 from engine.diagnose.ood_scores import ClassDensities, nearest_neighbours, neighbour_score
 from engine.diagnose.other_seed import NO_OTHER_SEED, OtherSeed
 from engine.diagnose.probe import Probe, areas_by_domain, probe_shift
-from engine.diagnose.run_features import RunFeatures, SplitFeatures
+from engine.diagnose.run_features import DomainFeatures, RunFeatures, SplitFeatures
 from engine.diagnose.sliced_wasserstein import Distance, DomainDistances, domain_distances
 from engine.diagnose.support import Support, split_by_support
 from engine.diagnose.verdict import distance_sentence, verdict_on
@@ -26,15 +26,33 @@ from engine.protocol.measures import Summary
 
 
 def _probe(run: RunFeatures, settings: Settings) -> Found:
-    target, sources = _target_of(run), _all_sources(run)
+    target = _target_of(run)
+    sources = [each.before_training for each in _all_sources(run)]
+    return probe_of(
+        sources, target.before_training, settings,
+        is_right=target.is_right, id_accuracy=run.accuracies[0],
+    )  # fmt: skip
+
+
+def probe_of(
+    sources: Sequence[DomainFeatures],
+    target: DomainFeatures,
+    settings: Settings,
+    *,
+    is_right: Tensor | None = None,
+    id_accuracy: float | None = None,
+) -> Found:
+    """Return how well a probe separates the target from the sources, and its support.
+
+    ``is_right`` (m,) bool and ``id_accuracy`` are of a run's network; None: there is no run.
+    """
     probe = probe_shift(
-        torch.cat([each.before for each in sources]),
-        target.before,
+        torch.cat([each.features for each in sources]),
+        target.features,
         folds=int(settings["folds"]),
         seed=int(settings["seed"]),
         groups=_groups(sources, target),
     )
-    is_right = target.is_right
     support = split_by_support(
         probe.target_log_ratio, is_right, epsilon=settings["epsilon"], groups=target.groups
     )
@@ -49,36 +67,45 @@ def _probe(run: RunFeatures, settings: Settings) -> Found:
         tuple(_probe_findings(probe, support, target)),
         {"support": _support_table(support), "sources": _areas_table(probe, sources)},
         probe.notes,
-        verdict_on(probe.area, support, id_accuracy=run.accuracies[0]).text,
+        verdict_on(probe.area, support, id_accuracy=id_accuracy).text,
     )
 
 
-def _probe_findings(probe: Probe, support: Support, target: SplitFeatures) -> list[Finding]:
+def _probe_findings(probe: Probe, support: Support, target: DomainFeatures) -> list[Finding]:
     area = probe.area
-    return [
+    found = [
         finding(target, "target_auc", area.value, Interval(area.low, area.high)),
         finding(target, "out_of_support", support.out_share),
+    ]
+    if not support.has_predictions:
+        return found
+    return [
+        *found,
         finding(target, "inside_accuracy", support.inside.accuracy, support.inside.interval),
         finding(target, "outside_accuracy", support.outside.accuracy, support.outside.interval),
     ]
 
 
 def _support_table(support: Support) -> FindingTable:
+    parts = (("in support", support.inside), ("out of support", support.outside))
+    if not support.has_predictions:
+        counts = tuple((name, part.images) for name, part in parts)
+        return FindingTable("The target's images by support", ("target images", "images"), counts)
     rows: list[tuple[Cell, ...]] = []
-    for name, part in (("in support", support.inside), ("out of support", support.outside)):
+    for name, part in parts:
         low, high = part.interval or (None, None)
         rows.append((name, part.images, part.correct, part.accuracy, low, high))
     columns = ("target images", "images", "correct", "accuracy", "low", "high")
     return FindingTable("Accuracy on the target by support, with 95% intervals", columns, (*rows,))
 
 
-def _areas_table(probe: Probe, sources: list[SplitFeatures]) -> FindingTable:
+def _areas_table(probe: Probe, sources: Sequence[DomainFeatures]) -> FindingTable:
     """Return the area of the target against each source."""
     rows: dict[str, list[Tensor]] = {}
     start = 0
     for each in sources:
-        rows.setdefault(each.domain, []).append(torch.arange(start, start + len(each.labels)))
-        start += len(each.labels)
+        rows.setdefault(each.domain, []).append(torch.arange(start, start + each.images))
+        start += each.images
     areas = areas_by_domain(probe, {name: torch.cat(parts) for name, parts in rows.items()})
     return FindingTable(
         "AUC of the target against each source",
@@ -113,13 +140,20 @@ def _robustness(run: RunFeatures, _settings: Settings) -> Found:
 
 
 def _distances(run: RunFeatures, settings: Settings) -> Found:
-    target = _target_of(run)
+    sources = [each.before_training for each in _all_sources(run)]
+    return distances_of(sources, _target_of(run).before_training, settings)
+
+
+def distances_of(
+    sources: Sequence[DomainFeatures], target: DomainFeatures, settings: Settings
+) -> Found:
+    """Return the distances of the target and the sources to each other."""
     by_domain: dict[str, list[Tensor]] = {}
-    for each in _all_sources(run):
-        by_domain.setdefault(each.domain, []).append(each.before)
+    for each in sources:
+        by_domain.setdefault(each.domain, []).append(each.features)
     distances = domain_distances(
         {name: torch.cat(parts) for name, parts in by_domain.items()},
-        {target.domain: target.before},
+        {target.domain: target.features},
         projections=int(settings["projections"]),
         splits=int(settings["splits"]),
         seed=int(settings["seed"]),
@@ -265,7 +299,9 @@ def _all_sources(run: RunFeatures) -> list[SplitFeatures]:
     return [each for each in run.splits if not each.is_target]
 
 
-def _groups(sources: list[SplitFeatures], target: SplitFeatures) -> tuple[Tensor, Tensor] | None:
+def _groups(
+    sources: Sequence[DomainFeatures], target: DomainFeatures
+) -> tuple[Tensor, Tensor] | None:
     """Return the groups of the sources' and of the target's images; None: there are none."""
     of_sources = [each.groups for each in sources if each.groups is not None]
     if target.groups is None or len(of_sources) < len(sources):

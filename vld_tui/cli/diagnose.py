@@ -6,15 +6,19 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
+import msgspec
 import typer
 
-from engine.protocol import value_in
+from engine.protocol import FIELDS, value_in
+from engine.protocol.data_shift import MeasureShift
 from engine.protocol.diagnostics import Diagnosed, Topic, diagnostics_of
+from engine.protocol.image_features import ImagesOf
 from engine.rundir import StoredDiagnoses
-from vld_tui.cli.command import Command, JsonOption, RunArgument, RunsOrNone
-from vld_tui.cli.errors import FAILED_EXIT, CommandError, complain
-from vld_tui.cli.network import ComputingOptions, caution, with_computing_options
-from vld_tui.cli.options import FinishedOption
+from vld_tui.cli.command import Command, JsonOption, RunsOrNone, proposes, run_argument
+from vld_tui.cli.data.network import NETWORK_FIELDS, network_of, spec_of_images
+from vld_tui.cli.errors import FAILED_EXIT, CommandError, check_range, complain
+from vld_tui.cli.network import BatchOption, ComputingOptions, caution, with_computing_options
+from vld_tui.cli.options import FinishedOption, one_spelling, with_spec_options
 from vld_tui.cli.output import (
     plain_console,
     print_json,
@@ -23,12 +27,15 @@ from vld_tui.cli.output import (
     terminal_cells,
     with_home,
 )
-from vld_tui.cli.session import open_for_runs, open_store
+from vld_tui.cli.session import open_for_runs, open_store, this_home
 from vld_tui.cli.work import showing_work
 from vld_tui.control.combine import choose_matching
 from vld_tui.control.diagnose import diagnose, runs_from_scratch
+from vld_tui.control.domain_distances import measure_shift
 from vld_tui.runs.diagnoses import diagnosis_record
+from vld_tui.runs.fields import spec_values
 from vld_tui.runs.run import Run
+from vld_tui.store.errors import RunNotFound
 from vld_tui.views.diagnoses import (
     diagnoses_text,
     diagnosis_list,
@@ -37,6 +44,7 @@ from vld_tui.views.diagnoses import (
     problem_lines,
     run_line,
     scratch_lines,
+    shift_heading,
 )
 from vld_tui.words.numbers import plural
 
@@ -48,6 +56,21 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 MOST_ALIKE: Final = 5
 """Runs that fail for the same reason and are listed; more are summed up in a line."""
 
+RunOrDataArgument = Annotated[
+    str,
+    run_argument(
+        "RUN|DATA", "Run id, unique id prefix, name or @last; with --target: a data set or folder."
+    ),
+]
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        metavar="DOMAIN",
+        help="Domain of a data set to compare with its other domains.",
+        autocompletion=proposes("domains"),
+    ),
+]
 AgainOption = Annotated[
     bool, typer.Option("--again", help="Compute results that are up to date as well.")
 ]
@@ -70,17 +93,65 @@ def rich(
     _diagnose(ctx, "rich", references, ComputingOptions(**given), again=again, as_json=as_json)
 
 
-@app.command(cls=Command)
-@with_computing_options
 def shift(
     ctx: typer.Context,
-    run: RunArgument,
+    what: RunOrDataArgument,
+    target: TargetOption = None,
     again: AgainOption = False,
+    batch: BatchOption = 64,
     as_json: JsonOption = False,
     **given: Any,
 ) -> None:
-    """Measure how far the target is from a run's sources, and where."""
-    _diagnose(ctx, "shift", [run], ComputingOptions(**given), again=again, as_json=as_json)
+    """Measure how far the target is from a run's sources, and where.
+
+    With --target: how far a domain of a data set is from the others, before any run.
+    """
+    if target is not None:
+        if again:
+            raise CommandError("--again is of a run; nothing is stored of a data set.")
+        _shift_of_data(ctx, what, target, batch, given, as_json=as_json)
+        return
+    fields = spec_values(one_spelling(given))
+    threads = fields.pop("threads", None)
+    options = ComputingOptions(
+        device=str(fields.pop("device", "auto")),
+        batch=batch,
+        threads=None if threads is None else int(str(threads)),
+    )
+    if fields:
+        flag = FIELDS[next(iter(fields))].flag
+        raise CommandError(f"{flag} needs a data set and --target; a run has its own network.")
+    try:
+        _diagnose(ctx, "shift", [what], options, again=again, as_json=as_json)
+    except RunNotFound as error:
+        raise RunNotFound(f"{error} For a data set, add --target DOMAIN.") from None
+
+
+app.command(cls=Command)(with_spec_options(shift, without=FIELDS.keys() - set(NETWORK_FIELDS)))
+
+
+def _shift_of_data(
+    ctx: typer.Context, what: str, target: str, batch: int, given: dict[str, Any], *, as_json: bool
+) -> None:
+    check_range("--batch", batch, 1)
+    home = this_home(ctx)
+    spec = spec_of_images(home, what, given)
+    request = MeasureShift(
+        images=ImagesOf(spec.dataset, spec.data_dir),
+        target=target,
+        **network_of(home, spec, batch),
+    )
+    with showing_work() as show_work:
+        found = measure_shift(request, show_work)
+    summary = " ".join(each.summary for each in found.diagnoses if each.summary)
+    if as_json:
+        record = msgspec.to_builtins(found)
+        record["diagnoses"] = {each.diagnostic: diagnosis_record(each) for each in found.diagnoses}
+        print_json(record | {"summary": summary})
+        return
+    say_wrapped(summary)
+    say("")
+    _print([shift_heading(found), diagnoses_text(found.diagnoses, terminal_cells())])
 
 
 def _matching(ctx: typer.Context, where: str) -> Sequence[str]:

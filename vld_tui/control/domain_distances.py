@@ -1,9 +1,10 @@
-"""Measure how far apart the domains of a data set are."""
+"""Measure how far apart the domains of a data set are, or how far one is from the others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from engine.protocol.data_shift import DataShift, MeasureShift
 from engine.protocol.domain_distances import ComparedDomains, CompareDomains
 from engine.protocol.work import WorkNote, WorkProgress
 from vld_tui.control.diagnose import DIAGNOSE_COMMAND
@@ -27,3 +28,15 @@ def compare_domains(
         LaunchError: when the engine cannot start, or dies.
     """
     return ask_engine(command, request, ComparedDomains, on_report)
+
+
+def measure_shift(
+    request: MeasureShift,
+    on_report: Callable[[WorkProgress | WorkNote], None] = lambda _report: None,
+    command: Sequence[str] = DIAGNOSE_COMMAND,
+) -> DataShift:
+    """Return how far a domain of a data set is from the others.
+
+    Args and errors are those of :func:`compare_domains`.
+    """
+    return ask_engine(command, request, DataShift, on_report)

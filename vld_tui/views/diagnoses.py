@@ -10,6 +10,7 @@ from typing import Final
 from rich.text import Text
 
 from engine.protocol import MEASURES, value_in
+from engine.protocol.data_shift import DataShift
 from engine.protocol.diagnostics import (
     DIAGNOSED,
     DIAGNOSTICS,
@@ -41,6 +42,17 @@ def scratch_lines(run: Run, references: int) -> Iterator[str]:
     found = f"Found {plural(references, 'run')} from scratch with the same images and target"
     yield f"{found}. To train 5 for each target:"
     yield f"  vld sweep paper-ask --data {data}"
+
+
+def shift_heading(found: DataShift) -> Text:
+    """Return which domains were compared, and in which network's features."""
+    sources = ", ".join(map(plain_text, found.sources))
+    text = Text(f"{plain_text(found.target)} compared with {sources}", HEADING_STYLE)
+    text.append(f"\n{plain_text(found.model)}, weights {found.weights}", QUIET_STYLE)
+    if found.unreadable:
+        unreadable = plural(found.unreadable, "image")
+        text.append(f"\n! {unreadable} cannot be read and were left out", ALARM_STYLE)
+    return text.append("\n")
 
 
 def run_line(run: Run) -> Text:

@@ -108,3 +108,26 @@ def test_a_damaged_result_is_computed_again(trained: Vld) -> None:
     [found] = trained.json("rich", "trained", "--threads", "1")
     assert found["computed"] == ["rank"]
     assert json.loads(path.read_text())["values"] == before
+
+
+def test_a_domain_of_a_data_set_is_compared_before_any_run(vld: Vld, small_emoji: Path) -> None:
+    options = ("--model", "test_resnet", "--weights", "none", "--image-size", "32")
+    data = str(small_emoji)
+    result = vld("shift", data, "--target", "noto", *options)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("The target is ")
+    assert "noto compared with fluent, fluent-mono, twemoji" in result.stdout
+    assert "accuracy" not in result.stdout  # there is no network to predict
+    found = vld.json("shift", data, "--target", "noto", *options)
+    assert found["diagnoses"].keys() == {"probe", "distances"}
+    rows = found["diagnoses"]["probe"]["tables"]["support"]["rows"]
+    assert sum(row["images"] for row in rows) == 48
+    result = vld("shift", data, "--target", "nto", *options)
+    assert result.exit_code == 2
+    assert "has no domain 'nto'. Did you mean noto?" in result.stderr
+
+
+def test_options_of_a_data_set_are_refused_with_a_run(vld: Vld) -> None:
+    assert "--model needs a data set and --target" in vld("shift", "x", "--model", "a").stderr
+    assert "nothing is stored" in vld("shift", "x", "--target", "y", "--again").stderr
+    assert "For a data set, add --target DOMAIN" in vld("shift", "emoji").stderr
