@@ -16,6 +16,7 @@ from typing import Final
 import torch
 
 from engine.errors import InputError
+from engine.objectives.coral import CORAL
 from engine.objectives.groupdro import GroupDRO
 from engine.objectives.objective import ERM, Batch, Loss, Objective, Part, Penalty, Task, Weighting
 from engine.protocol import RunSpec, too_few_sources
@@ -23,6 +24,7 @@ from engine.protocol import RunSpec, too_few_sources
 OBJECTIVES: Final[Mapping[str, type[Loss | Weighting | Penalty]]] = {
     "erm": ERM,
     "groupdro": GroupDRO,
+    "coral": CORAL,
 }
 
 __all__ = [

@@ -54,7 +54,7 @@ class Batch:
 
     Attributes:
         logits: (K, B, C) float32, for K masks.
-        features: unmasked, (B, D).
+        features: unmasked, (B, D) float32.
         labels: (B,) int64, ordered by domain.
         rows: rows of the images in the image set, (B,) int64, on the CPU.
         domains: number of sources in the batch.

@@ -23,12 +23,16 @@ class ObjectiveInfo(NamedTuple):
         help: what it minimises.
         kind: what it sets.
         fewest_sources: minimum number of source domains.
+        fewest_images: minimum number of images of each source in a batch.
+        trains_features: it acts on the features only, which must not be fixed.
         excludes: objectives that have no meaning together with it.
     """
 
     help: str
     kind: Kind
     fewest_sources: int = 1
+    fewest_images: int = 1
+    trains_features: bool = False
     excludes: tuple[str, ...] = ()
 
 
@@ -36,6 +40,10 @@ OBJECTIVES: Final = {
     "erm": ObjectiveInfo("mean loss over all images", "loss"),
     "groupdro": ObjectiveInfo(
         "weighted mean of the source domains' losses; weights grow for the worst", "weights"
+    ),
+    "coral": ObjectiveInfo(
+        "adds differences of the source domains' features in mean and covariance", "penalty",
+        fewest_sources=2, fewest_images=2, trains_features=True,
     ),
 }
 """Training losses to minimise."""

@@ -267,12 +267,32 @@ def check_objectives(spec: RunSpec) -> None:
             "an image. Give one of them."
         )
     for name in spec.objectives:
-        for other in spec.objectives:
-            if other in OBJECTIVES[name].excludes:
+        for other in OBJECTIVES[name].excludes:
+            if other in spec.objectives:
                 raise SpecError(
                     f"objective is {spec.objective!r}, but {name} and {other} contradict each "
                     "other. Give one of them."
                 )
+        if problem := _unmet_need(spec, name):
+            raise SpecError(problem)
+
+
+def _unmet_need(spec: RunSpec, objective: str) -> str | None:
+    """Return an error message if the run does not have what an objective needs."""
+    needs = OBJECTIVES[objective]
+    if spec.batch_size < needs.fewest_images:
+        return (
+            f"batch_size is {spec.batch_size}, but objective {objective} needs at least "
+            f"{needs.fewest_images} images of each source. Raise --batch, or give another "
+            "--objective."
+        )
+    if needs.trains_features and spec.tuning == "linear" and spec.linear_features != "blocks":
+        return (
+            f"linear_features is {spec.linear_features!r}, but objective {objective} acts on the "
+            "features only, which are fixed then. Give --linear-features blocks, or another "
+            "--objective."
+        )
+    return None
 
 
 def check_gpus(spec: RunSpec) -> None:

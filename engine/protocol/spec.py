@@ -266,6 +266,15 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             only_with=("objective", "groupdro"),
         ),
     ] = 0.01
+    coral_weight: Annotated[
+        float,
+        Positive,
+        _method(
+            "Weight γ of the feature differences, for --objective coral (DomainBed: 1).",
+            most=1e9,
+            only_with=("objective", "coral"),
+        ),
+    ] = 1.0
     dropout_rate: Annotated[
         float,
         Meta(ge=0, lt=1),

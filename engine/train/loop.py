@@ -149,10 +149,10 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
             masks=spec.masks,
             generator=training.generators["masks"],
         )
-        # Their mean cross-entropy, unless spec.objective is another loss.
-        rows = torch.from_numpy(training.batches.drawn)
-        batch = Batch(logits, features, labels, rows, training.sources, step)
-        loss: Tensor = training.objective(batch)
+    # Their mean cross-entropy, unless spec.objective is another loss.
+    rows = torch.from_numpy(training.batches.drawn)
+    batch = Batch(logits, features.float(), labels, rows, training.sources, step)
+    loss: Tensor = training.objective(batch)
     optimizer.zero_grad(set_to_none=True)
     scaler.scale(loss).backward()
     ranks.copy_first(training.replicated_tensors())
