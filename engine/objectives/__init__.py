@@ -19,12 +19,14 @@ from engine.errors import InputError
 from engine.objectives.coral import CORAL
 from engine.objectives.groupdro import GroupDRO
 from engine.objectives.objective import ERM, Batch, Loss, Objective, Part, Penalty, Task, Weighting
+from engine.objectives.vrex import VREx
 from engine.protocol import RunSpec, too_few_sources
 
 OBJECTIVES: Final[Mapping[str, type[Loss | Weighting | Penalty]]] = {
     "erm": ERM,
     "groupdro": GroupDRO,
     "coral": CORAL,
+    "vrex": VREx,
 }
 
 __all__ = [

@@ -106,6 +106,7 @@ from engine.protocol.recipes import (
     too_few_to_split,
 )
 from engine.protocol.schedule import (
+    annealing_steps,
     dropout_rate_at,
     evaluation_steps,
     evaluations_after,
@@ -205,6 +206,7 @@ __all__ = [
     "SystemSampled",
     "UserError",
     "WrongImage",
+    "annealing_steps",
     "as_classes",
     "by_field",
     "check_alike",

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from engine.protocol.combination import Combination, CombinationSpec, RunTask, spec_of
-from engine.protocol.schedule import first_evaluation, rising_steps
+from engine.protocol.schedule import first_evaluation, rising_steps, usual_annealing_steps
 from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec, applies, fields_with, reads_views
 
 SEEDS: Final = tuple(sorted(fields_with("seed")))
@@ -48,6 +48,7 @@ CONDITIONAL: Final[Mapping[str, Callable[[RunSpec], bool]]] = {
     # Re-estimated statistics are means over batches; nothing else depends on the batch size.
     "eval_batch_size": lambda spec: _averages(spec) and spec.average_batchnorm == "reestimate",
     "views": reads_views,
+    "vrex_anneal_steps": lambda spec: spec.vrex_weight != 1,
     "weights_key": lambda spec: spec.weights_file is not None,
 }
 """Fields that affect the result only under a condition, in addition to ``only_with``."""
@@ -107,6 +108,7 @@ def _effective_value(spec: RunSpec, name: str) -> object:
         "target": NO_TARGET,  # images of one domain
         "trial_seed": spec.seed,
         "dropout_steps": spec.steps // 2,
+        "vrex_anneal_steps": usual_annealing_steps(spec.steps),
         "eval_from": spec.eval_every,
     }
     if name in same_as_none and getattr(spec, name) == same_as_none[name]:

@@ -42,8 +42,14 @@ OBJECTIVES: Final = {
         "weighted mean of the source domains' losses; weights grow for the worst", "weights"
     ),
     "coral": ObjectiveInfo(
-        "adds differences of the source domains' features in mean and covariance", "penalty",
-        fewest_sources=2, fewest_images=2, trains_features=True,
+        "adds differences of the source domains' features in mean and covariance",
+        "penalty",
+        fewest_sources=2,
+        fewest_images=2,
+        trains_features=True,
+    ),
+    "vrex": ObjectiveInfo(
+        "adds the variance of the source domains' losses", "penalty", fewest_sources=2
     ),
 }
 """Training losses to minimise."""

@@ -13,6 +13,8 @@ from engine.protocol.spec import FIELDS, RunSpec, reads_views, unmet_condition
 
 STEP_DECAY: Final = 0.1
 
+_MOST_ANNEALING: Final = 500
+
 _OF_OTHERS: Final = tuple(
     name
     for name, info in FIELDS.items()
@@ -64,6 +66,17 @@ def rising_steps(spec: RunSpec) -> int:
     if spec.dropout_schedule == "constant" or spec.dropout_start >= spec.dropout_rate:
         return 0
     return spec.steps // 2 if spec.dropout_steps is None else spec.dropout_steps
+
+
+def annealing_steps(spec: RunSpec) -> int:
+    """Return the number of first updates in which the penalty of ``vrex`` has weight 1."""
+    given = spec.vrex_anneal_steps
+    return usual_annealing_steps(spec.steps) if given is None else given
+
+
+def usual_annealing_steps(steps: int) -> int:
+    """Return :func:`annealing_steps` of a run of so many steps that does not set them."""
+    return min(_MOST_ANNEALING, steps // 10)
 
 
 def is_evaluated(spec: RunSpec, step: int) -> bool:
@@ -132,6 +145,8 @@ def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
         yield from _misfit_of_drops(spec, run)
     if "dropout_schedule" in given and spec.dropout_schedule != "constant":
         yield from _misfit_of_rising(spec, run)
+    if "vrex_anneal_steps" in given and "vrex" in spec.objectives:
+        yield from _misfit_of_annealing(spec, run)
     yield from _without_effect(spec, given)
     if "freeze_batchnorm" in given and not spec.freeze_batchnorm and spec.tuning == "linear":
         yield (
@@ -219,6 +234,22 @@ def _misfit_of_rising(spec: RunSpec, run: str) -> Iterator[str]:
         yield (
             f"dropout_steps is {over}, but {run}: the dropout rate would not rise to {rate:g}. "
             "Give fewer --dropout-steps or more --steps."
+        )
+
+
+def _misfit_of_annealing(spec: RunSpec, run: str) -> Iterator[str]:
+    steps = spec.vrex_anneal_steps
+    if steps is None:
+        return
+    if steps >= spec.steps:
+        yield (
+            f"vrex_anneal_steps is {steps}, but {run}: the variance would have weight 1 "
+            "throughout. Give fewer --vrex-anneal-steps or more --steps."
+        )
+    elif spec.vrex_weight == 1:
+        yield (
+            f"vrex_anneal_steps is {steps}, but vrex_weight is 1, as in these first steps. Give "
+            "another --vrex-weight, or drop --vrex-anneal-steps."
         )
 
 

@@ -275,6 +275,27 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             only_with=("objective", "coral"),
         ),
     ] = 1.0
+    vrex_weight: Annotated[
+        float,
+        Positive,
+        _method(
+            "Weight β of the variance of the sources' losses, for --objective vrex (DomainBed: "
+            "10).",
+            most=1e9,
+            only_with=("objective", "vrex"),
+        ),
+    ] = 10.0
+    vrex_anneal_steps: Annotated[
+        Annotated[int, NonNegative] | None,
+        _method(
+            "First steps of --objective vrex, in which the variance has weight 1. none: a tenth of "
+            "the run's steps, at most 500 (DomainBed: 500 of 5,001).",
+            unit="steps",
+            most=MOST_STEPS,
+            roles="course",
+            only_with=("objective", "vrex"),
+        ),
+    ] = None
     dropout_rate: Annotated[
         float,
         Meta(ge=0, lt=1),

@@ -95,6 +95,10 @@ def test_a_run_is_evaluated_from_its_first_evaluation_at_even_intervals_and_at_i
          "--tuning linear, or drop --linear-start."),
         ({"groupdro_step_size": 0.1}, "groupdro_step_size is 0.1, but objective is 'erm'. Give "
          "--objective groupdro, or drop --groupdro-step-size."),
+        ({"objective": "vrex", "vrex_anneal_steps": 200}, "vrex_anneal_steps is 200, but the run "
+         "has 200 steps: the variance would have weight 1 throughout. Give fewer"),
+        ({"objective": "vrex", "vrex_weight": 1, "vrex_anneal_steps": 5}, "vrex_anneal_steps is 5, "
+         "but vrex_weight is 1, as in"),
         ({"dropout_start": 0.2}, "dropout_start is 0.2, but dropout_schedule is 'constant'. Give "
          "--dropout-schedule linear, or drop --dropout-start."),
         ({"keep_zeros": True, "sparsity": 0.5}, "keep_zeros is true, but sparsity is 0.5, which"),
