@@ -1,7 +1,12 @@
 """Networks: pre-trained backbone, very large dropout, and weight files."""
 
 from engine.model.backbone import build_for, build_network, creation_options
-from engine.model.dropout import mask_features, masked_cross_entropy, masked_logits
+from engine.model.dropout import (
+    gaussian_logits,
+    mask_features,
+    masked_cross_entropy,
+    masked_logits,
+)
 from engine.model.network import FineTunedNetwork
 from engine.model.tensor_file import NetworkCard
 from engine.model.weights import NETWORK, packaged_file, packaged_networks
@@ -13,6 +18,7 @@ __all__ = [
     "build_for",
     "build_network",
     "creation_options",
+    "gaussian_logits",
     "mask_features",
     "masked_cross_entropy",
     "masked_logits",

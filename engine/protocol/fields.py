@@ -117,7 +117,8 @@ class FieldInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One field of a struct, as the interfaces need it.
 
     ``base`` is the type without constraints and without None, ``is_optional`` whether None is
-    allowed. ``none_is_word``: ``none`` is an ordinary text value and does not mean None.
+    allowed. ``none_is_word``: ``none`` is an ordinary text value and does not mean None. ``word``:
+    the text that a number may be instead.
     """
 
     name: str
@@ -139,6 +140,7 @@ class FieldInfo(msgspec.Struct, frozen=True, kw_only=True):
     only_with: tuple[str, str] | None = None
     completion: str | None = None
     hint: str = ""
+    word: str | None = None
 
     @property
     def label(self) -> str:
@@ -183,6 +185,8 @@ class FieldInfo(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             SpecError: if it is not allowed; names field, value and allowed range.
         """
+        if isinstance(value, float) and str(value) == self.word:
+            return self.word  # the infinity of TOML
         parts = value if isinstance(value, list | tuple) else (value,)
         numbers = [
             part for part in parts if isinstance(part, int | float) and not isinstance(part, bool)
@@ -260,6 +264,7 @@ def fields_of(struct: type[msgspec.Struct]) -> dict[str, FieldInfo]:
         described = next(meta for meta in metas if meta.description)
         extra = dict(described.extra or {})
         base, is_optional = _base_type(kind)
+        words = [get_args(arm)[0] for arm in get_args(kind) if get_origin(arm) is Literal]
         choices = get_args(kind) if get_origin(kind) is Literal else extra["choices"]
         infos[field.name] = FieldInfo(
             **extra | {
@@ -271,6 +276,7 @@ def fields_of(struct: type[msgspec.Struct]) -> dict[str, FieldInfo]:
                 "help": described.description or "",
                 "flag": extra["flag"] or "--" + field.name.replace("_", "-"),
                 "choices": choices,
+                "word": words[0] if words else None,
                 "allowed": _allowed_words(kind, choices) if choices else _allowed(kind, metas),
             }
         )  # fmt: skip
@@ -283,7 +289,7 @@ def _base_type(kind: Any) -> tuple[Any, bool]:
     while get_origin(kind) in (Annotated, Union, UnionType):
         arguments = get_args(kind)
         if get_origin(kind) is not Annotated:
-            optional = True
+            optional = type(None) in arguments
             arguments = tuple(each for each in arguments if each is not type(None))
         kind = arguments[0]
     if get_origin(kind) is Literal:
@@ -317,7 +323,8 @@ def _allowed(kind: Any, metas: list[Meta]) -> str:
     if get_origin(kind) in (Union, UnionType):
         inner = next(arg for arg in get_args(kind) if arg is not type(None))
         base, *inner_metas = get_args(inner) if get_origin(inner) is Annotated else (inner,)
-        return _allowed(base, inner_metas) + ", or none"
+        others = [get_args(arm)[0] for arm in get_args(kind) if get_origin(arm) is Literal]
+        return ", or ".join([_allowed(base, inner_metas), *(others or ["none"])])
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     items = "texts" if str in get_args(kind) else "whole numbers"
     text = words.get(kind, f"a list of {items}")

@@ -19,7 +19,7 @@ _OF_OTHERS: Final = tuple(
     name
     for name, info in FIELDS.items()
     if info.only_with is not None
-    and info.only_with[0] in ("objective", "tuning", "linear_features", "dropout_schedule")
+    and info.only_with[0] in ("objective", "tuning", "linear_features", "dropout_schedule", "masks")
 )
 """Fields that are rejected if they have no effect; those of an arm may be set in advance."""
 
@@ -172,7 +172,7 @@ def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
 
 
 def _without_effect(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
-    """Yield an error message for each given field of another objective or tuning."""
+    """Yield an error message for each given field of another method."""
     for name in _OF_OTHERS:
         info, value = FIELDS[name], getattr(spec, name)
         unmet = unmet_condition(spec, name)

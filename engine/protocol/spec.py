@@ -334,13 +334,22 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         ),
     ] = None
     masks: Annotated[
-        int,
-        Meta(ge=1, le=1024),
+        Annotated[int, Meta(ge=1, le=1024)] | Literal["inf"],
         _method(
-            "Dropout masks per backbone pass; the loss is averaged over them.",
+            "Dropout masks per backbone pass; the loss is averaged over them. inf: the limit of "
+            "many masks, in which logits are Gaussian.",
             roles="cost memory in_sight reported",
         ),
     ] = 8
+    mask_draws: Annotated[
+        int,
+        Meta(ge=2, le=4096),
+        _method(
+            "Draws of each image's Gaussian logits, for --masks inf.",
+            roles="cost memory",
+            only_with=("masks", "inf"),
+        ),
+    ] = 64
     head_steps: Annotated[
         int,
         NonNegative,

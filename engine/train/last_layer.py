@@ -196,6 +196,7 @@ def train_head(
         loss = masked_cross_entropy(
             network.head, features, labels,
             dropout_rate=rate, masks=spec.masks, generator=generators["masks"],
+            draws=spec.mask_draws,
         )  # fmt: skip
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

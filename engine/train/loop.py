@@ -148,6 +148,7 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
             dropout_rate=dropout_rate_at(spec, step),
             masks=spec.masks,
             generator=training.generators["masks"],
+            draws=spec.mask_draws,
         )
     # Their mean cross-entropy, unless spec.objective is another loss.
     rows = torch.from_numpy(training.batches.drawn)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -170,7 +170,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
         return self.spec.dropout_rate
 
     @property
-    def masks(self) -> int:
+    def masks(self) -> int | Literal["inf"]:
         """Return the masks per backbone pass."""
         return self.spec.masks
 

@@ -20,7 +20,7 @@ class QueryField:
     """A field of a run; ``sql`` is an expression over its row.
 
     ``is_share``: from 0 to 1. ``words`` are separated by spaces; a ``duration`` is in
-    seconds.
+    seconds. ``word``: text that a number may be instead; it is sorted after all numbers.
     """
 
     name: str
@@ -29,6 +29,7 @@ class QueryField:
     choices: tuple[str, ...] = ()
     is_share: bool = False
     about: str = ""
+    word: str | None = None
 
 
 _KINDS: Final[dict[Any, Kind]] = {bool: "flag", int: "number", float: "number", str: "text"}
@@ -43,7 +44,7 @@ def _spec_fields() -> Iterator[QueryField]:
             continue
         kind = "choice" if info.choices else _KINDS[info.base]
         sql = spec_value(info.name)
-        yield QueryField(info.name, kind, sql, info.choices, about=info.help)
+        yield QueryField(info.name, kind, sql, info.choices, about=info.help, word=info.word)
 
 
 def _measured(name: str) -> QueryField:

@@ -349,6 +349,8 @@ def _equal_value(field: QueryField, value: str) -> Condition:
             return Condition(f"{field.sql} >= ? AND {field.sql} < ?", (begin, end))
         case _ if value.lower() == "none":
             known = None
+        case _ if value.lower() == field.word:
+            known = field.word
         case _:
             known = _number(field, value)
     return Condition(f"({field.sql}) IS ?", (known,))
@@ -426,7 +428,8 @@ def _number(field: QueryField, value: str) -> float:
 def _number_wanted(field: QueryField, value: str) -> str:
     if field.kind == "duration":
         return f"{field.name} is {value!r}, but must be a duration such as 90s, 30m, 2h, 7d or 2w."
-    message = f"{field.name} is {value!r}, but must be a number."
+    wanted = "a number" if field.word is None else f"a number or {field.word}"
+    message = f"{field.name} is {value!r}, but must be {wanted}."
     if field.name == "progress":
         return f"{message} To filter by status, use status={value}"
     if field.name == "id_accuracy":

@@ -197,8 +197,7 @@ def _method(spec: RunSpec) -> str:
     if spec.dropout_rate == 0:
         parts = ["no dropout (ERM)"]
     else:
-        masks = plural(spec.masks, "mask")
-        parts = [f"dropout {_rates(spec)} × {masks}"]
+        parts = [f"dropout {_rates(spec)} × {masks_words(spec)}"]
     if spec.tuning != "full":
         parts.append(_linear(spec))
     if spec.objective != "erm":
@@ -209,6 +208,11 @@ def _method(spec: RunSpec) -> str:
         on_views = f" on {_views(spec.views)}" if spec.views and spec.tuning == "full" else ""
         parts.append(f"last layer first, {plural(spec.head_steps, 'step')}{on_views}")
     return _SEPARATOR.join(parts)
+
+
+def masks_words(spec: RunSpec) -> str:
+    """Return the number of masks with its noun."""
+    return "inf masks" if spec.masks == "inf" else plural(spec.masks, "mask")
 
 
 def _rates(spec: RunSpec) -> str:

@@ -46,7 +46,9 @@ RUNS: Mapping[str, Mapping[str, object]] = {
     },
     "views": {"tuning": "linear", "model": "test_vit", "views": 2, "augment_validation": True},
     "penultimate": {"tuning": "linear", "linear_features": "penultimate", "views": 2},
-    "begun-by-two": {"head_steps": 0, "arms": ["averaged"], "target": "none"},
+    "begun-by-two": {
+        "head_steps": 0, "arms": ["averaged"], "target": "none", "masks": "inf", "mask_draws": 8,
+    },
     "begun-by-one": {"head_steps": 0, "arms": ["averaged"]},
 }  # fmt: skip
 

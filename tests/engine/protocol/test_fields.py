@@ -18,7 +18,7 @@ def test_every_condition_names_a_field_and_a_value_of_it() -> None:
 
     assert conditions
     for field, value in conditions:
-        assert value in FIELDS[field].choices
+        assert value in (*FIELDS[field].choices, FIELDS[field].word)
 
 
 def test_a_field_decides_nothing_of_a_run_that_it_does_not_apply_to() -> None:
@@ -54,6 +54,7 @@ def test_where_a_run_is_computed_is_no_part_of_its_identity(name: str) -> None:
         ("none", "target", "none"),
         ("4", "masks", 4),
         ("four", "masks", "four"),
+        ("inf", "masks", "inf"),
         ("yes", "freeze_batchnorm", True),
         ("5,9", "lr_drops", (5, 9)),
         ("averaged, ensemble", "arms", ("averaged", "ensemble")),

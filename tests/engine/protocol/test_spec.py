@@ -78,6 +78,7 @@ def test_a_known_data_set_has_defaults_and_a_folder_named_as_an_embedded_one_has
         ("dropout_rate", float("nan"), "from 0 to below 1"),
         ("masks", 0, "a whole number from 1 to 1024"),
         ("masks", 1.5, "a whole number"),
+        ("masks", "infinite", "from 1 to 1024, or inf"),
         ("seed", 2**31, "from 0 to 2147483647"),
         ("lr", 0, "above 0"),
         ("lr", "fast", "a number"),
@@ -105,6 +106,8 @@ NUMBERS = [name for name, info in FIELDS.items() if "number" in info.allowed]
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
 def test_no_field_takes_what_is_not_finite(name: str, value: float) -> None:
     for said in (value, [value]):
+        if FIELDS[name].word == str(said):
+            continue
         with pytest.raises(SpecError, match=f"{name} is .*(inf|nan).* must be a"):
             FIELDS[name].check(said)
         with pytest.raises(SpecError, match=name):
@@ -135,6 +138,15 @@ def test_the_refusal_of_a_number_says_what_is_allowed(name: str, value: object, 
     with pytest.raises(SpecError, match=re.escape(words)) as caught:
         FIELDS[name].check(value)
     assert "nothing to train on" not in str(caught.value)  # the hint for too small numbers
+
+
+@pytest.mark.parametrize("written", ["inf", float("inf")], ids=["text", "infinity of TOML"])
+def test_a_number_may_be_a_word_and_is_stored_as_it(written: object) -> None:
+    spec = resolve_spec({"masks": written})
+
+    assert spec.masks == "inf"
+    assert decode_spec(encode_spec(spec)) == spec
+    assert decode_spec(b'{"masks": 4}').masks == 4
 
 
 def test_a_spec_file_with_a_number_beyond_all_floats_is_damaged() -> None:

@@ -108,7 +108,14 @@ def losses(run_dir: RunDir) -> dict[int, float | None]:
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"objective": "groupdro"}, {"optimizer": "sgd", "sparsity": 0.5}], ids=str
+    "fields",
+    [
+        {},
+        {"objective": "groupdro"},
+        {"optimizer": "sgd", "sparsity": 0.5},
+        {"masks": "inf", "mask_draws": 9},
+    ],
+    ids=str,
 )
 def test_a_run_that_is_stopped_between_readings_is_the_undisturbed_one(
     make_run: MakeRun, fields: dict[str, object]

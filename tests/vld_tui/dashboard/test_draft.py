@@ -56,7 +56,7 @@ def test_every_problem_is_told_at_its_field() -> None:
     assert not draft.specs
     assert not draft.lines
     assert draft.problems == {
-        "masks": "--masks is 'many', but must be a whole number from 1 to 1024.",
+        "masks": "--masks is 'many', but must be a whole number from 1 to 1024, or inf.",
         "lr": "--lr is -1.0, but must be a number above 0.",
         "seed": "--seed is 'x', but must be a whole number from 0 to 2147483647.",
         "recipe": "recipe is 'papre', but must be one of default, paper. Did you mean paper?",

@@ -24,7 +24,17 @@ from vld_tui.views.run_columns import RUN_COLUMNS
 RUNS: tuple[tuple[str, tuple[str, ...], dict[str, object]], ...] = (
     ("alpha", ("best", "a%b"), {"dropout_rate": 0.9, "seed": 1, "lr": 0.01}),
     ("beta", ("bestest",), {"dropout_rate": 0.0, "seed": 2, "masks": 1, "grad_clip": 1.0}),
-    ("gamma ray", (), {"dropout_rate": 0.95, "seed": 3, "target": "noto", "optimizer": "adamw"}),
+    (
+        "gamma ray",
+        (),
+        {
+            "dropout_rate": 0.95,
+            "seed": 3,
+            "target": "noto",
+            "optimizer": "adamw",
+            "masks": "inf",
+        },
+    ),
     ("finished", ("best",), {"dropout_rate": 0.5, "seed": 4, "dataset": "pacs", "target": "photo"}),
 )
 
@@ -61,6 +71,11 @@ def _names(store: Store, text: str, sort: str | None = "name") -> list[str]:
         ("DROPOUT-RATE<=0.5", ["beta", "finished"]),
         ("lr=1e-2", ["alpha"]),
         ("masks=1", ["beta"]),
+        ("masks=inf", ["gamma ray"]),
+        ("masks:1,inf", ["beta", "gamma ray"]),
+        ("masks!=inf", ["alpha", "beta", "finished"]),
+        ("masks>8", ["gamma ray"]),
+        ("masks<=8", ["alpha", "beta", "finished"]),
         ("seed>1 seed<4", ["beta", "gamma ray"]),
         ("dataset=emoji", ["alpha", "beta", "gamma ray"]),
         ("dataset=emo", []),
@@ -223,6 +238,7 @@ def test_a_run_is_found_by_its_id(store: Store) -> None:
         ("ood", ["finished", "gamma ray", "beta", "alpha"]),
         ("-ood", ["finished", "gamma ray", "beta", "alpha"]),
         ("created", ["alpha", "beta", "gamma ray", "finished"]),
+        ("masks", ["beta", "finished", "alpha", "gamma ray"]),
     ],
 )
 def test_runs_are_sorted_and_the_unknown_comes_last(
@@ -237,7 +253,8 @@ def test_runs_are_sorted_and_the_unknown_comes_last(
         ("droput=0.9", "No field 'droput' to filter by. Did you mean dropout"),
         ("zzzzzz=1", "No field 'zzzzzz' to filter by. List fields with: vld ls --fields"),
         ("ood>30", "from 0 to 1 or a percentage: write 30%, not 30"),
-        ("masks=many", "masks is 'many', but must be a number"),
+        ("masks=many", "masks is 'many', but must be a number or inf"),
+        ("seed=inf", "seed is 'inf', but must be a number"),
         ("masks>none", "masks is 'none', but must be a number"),
         ("masks=nan", "must be a number"),
         ("masks=1e999", "must be a number"),

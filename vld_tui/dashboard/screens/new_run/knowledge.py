@@ -13,6 +13,7 @@ from vld_tui.dashboard.screens.new_run.draft import Draft
 from vld_tui.dashboard.screens.pick import PickOption
 from vld_tui.study.planner import FormPreset, Network, networks_of_kind, weights_places
 from vld_tui.views.inventory import weights_words
+from vld_tui.views.plan import masks_words
 from vld_tui.words.numbers import plural
 
 A_FOLDER: Final = ""
@@ -202,7 +203,7 @@ def _recipe_words(recipe: str) -> str:
     spec = resolve_spec({"recipe": recipe})
     return (
         f"{spec.model} · {plural(spec.steps, 'step')} · {spec.optimizer} {spec.lr:g} · "
-        f"{plural(spec.masks, 'mask')}"
+        f"{masks_words(spec)}"
     )
 
 
