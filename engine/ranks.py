@@ -10,6 +10,7 @@ common in contrastive learning: Radford et al., arXiv 2103.00020, section 2.5.
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -103,16 +104,19 @@ class Ranks:
         return bool(shared)
 
     def copy_first(self, tensors: Iterable[Tensor]) -> None:
-        """Copy the first rank's values into tensors of one device and dtype, bit-identically."""
+        """Copy the first rank's values into tensors of one device, bit-identically."""
         if self.size == 1:
             return
+        of_dtype: dict[torch.dtype, list[Tensor]] = defaultdict(list)
+        for tensor in tensors:
+            of_dtype[tensor.dtype].append(tensor)
         with torch.no_grad():
-            targets = list(tensors)
-            values = torch.cat([each.flatten() for each in targets])
-            dist.broadcast(values, src=0)
-            parts = values.split([each.numel() for each in targets])
-            for each, part in zip(targets, parts, strict=True):
-                each.copy_(part.view_as(each))
+            for targets in of_dtype.values():
+                values = torch.cat([each.flatten() for each in targets])
+                dist.broadcast(values, src=0)
+                parts = values.split([each.numel() for each in targets])
+                for each, part in zip(targets, parts, strict=True):
+                    each.copy_(part.view_as(each))
 
     def parallel(self, network: FineTunedNetwork, *, folds: bool = False) -> Backbone:
         """Return the network's Φ, with its weights' gradients summed over the ranks.

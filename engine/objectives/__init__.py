@@ -19,6 +19,7 @@ from engine.errors import InputError
 from engine.objectives.coral import CORAL
 from engine.objectives.groupdro import GroupDRO
 from engine.objectives.objective import ERM, Batch, Loss, Objective, Part, Penalty, Task, Weighting
+from engine.objectives.odd import ODD
 from engine.objectives.vrex import VREx
 from engine.protocol import RunSpec, too_few_sources
 
@@ -27,6 +28,7 @@ OBJECTIVES: Final[Mapping[str, type[Loss | Weighting | Penalty]]] = {
     "groupdro": GroupDRO,
     "coral": CORAL,
     "vrex": VREx,
+    "odd": ODD,
 }
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -78,6 +78,10 @@ class Part(nn.Module):
         super().__init__()
         self.spec, self.task = spec, task
 
+    def note(self) -> str | None:
+        """Return what the user should know about the run after its last step."""
+        return None
+
 
 class Loss(Part):
     """The loss of each image."""
@@ -134,6 +138,12 @@ class Objective(nn.Module):
             if isinstance(part, Penalty):
                 total = total + part(batch, losses)
         return total
+
+    def notes(self) -> Iterator[str]:
+        """Yield what the user should know about the run after its last step."""
+        for part in (self.loss, *self.others):
+            if (note := part.note()) is not None:
+                yield note
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore the state of a checkpoint."""

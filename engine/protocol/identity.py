@@ -110,6 +110,7 @@ def _effective_value(spec: RunSpec, name: str) -> object:
         "dropout_steps": spec.steps // 2,
         "vrex_anneal_steps": usual_annealing_steps(spec.steps),
         "eval_from": spec.eval_every,
+        "odd_from": max(1, spec.steps // 2),
     }
     if name in same_as_none and getattr(spec, name) == same_as_none[name]:
         return None

@@ -51,6 +51,9 @@ OBJECTIVES: Final = {
     "vrex": ObjectiveInfo(
         "adds the variance of the source domains' losses", "penalty", fewest_sources=2
     ),
+    "odd": ObjectiveInfo(
+        "mean loss without images whose loss is like that of a random label", "weights"
+    ),
 }
 """Training losses to minimise."""
 

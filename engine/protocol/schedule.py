@@ -79,6 +79,11 @@ def usual_annealing_steps(steps: int) -> int:
     return min(_MOST_ANNEALING, steps // 10)
 
 
+def first_odd_step(spec: RunSpec) -> int:
+    """Return the first step, counted from 1, in which the objective ``odd`` drops images."""
+    return max(1, spec.steps // 2) if spec.odd_from is None else spec.odd_from
+
+
 def is_evaluated(spec: RunSpec, step: int) -> bool:
     """Return whether a run is evaluated after ``step`` updates; always true for the last."""
     return step == spec.steps or step in _evaluated_before_the_last(spec)
@@ -165,7 +170,7 @@ def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
             f"average_every is {spec.average_every}, but {run}: only one step's weights would be "
             "averaged. Lower --average-every."
         )
-    for name in ("eval_every", "eval_from", "log_every"):
+    for name in ("eval_every", "eval_from", "log_every", "odd_from"):
         value = getattr(spec, name)
         if name in given and value is not None and value > spec.steps:
             yield f"{name} is {value}, but {run}. Give {FIELDS[name].flag} {spec.steps} or less."

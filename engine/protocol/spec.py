@@ -296,6 +296,26 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             only_with=("objective", "vrex"),
         ),
     ] = None
+    odd_quantile: Annotated[
+        float,
+        Meta(gt=0, lt=1),
+        _method(
+            "Quantile of the losses that images with random labels would have, above which a "
+            "training image is dropped, for --objective odd.",
+            only_with=("objective", "odd"),
+        ),
+    ] = 0.5
+    odd_from: Annotated[
+        Annotated[int, Positive] | None,
+        _method(
+            "First step in which images are dropped, for --objective odd. none: half of the run's "
+            "steps.",
+            unit="steps",
+            most=MOST_STEPS,
+            roles="course",
+            only_with=("objective", "odd"),
+        ),
+    ] = None
     dropout_rate: Annotated[
         float,
         Meta(ge=0, lt=1),

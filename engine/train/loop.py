@@ -117,6 +117,8 @@ def fine_tune(
                 state = evaluate(attempt, state)
             network.set_training(freeze_batchnorm=spec.freeze_batchnorm)
         stepping.reached(updates)
+    for note in training.objective.notes():
+        log.record(Cautioned(message=note))
     monitor.finish()
     return attempt.finish(state)
 

@@ -19,10 +19,9 @@ from engine.protocol.suspects import (
     encode_suspects,
 )
 from engine.rundir import RunDir, UserData
+from tests.flipped_labels import FLIPPED, flip_labels
 from tests.small_runs import MakeRun, run_here
 
-FLIPPED: Final = "flipped-"
-"""How the names of files with a wrong label begin."""
 TARGET: Final = "fluent-mono"
 LINEAR: Final[dict[str, object]] = {
     "model": "tf_efficientnet_lite0", "weights": "pretrained", "tuning": "linear",
@@ -33,15 +32,8 @@ LINEAR: Final[dict[str, object]] = {
 
 @pytest.fixture
 def flipped(small_emoji: Path, tmp_path: Path) -> Path:
-    """Return images of which one in twelve is in the folder of another class."""
-    folder = tmp_path / "images"
-    shutil.copytree(small_emoji, folder)
-    for domain in sorted(folder.iterdir()):
-        classes = sorted(domain.iterdir())
-        chosen = [sorted(each.iterdir())[5] for each in classes]
-        for file, other in zip(chosen, [*classes[1:], classes[0]], strict=True):
-            file.rename(other / f"{FLIPPED}{file.name}")
-    return folder
+    """Return images of which one in sixteen is in the folder of another class."""
+    return flip_labels(small_emoji, tmp_path / "images")
 
 
 def _find(run_dir: RunDir, **fields: Any) -> Suspects:

@@ -48,6 +48,7 @@ RUNS: Mapping[str, Mapping[str, object]] = {
     "penultimate": {"tuning": "linear", "linear_features": "penultimate", "views": 2},
     "begun-by-two": {
         "head_steps": 0, "arms": ["averaged"], "target": "none", "masks": "inf", "mask_draws": 8,
+        "objective": "odd", "odd_from": 2,
     },
     "begun-by-one": {"head_steps": 0, "arms": ["averaged"]},
 }  # fmt: skip
