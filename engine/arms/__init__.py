@@ -13,12 +13,13 @@ from torch import Tensor
 
 from engine.arms.averaged import Averaged
 from engine.arms.ensemble import Ensemble
+from engine.arms.refined import Refined
 from engine.data import RunData
 from engine.evaluate import Evaluation
 from engine.execution import Execution
 from engine.model import FineTunedNetwork
 from engine.model.tensor_file import under_prefix
-from engine.protocol import RunSpec
+from engine.protocol import FINAL_ARMS, RunSpec
 from engine.rundir.phases import SILENT, Phases
 
 
@@ -38,6 +39,9 @@ class Arm(Protocol):
     def after_step(self, updates: int) -> None:
         """Observe the run's network after ``updates`` updates."""
 
+    def after_selection(self) -> None:
+        """Observe the run's network when it is the best on ID validation so far."""
+
     def evaluate(self, step: int, evaluation: Evaluation) -> Evaluation | None:
         """Evaluate after ``evaluation``, that of the run's own network after ``step`` updates.
 
@@ -56,6 +60,7 @@ ARMS: Final[
 ] = {
     "averaged": Averaged,
     "ensemble": Ensemble,
+    "refined": Refined,
 }
 
 
@@ -75,8 +80,16 @@ class Arms:
 
     @property
     def networks(self) -> int:
-        """Return how many networks are evaluated in addition to the run's own."""
-        return sum(arm.network is not None for arm in self._arms.values())
+        """Return how many networks each evaluation includes in addition to the run's own."""
+        return sum(
+            arm.network is not None for name, arm in self._arms.items() if name not in FINAL_ARMS
+        )
+
+    @property
+    def refined(self) -> Refined | None:
+        """Return the arm whose last layer is refined after the last step, if the run has it."""
+        arm = self._arms.get("refined")
+        return arm if isinstance(arm, Refined) else None
 
     @property
     def need_logits(self) -> bool:
@@ -87,6 +100,11 @@ class Arms:
         """Call :meth:`Arm.after_step` of each arm."""
         for arm in self._arms.values():
             arm.after_step(updates)
+
+    def after_selection(self) -> None:
+        """Call :meth:`Arm.after_selection` of each arm."""
+        for arm in self._arms.values():
+            arm.after_selection()
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the state of all arms, keys prefixed with the arm's name."""

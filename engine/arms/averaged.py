@@ -65,6 +65,9 @@ class Averaged:
         torch._foreach_add_(self._sums, [state[name] for name in self._averages])
         self._count += 1
 
+    def after_selection(self) -> None:
+        """Do nothing: the mean is of all steps."""
+
     def evaluate(self, step: int, evaluation: Evaluation) -> Evaluation | None:  # noqa: ARG002
         """Evaluate the mean of the weights; None before any were averaged.
 

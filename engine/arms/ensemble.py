@@ -45,6 +45,9 @@ class Ensemble:
     def after_step(self, updates: int) -> None:
         """Do nothing: only evaluations matter."""
 
+    def after_selection(self) -> None:
+        """Do nothing: the mean is of all evaluations."""
+
     def evaluate(self, step: int, evaluation: Evaluation) -> Evaluation | None:
         """Add the logits of an evaluation and evaluate the mean; None before ``average_from``."""
         if step < self._spec.average_from:

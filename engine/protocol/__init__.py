@@ -44,6 +44,7 @@ from engine.protocol.events import (
     Event,
     EventDecodeError,
     FeaturesComputed,
+    HeadRefined,
     HeadTrained,
     LoadedWeights,
     Metric,
@@ -79,7 +80,7 @@ from engine.protocol.measures import (
     measures_in,
     value_in,
 )
-from engine.protocol.methods import ARMS, JOINED_BY, NETWORK_ARMS, OBJECTIVES
+from engine.protocol.methods import ARMS, FINAL_ARMS, JOINED_BY, NETWORK_ARMS, OBJECTIVES
 from engine.protocol.predictions import (
     MOST_PREDICTION_BYTES,
     Confusion,
@@ -140,6 +141,7 @@ __all__ = [
     "AUGMENTED",
     "EVENT_TYPES",
     "FIELDS",
+    "FINAL_ARMS",
     "FOLDED",
     "JOINED_BY",
     "JUDGED",
@@ -180,6 +182,7 @@ __all__ = [
     "EventDecodeError",
     "FeaturesComputed",
     "FieldInfo",
+    "HeadRefined",
     "HeadTrained",
     "ImagePredictions",
     "KeptMistake",

@@ -284,6 +284,18 @@ class HeadTrained(Event, frozen=True, kw_only=True, tag="head_trained"):
     wall_s: float
 
 
+class HeadRefined(Event, frozen=True, kw_only=True, tag="head_refined"):
+    """The last layer of the selected step's network was trained further, on ``images`` images.
+
+    ``loss`` (nats) is the mean over the last tenth of the ``steps``, under dropout.
+    """
+
+    steps: int
+    images: int
+    loss: float | None
+    wall_s: float
+
+
 class StepsTaken(Event, frozen=True, kw_only=True, tag="steps_taken"):
     """``step`` updates are done; ``loss`` (nats) is the mean since the previous event.
 
@@ -473,6 +485,7 @@ AnyEvent = (
     | FeaturesComputed
     | ModelPrepared
     | HeadTrained
+    | HeadRefined
     | StepsTaken
     | Evaluated
     | ArmEvaluated

@@ -60,8 +60,12 @@ OBJECTIVES: Final = {
 ARMS: Final = {
     "averaged": "average of the weights over the run",
     "ensemble": "average of the logits of all evaluations so far",
+    "refined": "the selected network, its last layer trained further on rare or hard images",
 }
 """Additional predictors that can be evaluated during a run."""
 
-NETWORK_ARMS: Final = frozenset({"averaged"})
+NETWORK_ARMS: Final = frozenset({"averaged", "refined"})
 """Arms that are a single network, with checkpoints like the run's own network."""
+
+FINAL_ARMS: Final = frozenset({"refined"})
+"""Arms that are evaluated once, after the last step."""

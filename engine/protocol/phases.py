@@ -21,6 +21,7 @@ PhaseName = Literal[
     "training",
     "evaluating",
     "averaging_weights",
+    "refining_last_layer",
     "saving_checkpoint",
 ]
 
@@ -38,6 +39,7 @@ PHASES: Final[Mapping[str, str]] = {
     "training": "training",
     "evaluating": "evaluating",
     "averaging_weights": "averaging weights",
+    "refining_last_layer": "refining the last layer",
     "saving_checkpoint": "saving checkpoint",
 }
 """What users read for each phase."""

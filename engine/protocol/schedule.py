@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from engine.protocol.fields import shown_value
 from engine.protocol.spec import FIELDS, RunSpec, reads_views, unmet_condition
 
 STEP_DECAY: Final = 0.1
@@ -19,9 +20,12 @@ _OF_OTHERS: Final = tuple(
     name
     for name, info in FIELDS.items()
     if info.only_with is not None
-    and info.only_with[0] in ("objective", "tuning", "linear_features", "dropout_schedule", "masks")
+    and (
+        info.only_with[0] in ("objective", "tuning", "linear_features", "dropout_schedule", "masks")
+        or info.only_with == ("arms", "refined")
+    )
 )
-"""Fields that are rejected if they have no effect; those of an arm may be set in advance."""
+"""Fields that are rejected if they have no effect; those of averages may be set in advance."""
 
 
 class LearningRates(NamedTuple):
@@ -183,8 +187,11 @@ def _without_effect(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
         unmet = unmet_condition(spec, name)
         if name in given and value != info.default and unmet is not None:
             other, wanted = unmet
+            present = getattr(spec, other)
+            if isinstance(present, tuple):
+                present = shown_value(present)
             yield (
-                f"{name} is {value!r}, but {other} is {getattr(spec, other)!r}. Give "
+                f"{name} is {value!r}, but {other} is {present!r}. Give "
                 f"{FIELDS[other].flag} {wanted}, or drop {info.flag}."
             )
 

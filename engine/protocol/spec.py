@@ -482,6 +482,27 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             only_with=("arms", "averaged"),
         ),
     ] = "average"
+    refine_steps: Annotated[
+        int,
+        Positive,
+        _arms(
+            "Steps that train only the last layer further, on cached features of the selected "
+            "step's network, after the main training.",
+            unit="steps",
+            most=MOST_STEPS,
+            roles="cost course",
+            only_with=("arms", "refined"),
+        ),
+    ] = 100
+    refine_on: Annotated[
+        Literal["hard", "rare"],
+        _arms(
+            "Training images to refine the last layer on: hard (the quarter of each source with "
+            "the highest loss) or rare (classes with fewer than half of the mean number of "
+            "images).",
+            only_with=("arms", "refined"),
+        ),
+    ] = "hard"
 
     # Measuring
     select_on: Annotated[

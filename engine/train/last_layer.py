@@ -101,18 +101,7 @@ def train_head_on(
     if frozen is not None:
         inputs = TrainingViews(data, network, frozen, execution.device)
     else:
-        domains = [
-            training_images(domain, network, spec, execution.device, ranks=ranks)
-            for domain in data.sources
-        ]
-        images = sum(len(domain.in_indices) for domain in data.sources)
-        caching = phases.begin("caching_features", images)
-
-        def after_batch(done: int) -> None:
-            caching.advance(done)
-            stop_if_asked()
-
-        inputs = cache_features(network, domains, execution, after_batch)
+        inputs = plain_features(data, network, spec, execution, stop_if_asked, phases)
     training = phases.begin("training_last_layer", spec.head_steps)
 
     def after_step() -> None:
@@ -122,6 +111,29 @@ def train_head_on(
     loss = train_head(network, inputs, feature_rms, spec, generators, after_step)
     ranks.copy_first(network.head.parameters())
     return HeadTrained(steps=spec.head_steps, loss=loss, wall_s=time.perf_counter() - began)
+
+
+def plain_features(
+    data: RunData,
+    network: FineTunedNetwork,
+    spec: RunSpec,
+    execution: Execution,
+    stop_if_asked: Callable[[], None],
+    phases: Phases = SILENT,
+) -> TrainingFeatures:
+    """Return the features of the sources' training images without augmentation, and report them."""
+    domains = [
+        training_images(domain, network, spec, execution.device, ranks=execution.ranks)
+        for domain in data.sources
+    ]
+    images = sum(len(domain.in_indices) for domain in data.sources)
+    caching = phases.begin("caching_features", images)
+
+    def after_batch(done: int) -> None:
+        caching.advance(done)
+        stop_if_asked()
+
+    return cache_features(network, domains, execution, after_batch)
 
 
 def cache_features(
@@ -168,6 +180,24 @@ def train_head(
 
     It starts from zero, unless it was trained for the same classes before.
 
+    Arguments and result as of :func:`train_further`.
+    """
+    if not network.is_head_trained:
+        torch.nn.init.zeros_(network.head.weight)
+        torch.nn.init.zeros_(network.head.bias)
+    return train_further(network, inputs, feature_rms, spec, generators, between_steps)
+
+
+def train_further(
+    network: FineTunedNetwork,
+    inputs: HeadInput,
+    feature_rms: float,
+    spec: RunSpec,
+    generators: Mapping[str, torch.Generator],
+    between_steps: Callable[[], None],
+) -> float:
+    """Train the last layer for ``spec.head_steps`` steps from its present weights.
+
     Args:
         network: the network; only its last layer changes.
         inputs: features to train on.
@@ -179,9 +209,6 @@ def train_head(
     Returns:
         The mean loss (nats) of the last tenth of the steps.
     """
-    if not network.is_head_trained:
-        torch.nn.init.zeros_(network.head.weight)
-        torch.nn.init.zeros_(network.head.bias)
     lr = HEAD_LR / feature_rms
     optimizer = torch.optim.Adam(network.head.parameters(), lr=lr)
     counted = max(1, spec.head_steps // 10)

@@ -42,6 +42,7 @@ from engine.train.checkpoint import Checkpoint, Selected, TrainingState
 from engine.train.health import LossMeter, describe_collapse, has_learned, judge_collapse
 from engine.train.last_layer import train_head_on
 from engine.train.optim import set_learning_rates
+from engine.train.refine import check_refinement, refine_last_layer
 from engine.train.setup import Training, features_for_head, overlaps, prepare
 
 
@@ -68,6 +69,7 @@ def fine_tune(
         TrainingError: if loss or weights are not finite.
     """
     began = time.perf_counter() if began is None else began
+    check_refinement(spec, data)
     phases = Phases(log, monitor)
     training = prepare(spec, data, run_dir, checkpoint, ranks, stop, phases)
     data = training.data
@@ -117,9 +119,14 @@ def fine_tune(
                 state = evaluate(attempt, state)
             network.set_training(freeze_batchnorm=spec.freeze_batchnorm)
         stepping.reached(updates)
+    try:
+        state = refine(attempt, state, stop)
+    except StopRequested:  # the checkpoint of the last step is saved
+        return RunStopped(step=state.step, reason=stop.reason, wall_s=attempt.pace.elapsed_s)
+    finally:
+        monitor.finish()
     for note in training.objective.notes():
         log.record(Cautioned(message=note))
-    monitor.finish()
     return attempt.finish(state)
 
 
@@ -204,6 +211,7 @@ def evaluate(attempt: Attempt, state: TrainingState) -> TrainingState:
     )
     if is_best:
         attempt.checkpoints.save_network("best", state, training.network)
+        training.arms.after_selection()
 
     if step > 0:  # arms start with the first step
         for name, arm in training.arms:
@@ -224,11 +232,17 @@ def _evaluate_arm(
     release_freed_memory()
     if found is None:
         return state
+    return _select_of_arm(attempt, state, name, arm, found, time.perf_counter() - began)
+
+
+def _select_of_arm(
+    attempt: Attempt, state: TrainingState, name: str, arm: Arm, found: Evaluation, wall_s: float
+) -> TrainingState:
+    """Report an evaluation of an arm, which took ``wall_s``, and select the arm's step."""
     is_best = is_better(found, state.selected_of_arms.get(name))
     attempt.log.record(
         ArmEvaluated(
-            step=state.step, arm=name, is_best=is_best, wall_s=time.perf_counter() - began,
-            **found.reported(),
+            step=state.step, arm=name, is_best=is_best, wall_s=wall_s, **found.reported(),
         )
     )  # fmt: skip
     if not is_best:
@@ -240,6 +254,29 @@ def _evaluate_arm(
     return state
 
 
+def refine(attempt: Attempt, state: TrainingState, stop: StopRequest) -> TrainingState:
+    """Refine and evaluate the selected step's network, if the run has the arm ``refined``.
+
+    A resumed run refines from the beginning, with the same result.
+
+    Raises:
+        StopRequested: if a stop is requested.
+    """
+    spec, training = attempt.spec, attempt.training
+    arm = training.arms.refined
+    if arm is None:
+        return state
+    refined = refine_last_layer(
+        training.data, arm.network, spec, training.execution, training.start.feature_rms,
+        lambda: _stop_if_asked(training, stop), attempt.phases,
+    )  # fmt: skip
+    attempt.log.record(refined)
+    began = time.perf_counter()
+    with attempt.phases.monitor.spending("evaluating"):
+        found = arm.evaluate_refined(state.step)
+    return _select_of_arm(attempt, state, "refined", arm, found, time.perf_counter() - began)
+
+
 def _train_head_first(
     spec: RunSpec, training: Training, run_dir: RunDir, phases: Phases, stop: StopRequest
 ) -> HeadTrained:
@@ -248,12 +285,13 @@ def _train_head_first(
         spec, data, network, training.execution, run_dir,
         stop if ranks.size == 1 else None, phases,
     )  # fmt: skip
-
-    def stop_if_asked() -> None:
-        if ranks.any_rank(stop.requested):
-            raise StopRequested
-
     return train_head_on(
         data, network, spec, training.execution, training.start.feature_rms,
-        training.generators, stop_if_asked, frozen, phases,
+        training.generators, lambda: _stop_if_asked(training, stop), frozen, phases,
     )  # fmt: skip
+
+
+def _stop_if_asked(training: Training, stop: StopRequest) -> None:
+    """Raise StopRequested on all ranks if one is asked to stop."""
+    if training.execution.ranks.any_rank(stop.requested):
+        raise StopRequested

@@ -145,6 +145,8 @@ class Training:
             cached = sum(len(domain.in_indices) for domain in data.sources)
             evaluations += 1
         images = cached + evaluations * (1 + self.arms.networks) * evaluated
+        if self.arms.refined is not None:
+            images += sum(len(domain.in_indices) for domain in data.sources) + evaluated
         return (spec.steps - self.start.step) * step_s + images * forward_s
 
 
@@ -366,14 +368,14 @@ def _start(
     )
 
 
-def make_generators(spec: RunSpec, device: torch.device) -> dict[str, torch.Generator]:
-    """Return the initial random generators of a run.
+def make_generators(spec: RunSpec, device: torch.device, *phase: str) -> dict[str, torch.Generator]:
+    """Return the initial random generators of a run, or of a phase with draws of its own.
 
     ``batches`` is on the CPU, ``masks`` on the device.
     """
     return {
-        "batches": torch.Generator().manual_seed(seed_hash("batches", spec.seed)),
-        "masks": torch.Generator(device).manual_seed(seed_hash("masks", spec.seed)),
+        "batches": torch.Generator().manual_seed(seed_hash("batches", spec.seed, *phase)),
+        "masks": torch.Generator(device).manual_seed(seed_hash("masks", spec.seed, *phase)),
     }
 
 

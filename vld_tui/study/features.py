@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from engine.protocol import NETWORK_ARMS, RunSpec, evaluations_after, reads_views
+from engine.protocol import FINAL_ARMS, NETWORK_ARMS, RunSpec, evaluations_after, reads_views
 from engine.protocol.feature_costs import FeatureCost, FeatureCosts
 
 FeatureKey = tuple[Any, ...]
@@ -90,12 +90,14 @@ class FeaturesCost:
         cost = None if key is None else self.costs.get(key)
         if cost is None or cost.timing is None or spec.tuning != "linear":
             return None
-        networks = 1 + len(NETWORK_ARMS.intersection(spec.arms))
-        evaluations = evaluations_after(spec, 0) * networks + (spec.head_steps > 0)
+        arms = NETWORK_ARMS.intersection(spec.arms)
+        final = len(arms & FINAL_ARMS)
+        networks = 1 + len(arms) - final
+        evaluations = evaluations_after(spec, 0) * networks + (spec.head_steps > 0) + final
         timing = cost.timing
         return (
             timing.start_s
-            + (spec.steps + spec.head_steps) * timing.step_s
+            + (spec.steps + spec.head_steps + final * spec.refine_steps) * timing.step_s
             + evaluations * timing.evaluation_s
         )
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from engine.protocol import (
     FIELDS,
+    FINAL_ARMS,
     NETWORK_ARMS,
     NO_TARGET,
     ArmEvaluated,
@@ -216,7 +217,7 @@ def _time(
             arm_s = _evaluation_s(spec, like, of_arm, data, image_s)
         elif of_arm:
             arm_s = _mean_s(of_arm)
-        evaluating_s += arm_s * in_steps
+        evaluating_s += arm_s * (1 if arm in FINAL_ARMS else in_steps)
     evaluating_s *= ours.images / theirs.images
 
     head_s = 0.0
@@ -225,6 +226,8 @@ def _time(
             head_s = progress.head.wall_s
         else:
             apart_from.append("training the last layer first")
+    if "refined" in spec.arms:
+        apart_from.append("refining the last layer")
     return max(0.0, preparing_s) + head_s + training_s + evaluating_s, tuple(apart_from)
 
 

@@ -18,6 +18,7 @@ from engine.protocol import (
     Event,
     EventDecodeError,
     FeaturesComputed,
+    HeadRefined,
     HeadTrained,
     ModelPrepared,
     PhaseReported,
@@ -89,9 +90,8 @@ def event_lines(task: RunTask, progress: Progress, event: Event) -> list[str]:
             rows = plan_rows(task, progress)
             told = (row for row in rows if _is_known(spec_of(task)) or row[0] in _WITHOUT_SPEC)
             lines = [f"{label:<9} {line}" for label, line in told]
-        case HeadTrained():
-            found = f"{plural(event.steps, 'step')} · loss {decimal(event.loss)}"
-            lines = [f"last layer trained: {found} · {duration(event.wall_s)}"]
+        case HeadTrained() | HeadRefined():
+            lines = [_last_layer_line(event)]
         case StepsTaken():
             lines = [_steps_line(task, event)]
         case Evaluated():
@@ -105,6 +105,14 @@ def event_lines(task: RunTask, progress: Progress, event: Event) -> list[str]:
         case _:
             lines = combining_lines(task, event)
     return lines
+
+
+def _last_layer_line(event: HeadTrained | HeadRefined) -> str:
+    verb, on = "trained", ""
+    if isinstance(event, HeadRefined):
+        verb, on = "refined", f" on {plural(event.images, 'image')}"
+    found = f"{plural(event.steps, 'step')}{on} · loss {decimal(event.loss)}"
+    return f"last layer {verb}: {found} · {duration(event.wall_s)}"
 
 
 def story_lines(task: RunTask, progress: Progress, event: Event) -> list[str]:

@@ -204,6 +204,8 @@ def _method(spec: RunSpec) -> str:
         parts.append(spec.objective)
     if spec.arms:
         parts.append(f"also {' and '.join(spec.arms)}")
+    if "refined" in spec.arms:
+        parts.append(f"refinement: {plural(spec.refine_steps, 'step')} on {spec.refine_on} images")
     if spec.head_steps:
         on_views = f" on {_views(spec.views)}" if spec.views and spec.tuning == "full" else ""
         parts.append(f"last layer first, {plural(spec.head_steps, 'step')}{on_views}")

@@ -39,7 +39,7 @@ RUNS: Mapping[str, Mapping[str, object]] = {
         "transforms": "pil", "augment_validation": True, "batch_size": 5, "head_steps": 0,
         "eval_batch_size": 7,
     },
-    "sparse": {"sparsity": 0.5, "head_steps": 0, "arms": ["averaged"]},
+    "sparse": {"sparsity": 0.5, "head_steps": 0, "arms": ["averaged", "refined"]},
     "linear": {
         "tuning": "linear", "linear_start": "authors", "model": "tf_efficientnet_lite0",
         "optimizer": "sgd", "views": None,

@@ -244,7 +244,7 @@ def test_what_is_no_combination_is_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"arms": ["avraged"]}, "any of averaged, ensemble. Did you mean averaged?"),
+        ({"arms": ["avraged"]}, "any of averaged, ensemble, refined. Did you mean averaged?"),
         ({"objective": "groupdor"}, f"one of {', '.join(OBJECTIVES)}. Did you mean groupdro?"),
         ({"tuning": "lin"}, "one of full, linear"),
     ],

@@ -106,6 +106,10 @@ def test_a_run_is_evaluated_from_its_first_evaluation_at_even_intervals_and_at_i
          "random weights have no zeros. Give --weights of a pruned network, or drop"),
         ({"keep_zeros": True, "tuning": "linear"}, "keep_zeros is true, but tuning is 'linear', "
          "which trains nothing of the network. Drop --keep-zeros, or give --tuning full."),
+        ({"refine_steps": 9}, "refine_steps is 9, but arms is 'none'. Give --arms refined, or drop "
+         "--refine-steps."),
+        ({"refine_on": "rare", "arms": ["averaged"]}, "refine_on is 'rare', but arms is "
+         "'averaged'. Give --arms refined, or drop --refine-on."),
         ({"dropout_steps": 9}, "dropout_steps is 9, but dropout_schedule is 'constant'."),
         ({**RISING, "dropout_rate": 0}, "dropout_schedule is 'linear', but dropout_rate is 0. "),
         ({**RISING, "dropout_start": 0.95}, "dropout_start is 0.95, but must be below "

@@ -14,6 +14,7 @@ from engine.protocol import (
     Evaluated,
     Event,
     FeaturesComputed,
+    HeadRefined,
     HeadTrained,
     LoadedWeights,
     Metric,
@@ -450,6 +451,16 @@ def test_the_plan_tells_what_trains_and_what_is_measured_beside_it() -> None:
     assert "groupdro" in rows["method"]
     assert "also averaged and ensemble" in rows["method"]
     assert rows["target"] == "clipart · lineart left out as well"
+
+
+def test_the_plan_and_the_log_tell_how_the_last_layer_is_refined() -> None:
+    spec = resolve_spec({"arms": ["refined"], "refine_on": "rare"})
+    method = dict(plan_rows(spec, Progress()))["method"]
+    assert "also refined · refinement: 100 steps on rare images" in method
+    event = HeadRefined(steps=100, images=1234, loss=0.5, wall_s=2.0)
+    assert event_lines(spec, Progress(), event) == [
+        "last layer refined: 100 steps on 1,234 images · loss 0.500 · 2s"
+    ]
 
 
 def test_the_plan_shows_the_views_that_the_last_layer_trains_on() -> None:

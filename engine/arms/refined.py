@@ -1,0 +1,69 @@
+"""Refinement: the selected step's network, its last layer trained further on some of the images.
+
+After Shi et al., ReFine, github.com/JimengShi/ReFine, who train on all data and then fine-tune the
+last layers on rare samples. :mod:`engine.train.refine` trains the layer; the arm holds the network.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from engine.data import RunData, validation_augmentation
+from engine.evaluate import Evaluation, evaluate_domains, network_predictor
+from engine.execution import Execution
+from engine.model import FineTunedNetwork
+from engine.model.linear import is_frozen
+from engine.protocol import RunSpec
+from engine.rundir.phases import SILENT, Phases
+
+
+class Refined:
+    """Copies the run's network whenever it is selected; evaluated once, after its refinement."""
+
+    needs_logits = False
+
+    def __init__(
+        self, spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution,
+        phases: Phases = SILENT,
+    ) -> None:  # fmt: skip
+        self._spec, self._data, self._execution = spec, data, execution
+        self._phases = phases
+        self._running = network.module
+        self.network: FineTunedNetwork = copy.deepcopy(network)
+        self._augmentation = validation_augmentation(spec, data)
+
+    def after_step(self, updates: int) -> None:
+        """Do nothing: only selected steps matter."""
+
+    @torch.no_grad()
+    def after_selection(self) -> None:
+        """Copy the run's network."""
+        self.network.module.load_state_dict(self._running.state_dict())
+
+    def evaluate(self, step: int, evaluation: Evaluation) -> None:
+        """Return None: nothing is refined before the last step."""
+
+    def evaluate_refined(self, step: int) -> Evaluation:
+        """Evaluate the refined network after the run's last step."""
+        predictor = network_predictor(
+            self.network, self._spec.eval_batch_size, self._execution, self._augmentation, step
+        )
+        return evaluate_domains(
+            predictor, self._data, "refined",
+            is_augmented=self._spec.augment_validation, select_on=self._spec.select_on,
+            phases=self._phases,
+        )  # fmt: skip
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Return the tensors of the selected network that training changes."""
+        module = self.network.module
+        state = module.state_dict().items()
+        return {name: tensor for name, tensor in state if not is_frozen(module, name)}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore the selected network."""
+        self.network.module.load_state_dict(tensors, strict=False)
