@@ -8,12 +8,14 @@ from engine.data.batches import (
 )
 from engine.data.frozen import FeatureRows, FrozenFeatures, RowsInMemory
 from engine.data.load import DomainData, RunData, load_data, seed_hash, split_groups, split_indices
+from engine.data.mixing import Pairs
 from engine.data.sampling import Sampler
 
 __all__ = [
     "DomainData",
     "FeatureRows",
     "FrozenFeatures",
+    "Pairs",
     "RowsInMemory",
     "RunData",
     "Sampler",

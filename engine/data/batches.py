@@ -20,6 +20,7 @@ from torch import Tensor
 
 from engine.data.augment import augment_batch, augment_with
 from engine.data.load import DomainData, Indices, RunData, seed_hash
+from engine.data.mixing import Pairs, whole_sources
 from engine.data.sampling import Sampler, Sampling
 from engine.data.transforms import PilTransform, draw_parameters, network_input
 from engine.errors import TrainingError
@@ -41,7 +42,7 @@ class TrainingBatches:
 
     All randomness (images, and augmentation or views) comes from one CPU generator, whose state is
     the position in the sequence of batches. Every rank draws the whole batch and loads its own
-    images.
+    images; if images are mixed, also the others of their sources.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class TrainingBatches:
         device: torch.device,
         ranks: Ranks = ALONE,
         sampling: Sampling = "uniform",
+        mixup_alpha: float | None = None,
     ) -> None:
         """Prepare the draws.
 
@@ -69,6 +71,7 @@ class TrainingBatches:
             device: device of the batches.
             ranks: processes that share each batch.
             sampling: of the images of a domain.
+            mixup_alpha: α of the Beta distribution of shares, if images are mixed in pairs.
         """
         self._sources = data.sources
         self._samplers = [
@@ -79,10 +82,13 @@ class TrainingBatches:
         self._generator = generator
         self._device = device
         self._ranks = ranks
+        self._mixup_alpha = mixup_alpha
         self._threads = ThreadPoolExecutor(os.cpu_count())
         self._pil = PilAugmentation(data, self._threads) if kind == "pil" else None
         self.drawn: Indices = np.empty(0, dtype=np.int64)
         """Rows in the image set of the last batch's images."""
+        self.pairs: Pairs | None = None
+        """How the last batch's images are mixed; None: they are not."""
         self.drawing_s = 0.0
         """Seconds that :meth:`draw` took so far."""
 
@@ -106,9 +112,20 @@ class TrainingBatches:
         self.drawn = np.concatenate([domain.rows[indices] for domain, indices in chosen])
         labels = torch.cat([domain.labels[indices] for domain, indices in chosen])
         share = self._ranks.share(len(labels))
+        if self._mixup_alpha is None:
+            return self._load(share), send(labels, self._device)
+        loaded = whole_sources(share, self._batch_size)
+        images = self._load(loaded)
+        self.pairs = Pairs.draw(
+            len(self._sources), self._batch_size, self._mixup_alpha, self._generator
+        )
+        return self.pairs.mix(images, share, loaded), send(labels, self._device)
+
+    def _load(self, share: slice) -> Tensor:
+        """Return a slice of the drawn images, augmented and normalised, or frozen features."""
         if (frozen := self._sources[0].frozen) is not None:
             features = frozen.draw_views(self.drawn, self._generator, share)
-            return send(features, self._device), send(labels, self._device)
+            return send(features, self._device)
         if self._pil is None:
             cached = self._sources[0].cached
             raw = send(torch.from_numpy(cached.take(self.drawn[share])), self._device)
@@ -117,7 +134,7 @@ class TrainingBatches:
         else:
             augmented = self._pil.augment(self.drawn, self._generator, share)
             pixels = send(augmented, self._device)
-        return network_input(pixels, self._mean, self._std), send(labels, self._device)
+        return network_input(pixels, self._mean, self._std)
 
 
 class PilAugmentation:

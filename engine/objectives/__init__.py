@@ -18,6 +18,7 @@ import torch
 from engine.errors import InputError
 from engine.objectives.coral import CORAL
 from engine.objectives.groupdro import GroupDRO
+from engine.objectives.mixup import Mixup
 from engine.objectives.objective import ERM, Batch, Loss, Objective, Part, Penalty, Task, Weighting
 from engine.objectives.odd import ODD
 from engine.objectives.vrex import VREx
@@ -29,6 +30,7 @@ OBJECTIVES: Final[Mapping[str, type[Loss | Weighting | Penalty]]] = {
     "coral": CORAL,
     "vrex": VREx,
     "odd": ODD,
+    "mixup": Mixup,
 }
 
 __all__ = [

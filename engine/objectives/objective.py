@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.data import RunData
+from engine.data import Pairs, RunData
 from engine.protocol import RunSpec
 
 EARLIER_NAMES: Final = {"weights": "groupdro.weights"}
@@ -59,6 +59,8 @@ class Batch:
         rows: rows of the images in the image set, (B,) int64, on the CPU.
         domains: number of sources in the batch.
         step: number of updates before this one.
+        pairs: how the images were mixed; ``labels`` and ``rows`` are of the first of each pair.
+            None: they were not.
     """
 
     logits: Tensor
@@ -67,6 +69,7 @@ class Batch:
     rows: Tensor
     domains: int
     step: int
+    pairs: Pairs | None = None
 
 
 class Part(nn.Module):

@@ -6,6 +6,8 @@ and a line here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 JOINED_BY: Final = "+"
@@ -25,7 +27,7 @@ class ObjectiveInfo(NamedTuple):
         fewest_sources: minimum number of source domains.
         fewest_images: minimum number of images of each source in a batch.
         trains_features: it acts on the features only, which must not be fixed.
-        excludes: objectives that have no meaning together with it.
+        excludes: objectives that have no meaning together with it, and why.
     """
 
     help: str
@@ -33,7 +35,7 @@ class ObjectiveInfo(NamedTuple):
     fewest_sources: int = 1
     fewest_images: int = 1
     trains_features: bool = False
-    excludes: tuple[str, ...] = ()
+    excludes: Mapping[str, str] = MappingProxyType({})
 
 
 OBJECTIVES: Final = {
@@ -53,6 +55,12 @@ OBJECTIVES: Final = {
     ),
     "odd": ObjectiveInfo(
         "mean loss without images whose loss is like that of a random label", "weights"
+    ),
+    "mixup": ObjectiveInfo(
+        "mean loss of images mixed in pairs, against both labels",
+        "loss",
+        fewest_images=2,
+        excludes={"odd": "a mixed image has two labels"},
     ),
 }
 """Training losses to minimise."""

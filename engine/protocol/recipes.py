@@ -267,11 +267,11 @@ def check_objectives(spec: RunSpec) -> None:
             "an image. Give one of them."
         )
     for name in spec.objectives:
-        for other in OBJECTIVES[name].excludes:
+        for other, reason in OBJECTIVES[name].excludes.items():
             if other in spec.objectives:
                 raise SpecError(
-                    f"objective is {spec.objective!r}, but {name} and {other} contradict each "
-                    "other. Give one of them."
+                    f"objective is {spec.objective!r}, but {name} cannot be used with {other}: "
+                    f"{reason}. Give one of them."
                 )
         if problem := _unmet_need(spec, name):
             raise SpecError(problem)

@@ -296,6 +296,16 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             only_with=("objective", "vrex"),
         ),
     ] = None
+    mixup_alpha: Annotated[
+        float,
+        Positive,
+        _method(
+            "Parameter α of the Beta(α, α) distribution of an image's share in a mixed image, for "
+            "--objective mixup (DomainBed: 0.2).",
+            most=1e3,
+            only_with=("objective", "mixup"),
+        ),
+    ] = 0.2
     odd_quantile: Annotated[
         float,
         Meta(gt=0, lt=1),

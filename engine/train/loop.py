@@ -146,7 +146,7 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
     network, execution = training.network, training.execution
     optimizer, scaler, ranks = training.optimizer, training.scaler, execution.ranks
     set_learning_rates(optimizer, spec, step)
-    images, labels = training.batches.draw()
+    images, labels = training.batches.draw()  # mixed in pairs, if spec.objective is mixup
     with execution.autocast():
         # Φ(x): (B, D), computed once; each rank computes its share and gathers all.
         features = training.backbone(execution.lay_out(images), spec.micro_batch_size)
@@ -161,7 +161,9 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
         )
     # Their mean cross-entropy, unless spec.objective is another loss.
     rows = torch.from_numpy(training.batches.drawn)
-    batch = Batch(logits, features.float(), labels, rows, training.sources, step)
+    batch = Batch(
+        logits, features.float(), labels, rows, training.sources, step, pairs=training.batches.pairs
+    )
     loss: Tensor = training.objective(batch)
     optimizer.zero_grad(set_to_none=True)
     scaler.scale(loss).backward()

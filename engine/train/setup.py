@@ -219,6 +219,7 @@ def prepare(
     batches = TrainingBatches(
         data, spec.batch_size, spec.transforms, network.mean, network.std,
         generators["batches"], device, ranks, spec.sampling,
+        spec.mixup_alpha if "mixup" in spec.objectives else None,
     )  # fmt: skip
     if checkpoint is None and reads_features:
         chosen = ChosenExecution(_on_features(spec, device, ranks), {})

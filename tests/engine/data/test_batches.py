@@ -223,6 +223,29 @@ def test_the_shares_of_ranks_make_up_the_batch_of_one(data: RunData, kind: Kind)
     assert torch.equal(torch.cat(shares), whole)
 
 
+@pytest.mark.parametrize("kind", ["batch", "pil"])
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_mixed_images_are_the_images_of_a_batch_mixed(
+    data: RunData, kind: Kind, ranks: int
+) -> None:
+    plain, labels = batches(data, torch.Generator().manual_seed(7), kind).draw()
+    shares = []
+    for rank in range(ranks):  # 8 images: 2, 3 and 3
+        generator = torch.Generator().manual_seed(7)
+        drawn = TrainingBatches(
+            data, 4, kind, MEAN, STD, generator, CPU, Ranks(rank, ranks), mixup_alpha=2.0
+        )
+        images, labels_of_all = drawn.draw()
+        assert torch.equal(labels_of_all, labels)
+        shares.append(images)
+    pairs = drawn.pairs
+    assert pairs is not None
+    share = pairs.shares.view(-1, 1, 1, 1)
+    expected = share * plain + (1 - share) * plain[pairs.partners]
+    torch.testing.assert_close(torch.cat(shares), expected)
+    assert not torch.allclose(expected, plain)
+
+
 def test_each_image_is_evaluated_by_one_rank_and_some_ranks_may_have_none(data: RunData) -> None:
     domain = data.sources[0]
     ((whole, _),) = evaluation_batches(domain, domain.in_indices[:10], 10, MEAN, STD, CPU)

@@ -31,9 +31,10 @@ RUNS: Mapping[str, Mapping[str, object]] = {
     },
     # 9 images a step: 4 and 5, of which 2 at a time; 9 to evaluate, 4 on a rank: 8, then 0 and 1.
     "groupdro": {
-        "objective": "groupdro", "optimizer": "sgd", "lr": 1e-2, "grad_clip": 1.0, "batch_size": 3,
-        "micro_batch_size": 2, "eval_batch_size": 4, "masks": 2, "augment_validation": True,
-        "sampling": "balanced", "select_on": "balanced", "dropout_schedule": "linear",
+        "objective": "groupdro+mixup", "optimizer": "sgd", "lr": 1e-2, "grad_clip": 1.0,
+        "batch_size": 3, "micro_batch_size": 2, "eval_batch_size": 4, "masks": 2,
+        "augment_validation": True, "sampling": "balanced", "select_on": "balanced",
+        "dropout_schedule": "linear",
     },
     "pil": {
         "transforms": "pil", "augment_validation": True, "batch_size": 5, "head_steps": 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from engine.data import Pairs
 from engine.objectives import Batch, Task
 
 DOMAINS, CLASSES, FEATURES, OF_EACH, MASKS = 3, 5, 7, 4, 2
@@ -38,4 +39,5 @@ def make_batch(
         rows,
         domains,
         step,
+        pairs=Pairs.draw(domains, of_each, 1.0, generator),
     )

@@ -115,6 +115,7 @@ def losses(run_dir: RunDir) -> dict[int, float | None]:
         {"optimizer": "sgd", "sparsity": 0.5},
         {"masks": "inf", "mask_draws": 9},
         {"objective": "odd", "odd_from": 2},
+        {"objective": "mixup"},
     ],
     ids=str,
 )
