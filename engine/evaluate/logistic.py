@@ -1,6 +1,7 @@
 """Logistic regressions with an L2 penalty, one for each fold of a cross-validation, all at once.
 
-Folds share each pass over the features, which is what takes the time.
+Two classes: folds share each pass over the features, which is what takes the time. More classes:
+one fold after the other, to bound the memory.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from engine.work import Progress
 
 MOST_PASSES: Final = 1000
 """Maximum number of passes over the features."""
@@ -31,7 +34,8 @@ class FoldFits:
     """A regression for each of K folds, fitted on the images outside of the fold.
 
     Attributes:
-        logits: of each image by the fit of its own fold, so out of fold, (N,) float64.
+        logits: of each image by the fit of its own fold, so out of fold, float64: (N,), or (N, C)
+            of a multinomial regression.
         converged: whether each fold's fit reached the tolerance, (K,) bool.
         passes: over the features.
     """
@@ -70,6 +74,60 @@ def fit_folds(
     weights, converged, passes = _minimise(problem, tolerance, most_passes)
     logits = problem.logits(weights).gather(1, fold[:, None])[:, 0]
     return FoldFits(logits, converged, passes)
+
+
+def fit_multinomial_folds(
+    features: Tensor,
+    labels: Tensor,
+    classes: int,
+    fold: Tensor,
+    *,
+    penalty: float = 1.0,
+    tolerance: float = TOLERANCE,
+    most_passes: int = MOST_PASSES,
+    on_progress: Progress = lambda _done, _total: None,
+) -> FoldFits:
+    """Fit one regression of C classes a fold, and return the logits out of fold.
+
+    Each minimises the sum of the cross-entropies of softmax(Wx + b) + penalty/2·‖W‖², otherwise as
+    :func:`fit_folds`. A class that the other folds lack has a probability near 0.
+
+    Args:
+        features: (N, D), finite.
+        labels: classes, (N,) int64.
+        classes: C.
+        fold: of each image, from 0 to K−1, (N,) int64, each with images.
+        penalty: weight of the L2 penalty, > 0.
+        tolerance: largest partial derivative of the mean loss of a fit that has converged.
+        most_passes: after as many passes, fits are used as they are.
+        on_progress: called with the number of folds that are fitted and the total; may raise.
+    """
+    logits = torch.empty(len(features), classes, dtype=torch.float64)
+    folds = int(fold.max()) + 1
+    converged, passes = torch.zeros(folds, dtype=torch.bool), 0
+    for at in range(folds):
+        on_progress(at, folds)
+        problem = _MultinomialProblem(features, labels, classes, fold != at, penalty)
+        parameters, is_converged, of_fold = _minimise(problem, tolerance, most_passes)
+        logits[fold == at] = problem.logits(parameters, fold == at)
+        converged[at] = is_converged[0]
+        passes += of_fold
+    on_progress(folds, folds)
+    return FoldFits(logits, converged, passes)
+
+
+class _Smooth(Protocol):
+    """K convex problems, whose parameters are (P, K)."""
+
+    @property
+    def start(self) -> Tensor:
+        """Return the initial parameters."""
+
+    def loss(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Return loss (K,) and gradient (P, K)."""
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        """Return the largest partial derivative of each mean loss, (K,)."""
 
 
 class _Problem:
@@ -137,7 +195,67 @@ class _Problem:
         return weights, parameters[-1] * self._intercept_scale
 
 
-def _minimise(problem: _Problem, tolerance: float, most_passes: int) -> tuple[Tensor, Tensor, int]:
+class _MultinomialProblem:
+    """One regression of C classes, fitted on some images, in the coordinates of :class:`_Problem`.
+
+    Parameters are ((D + 1)·C, 1). The upper bound of the Hessian is XᵀX / 2 + penalty for each
+    class.
+    """
+
+    def __init__(
+        self, features: Tensor, labels: Tensor, classes: int, trains: Tensor, penalty: float
+    ) -> None:
+        fitted = features[trains].double()
+        self._features, self._mean = features, fitted.mean(dim=0)
+        is_constant = fitted.amax(dim=0) == fitted.amin(dim=0)
+        deviation = fitted.var(dim=0, correction=0).sqrt()
+        self._scale = torch.where(is_constant, torch.inf, deviation)
+        self._x, self._labels = (fitted - self._mean) / self._scale, labels[trains]
+        self._classes, self._penalty = classes, penalty
+        bound = self._x.T @ self._x / 2
+        bound.diagonal().add_(penalty)
+        self._factor = torch.linalg.cholesky(bound)
+        self._intercept_scale = (2 / len(fitted)) ** 0.5
+
+    @property
+    def start(self) -> Tensor:
+        """Return parameters of zero."""
+        return self._x.new_zeros((self._x.shape[1] + 1) * self._classes, 1)
+
+    def logits(self, parameters: Tensor, rows: Tensor) -> Tensor:
+        """Return the logits of images, (n, C)."""
+        weights, intercept = self._unwhitened(parameters)
+        x = (self._features[rows].double() - self._mean) / self._scale
+        return x @ weights + intercept
+
+    def loss(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Return loss (1,) and gradient."""
+        weights, intercept = self._unwhitened(parameters)
+        log_probabilities = (self._x @ weights + intercept).log_softmax(dim=1)
+        loss = F.nll_loss(log_probabilities, self._labels, reduction="sum")
+        loss = loss + self._penalty / 2 * weights.square().sum()
+        pull = log_probabilities.exp()
+        pull[torch.arange(len(pull)), self._labels] -= 1
+        by_weight = self._x.T @ pull + self._penalty * weights
+        whitened = torch.linalg.solve_triangular(self._factor, by_weight, upper=False)
+        by_intercept = pull.sum(dim=0, keepdim=True) * self._intercept_scale
+        return loss[None], torch.cat([whitened, by_intercept]).view(-1, 1)
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        """Return the largest partial derivative of the mean loss, (1,)."""
+        gradients = gradient.view(-1, self._classes)
+        by_weight = self._factor @ gradients[:-1]
+        by_intercept = gradients[-1:] / self._intercept_scale
+        steepest: Tensor = torch.cat([by_weight, by_intercept]).abs().amax() / len(self._x)
+        return steepest[None]
+
+    def _unwhitened(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        values = parameters.view(-1, self._classes)
+        weights = torch.linalg.solve_triangular(self._factor.T, values[:-1], upper=True)
+        return weights, values[-1] * self._intercept_scale
+
+
+def _minimise(problem: _Smooth, tolerance: float, most_passes: int) -> tuple[Tensor, Tensor, int]:
     """Return the parameters of all folds, which have converged, and the number of passes."""
     at = problem.start
     loss, gradient = problem.loss(at)
