@@ -33,10 +33,12 @@ from engine.protocol import (
     check_gpus,
     spec_of,
 )
+from engine.protocol.spec import applies
 from engine.rundir import ProcessInfo, RunDir
 from engine.rundir.event_log import EventLog
 from engine.rundir.monitor import Monitor
 from engine.rundir.phases import Phases
+from engine.rundir.teacher import find_teacher
 from engine.stop_request import StopRequest
 from engine.train import explain_out_of_memory, fine_tune, load_last
 
@@ -85,6 +87,8 @@ def run(
         parents = find_parents(run_dir.run_id, task)
     else:
         check_machine(spec)
+        if checkpoint is None and applies(spec, "teacher"):
+            find_teacher(spec, run_dir.path.parent, run_dir.run_id)
     started = time.perf_counter()
     monitor = Monitor(log, run_dir.path, step=resumed_step or 0)
     phases = Phases(log, monitor)

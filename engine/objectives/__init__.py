@@ -16,10 +16,21 @@ from typing import Final
 import torch
 
 from engine.errors import InputError
+from engine.objectives.confreg import ConfidenceRegularization
 from engine.objectives.coral import CORAL
 from engine.objectives.groupdro import GroupDRO
 from engine.objectives.mixup import Mixup
-from engine.objectives.objective import ERM, Batch, Loss, Objective, Part, Penalty, Task, Weighting
+from engine.objectives.objective import (
+    ERM,
+    Batch,
+    Loss,
+    Objective,
+    Part,
+    Penalty,
+    Task,
+    Teaching,
+    Weighting,
+)
 from engine.objectives.odd import ODD
 from engine.objectives.vrex import VREx
 from engine.protocol import RunSpec, too_few_sources
@@ -27,6 +38,7 @@ from engine.protocol import RunSpec, too_few_sources
 OBJECTIVES: Final[Mapping[str, type[Loss | Weighting | Penalty]]] = {
     "erm": ERM,
     "groupdro": GroupDRO,
+    "confreg": ConfidenceRegularization,
     "coral": CORAL,
     "vrex": VREx,
     "odd": ODD,
@@ -41,6 +53,7 @@ __all__ = [
     "Part",
     "Penalty",
     "Task",
+    "Teaching",
     "Weighting",
     "make_objective",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,19 @@ EARLIER_NAMES: Final = {"weights": "groupdro.weights"}
 
 
 @dataclass(frozen=True)
+class Teaching:
+    """What two other models predict for the n training images, source by source as in a task.
+
+    Attributes:
+        log_probabilities: of a teacher, (n, C) float32, in nats.
+        bias: β, a biased model's probability of the true class, (n,) float32.
+    """
+
+    log_probabilities: Tensor
+    bias: Tensor
+
+
+@dataclass(frozen=True)
 class Task:
     """What a run learns: the training images of its sources, and the sizes of its network.
 
@@ -27,6 +40,7 @@ class Task:
         images: N, number of rows of the image set.
         classes: C.
         features: D, width of the penultimate representation.
+        teaching: of a run with a teacher, unless it is resumed: its checkpoint has what it needs.
     """
 
     rows: tuple[Tensor, ...]
@@ -34,13 +48,14 @@ class Task:
     images: int
     classes: int
     features: int
+    teaching: Teaching | None = None
 
     @classmethod
-    def of(cls, data: RunData, features: int) -> Task:
+    def of(cls, data: RunData, features: int, teaching: Teaching | None = None) -> Task:
         """Return the task of a run's data and a network of ``features`` features."""
         rows = tuple(torch.from_numpy(each.rows[each.in_indices]) for each in data.sources)
         labels = tuple(each.labels[each.in_indices].cpu() for each in data.sources)
-        return cls(rows, labels, len(data.image_set), len(data.classes), features)
+        return cls(rows, labels, len(data.image_set), len(data.classes), features, teaching)
 
     @property
     def domains(self) -> int:
@@ -74,7 +89,12 @@ class Batch:
 
 class Part(nn.Module):
     """A part of an objective. Its buffers are saved in checkpoints; its parameters are trained
-    with the last layer."""
+    with the last layer.
+
+    ``fixed`` names buffers that no step changes, so that ranks need not compare them.
+    """
+
+    fixed: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, spec: RunSpec, task: Task) -> None:
         """Prepare for a run."""
@@ -147,6 +167,15 @@ class Objective(nn.Module):
         for part in (self.loss, *self.others):
             if (note := part.note()) is not None:
                 yield note
+
+    def changing_buffers(self) -> list[Tensor]:
+        """Return the buffers that steps change."""
+        return [
+            buffer
+            for part in (self.loss, *self.others)
+            for name, buffer in part.named_buffers()
+            if name not in part.fixed
+        ]
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore the state of a checkpoint."""

@@ -28,6 +28,7 @@ class ObjectiveInfo(NamedTuple):
         fewest_images: minimum number of images of each source in a batch.
         trains_features: it acts on the features only, which must not be fixed.
         excludes: objectives that have no meaning together with it, and why.
+        needs: optional fields of a run that it cannot do without.
     """
 
     help: str
@@ -36,12 +37,18 @@ class ObjectiveInfo(NamedTuple):
     fewest_images: int = 1
     trains_features: bool = False
     excludes: Mapping[str, str] = MappingProxyType({})
+    needs: tuple[str, ...] = ()
 
 
 OBJECTIVES: Final = {
     "erm": ObjectiveInfo("mean loss over all images", "loss"),
     "groupdro": ObjectiveInfo(
         "weighted mean of the source domains' losses; weights grow for the worst", "weights"
+    ),
+    "confreg": ObjectiveInfo(
+        "cross-entropy against a teacher's probabilities, flatter where a biased model is right",
+        "loss",
+        needs=("teacher",),
     ),
     "coral": ObjectiveInfo(
         "adds differences of the source domains' features in mean and covariance",

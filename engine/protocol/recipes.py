@@ -9,7 +9,7 @@ from engine.protocol.embedded import DEFAULT_DATASET, dataset_defaults
 from engine.protocol.fields import SpecError, nearest
 from engine.protocol.methods import JOINED_BY, OBJECTIVES
 from engine.protocol.schedule import fit_schedule, misfits
-from engine.protocol.spec import RunSpec, by_field, spec_from_mapping
+from engine.protocol.spec import FIELDS, RunSpec, by_field, spec_from_mapping
 
 RECIPES: Final[dict[str, dict[str, object]]] = {
     # Tuned on the embedded data: docs/recipe.md, "What was tuned on what". Validation images are
@@ -255,7 +255,7 @@ def check_models(spec: RunSpec) -> None:
 
 
 def check_objectives(spec: RunSpec) -> None:
-    """Check that joined objectives have a meaning together.
+    """Check that joined objectives have a meaning together, and what they need.
 
     Raises:
         SpecError: if not; states what to change.
@@ -292,6 +292,12 @@ def _unmet_need(spec: RunSpec, objective: str) -> str | None:
             "features only, which are fixed then. Give --linear-features blocks, or another "
             "--objective."
         )
+    for info in (FIELDS[name] for name in needs.needs):
+        if getattr(spec, info.name) is None:
+            return (
+                f"objective is {spec.objective!r}, but {info.name} is none. Give {info.flag} "
+                f"{info.metavar}, or another --objective."
+            )
     return None
 
 

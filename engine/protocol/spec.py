@@ -257,6 +257,17 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             joined_by=JOINED_BY,
         ),
     ] = "erm"
+    teacher: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        _method(
+            "Finished run of the same images and split whose network teaches, for --objective "
+            "confreg.",
+            metavar="RUN",
+            roles="implied",
+            only_with=("objective", "confreg"),
+            completion="runs",
+        ),
+    ] = None
     groupdro_step_size: Annotated[
         float,
         Positive,

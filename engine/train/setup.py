@@ -45,6 +45,7 @@ from engine.protocol import (
     trial_seed,
 )
 from engine.protocol.phases import PhaseName
+from engine.protocol.spec import applies
 from engine.protocol.timings import FORWARD, TIMINGS
 from engine.ranks import ALONE, Backbone, Ranks
 from engine.rundir import RunDir
@@ -52,6 +53,7 @@ from engine.rundir.phases import SILENT, Phases, ReportedPhase
 from engine.stop_request import StopRequest
 from engine.train.checkpoint import ARMS, OBJECTIVE, ZEROS, Checkpoint, TrainingState, restore
 from engine.train.optim import make_optimizer
+from engine.train.teaching import learn_from_others
 
 RMS_IMAGES = 256
 """Images of each source domain for measuring the features' scale."""
@@ -94,7 +96,7 @@ class Training:
         """Return the tensors that every rank computes on the whole batch in a step."""
         trained = [*self.network.head.parameters(), *self.objective.parameters()]
         gradients = [each.grad for each in trained if each.grad is not None]
-        return [*gradients, *self.objective.buffers()]
+        return [*gradients, *self.objective.changing_buffers()]
 
     def trained_parameters(self) -> list[Tensor]:
         """Return the parameters of network and objective."""
@@ -205,6 +207,7 @@ def prepare(
     network = build_for(  # a checkpoint holds every tensor
         spec, data.classes, seed=seed, is_pretrained=checkpoint is None
     )
+    images = data
     reads_features = spec.tuning == "linear" and spec.views is not None
     if reads_features:
         if checkpoint is not None:  # its backbone determines the features
@@ -235,7 +238,12 @@ def prepare(
     if reads_features:  # the network itself never runs again
         execution = replace(execution, folds_inference=False)
     execution.prepare(network.module)
-    task = Task.of(data, network.feature_dim)
+    teaching = None
+    if checkpoint is None and applies(spec, "teacher"):
+        teaching = learn_from_others(
+            spec, images, network, execution, run_dir, stop or StopRequest(), phases
+        )
+    task = Task.of(data, network.feature_dim, teaching)
     objective = make_objective(spec, task, device)
     return Training(
         data,

@@ -20,20 +20,23 @@ from vld_tui.launch.slurm.submit import Cluster, Submission, submit_runs, submit
 from vld_tui.runs.run import DAMAGED, QUEUED, Run
 from vld_tui.store.errors import StoreError, out_of_reach
 from vld_tui.store.store import Store
+from vld_tui.study.teacher import with_teacher
 
 
 def located(home: Home, spec: RunSpec) -> RunSpec:
-    """Return a spec with the folder of its data set, if that was added by name.
+    """Return a spec with the folder of its data set, if that was added by name, and the id of its
+    teacher.
 
     Raises:
         DatasetError: when other images have the name of a published data set.
         LaunchError: when its images cannot be read.
+        TeacherError: when it cannot learn from its teacher.
     """
     folder = None if spec.data_dir else added_folder(home, spec.dataset)
     if folder is not None:
         spec = msgspec.structs.replace(spec, data_dir=str(folder))
     check_own_name(home, spec)
-    return spec
+    return with_teacher(home, spec)
 
 
 def begin(

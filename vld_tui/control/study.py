@@ -93,7 +93,7 @@ def launch(
             find_lost_batches(store)
             store.folders.take_in_others()  # created on another login node
         standing = standing_of(store, study)
-        refuse_misfits(standing)
+        refuse_misfits(home, standing)
         gone = runs_left_behind(home, study, text)
         keep_study(home, study, text)
         if cluster is None:

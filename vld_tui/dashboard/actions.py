@@ -104,10 +104,10 @@ class Actions:
         """Create runs and start the first; the others are queued."""
         from vld_tui.control.start import begin, located
 
-        first, *others = specs
+        first, *others = [located(self._home, spec) for spec in specs]
         with Store.open(self._home) as store:
             name = names[0] if names else None
-            run = store.runs.create(located(self._home, first), name=name, tags=tags)
+            run = store.runs.create(first, name=name, tags=tags)
             record_end(begin(store, run), store.runs.run_dir(run.run_id))
             said = f"{run.label} is starting{_over_slots(store)}"
         if not others:

@@ -38,6 +38,7 @@ from vld_tui.study.forecast import (
     forecast,
     with_disk,
 )
+from vld_tui.study.teacher import TeacherError, with_teacher
 
 if TYPE_CHECKING:  # not for the first picture
     from vld_tui.study.define.datasets import HomeDatasets
@@ -92,6 +93,9 @@ class Planner(Protocol):
 
     def dataset_of(self, spec: RunSpec) -> DatasetListing:
         """Return the images of a run; problems are reported as by ``vld run``."""
+
+    def teacher_problem(self, spec: RunSpec, listing: DatasetListing | None) -> str | None:
+        """Return why a run cannot learn from its teacher; None: it can, or has none."""
 
     def known_networks(self) -> tuple[Network, ...]:
         """Return the networks of the last listing without blocking; empty if never listed."""
@@ -156,6 +160,14 @@ class LocalPlanner:
         listing = self._describe(asked)
         refuse_unfit(listing)
         return listing
+
+    def teacher_problem(self, spec: RunSpec, listing: DatasetListing | None) -> str | None:
+        """Return why a run cannot learn from its teacher; None: it can, or has none."""
+        try:
+            with_teacher(self._home, spec, listing)
+        except TeacherError as error:
+            return str(error)
+        return None
 
     def known_networks(self) -> tuple[Network, ...]:
         """Return the networks of the last listing without blocking; empty if never listed."""

@@ -106,8 +106,8 @@ class Preflight(NamedTuple):
 
 
 def preflight(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = False) -> Preflight:
-    """Check that the network, its weights, the images, their domains and, unless the run
-    ``goes_elsewhere``, the device exist.
+    """Check that the network, its weights, the images, their domains, the teacher and, unless the
+    run ``goes_elsewhere``, the device exist.
 
     The engine is asked what it knows: no image is decoded, and a network is built only to see
     whether a weight file fits it.
@@ -133,6 +133,8 @@ def preflight(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = Fa
         problems.append(str(error))
     except LaunchError as error:
         unchecked = [f"the images ({error})", *unchecked]
+    if teacher := planner.teacher_problem(spec, listing):
+        problems.append(teacher)
     problems += [] if goes_elsewhere else _of_machine(spec)
     try:
         problems += [] if goes_elsewhere else _of_device(planner, spec)

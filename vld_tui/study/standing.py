@@ -34,6 +34,7 @@ from vld_tui.study.define.grid import StudyError
 from vld_tui.study.existing import runs_of
 from vld_tui.study.features import FeaturesCost
 from vld_tui.study.forecast import StudyCost, cost_of, largest_field
+from vld_tui.study.teacher import TeacherError, with_teacher
 
 _RANKS: Final = {"finished": 3, "running": 2, "starting": 2, QUEUED: 1}
 """Order in which one of several identical runs is chosen: the most advanced counts."""
@@ -135,8 +136,9 @@ def standing_of(store: Store, study: Study) -> Standing:
     return Standing(study, tuple(max(runs, key=_rank, default=None) for runs in found))
 
 
-def refuse_misfits(standing: Standing) -> None:
-    """Check that the study's settings can be applied to its runs before launching them.
+def refuse_misfits(home: Home, standing: Standing) -> None:
+    """Check that the study's settings can be applied to its runs before launching them, and that
+    they can learn from their teachers.
 
     Raises:
         StudyError: with the setting and what to change.
@@ -145,6 +147,11 @@ def refuse_misfits(standing: Standing) -> None:
         problem = standing.study.misfits.get(identity)
         if run is None and problem is not None:
             raise StudyError(f"{standing.study.name}: {problem}")
+    for spec in standing.missing:
+        try:
+            with_teacher(home, spec)
+        except TeacherError as error:
+            raise StudyError(f"{standing.study.name}: {error}") from None
 
 
 def without_final_weights(store: Store, standing: Standing) -> int:
@@ -306,7 +313,7 @@ def plan_launch(
     study = text.read(store.home, datasets)
     store.live.refresh()
     standing = standing_of(store, study)
-    refuse_misfits(standing)
+    refuse_misfits(store.home, standing)
     return LaunchPlan(
         standing,
         cost(store, standing, datasets),

@@ -27,6 +27,8 @@ _BRIEF: Final[Mapping[str, str]] = {
     "timing_memory_formats": "timing",
     "measuring_features": "measuring",
     "caching_features": "features",
+    "asking_teacher": "teacher",
+    "fitting_biased_model": "biased",
     "training_last_layer": "last layer",
     "averaging_weights": "averaging",
     "saving_checkpoint": "saving",

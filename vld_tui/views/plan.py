@@ -23,6 +23,7 @@ from engine.protocol import (
 )
 from engine.protocol.datasets import LeftOut, left_out_text
 from engine.protocol.selection import criterion_of
+from engine.protocol.spec import applies
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
 from vld_tui.views.combined import combination_rows
@@ -202,6 +203,8 @@ def _method(spec: RunSpec) -> str:
         parts.append(_linear(spec))
     if spec.objective != "erm":
         parts.append(spec.objective)
+    if spec.teacher is not None and applies(spec, "teacher"):
+        parts.append(f"teacher {plain_text(spec.teacher)}")
     if spec.arms:
         parts.append(f"also {' and '.join(spec.arms)}")
     if "refined" in spec.arms:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from engine.data import Pairs
-from engine.objectives import Batch, Task
+from engine.objectives import Batch, Task, Teaching
 
 DOMAINS, CLASSES, FEATURES, OF_EACH, MASKS = 3, 5, 7, 4, 2
 IMAGES_OF_DOMAIN = 20
@@ -15,7 +15,11 @@ def make_task(domains: int = DOMAINS) -> Task:
     """Return a task with :data:`IMAGES_OF_DOMAIN` training images of each source."""
     rows = torch.arange(domains * IMAGES_OF_DOMAIN).chunk(domains)
     labels = tuple(each % CLASSES for each in rows)
-    return Task(rows, labels, domains * IMAGES_OF_DOMAIN, CLASSES, FEATURES)
+    images = domains * IMAGES_OF_DOMAIN
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(images, CLASSES, generator=generator)
+    teaching = Teaching(logits.log_softmax(dim=1), torch.rand(images, generator=generator))
+    return Task(rows, labels, images, CLASSES, FEATURES, teaching)
 
 
 def make_batch(

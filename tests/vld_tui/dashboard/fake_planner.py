@@ -39,6 +39,7 @@ class FakePlanner:
             Network("resnet50.tv2_in1k", "hub"),
             Network("vit_tiny", "none"),
         )
+        self.teachers: tuple[str, ...] = ()
         self.answer = Forecast()
         self.kept: dict[str, FormPreset] = {}
         self.asked: list[RunSpec] = []
@@ -58,6 +59,9 @@ class FakePlanner:
         if not here:
             raise DatasetError(f"{spec.dataset} is not on this machine.")
         return here[0]
+
+    def teacher_problem(self, spec: RunSpec, _listing: DatasetListing | None) -> str | None:
+        return None if spec.teacher in (None, *self.teachers) else f"No run {spec.teacher!r}."
 
     def known_networks(self) -> tuple[Network, ...]:
         return ()

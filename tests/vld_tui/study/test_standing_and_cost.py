@@ -296,23 +296,29 @@ def test_runs_that_cannot_honour_a_setting_are_refused_and_old_ones_still_shown(
 ) -> None:
     long = read('name = "long"\n[fields]\nwarmup_steps = 500\ntarget = "lineart"\n')
     with pytest.raises(StudyError, match="long: warmup_steps is 500, but the run has 200 steps"):
-        refuse_misfits(standing_of(store, long))
+        refuse_misfits(store.home, standing_of(store, long))
     store.runs.create(long.specs[0])
-    refuse_misfits(standing_of(store, long))
+    refuse_misfits(store.home, standing_of(store, long))
 
 
 def test_drops_are_for_the_cells_that_have_the_step_schedule(store: Store) -> None:
     drops = 'name = "d"\n[fields]\nlr_drops = [100]\ntarget = "lineart"\n'
-    refuse_misfits(standing_of(store, read(drops + '[cross]\nschedule = ["step", "cosine"]\n')))
+    refuse_misfits(
+        store.home, standing_of(store, read(drops + '[cross]\nschedule = ["step", "cosine"]\n'))
+    )
     with pytest.raises(StudyError, match="schedule is 'cosine', which has no drops"):
-        refuse_misfits(standing_of(store, read(drops)))
+        refuse_misfits(store.home, standing_of(store, read(drops)))
 
 
 def test_a_rising_dropout_rate_is_for_the_cells_with_a_high_one(store: Store) -> None:
     rising = 'name = "r"\n[fields]\ndropout_schedule = "linear"\ntarget = "emoji"\n'
-    refuse_misfits(standing_of(store, read(rising + "[cross]\ndropout_rate = [0, 0.5, 0.9]\n")))
+    refuse_misfits(
+        store.home, standing_of(store, read(rising + "[cross]\ndropout_rate = [0, 0.5, 0.9]\n"))
+    )
     with pytest.raises(StudyError, match="dropout_schedule is 'linear', but dropout_rate is 0"):
-        refuse_misfits(standing_of(store, read(rising + "[cross]\ndropout_rate = [0]\n")))
+        refuse_misfits(
+            store.home, standing_of(store, read(rising + "[cross]\ndropout_rate = [0]\n"))
+        )
 
 
 def test_a_run_that_cannot_be_read_is_made_again(store: Store) -> None:

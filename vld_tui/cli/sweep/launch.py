@@ -141,7 +141,7 @@ def launch(
     with open_store(ctx, to_look=dry_run, may_be_new=dry_run) as store:
         refresh(store)
         standing = standing_of(store, known)
-        refuse_misfits(standing)
+        refuse_misfits(home, standing)
         if dry_run:
             gone = runs_left_behind(home, known, text)
             specs = [spec for spec, _ in standing.to_launch]

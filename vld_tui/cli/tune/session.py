@@ -107,7 +107,7 @@ class Session:
         self.tuning = _as_settled(self.tuning, self.full, grid)
         state = look(self.store, self.tuning, grid, self.datasets)
         standing = left_to_do(self.store, state, self.datasets)
-        refuse_misfits(standing)
+        refuse_misfits(self.store.home, standing)
         cost = LocalPlanner(self.store.home).cost(self.store, standing, self.datasets)
         settings, specs = self.place.settings, [spec for spec, _ in standing.to_launch]
         jobs = plan_jobs(settings, specs) if settings is not None and specs else None
@@ -216,7 +216,7 @@ class Session:
     def _introduce(self, grid: TuneGrid, *, yes: bool) -> None:
         """Print the plan and ask before a large launch."""
         standing = planned(self.store, self.tuning, grid, self.datasets)
-        refuse_misfits(standing)
+        refuse_misfits(self.store.home, standing)
         refusal = NOTHING_LAUNCHED
         planner = LocalPlanner(self.store.home)
         cost = planner.cost(self.store, standing, self.datasets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
 from engine.protocol.datasets import STUDY_DATASETS, DatasetListing, DescribeDataset, ListDatasets
@@ -14,7 +15,9 @@ from vld_tui.launch.datasets import (
     refuse_unfit,
     work_on_datasets,
 )
+from vld_tui.store.errors import StoreError
 from vld_tui.study.forecast import ImageCounts
+from vld_tui.study.teacher import find_teacher_id
 
 
 class HomeDatasets:
@@ -24,6 +27,7 @@ class HomeDatasets:
         self._home = home
         self._listings: dict[tuple[str, str | None, Layout], DatasetListing] = {}
         self._absent: dict[str, str] = {}
+        self._teachers: dict[str, str] = {}
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -36,13 +40,16 @@ class HomeDatasets:
         return next(iter(self._absent.values()), None)
 
     def locate(self, values: Mapping[str, object]) -> dict[str, object]:
-        """Return a run's values with the folder of its data set if it was added by name.
+        """Return a run's values with the folder of its data set if it was added by name, and the
+        id of its teacher, if that run still exists.
 
         A published data set that is missing gets the folder that it will be downloaded to.
 
         Raises:
             DatasetError: when no data set has that name.
         """
+        if isinstance(teacher := values.get("teacher"), str):
+            values = {**values, "teacher": self._teacher_id(teacher)}
         try:
             return find_added(self._home, values)
         except DatasetError as error:
@@ -61,6 +68,13 @@ class HomeDatasets:
             DatasetError, LaunchError: when it cannot be read.
         """
         return tuple(domain.name for domain in self._listing(dataset, data_dir, layout).domains)
+
+    def _teacher_id(self, reference: str) -> str:
+        if reference not in self._teachers:
+            self._teachers[reference] = reference
+            with contextlib.suppress(StoreError):  # reported when a run is to be started
+                self._teachers[reference] = find_teacher_id(self._home, reference)
+        return self._teachers[reference]
 
     def known_counts(self, dataset: str, data_dir: str | None) -> ImageCounts | None:
         """Return the counts of a data set that was read, or None."""

@@ -44,7 +44,7 @@ _KEYS: Final = (
     "name", "title", "data", "compare", "choose", "seeds", "keep", "leave_one_source_out",
     "folder", "domains", "fields", "cross", "zip", "exclude", "add",
 )  # fmt: skip
-_NOT_COMPARED: Final = frozenset((*fields_with("place"), *SEEDS))
+_NOT_COMPARED: Final = frozenset((*fields_with("place"), *fields_with("implied"), *SEEDS))
 
 
 @dataclass(frozen=True)

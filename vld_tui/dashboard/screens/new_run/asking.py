@@ -132,7 +132,7 @@ def ask_datasets(planner: Planner) -> Message:
 
 
 def appraise(planner: Planner, spec: RunSpec) -> Appraised:
-    """Look up the run's images and domains, and comparable runs."""
+    """Look up the run's images, domains and teacher, and comparable runs."""
     listing: DatasetListing | None = None
     problems: dict[str, str] = {}
     images = "dataset" if spec.data_dir is None else "data_dir"
@@ -148,6 +148,8 @@ def appraise(planner: Planner, spec: RunSpec) -> Appraised:
         problems[images] = str(error)
     except UserError:  # the run's own process will report the problem
         listing = None
+    if teacher := planner.teacher_problem(spec, listing):
+        problems["teacher"] = teacher
     try:
         forecast = planner.forecast(spec, listing)
     except UserError:

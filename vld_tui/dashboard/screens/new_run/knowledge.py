@@ -208,6 +208,6 @@ def _recipe_words(recipe: str) -> str:
 
 
 def _is_same_choice(one: RunSpec, other: RunSpec) -> bool:
-    """Return whether two runs have the same images and target."""
-    fields = ("dataset", "data_dir", "layout", "exclude", "target")
+    """Return whether two runs have the same images, target and teacher."""
+    fields = ("dataset", "data_dir", "layout", "exclude", "target", "teacher")
     return all(getattr(one, name) == getattr(other, name) for name in fields)
