@@ -344,11 +344,14 @@ def _bias_of(network: FineTunedNetwork) -> Tensor | None:
 
 
 def groups_of(image_set: ImageSet) -> Tensor | None:
-    """Return the group of each image, in order of rows; one without a group is its own."""
+    """Return the group of each image, in order of rows; one without a group is its own.
+
+    Groups of one name in different domains are different groups, as in the split.
+    """
     if not image_set.has_groups:
         return None
     numbers: dict[object, int] = {}
-    names = [file.group or row for row, file in enumerate(image_set.files)]
+    names = [(file.domain, file.group or row) for row, file in enumerate(image_set.files)]
     return torch.tensor([numbers.setdefault(name, len(numbers)) for name in names])
 
 

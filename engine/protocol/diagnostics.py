@@ -196,8 +196,9 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
                 Measure(
                     "target_auc",
                     "target AUC",
-                    "How well a probe separates the target from the sources; 50%: not at all.",
+                    "AUC of a probe that separates the target from the sources; 0.5: not at all.",
                     higher_is_better=None,
+                    unit="number",
                     is_of_target=True,
                 ),
                 Measure(
@@ -273,6 +274,7 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
                     f"AUROC {name}",
                     f"How well {words} separates target images from validation images.",
                     higher_is_better=None,
+                    unit="number",
                     is_of_target=True,
                 )
                 for name, words in (

@@ -30,6 +30,7 @@ The folder is the only interface between a run and other programs::
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -307,6 +308,8 @@ class RunDir:
                 path.unlink(missing_ok=True)
         for path in self.checkpoints.glob(SAFETENSORS_TEMPORARY):
             path.unlink(missing_ok=True)
+        for folder in (self.evaluations, self.diagnoses):
+            _delete_incomplete_results(folder)
 
     def spare_checkpoints(self, keep: Literal["all", "best", "none"]) -> list[Path]:
         """Return the existing checkpoints that a finished run does not keep."""
@@ -404,6 +407,7 @@ class RunDir:
             OSError: if it cannot be written; an old file is then unchanged.
         """
         self.evaluations.mkdir(exist_ok=True)
+        _delete_incomplete_results(self.evaluations)
         path = self.evaluations / f"{evaluation.name}.json"
         write_atomic(path, encode_data_evaluation(evaluation))
         return path
@@ -439,6 +443,7 @@ class RunDir:
             OSError: if it cannot be written; an old file is then unchanged.
         """
         self.diagnoses.mkdir(exist_ok=True)
+        _delete_incomplete_results(self.diagnoses)
         path = self.diagnoses / f"{diagnosis.diagnostic}.json"
         write_atomic(path, msgspec.json.encode(diagnosis))
         return path
@@ -467,6 +472,7 @@ class RunDir:
         from engine.protocol.suspects import encode_suspects
 
         self.suspects.parent.mkdir(exist_ok=True)
+        _delete_incomplete_results(self.suspects.parent)
         write_atomic(self.suspects, encode_suspects(suspects))
         return self.suspects
 
@@ -548,12 +554,23 @@ def _text_of(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
-def _may_be_written(temporary: Path) -> bool:
-    """Return whether another process may still be writing a temporary file."""
+def _delete_incomplete_results(folder: Path) -> None:
+    """Delete incomplete files of killed processes from a folder of results of a finished run."""
+    for path in folder.glob(".*.json.*.tmp"):
+        with contextlib.suppress(OSError):  # another process may have deleted it
+            if not _may_be_written(path, by_anyone=True):
+                path.unlink(missing_ok=True)
+
+
+def _may_be_written(temporary: Path, *, by_anyone: bool = False) -> bool:
+    """Return whether another process may still be writing a temporary file.
+
+    ``by_anyone``: it may be one of another host.
+    """
     pid = temporary.name.split(".")[-2].partition("-")[0]
     if pid.isdecimal() and int(pid) != os.getpid() and _is_alive(int(pid)):
         return True
-    by_anyone = temporary.name.startswith(".user.json.")  # from another host as well
+    by_anyone = by_anyone or temporary.name.startswith(".user.json.")
     return by_anyone and time.time() - temporary.stat().st_mtime < _WRITTEN_BY_THEN_S
 
 

@@ -239,7 +239,8 @@ def _show_shift(run: Run, done: Diagnosed, scratch: Sequence[Run], *, as_json: b
     _print_one(run, done)
     robustness = value_in(run.measures, "effective_robustness", 1)
     if robustness is None:
-        for line in scratch_lines(run, len(scratch)):
+        found = {each.diagnostic: each for each in done.diagnoses}
+        for line in scratch_lines(run, found.get("robustness")):
             say(with_home(line))
 
 

@@ -61,6 +61,7 @@ from vld_tui.store.notifications import SendFailure
 from vld_tui.store.store import Store
 from vld_tui.study.planner import LocalPlanner, Planner
 from vld_tui.views.notifications import failure_lines
+from vld_tui.words.numbers import plural
 from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:  # not needed for the first frame
@@ -97,7 +98,7 @@ class Dashboard(KeysInOrder):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - as Textual has it
     COMMANDS = {_screen_actions, _jumps}  # noqa: RUF012 - as Textual has it
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("quit", "q", "quit", "quit", show=True),
+        bind("quit", "q", "leave", "quit", show=True),
         bind(HELP, "question_mark,f1", "show_help_panel", "help", show=True),
         bind("settings", "comma", "open_settings", "settings"),
         bind("suspend", "ctrl+z", "suspend_process", "suspend"),
@@ -282,6 +283,18 @@ class Dashboard(KeysInOrder):
             self.notify("Only a dashboard in a terminal can be suspended.", severity="warning")
         else:
             super().action_suspend_process()
+
+    def action_leave(self) -> None:
+        """Close the dashboard; ask first if that loses decisions on suspects."""
+        unsaved = self._uses.unsaved_decisions
+        if unsaved:
+            from vld_tui.dashboard.widgets.ask import confirm
+
+            lost = plural(unsaved, "decision")
+            question = f"{lost} on suspects {'is' if unsaved == 1 else 'are'} not saved. Quit?"
+            confirm(self, question, self.exit)
+        else:
+            self.exit()
 
     def action_help_quit(self) -> None:
         """Name the key that quits; ctrl+c does not."""

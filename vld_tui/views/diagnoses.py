@@ -25,7 +25,7 @@ from engine.protocol.diagnostics import (
 from engine.rundir import StoredDiagnoses
 from vld_tui.runs.run import Run
 from vld_tui.words.columns import Column, fits, styled_table, whole_table
-from vld_tui.words.numbers import UNKNOWN, in_unit, percent, plain_number, plural
+from vld_tui.words.numbers import UNKNOWN, in_unit, percent, plain_number
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
@@ -34,13 +34,14 @@ MOST_ROWS: Final = 30
 _PLACES: Final = (("ID", ID_STYLE), ("OOD", OOD_STYLE))
 
 
-def scratch_lines(run: Run, references: int) -> Iterator[str]:
-    """Yield how to train runs from scratch for the line of effective robustness."""
+def scratch_lines(run: Run, robustness: Diagnosis | None) -> Iterator[str]:
+    """Yield why there is no effective robustness, and how to train runs from scratch for it."""
     if not run.has_spec or not run.target:
         return
+    if robustness is not None:
+        yield from map(plain_text, robustness.notes)
     data = shlex.quote(run.spec.data_dir or run.spec.dataset)
-    found = f"Found {plural(references, 'run')} from scratch with the same images and target"
-    yield f"{found}. To train 5 for each target:"
+    yield "To train 5 runs from scratch for each target:"
     yield f"  vld sweep paper-ask --data {data}"
 
 
@@ -198,10 +199,12 @@ def _label(name: str) -> str:
 def _value(finding: Finding | None) -> str:
     if finding is None:
         return UNKNOWN
-    shown = in_unit(finding.value, finding.unit)
+    measure = MEASURES.get(finding.name.removesuffix(OF_START))
+    unit = finding.unit if measure is None else measure.unit
+    shown = in_unit(finding.value, unit)
     if finding.interval is None:
         return shown
-    low, high = (in_unit(end, finding.unit) for end in finding.interval)
+    low, high = (in_unit(end, unit) for end in finding.interval)
     between = " to " if finding.interval[0] < 0 else "–"  # no dash before a minus
     return f"{shown} ({low}{between}{high})".replace("-", "−")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,19 @@ def test_values_are_of_validation_images_and_of_the_target(run_dir: RunDir) -> N
     places = {(each.domain, each.split) for each in found.findings}
     assert ("fluent-mono", "in") in places
     assert {split for domain, split in places if domain != "fluent-mono"} == {"out"}
+
+
+def test_groups_of_one_name_in_two_domains_stay_apart(run_dir: RunDir) -> None:
+    source = _open(run_dir)
+    images = copy.copy(source.data.image_set)
+    images.files = tuple(replace(each, group=f"g{at % 2}") for at, each in enumerate(images.files))
+    data = replace(source.data, image_set=images)
+    groups: dict[str, set[int]] = {}
+    for each in _read(replace(source, data=data)).splits:
+        assert each.groups is not None
+        groups.setdefault(each.domain, set()).update(each.groups.tolist())
+    assert [len(each) for each in groups.values()] == [2] * 4
+    assert len(set.union(*groups.values())) == 8
 
 
 def test_the_last_stage_is_the_penultimate_one_of_both_networks(run_dir: RunDir) -> None:

@@ -27,6 +27,7 @@ from vld_tui.dashboard.screens.suspects import SuspectsScreen
 from vld_tui.dashboard.use.orders import SuspectsOrder, UseOrder
 from vld_tui.dashboard.use.results import SuspectsFound, UseResult
 from vld_tui.dashboard.use.work import Work
+from vld_tui.dashboard.widgets.ask import Confirm
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -135,6 +136,33 @@ def test_stored_suspects_are_shown_and_their_decisions_stay() -> None:
             assert "1 excluded ·" in "\n".join(screen_lines(app))
             await pilot.press("escape")
             await settle(pilot)
+
+    play(FakeSource([make_run(0)]), scenario, actions=FindingActions())
+
+
+def test_closing_the_dashboard_asks_about_unsaved_decisions(tmp_path: Path) -> None:
+    file = tmp_path / "exclude.csv"
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("u")
+        await settle(pilot)
+        await pilot.press(*"stored", "enter")
+        await settle_until(pilot, lambda: isinstance(app.screen, SuspectsScreen))
+        await settle(pilot)
+        await pilot.press("x", "q")
+        await settle_until(pilot, lambda: isinstance(app.screen, Confirm))
+        await settle(pilot)
+        assert "1 decision on suspects is not saved. Quit?" in "\n".join(screen_lines(app))
+        await pilot.press("escape")
+        await settle(pilot)
+        await pilot.press("w")
+        await settle(pilot)
+        await pilot.press(*str(file), "enter")
+        await settle_until(pilot, file.exists)
+        await settle(pilot)
+        await pilot.press("q")
+        await settle(pilot)
+        assert not isinstance(app.screen, Confirm)
 
     play(FakeSource([make_run(0)]), scenario, actions=FindingActions())
 

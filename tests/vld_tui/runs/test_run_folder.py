@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.rundir import RunDir
+from tests.made_diagnoses import make_diagnosis
 from tests.vld_tui.dashboard.run_facts import make_predictions
 from tests.vld_tui.store.told_runs import Teller, numbered, started, steps_taken, stopped
 from vld_tui.runs.run_folder import MOST_LOG_BYTES, EventFollower, FolderReader, read_events
@@ -82,8 +83,11 @@ def test_a_folder_that_is_gone_holds_nothing(run_dir: RunDir) -> None:
 
 def test_what_a_killed_process_began_to_write_goes_and_nothing_else(run_dir: RunDir) -> None:
     dead, alive = 2**22 - 1, os.getppid()
-    run_dir.checkpoints.mkdir()
+    for folder in (run_dir.checkpoints, run_dir.evaluations, run_dir.diagnoses):
+        folder.mkdir()
     torn = [
+        run_dir.evaluations / f".photos.json.{dead}-0a.tmp",
+        run_dir.diagnoses / f".rank.json.{dead}-0a.tmp",
         run_dir.checkpoints / f".last.safetensors.{dead}.tmp",
         run_dir.checkpoints / ".tmpBNv0Me",  # safetensors' own
         run_dir.path / f".process.json.{dead}-0a.tmp",
@@ -92,11 +96,13 @@ def test_what_a_killed_process_began_to_write_goes_and_nothing_else(run_dir: Run
     fresh = [
         run_dir.path / f".process.json.{alive}-0b.tmp",
         run_dir.path / f".user.json.{dead}-0b.tmp",
+        run_dir.diagnoses / f".rank.json.{dead}-0b.tmp",
         run_dir.log,
     ]
     for path in (*torn, *fresh):
         path.touch()
-    os.utime(torn[-1], (1.0, 1.0))
+    for path in torn:
+        os.utime(path, (1.0, 1.0))
     with subprocess.Popen(["true"]) as killed:
         os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # ended, and not yet collected
         torn.append(run_dir.checkpoints / f".best.safetensors.{killed.pid}.tmp")
@@ -104,6 +110,16 @@ def test_what_a_killed_process_began_to_write_goes_and_nothing_else(run_dir: Run
         run_dir.delete_incomplete_files()
     assert [path for path in torn if path.exists()] == []
     assert [path for path in fresh if not path.exists()] == []
+
+
+def test_storing_a_result_deletes_incomplete_ones_of_killed_processes(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path)
+    run_dir.diagnoses.mkdir()
+    torn = run_dir.diagnoses / f".rank.json.{2**22}-0a.tmp"
+    torn.touch()
+    os.utime(torn, (1.0, 1.0))
+    written = run_dir.write_diagnosis(make_diagnosis())
+    assert [*run_dir.diagnoses.iterdir()] == [written]
 
 
 def test_each_event_is_handed_out_once(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from engine.protocol import Summary, resolve_spec
-from engine.protocol.diagnostics import Finding, diagnostics_of
+from engine.protocol import MEASURES, Summary, resolve_spec
+from engine.protocol.diagnostics import Finding, FindingTable, diagnostics_of
 from engine.protocol.intervals import Interval
 from engine.rundir import StoredDiagnoses
 from tests.made_diagnoses import make_diagnosis
+from vld_tui.runs.diagnoses import diagnosis_record
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 from vld_tui.views.diagnoses import (
@@ -22,7 +23,7 @@ from vld_tui.views.diagnoses import (
     measures_table,
     scratch_lines,
 )
-from vld_tui.words.numbers import percent
+from vld_tui.words.numbers import percent, plain_number
 
 
 def diagnosed(store: Store, measures: Summary, of_id: float = 0.8) -> Run:
@@ -93,8 +94,9 @@ def test_a_diagnosis_shows_every_measure_in_any_width(cells: int | None) -> None
     )
     scores = msgspec.structs.replace(make_diagnosis(), findings=findings)
     text = diagnoses_text([scores], cells).plain
-    for at in range(len(names)):
-        assert percent(0.1234 + at / 10) in text
+    for at, name in enumerate(names):
+        shown = plain_number if name in MEASURES else percent
+        assert shown(0.1234 + at / 10) in text
     assert "90" in text
     if cells is None:
         assert text.count("noto") == 1
@@ -113,6 +115,26 @@ def test_a_diagnosis_in_full(store: Store) -> None:
     assert "A curve: see --json" in long
 
 
+def test_an_area_under_a_curve_is_a_number_and_no_share() -> None:
+    area = Finding("noto", "out", "target_auc", 0.98, Interval(0.97, 0.99), 90)  # stored as a share
+    diagnosis = msgspec.structs.replace(
+        make_diagnosis(), findings=(area,), values={"target_auc": (None, 0.98)}
+    )
+    assert "0.980 (0.970–0.990)" in diagnoses_text([diagnosis], 100).plain
+    assert "0.980" in diagnosis_list(StoredDiagnoses({"probe": diagnosis}), 10, 100).plain
+
+
+def test_a_domain_named_like_a_column_keeps_its_values_in_records() -> None:
+    rows = (("art", 0.0, 1.0), ("domain", 1.0, 0.0))
+    columns = ("domain", "art", "domain")
+    table = FindingTable("Distances between domains", columns, rows)
+    diagnosis = msgspec.structs.replace(make_diagnosis(), tables={"between": table})
+    assert diagnosis_record(diagnosis)["tables"]["between"]["rows"] == [
+        {"domain": "art", "art": 0.0, "domain (2)": 1.0},
+        {"domain": "domain", "art": 1.0, "domain (2)": 0.0},
+    ]
+
+
 def test_a_list_shows_values_of_another_step_and_damage() -> None:
     stored = StoredDiagnoses({"rank": make_diagnosis(step=20)}, {"units": "cut off"})
     lines = diagnosis_list(stored, 10, 100).plain.splitlines()
@@ -122,6 +144,8 @@ def test_a_list_shows_values_of_another_step_and_damage() -> None:
 
 def test_runs_from_scratch_are_asked_for_with_a_command(store: Store) -> None:
     run = store.runs.create(resolve_spec({"dataset": "emoji", "target": "noto"}), name="run")
-    first, command = scratch_lines(run, 1)
-    assert first.startswith("Found 1 run from scratch")
+    reason = "The ID accuracies of the 6 runs from scratch differ by less than 3 points."
+    robustness = msgspec.structs.replace(make_diagnosis(), notes=(reason,))
+    *_, command = scratch_lines(run, None)
     assert command.strip() == "vld sweep paper-ask --data emoji"
+    assert [*scratch_lines(run, robustness)] == [reason, *scratch_lines(run, None)]

@@ -122,10 +122,15 @@ class SuspectsScreen(Guarded, Screen[None]):
                 said = "No decisions to save. Exclude, relabel or keep an image first."
                 self.notify(said, severity="warning", markup=False)
                 return
-            self.post_message(ActionAsked(partial(self._actions.save_decisions, chosen, path)))
+            self.post_message(ActionAsked(partial(self._save, chosen, path)))
 
         question = "Save the decisions as an exclude list (.csv) or the screen (.svg) to:"
         ask_export(self.app, question, export, example="exclude.csv")
+
+    def _save(self, chosen: Sequence[tuple[Suspect, Decision]], path: str) -> str:
+        said = self._actions.save_decisions(chosen, path)
+        self._result.saved.update({image.path: decision for image, decision in chosen})
+        return said
 
     @property
     def _current(self) -> Suspect | None:

@@ -109,13 +109,22 @@ class Exported:
 
 @dataclass(frozen=True, eq=False)
 class SuspectsFound:
-    """Training images whose label may be wrong, and what the user decided on them, by path."""
+    """Training images whose label may be wrong, and what the user decided on them, by path.
+
+    ``saved``: the decisions that were last saved.
+    """
 
     run_id: str
     order: SuspectsOrder
     found: FoundSuspects
     notes: Sequence[str] = ()
     decisions: dict[str, Decision] = field(default_factory=dict)
+    saved: dict[str, Decision] = field(default_factory=dict)
+
+    @property
+    def unsaved(self) -> int:
+        """Return the number of decisions that are not saved."""
+        return sum(self.saved.get(path) != each for path, each in self.decisions.items())
 
     @property
     def title(self) -> str:
@@ -136,10 +145,22 @@ class Uses:
         self.typed: dict[UseKind, Mapping[str, str]] = {}
 
     def add(self, result: UseResult) -> None:
-        """Keep a result, and drop the oldest of many."""
+        """Keep a result, and drop the oldest of many that has no unsaved decisions."""
         self._results.insert(0, result)
-        del self._results[MOST_KEPT:]
+        if len(self._results) > MOST_KEPT:
+            spare = [
+                each
+                for each in self._results[1:]
+                if not (isinstance(each, SuspectsFound) and each.unsaved)
+            ]
+            if spare:
+                self._results.remove(spare[-1])
 
     def of_run(self, run_id: str) -> list[UseResult]:
         """Return the results of a run, newest first."""
         return [each for each in self._results if each.run_id == run_id]
+
+    @property
+    def unsaved_decisions(self) -> int:
+        """Return the number of decisions on suspects that closing the dashboard would lose."""
+        return sum(each.unsaved for each in self._results if isinstance(each, SuspectsFound))
