@@ -17,6 +17,7 @@ import torch
 from engine.combine import combine
 from engine.combine.parents import ParentRun, find_parents
 from engine.data import RunData, load_data
+from engine.diagnose.after_training import diagnose_trained
 from engine.distributed.launcher import check_images, check_machine, train_on_ranks
 from engine.errors import InputError
 from engine.protocol import (
@@ -30,6 +31,7 @@ from engine.protocol import (
     RunSpec,
     RunStarted,
     RunStopped,
+    RunTask,
     check_gpus,
     spec_of,
 )
@@ -41,6 +43,7 @@ from engine.rundir.phases import Phases
 from engine.rundir.teacher import find_teacher
 from engine.stop_request import StopRequest
 from engine.train import explain_out_of_memory, fine_tune, load_last
+from engine.train.checkpoint import Checkpoint
 
 
 def run(
@@ -82,6 +85,23 @@ def run(
     checkpoint = load_last(run_dir.last_checkpoint)
     resumed_step = None if checkpoint is None else checkpoint.state.step
     log.record(_describe_start(log.attempts + 1, resumed_step, previous_end))
+    outcome = _execute(task, spec, run_dir, checkpoint, log, stop, began)
+    if isinstance(outcome, RunFinished):
+        del checkpoint  # diagnostics need its memory
+        return diagnose_trained(spec, outcome, run_dir, Phases(log), stop)
+    return outcome
+
+
+def _execute(
+    task: RunTask,
+    spec: RunSpec,
+    run_dir: RunDir,
+    checkpoint: Checkpoint | None,
+    log: EventLog,
+    stop: StopRequest,
+    began: float,
+) -> RunFinished | RunStopped | RunFailed:
+    """Train or combine; ``spec`` is that of the task on the GPUs of this attempt."""
     parents: tuple[ParentRun, ...] = ()
     if isinstance(task, CombinationSpec):
         parents = find_parents(run_dir.run_id, task)
@@ -90,7 +110,7 @@ def run(
         if checkpoint is None and applies(spec, "teacher"):
             find_teacher(spec, run_dir.path.parent, run_dir.run_id)
     started = time.perf_counter()
-    monitor = Monitor(log, run_dir.path, step=resumed_step or 0)
+    monitor = Monitor(log, run_dir.path, step=0 if checkpoint is None else checkpoint.state.step)
     phases = Phases(log, monitor)
     data = _load(spec, run_dir, phases, stop)
     log.record(_describe(data, time.perf_counter() - started))

@@ -8,7 +8,7 @@ of evaluations are. Nothing is selected by them.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -19,6 +19,7 @@ from engine.protocol.intervals import Interval
 
 Topic = Literal["rich", "shift"]
 """The command that computes and shows a diagnostic."""
+TOPICS: Final[tuple[Topic, ...]] = get_args(Topic)
 Cell = str | int | float | None
 Settings = dict[str, int | float]
 OF_START: Final = "_start"

@@ -25,6 +25,7 @@ PhaseName = Literal[
     "averaging_weights",
     "refining_last_layer",
     "saving_checkpoint",
+    "diagnosing",
 ]
 
 PHASES: Final[Mapping[str, str]] = {
@@ -45,6 +46,7 @@ PHASES: Final[Mapping[str, str]] = {
     "averaging_weights": "averaging weights",
     "refining_last_layer": "refining the last layer",
     "saving_checkpoint": "saving checkpoint",
+    "diagnosing": "diagnosing",
 }
 """What users read for each phase."""
 
@@ -77,6 +79,8 @@ def phase_label(phase: Phase, progress: str = "") -> str:
     words = PHASES.get(phase.name, phase.name.replace("_", " "))
     if phase.name == "evaluating" and phase.detail:
         words += f" {phase.detail}"
+    elif phase.name == "diagnosing" and phase.detail:
+        words += f": {phase.detail}"
     return words + progress + (" (first run only)" if phase.name in FIRST_RUN_ONLY else "")
 
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from engine.protocol.fields import shown_value
-from engine.protocol.spec import FIELDS, RunSpec, reads_views, unmet_condition
+from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec, reads_views, unmet_condition
 
 STEP_DECAY: Final = 0.1
 
@@ -168,6 +168,11 @@ def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
         yield (
             f"views is {spec.views}, but tuning is {spec.tuning!r} and head_steps is 0, so nothing "
             "is trained on cached features. Give --tuning linear or --head-steps, or drop --views."
+        )
+    if "diagnose" in given and "shift" in spec.diagnose and spec.target == NO_TARGET:
+        yield (
+            "diagnose is 'shift', but target is 'none', so there is no shift to measure. Give "
+            "--diagnose rich, or leave a domain out with --target."
         )
     if "averaged" in spec.arms and "average_every" in given and spec.average_every > spec.steps:
         yield (

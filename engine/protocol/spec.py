@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from engine.protocol.diagnostics import TOPICS
 from engine.protocol.embedded import EARLIER_DEFAULT_DATASET
 from engine.protocol.fields import FieldInfo, Role, SpecError, about, fields_of, nearest
 from engine.protocol.methods import ARMS, JOINED_BY, OBJECTIVES
@@ -559,6 +560,15 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Meta(ge=1, le=8192),
         _measuring("Evaluation batch size.", unit="images", roles="not_own_result cost memory"),
     ] = 32
+    diagnose: Annotated[
+        tuple[str, ...],
+        _measuring(
+            "Diagnostics to compute after training, at the selected step: rich (representation), "
+            "shift (target) or all. If one fails, the run still finishes.",
+            choices=("all", *TOPICS),
+            roles="not_result course",
+        ),
+    ] = ()
 
     # Machine
     seed: Annotated[

@@ -237,12 +237,13 @@ class CheckpointFiles:
         self.kept_step = start_step if run_dir.last_checkpoint.exists() else None
 
     def save_network(self, kind: str, state: TrainingState, network: FineTunedNetwork) -> None:
-        """Save a network, ``best`` or an arm's, unless the run keeps no checkpoints.
+        """Save a network, ``best`` or an arm's, unless the run keeps and reads no checkpoints.
 
         Raises:
             OSError: if it cannot be written; the previous checkpoint is then unchanged.
         """
-        if not self._writes or self._spec.keep_checkpoints == "none":
+        is_read = kind == "best" and self._spec.diagnose
+        if not self._writes or (self._spec.keep_checkpoints == "none" and not is_read):
             return
         path = self._run_dir.checkpoints / f"{kind}.safetensors"
         with self._phases.begin("saving_checkpoint"):

@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from typing import Final
 
-from engine.protocol import AttemptEnd
+from engine.protocol import AttemptEnd, RunFinished
 from engine.rundir import ProcessInfo, RunDir
 from engine.rundir.life import (
     HEARTBEAT_INTERVAL_S,
@@ -301,7 +301,8 @@ def take_events(
             connection.execute(f"DELETE FROM {table} WHERE run = ?", [key])
         recorder = EventRecorder(connection, key, state)
     _record(recorder, batch)
-    if batch.restarted and batch.is_last:
+    has_finished = any(isinstance(event, RunFinished) for event in batch.events)
+    if has_finished or (batch.restarted and batch.is_last):  # a run may have diagnosed itself
         _record_diagnoses(recorder, run_dir)
     state.events_offset = batch.offset
     return recorder, batch.is_last

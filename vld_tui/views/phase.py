@@ -32,6 +32,7 @@ _BRIEF: Final[Mapping[str, str]] = {
     "training_last_layer": "last layer",
     "averaging_weights": "averaging",
     "saving_checkpoint": "saving",
+    "diagnosing": "diagnosing",
 }
 """One word for each phase, for a table."""
 

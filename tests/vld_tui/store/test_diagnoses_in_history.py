@@ -39,6 +39,15 @@ def test_a_diagnosed_run_has_the_measures_next_to_those_of_its_evaluation(
     }
 
 
+def test_a_run_that_diagnosed_itself_has_the_measures_when_it_ends(
+    home: Home, store: Store, run: Run, teller: Teller
+) -> None:
+    home.run_dir(run.run_id).write_diagnosis(make_diagnosis(12.5, 30.0, target=TARGET))
+    teller.finishes()
+    store.live.refresh()
+    assert store.runs.get(run.run_id).measures["rank_me"] == (12.5, 30.0)
+
+
 def test_runs_are_found_and_sorted_by_a_number_above_one(
     store: Store, run: Run, run_dir: RunDir
 ) -> None:
