@@ -52,9 +52,7 @@ def diagnostics_after_training(spec: RunSpec) -> tuple[str, ...]:
     if "all" in topics:
         topics = {*TOPICS} if has_target else {"rich"}
     return tuple(
-        each.name
-        for each in DIAGNOSTICS.values()
-        if each.topic in topics and not each.reads_scratch
+        each.name for each in DIAGNOSTICS.values() if each.topic in topics and not each.reads_runs
     )
 
 

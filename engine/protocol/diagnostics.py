@@ -55,6 +55,11 @@ class Diagnostic(msgspec.Struct, frozen=True):
     reads_other_seed: bool = False
     version: int = 1
 
+    @property
+    def reads_runs(self) -> bool:
+        """Return whether it compares with other runs, which only the history finds."""
+        return self.reads_scratch or self.reads_other_seed
+
 
 DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
     each.name: each

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -39,9 +38,9 @@ from vld_tui.store.errors import RunNotFound
 from vld_tui.views.diagnoses import (
     diagnoses_text,
     diagnosis_list,
+    failure_lines,
     has_measures,
     measures_table,
-    problem_lines,
     run_line,
     scratch_lines,
     shift_heading,
@@ -52,9 +51,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
-MOST_ALIKE: Final = 5
-"""Runs that fail for the same reason and are listed; more are summed up in a line."""
 
 RunOrDataArgument = Annotated[
     str,
@@ -191,27 +187,11 @@ def _diagnose(
     for run, done in results:
         if not done.refused:
             caution(run)
-    errors = [*_errors(results)]
+    errors = [*failure_lines(results)]
     for line in errors:
         complain(line)
     if errors:
         raise typer.Exit(FAILED_EXIT)
-
-
-def _errors(results: Sequence[tuple[Run, Diagnosed]]) -> Iterator[str]:
-    """Yield a line for each problem of a run, and one for many runs with the same problem."""
-    alike: dict[str, list[str]] = {}
-    for run, done in results:
-        named = re.compile(rf"(?<![\w-]){re.escape(run.run_id)}(?![\w-])")
-        for line in (*filter(None, [done.refused, done.unsaved]), *problem_lines(done.problems)):
-            reason, names = named.subn("RUN", line)
-            shown = line if names else f"{run.run_id}: {line}"
-            alike.setdefault(reason, []).append(shown)
-    for lines in alike.values():
-        if len(lines) > MOST_ALIKE:
-            yield f"{plural(len(lines), 'run')} failed for the same reason. First: {lines[0]}"
-        else:
-            yield from lines
 
 
 def _show_rich(results: Sequence[tuple[Run, Diagnosed]], *, as_json: bool) -> None:

@@ -29,7 +29,7 @@ def diagnose(
     recomputes: bool = False,
     on_report: Callable[[Any], None] = lambda _report: None,
     on_start: Callable[[subprocess.Popen[bytes]], None] | None = None,
-    command: Sequence[str] = DIAGNOSE_COMMAND,
+    command: Sequence[str] | None = None,
     **computing: Unpack[Computing],
 ) -> list[tuple[Run, Diagnosed]]:
     """Compute diagnostics of runs in an engine process, and return the runs with their measures.
@@ -43,7 +43,7 @@ def diagnose(
         recomputes: compute those that are up to date as well.
         on_report: receives progress and notes.
         on_start: receives the process, so that the caller can end it.
-        command: the engine's.
+        command: None: the engine's.
         computing: how networks compute.
 
     Raises:
@@ -67,8 +67,8 @@ def diagnose(
     after = list(runs)
     try:
         found = ask_engine(
-            command, DiagnoseRuns(tuple(requests)), tuple[Diagnosed, ...], on_report,
-            on_start=on_start, refused=DiagnoseError,
+            command or DIAGNOSE_COMMAND, DiagnoseRuns(tuple(requests)), tuple[Diagnosed, ...],
+            on_report, on_start=on_start, refused=DiagnoseError,
         )  # fmt: skip
     finally:
         with suppress(DatabaseLocked, DatabaseUnwritable):  # a rebuild reads them again

@@ -26,6 +26,7 @@ from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
 
 if TYPE_CHECKING:
+    from engine.protocol.diagnostics import Topic
     from engine.protocol.exclude_lists import Decision
     from engine.protocol.suspects import Suspect
     from vld_tui.control.edits import EditHistory, Labelled
@@ -302,6 +303,12 @@ class Actions:
         writer.write(predictions)
         writer.close()
         return f"{plural(len(predictions), 'prediction')} in {place}"
+
+    def diagnose(self, run_ids: Sequence[str], topics: Sequence[Topic], work: Work) -> str:
+        """Compute diagnostics of runs and store them, and return what was computed."""
+        from vld_tui.dashboard.use.engine import diagnose_runs
+
+        return diagnose_runs(self._home, run_ids, topics, work)
 
     def has_suspects(self, run_id: str) -> bool:
         """Return whether suspects of a run are stored."""

@@ -22,6 +22,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.events import Key
 from textual.filter import LineFilter
+from textual.reactive import reactive
 from textual.screen import Screen
 from textual.theme import Theme
 from textual.widgets import Input
@@ -37,6 +38,8 @@ from vld_tui.dashboard.key_order import KeysInOrder
 from vld_tui.dashboard.keys import HELP, KeyTable, bind, key_name, key_names
 from vld_tui.dashboard.messages import (
     ActionAsked,
+    DiagnoseAsked,
+    DiagnosingReported,
     InterestChanged,
     MistakesAsked,
     OtherRunNamed,
@@ -67,7 +70,9 @@ from vld_tui.words.text import plain_text
 if TYPE_CHECKING:  # not needed for the first frame
     from textual.command import Provider
 
+    from engine.protocol.diagnostics import Topic
     from vld_tui.dashboard.screens.use.screen import UseForm
+    from vld_tui.dashboard.use.diagnosing import Diagnosing
     from vld_tui.dashboard.use.results import Uses
     from vld_tui.study.planner import StudyOutline
 
@@ -97,6 +102,8 @@ class Dashboard(KeysInOrder):
     NOTIFICATION_TIMEOUT = 4
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - as Textual has it
     COMMANDS = {_screen_actions, _jumps}  # noqa: RUF012 - as Textual has it
+    diagnosing: reactive[str] = reactive("")
+    """The progress of diagnostics that are computed in the background; empty: none are."""
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("quit", "q", "leave", "quit", show=True),
         bind(HELP, "question_mark,f1", "show_help_panel", "help", show=True),
@@ -139,6 +146,7 @@ class Dashboard(KeysInOrder):
         self._outlines: dict[str, StudyOutline] = {}
         self._wake = threading.Event()
         self._changed_cells = ChangedCells()
+        self._diagnosing: Diagnosing | None = None
 
     def get_default_screen(self) -> HomeScreen:
         """Return the home screen, the bottom of the stack."""
@@ -318,6 +326,8 @@ class Dashboard(KeysInOrder):
     def on_unmount(self) -> None:
         """Make the workers end immediately."""
         self._wake.set()
+        if self._diagnosing is not None:
+            self._diagnosing.work.cancel()
         self._planner.close()
 
     def action_show_help_panel(self) -> None:
@@ -343,6 +353,10 @@ class Dashboard(KeysInOrder):
 
     @work(thread=True)
     def _act(self, action: Callable[[], str]) -> None:
+        self._perform(action)
+
+    def _perform(self, action: Callable[[], str]) -> None:
+        """Perform an action in this worker, and report its result."""
         try:
             said, severity = action(), "information"
         except UserError as error:
@@ -371,6 +385,46 @@ class Dashboard(KeysInOrder):
         from vld_tui.dashboard.screens.use.menu import ask_use
 
         ask_use(self, message.run, self._uses, self._actions, self._planner)
+
+    def on_diagnose_asked(self, message: DiagnoseAsked) -> None:
+        """Ask which diagnostics to compute; while some are computed, whether to cancel them."""
+        from vld_tui.dashboard.use.diagnosing import ask_topics
+
+        if self._diagnosing is not None:
+            from vld_tui.dashboard.widgets.ask import confirm
+
+            confirm(self, f"Cancel {self._diagnosing.title}?", self._diagnosing.work.cancel)
+        else:
+            ask_topics(self, message, partial(self._begin_diagnosing, message))
+
+    def _begin_diagnosing(self, asked: DiagnoseAsked, topics: Sequence[Topic]) -> None:
+        from vld_tui.dashboard.use.diagnosing import Diagnosing
+
+        def report(progress: str) -> None:
+            self.post_message(DiagnosingReported(progress))
+
+        if self._diagnosing is None:
+            doing = Diagnosing(asked.run_ids, asked.which, topics, report)
+            self._diagnosing, self.diagnosing = doing, f"{doing.title}: starting"
+            self._diagnose(doing)
+
+    @work(thread=True)
+    def _diagnose(self, doing: Diagnosing) -> None:
+        """Compute diagnostics in an engine process, which ends with the dashboard."""
+
+        def diagnose() -> str:
+            try:
+                return self._actions.diagnose(doing.run_ids, doing.topics, doing.work)
+            finally:
+                self.post_message(DiagnosingReported(""))
+
+        self._perform(diagnose)
+
+    def on_diagnosing_reported(self, message: DiagnosingReported) -> None:
+        """Show the progress of diagnostics."""
+        self.diagnosing = message.progress
+        if not message.progress:
+            self._diagnosing = None
 
     def on_use_form_typed(self, message: UseForm.Typed) -> None:
         """Keep the texts of a form for the next time."""

@@ -89,6 +89,25 @@ class UseAsked(Message):
 
 
 @dataclass
+class DiagnoseAsked(Message):
+    """The user wants to compute diagnostics of runs, or to cancel that.
+
+    ``which`` names the runs.
+    """
+
+    run_ids: tuple[str, ...]
+    which: str
+    has_target: bool = True
+
+
+@dataclass
+class DiagnosingReported(Message):
+    """Diagnostics made progress in the background, or ended: then the text is empty."""
+
+    progress: str
+
+
+@dataclass
 class MistakesAsked(Message):
     """The user wants to compare the mistakes of two runs."""
 

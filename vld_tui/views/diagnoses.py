@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import shlex
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from rich.text import Text
@@ -16,6 +18,7 @@ from engine.protocol.diagnostics import (
     DIAGNOSTICS,
     OF_START,
     Cell,
+    Diagnosed,
     Diagnosis,
     Finding,
     FindingTable,
@@ -25,10 +28,15 @@ from engine.protocol.diagnostics import (
 from engine.rundir import StoredDiagnoses
 from vld_tui.runs.run import Run
 from vld_tui.words.columns import Column, fits, styled_table, whole_table
-from vld_tui.words.numbers import UNKNOWN, in_unit, percent, plain_number
+from vld_tui.words.numbers import UNKNOWN, in_unit, percent, plain_number, plural
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
+MOST_ALIKE: Final = 5
+"""Runs that fail for the same reason and are listed; more are summed up in a line."""
+GAP_CELLS: Final = 3
+LEAST_TABLE_CELLS: Final = 58
+"""Minimum width of tables with a drawing to their right."""
 MOST_ROWS: Final = 30
 """Longer tables are not printed."""
 _PLACES: Final = (("ID", ID_STYLE), ("OOD", OOD_STYLE))
@@ -36,7 +44,7 @@ _PLACES: Final = (("ID", ID_STYLE), ("OOD", OOD_STYLE))
 
 def scratch_lines(run: Run, robustness: Diagnosis | None) -> Iterator[str]:
     """Yield why there is no effective robustness, and how to train runs from scratch for it."""
-    if not run.has_spec or not run.target:
+    if not run.has_spec or not run.has_ood:
         return
     if robustness is not None:
         yield from map(plain_text, robustness.notes)
@@ -130,6 +138,7 @@ def diagnoses_text(diagnoses: Iterable[Diagnosis], cells: int | None) -> Text:
 
 
 def _whole(each: Diagnosis, cells: int | None) -> Text:
+    """Return a diagnosis in full; where there is room, its drawing is right of its tables."""
     from vld_tui.views.diagnosis_drawing import (  # imports numpy
         MOST_CELLS,
         SHOWN_BY_DRAWING,
@@ -137,29 +146,47 @@ def _whole(each: Diagnosis, cells: int | None) -> Text:
     )
 
     declared = DIAGNOSTICS[each.diagnostic]
-    text = Text(no_wrap=True, overflow="crop")
-    text.append(f"{declared.title}\n", HEADING_STYLE)
-    for line in _lines(declared.help, cells):
-        text.append(f"{line}\n", QUIET_STYLE)
-    if each.findings:
-        text.append_text(_findings(each.findings, cells)).append("\n")
-    drawing, drawn = diagnosis_drawing(each, MOST_CELLS if cells is None else cells), ""
-    if drawing is not None:
-        text.append_text(drawing).append("\n")
-        drawn = SHOWN_BY_DRAWING.get(each.diagnostic, "")
+    title = Text(declared.title, HEADING_STYLE)
+    about = [Text(line, QUIET_STYLE) for line in _lines(declared.help, cells)]
+    drawing = diagnosis_drawing(each, MOST_CELLS if cells is None else cells)
+    drawn = "" if drawing is None else SHOWN_BY_DRAWING.get(each.diagnostic, "")
+    has_room = drawing is not None and cells is not None and cells >= MOST_CELLS + LEAST_TABLE_CELLS
+    room = cells - MOST_CELLS - GAP_CELLS if has_room and cells is not None else cells
+    findings = [_findings(each.findings, room)] if each.findings else []
+    tables = [*_tables(each, drawn, room)]
+    if has_room and drawing is not None and room is not None:
+        body = [_next_to(Text("\n").join([*findings, *tables]), drawing, room)]
+    else:
+        body = [*findings, *([] if drawing is None else [drawing]), *tables]
+    notes = [
+        Text(line, QUIET_STYLE) for note in each.notes for line in _lines(plain_text(note), cells)
+    ]
+    return Text("\n", no_wrap=True, overflow="crop").join([title, *about, *body, *notes])
+
+
+def _tables(each: Diagnosis, drawn: str, cells: int | None) -> Iterator[Text]:
+    """Yield the tables of a diagnosis below their titles, except the one that is drawn."""
     for name, table in each.tables.items():
         if name == drawn:
             continue
         if len(table.rows) > MOST_ROWS:
-            text.append(f"{plain_text(table.title)}: see --json\n", QUIET_STYLE)
+            yield Text(f"{plain_text(table.title)}: see --json", QUIET_STYLE)
             continue
-        text.append(f"{plain_text(table.title)}\n", QUIET_STYLE)
-        text.append_text(_table(table, cells)).append("\n")
-    for note in each.notes:
-        for line in _lines(plain_text(note), cells):
-            text.append(f"{line}\n", QUIET_STYLE)
-    text.right_crop(1)
-    return text
+        for line in _lines(plain_text(table.title), cells):
+            yield Text(line, QUIET_STYLE)
+        yield _table(table, cells)
+
+
+def _next_to(left: Text, right: Text, cells: int) -> Text:
+    """Return a text of at most ``cells`` cells with another one to its right."""
+    lines = []
+    for one, other in itertools.zip_longest(left.split("\n"), right.split("\n")):
+        line = Text() if one is None else one
+        if other is not None:
+            line.pad_right(max(0, cells + GAP_CELLS - line.cell_len))
+            line.append_text(other)
+        lines.append(line)
+    return Text("\n").join(lines)
 
 
 def _lines(words: str, cells: int | None) -> list[str]:
@@ -229,6 +256,42 @@ def damaged_lines(stored: StoredDiagnoses) -> Iterator[Text]:
         yield Text(f"{plain_text(name)}.json cannot be read: {plain_text(why)}", ALARM_STYLE)
 
 
+def topic_text(run: Run, stored: StoredDiagnoses, topic: Topic, cells: int, key: str) -> Text:
+    """Return the diagnoses of a topic: in words, a line for each measure, then each in full.
+
+    ``key`` computes what is missing; a line says so.
+    """
+    names = {each.name for each in diagnostics_of(topic)}
+    of_topic = StoredDiagnoses(
+        {name: each for name, each in stored.found.items() if name in names},
+        {name: why for name, why in stored.damaged.items() if name in names},
+    )
+    found = of_topic.found.values()
+    summary = " ".join(each.summary for each in found if each.summary)
+    parts = [Text("\n".join(_lines(plain_text(summary), cells)))] if summary else []
+    if missing := _missing_line(run, of_topic, topic, key):
+        parts.append(Text("\n".join(_lines(missing, cells)), QUIET_STYLE))
+    if found or of_topic.damaged:
+        parts.append(diagnosis_list(of_topic, run.selected_step, cells))
+        parts.append(diagnoses_text(found, cells))
+    return Text("\n\n", no_wrap=True, overflow="crop").join(filter(None, parts))
+
+
+def _missing_line(run: Run, stored: StoredDiagnoses, topic: Topic, key: str) -> str:
+    """Return which diagnostics of a topic a run lacks, and what computes them."""
+    missing = [each.title for each in diagnostics_of(topic) if each.name not in stored.found]
+    if not missing:
+        return ""
+    if topic == "shift" and not run.has_ood:
+        return "The run has no target domain, so there is no shift to measure."
+    which = f"Not computed yet: {', '.join(missing)}." if stored.found else "Not computed yet."
+    if run.selected_step is None:
+        return f"{which} They need the network of an evaluated step."
+    if run.is_live and {"all", topic} & {*(run.spec.diagnose if run.has_spec else ())}:
+        return f"{which} The run computes them after training."
+    return f"{which} To compute: {key}, or vld {topic} {plain_text(run.run_id)}"
+
+
 def diagnosis_list(stored: StoredDiagnoses, selected_step: int | None, cells: int | None) -> Text:
     """Return a line for each stored measure of a run, then the damaged files."""
     rows = []
@@ -248,7 +311,28 @@ def diagnosis_list(stored: StoredDiagnoses, selected_step: int | None, cells: in
     return Text("\n", no_wrap=True, overflow="crop").join(lines)
 
 
-def problem_lines(problems: Mapping[str, str]) -> Iterator[str]:
-    """Yield why diagnostics have no result."""
-    for name, why in problems.items():
-        yield f"{DIAGNOSTICS[name].title}: {why}"
+def diagnosed_line(results: Sequence[tuple[Run, Diagnosed]]) -> str:
+    """Return how many diagnostics of how many runs were computed."""
+    computed = sum(len(done.computed) for _, done in results)
+    which = results[0][0].label if len(results) == 1 else plural(len(results), "run")
+    found = any(done.diagnoses for _, done in results)
+    if not computed and found:
+        return f"{which}: diagnostics are up to date"
+    return f"{which}: {plural(computed, 'diagnostic')} computed"
+
+
+def failure_lines(results: Sequence[tuple[Run, Diagnosed]]) -> Iterator[str]:
+    """Yield a line for each problem of a run, and one for many runs with the same problem."""
+    alike: dict[str, list[str]] = {}
+    for run, done in results:
+        named = re.compile(rf"(?<![\w-]){re.escape(run.run_id)}(?![\w-])")
+        problems = (f"{DIAGNOSTICS[name].title}: {why}" for name, why in done.problems.items())
+        for line in (*filter(None, [done.refused, done.unsaved]), *problems):
+            reason, names = named.subn("RUN", line)
+            shown = line if names else f"{run.run_id}: {line}"
+            alike.setdefault(reason, []).append(shown)
+    for lines in alike.values():
+        if len(lines) > MOST_ALIKE:
+            yield f"{plural(len(lines), 'run')} failed for the same reason. First: {lines[0]}"
+        else:
+            yield from lines

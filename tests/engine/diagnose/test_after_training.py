@@ -29,7 +29,7 @@ from engine.rundir.phases import Phases
 from engine.stop_request import StopRequest
 from tests.small_runs import MakeRun, read_events, run_here
 
-ALL: Final = {name for name, each in DIAGNOSTICS.items() if not each.reads_scratch}
+ALL: Final = {name for name, each in DIAGNOSTICS.items() if not each.reads_runs}
 END: Final = RunFinished(
     step=24, selected_step=8, id_accuracy=0.5, ood_accuracy=0.5, wall_s=1.0, peak_memory_bytes=1
 )
@@ -131,7 +131,7 @@ def _diagnose(run_dir: RunDir) -> RunFinished | RunStopped:
 def test_topics_become_diagnostics(diagnose: list[str], target: str, topics: str) -> None:
     spec = resolve_spec({"dataset": "emoji", "target": target, "diagnose": diagnose})
     expected = [each.name for topic in ("rich", "shift") if topic in topics.split()
-                for each in diagnostics_of(topic) if not each.reads_scratch]  # fmt: skip
+                for each in diagnostics_of(topic) if not each.reads_runs]  # fmt: skip
     assert [*diagnostics_after_training(spec)] == expected
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 from rich.color import Color, ColorSystem
@@ -19,6 +20,7 @@ from textual.pilot import Pilot
 from textual.strip import Strip
 
 from engine.protocol import resolve_spec
+from tests.made_diagnoses import make_diagnoses
 from tests.vld_tui.dashboard.fake_history import (
     FakeSource,
     make_run,
@@ -27,11 +29,11 @@ from tests.vld_tui.dashboard.fake_history import (
     screen_strips,
     settle,
 )
-from tests.vld_tui.dashboard.run_facts import full_detail
+from tests.vld_tui.dashboard.run_facts import FULL, full_detail
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.feed import QueueState
 from vld_tui.dashboard.preferences import Preferences
-from vld_tui.dashboard.screens.run import PANES
+from vld_tui.dashboard.screens.run import PANE_KEYS
 from vld_tui.dashboard.widgets.run_table import HEADING_ROWS, RunTable
 
 SIZES = ((80, 24), (120, 40))
@@ -49,8 +51,9 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "help": ("question_mark",),
 }
 """The keys that lead to each screen."""
-TABS = ("curves", "domains", "configuration", "samples", "log", "files", "evaluations")
-RUN_SCREENS = {tab: ("enter", str([*PANES].index(tab) + 1)) for tab in TABS}
+TABS = ("curves", "domains", "configuration", "samples", "log", "files", "evaluations",
+        "shift", "representation")  # fmt: skip
+RUN_SCREENS = {tab: ("enter", PANE_KEYS[tab]) for tab in TABS}
 
 
 def history() -> FakeSource:
@@ -75,7 +78,7 @@ def history() -> FakeSource:
 def crashed_run() -> FakeSource:
     """Return a run with results on every tab."""
     source = FakeSource([make_run(3, name="fell-over", status="crashed", error="killed\nmore")])
-    source.detail = full_detail()
+    source.detail = full_detail(replace(FULL, diagnoses=make_diagnoses()))
     return source
 
 

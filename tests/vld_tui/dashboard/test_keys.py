@@ -43,6 +43,7 @@ LATER = {
     "hardware", "time-axis", "first-value", "last-value",
     "suspend",
     "mistakes", "earlier-step", "later-step", "selected-step",
+    "shift", "representation", "diagnose",
     "exclude-image", "relabel-image", "keep-image", "undecide-image",
 }  # fmt: skip
 """Ids of actions that came after."""
@@ -98,7 +99,7 @@ def test_an_id_has_one_label_on_every_screen() -> None:
     assert not FORMER_IDS.keys() & labels.keys()
 
 
-MOVES: Final = set("hjklgG12345678")
+MOVES: Final = set("hjklgG123456789")
 """Keys that move within the focused part, or choose a numbered part of a screen."""
 
 

@@ -13,8 +13,8 @@ from textual.widgets import Input, TabbedContent
 
 from engine.protocol import Combination, Parent, Predictions, resolve_spec
 from engine.protocol.phases import Phase
-from engine.rundir import StoredDiagnoses, StoredEvaluations
-from tests.made_diagnoses import make_diagnosis
+from engine.rundir import StoredDiagnoses
+from tests.made_diagnoses import make_diagnoses, make_diagnosis
 from tests.made_predictions import predictions_with
 from tests.vld_tui.dashboard.fake_history import (
     FakeActions,
@@ -29,10 +29,10 @@ from tests.vld_tui.dashboard.run_facts import FULL, full_detail, make_prediction
 from vld_tui.control.flips import Partner
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.draw.log import WRITTEN_HEADING
-from vld_tui.dashboard.screens.run import PANES
+from vld_tui.dashboard.screens.run import PANE_KEYS
 from vld_tui.dashboard.widgets.confusions import ConfusionsView
 from vld_tui.dashboard.widgets.log import LogLines, LogPane, SearchInput
-from vld_tui.dashboard.widgets.run_panes import EvaluationsPane
+from vld_tui.dashboard.widgets.run_panes import DiagnosesPane
 from vld_tui.dashboard.widgets.samples import SamplesPane
 from vld_tui.dashboard.widgets.tile import Tile
 from vld_tui.runs.run_folder import FolderContents
@@ -391,17 +391,48 @@ def test_configurations_are_compared() -> None:
     play(source, scenario, actions=actions)
 
 
-def test_diagnostics_are_below_the_evaluations() -> None:
-    diagnoses = StoredDiagnoses({"rank": make_diagnosis()}, {})
-    contents = replace(FULL, evaluations=StoredEvaluations(), diagnoses=diagnoses)
+def test_diagnostics_have_tabs_with_words_tables_and_drawings() -> None:
+    contents = replace(FULL, diagnoses=make_diagnoses())
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        await open_tab(pilot, "8")
+        await open_tab(pilot, "9")
+        assert screen_lines(app)[3].strip() == "The target is far from the sources (AUC 0.98)."
         shown = on_screen(app)
-        assert shown.index("No evaluations on other data") < shown.index("Effective rank")
-        assert any(line.split()[:3] == ["RankMe", "69.1", "–"] for line in screen_lines(app))
+        assert "Not computed yet: Effective robustness. To compute: D, or vld shift 25" in shown
+        assert "0.980 (0.970–0.990)" in shown
+        assert "error rate by images kept (%)" in shown
+        assert "Accuracy with few units" not in shown
+        await pilot.press("R")
+        await settle(pilot)
+        assert "accuracy by kept units (%)" in on_screen(app)
+        assert "dotted: perfect" in on_screen(app)
 
-    play(one_run(contents), scenario, size=(120, 40))
+    play(one_run(contents), scenario, size=(120, 70))
+
+
+@pytest.mark.parametrize(
+    ("key", "changes", "said"),
+    [
+        ("9", {}, "Not computed yet. To compute: D, or vld shift 250101-000000-aaaa"),
+        ("R", {}, "Not computed yet. To compute: D, or vld rich 250101-000000-aaaa"),
+        ("9", {"spec": resolve_spec({"target": "none"})},
+         "The run has no target domain, so there is no shift to measure."),
+        ("R", {"selected_step": None}, "They need the network of an evaluated step."),
+        ("R", {"status": "running", "spec": resolve_spec({"diagnose": ["all"]})},
+         "The run computes them after training."),
+    ],
+)  # fmt: skip
+def test_a_line_says_what_computes_diagnostics(
+    key: str, changes: dict[str, object], said: str
+) -> None:
+    source = one_run()
+    source.runs[0] = msgspec.structs.replace(source.runs[0], **changes)
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, key)
+        assert said in on_screen(app)
+
+    play(source, scenario, size=(120, 40))
 
 
 def test_diagnostics_are_those_of_an_earlier_step_once_another_is_selected() -> None:
@@ -410,13 +441,13 @@ def test_diagnostics_are_those_of_an_earlier_step_once_another_is_selected() -> 
     source.runs[0] = msgspec.structs.replace(source.runs[0], selected_step=10)
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        await open_tab(pilot, "8")
-        pane = app.screen.query_one(EvaluationsPane)
+        await open_tab(pilot, "R")
+        pane = app.screen.query_one(DiagnosesPane)
         detail = pane._detail
         assert detail is not None
         assert "not the selected one" not in on_screen(app)
         run = msgspec.structs.replace(detail.curves.run, selected_step=20)
-        pane.show_run(replace(detail, curves=replace(detail.curves, run=run)))
+        pane.show_run(replace(detail, curves=replace(detail.curves, run=run)), "D")
         await settle(pilot)
         assert "of step 10, not the selected one" in on_screen(app)
 
@@ -509,7 +540,7 @@ def test_a_terminal_made_tiny_and_large_again() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await pilot.press("enter")
         await settle(pilot)
-        for key in map(str, range(1, len(PANES) + 1)):
+        for key in PANE_KEYS.values():
             await pilot.press(key)
             await pilot.resize_terminal(20, 5)
             await pilot.resize_terminal(120, 40)

@@ -40,6 +40,8 @@ KEYS = {
     "timeline": ("enter", "7"),
     "samples": ("enter", "4"),
     "evaluations": ("enter", "8"),
+    "shift": ("enter", "9"),
+    "representation": ("enter", "R"),
     "compare": ("space", "space", "d"),
 }
 """The keys that lead to each screen."""

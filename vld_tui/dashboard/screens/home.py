@@ -22,6 +22,7 @@ from vld_tui.dashboard.feed import Interest, RunCurves, Snapshot
 from vld_tui.dashboard.keys import bind
 from vld_tui.dashboard.listing import Listing
 from vld_tui.dashboard.messages import (
+    DiagnoseAsked,
     GroupOpened,
     InterestChanged,
     MarksChanged,
@@ -35,6 +36,7 @@ from vld_tui.dashboard.messages import (
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.dashboard.screens.run_keys import RunKeys, forget_question
 from vld_tui.dashboard.widgets.curves import CurveCharts
+from vld_tui.dashboard.widgets.diagnosing import DiagnosingLine
 from vld_tui.dashboard.widgets.dialog import OPENS_DIALOG
 from vld_tui.dashboard.widgets.filter_line import FilterInput, FilterLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
@@ -108,6 +110,7 @@ class HomeScreen(RunKeys):
         bind("new", "n", "new", "new", show=True),
         bind("clone", "c", "clone", "clone"),
         bind("use", "u", "use", "use"),
+        bind("diagnose", "D", "diagnose", "diagnose"),
         bind("filter", "slash,f", "filter", "filter", key_display="/", show=True),
         bind("sort", "o", "sort", "sort"),
         bind("reverse-order", "O", "reverse", "reverse order"),
@@ -181,6 +184,7 @@ class HomeScreen(RunKeys):
         table.display = charts.display = not self._begins_empty  # from the first frame on
         welcome.display = self._begins_empty
         yield Static(id="log")
+        yield DiagnosingLine()
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -611,6 +615,13 @@ class HomeScreen(RunKeys):
             self.ask_tags(f"Tags to add to {count} (-tag removes):", marked, ())
         else:
             super().action_tags()
+
+    def action_diagnose(self) -> None:
+        """Ask which diagnostics of the marked runs, or of the one under the cursor, to compute."""
+        if marked := self.query_one(RunTable).marked:
+            self.post_message(DiagnoseAsked(marked, plural(len(marked), "marked run")))
+        else:
+            super().action_diagnose()
 
     def run_for_keys(self) -> Run | None:
         """Return the run under the cursor; notify the user if it is a group."""

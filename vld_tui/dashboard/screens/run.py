@@ -1,4 +1,4 @@
-"""One run in tabs: curves, domains, configuration, samples, log, files, timeline, evaluations."""
+"""One run in tabs, from its curves to its diagnostics."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ from vld_tui.dashboard.screens.run_keys import RunKeys, forget_question
 from vld_tui.dashboard.shown_predictions import StepCursor, StepRead
 from vld_tui.dashboard.widgets.confusions import ConfusionsView
 from vld_tui.dashboard.widgets.curves import CurveCharts
+from vld_tui.dashboard.widgets.diagnosing import DiagnosingLine
 from vld_tui.dashboard.widgets.dialog import OPENS_DIALOG
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.log import LogPane
 from vld_tui.dashboard.widgets.run_panes import (
     ConfigurationPane,
+    DiagnosesPane,
     DomainsPane,
     EvaluationsPane,
     FilesPane,
@@ -52,7 +54,10 @@ PANES: Final[Mapping[str, Callable[[], Widget]]] = {
     "files": FilesPane,
     "timeline": partial(ScrolledText, id="moments", classes="-folds"),
     "evaluations": EvaluationsPane,
+    "shift": partial(DiagnosesPane, "shift"),
+    "representation": partial(DiagnosesPane, "rich"),
 }
+PANE_KEYS: Final = dict(zip(PANES, "123456789R", strict=True))
 SHORT_LABELS: Final = {"configuration": "Config"}
 """Labels of panes whose names are too long for a narrow terminal."""
 
@@ -69,8 +74,8 @@ class RunScreen(RunKeys):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "escape", "app.close_run", "back", show=True),
         *(
-            bind(pane, f"{place},L" if pane == "log" else f"{place}", f"pane('{pane}')", pane)
-            for place, pane in enumerate(PANES, start=1)
+            bind(pane, f"{key},L" if pane == "log" else key, f"pane('{pane}')", pane)
+            for pane, key in PANE_KEYS.items()
         ),
         bind("differences", "d", "differences", "differences", show=True),
         bind("mistakes", "M", "mistakes", "mistakes"),
@@ -80,6 +85,7 @@ class RunScreen(RunKeys):
         bind("queue-again", "Q", "queue_again", "queue run"),
         bind("clone", "c", "app.clone", "clone"),
         bind("use", "u", "use", "use", show=True),
+        bind("diagnose", "D", "diagnose", "diagnose", show=True),
         bind("tags", "t", "tags", "tags"),
         bind("note", "e", "note", "note"),
         bind("rename", "f2", "rename", "rename"),
@@ -107,9 +113,10 @@ class RunScreen(RunKeys):
         yield Static(id="trouble")
         yield Static(id="note")
         with TabbedContent():
-            for place, pane in enumerate(PANES, start=1):
+            for pane, key in PANE_KEYS.items():
                 label = SHORT_LABELS.get(pane, pane.capitalize())
-                yield TabPane(f"{place} {label}", id=f"{pane}-pane")
+                yield TabPane(f"{key} {label}", id=f"{pane}-pane")
+        yield DiagnosingLine()
         yield KeyBar()
 
     async def on_mount(self) -> None:
@@ -242,8 +249,16 @@ class RunScreen(RunKeys):
                 files.show_run(detail)
             case EvaluationsPane() as evaluations:
                 evaluations.show_run(detail)
+            case DiagnosesPane() as diagnoses:
+                diagnoses.show_run(detail, self._key_of("diagnose"))
             case ScrolledText() as moments:
                 moments.show(timeline(run, detail.attempts, detail.progress))
+
+    def _key_of(self, binding_id: str) -> str:
+        """Return the key of an action as it is shown."""
+        bindings = (each.binding for each in self.active_bindings.values())
+        found = (self.app.get_key_display(each) for each in bindings if each.id == binding_id)
+        return next(found, "")
 
     def on_step_asked(self, message: StepAsked) -> None:
         """Show the predictions of another evaluation."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from textual.screen import Screen
 
 from vld_tui.dashboard.guard import Guarded
-from vld_tui.dashboard.messages import ActionAsked, UseAsked
+from vld_tui.dashboard.messages import ActionAsked, DiagnoseAsked, UseAsked
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.runs.run import GONE, NOT_READABLE, QUEUED, Run
 
@@ -18,19 +18,20 @@ if TYPE_CHECKING:  # not needed for the first frame
 
 
 _RESUMING, _STOPPING = ("resume", "queue_again"), ("interrupt", "kill")
+_USING = ("use", "diagnose")
 
 
 def idle_actions(run: Run | None) -> set[str]:
     """Return the actions that can do nothing for a run; for none, those that need one."""
     if run is None:
-        return {*_RESUMING, *_STOPPING, "use"}
+        return {*_RESUMING, *_STOPPING, *_USING}
     idle: set[str] = set()
     if run.is_live or run.status in (QUEUED, "finished", *NOT_READABLE):
         idle.update(_RESUMING)
     if run.has_ended:
         idle.update(_STOPPING)
     if run.status == GONE or (run.selected_step is None and run.combination is None):
-        idle.add("use")
+        idle.update(_USING)
     return idle
 
 
@@ -90,13 +91,24 @@ class RunKeys(Guarded, Screen[None]):
 
     def action_use(self) -> None:
         """Ask what to do with the trained run."""
-        if run := self.run_for_keys():
-            if run.status == GONE:
-                self.notify(run.reason, severity="error", markup=False)
-            elif run.selected_step is None and run.combination is None:
-                self.notify(f"{run.label} has no trained network yet.", markup=False)
-            else:
-                self.post_message(UseAsked(run))
+        if (run := self.run_for_keys()) and self._has_network(run):
+            self.post_message(UseAsked(run))
+
+    def action_diagnose(self) -> None:
+        """Ask which diagnostics of the trained run to compute, or whether to cancel."""
+        if (run := self.run_for_keys()) and self._has_network(run):
+            has_target = run.has_ood
+            self.post_message(DiagnoseAsked((run.run_id,), run.label, has_target=has_target))
+
+    def _has_network(self, run: Run) -> bool:
+        """Return whether a run has a trained network; notify the user if not."""
+        if run.status == GONE:
+            self.notify(run.reason, severity="error", markup=False)
+        elif run.selected_step is None and run.combination is None:
+            self.notify(f"{run.label} has no trained network yet.", markup=False)
+        else:
+            return True
+        return False
 
     def action_tags(self) -> None:
         """Ask for the run's tags."""

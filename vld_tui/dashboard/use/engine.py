@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from engine.protocol import UserError
+from engine.protocol.diagnostics import Topic, diagnostics_of
 from engine.protocol.inference import PredictImages
 from vld_tui.control.class_folders import ClassFolders
+from vld_tui.control.diagnose import diagnose
 from vld_tui.control.evaluate import evaluate
 from vld_tui.control.export import export_network
 from vld_tui.control.predict import ImagePrediction, predict
@@ -30,6 +32,7 @@ from vld_tui.dashboard.use.results import (
 from vld_tui.dashboard.use.work import CancelledError, Work
 from vld_tui.home import Home
 from vld_tui.store.store import Store
+from vld_tui.views.diagnoses import diagnosed_line, failure_lines
 
 SHOWN_CLASSES: Final = 2
 """Classes that a picture names at least."""
@@ -56,6 +59,25 @@ def use_run(home: Home, run_id: str, order: UseOrder, work: Work) -> UseResult:
         if work.is_cancelled:
             raise CancelledError("cancelled") from None
         raise
+
+
+def diagnose_runs(home: Home, run_ids: Sequence[str], topics: Sequence[Topic], work: Work) -> str:
+    """Compute diagnostics of runs and store them, and return what was computed.
+
+    Raises:
+        CancelledError: when the user cancelled it; results so far are stored.
+        UserError: when nothing can be computed.
+    """
+    names = [each.name for topic in topics for each in diagnostics_of(topic)]
+    try:
+        with Store.open(home) as store:
+            runs = [store.runs.get(run_id) for run_id in run_ids]
+            results = diagnose(store, runs, names, on_report=work.report, on_start=work.started)
+    except UserError:
+        if work.is_cancelled:
+            raise CancelledError("Cancelled. Diagnostics that were finished are stored.") from None
+        raise
+    return "\n".join([diagnosed_line(results), *failure_lines(results), *work.notes])
 
 
 def _predict(home: Home, run_id: str, order: PredictOrder, work: Work) -> Predicted:

@@ -12,6 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from engine.protocol import DomainPredictions, Predictions
+from engine.protocol.diagnostics import Topic
 from vld_tui.dashboard.feed import OtherRun, RunDetail
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.keys import DOMAIN_KEYS, STEP_KEYS, bind
@@ -28,7 +29,7 @@ from vld_tui.views.detail import (
     run_facts,
     run_files,
 )
-from vld_tui.views.diagnoses import diagnoses_text, diagnosis_list
+from vld_tui.views.diagnoses import topic_text
 from vld_tui.views.evaluations import evaluations_text
 from vld_tui.views.phase import activity
 from vld_tui.views.predictions import (
@@ -239,12 +240,12 @@ class ConfigurationPane(ScrolledText):
 
 
 class EvaluationsPane(ScrolledText):
-    """The run's results on other data, and its diagnostics if there are any."""
+    """The run's results on other data."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._detail: RunDetail | None = None
-        self._drawn: tuple[int | None, ...] = ()
+        self._drawn: tuple[int, ...] = ()
 
     def show_run(self, detail: RunDetail) -> None:
         """Show a run's evaluations."""
@@ -259,18 +260,41 @@ class EvaluationsPane(ScrolledText):
         detail, cells = self._detail, self.text_cells
         if detail is None or self.size.width == 0:
             return
-        run, contents = detail.curves.run, detail.contents
-        stored, diagnoses = contents.evaluations, contents.diagnoses
-        # the same objects while nothing changed
-        seen = (id(stored), id(diagnoses), run.selected_step, cells)
-        if self._drawn == seen:
+        stored = detail.contents.evaluations
+        if self._drawn != (id(stored), cells):  # the same object while nothing changed
+            self._drawn = (id(stored), cells)
+            self.show(evaluations_text(stored, detail.curves.run.run_id, cells))
+
+
+class DiagnosesPane(ScrolledText):
+    """The run's diagnostics of a topic: words, tables and drawings."""
+
+    def __init__(self, topic: Topic, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._topic = topic
+        self._detail: RunDetail | None = None
+        self._key = ""
+        self._drawn: tuple[object, ...] = ()
+
+    def show_run(self, detail: RunDetail, key: str) -> None:
+        """Show a run's diagnostics; ``key`` computes them."""
+        self._detail, self._key = detail, key
+        self._show()
+
+    def on_resize(self) -> None:
+        """Fit what is shown."""
+        self._show()
+
+    def _show(self) -> None:
+        detail, cells = self._detail, self.text_cells
+        if detail is None or self.size.width == 0:
             return
-        self._drawn = seen
-        text = evaluations_text(stored, run.run_id, cells)
-        if diagnoses.found or diagnoses.damaged:
-            text.append("\n\n").append_text(diagnosis_list(diagnoses, run.selected_step, cells))
-            text.append("\n\n").append_text(diagnoses_text(diagnoses.found.values(), cells))
-        self.show(text)
+        run, stored = detail.curves.run, detail.contents.diagnoses
+        # the same object while nothing changed
+        seen = (id(stored), run.selected_step, run.is_live, self._key, cells)
+        if self._drawn != seen:
+            self._drawn = seen
+            self.show(topic_text(run, stored, self._topic, cells, self._key))
 
 
 class FilesPane(ScrolledText):
