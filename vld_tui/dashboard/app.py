@@ -388,7 +388,7 @@ class Dashboard(KeysInOrder):
 
     def on_diagnose_asked(self, message: DiagnoseAsked) -> None:
         """Ask which diagnostics to compute; while some are computed, whether to cancel them."""
-        from vld_tui.dashboard.use.diagnosing import ask_topics
+        from vld_tui.dashboard.screens.use.topics import ask_topics
 
         if self._diagnosing is not None:
             from vld_tui.dashboard.widgets.ask import confirm

@@ -72,7 +72,8 @@ def distance_map(table: FindingTable, cells: int) -> Iterator[Line]:
     if cell < _LEAST_CELLS or any(len(row) != len(names) for row in values):
         return
     most = max((each for row in values for each in row if each is not None), default=0.0) or 1.0
-    heading = "".join(f"{fit(name, cell - 1):>{cell}}" for name in names)
+    headings = (fit(name, cell - 1).rstrip() for name in names)
+    heading = "".join(" " * (cell - 1 - width(each)) + each + " " for each in headings)
     yield [Segment(" " * (label_cells + 1) + heading)]
     for at, (name, row) in enumerate(zip(names, values, strict=True)):
         line = [Segment(fit(name, label_cells) + " ")]

@@ -59,6 +59,7 @@ def test_distances_are_brighter_the_farther_apart_two_domains_are() -> None:
         ["0.20", "0.10", "–"],
     ]
     assert "clipart" in lines[0]
+    assert len(lines[0].rstrip()) == len(lines[1].rstrip())  # a name ends where its values end
     styles = {text.plain[span.start : span.end].strip(): str(span.style) for span in text.spans}
     assert styles["0.20"] != styles["0.10"]
     assert "–" not in styles

@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Sequence
 
-from engine.protocol.diagnostics import TOPICS, Topic
-from vld_tui.dashboard.screens.pick import Pick, PickOption
+from engine.protocol.diagnostics import Topic
 from vld_tui.dashboard.use.work import Work
-from vld_tui.words.text import plain_text
-
-if TYPE_CHECKING:
-    from textual.app import App
-
-    from vld_tui.dashboard.messages import DiagnoseAsked
-
-CHOICES: Final[Mapping[str, tuple[Topic, ...]]] = {
-    "all": TOPICS,
-    **{topic: (topic,) for topic in TOPICS},
-}
-ABOUT: Final[Mapping[str, str]] = {
-    "all": "both",
-    "rich": "how rich the representation is",
-    "shift": "how far the target is from the sources, and where",
-}
 
 
 class Diagnosing:
@@ -45,24 +27,9 @@ class Diagnosing:
     ) -> None:
         """``on_progress`` receives the progress as a line of text, now and then."""
         self.run_ids, self.which, self.topics = tuple(run_ids), which, tuple(topics)
-        self.work = Work(lambda text: on_progress(f"{self.title}: {text}"))
+        self.work = Work(lambda text: on_progress(f"{text} · {self.title}"))
 
     @property
     def title(self) -> str:
         """Return what is computed of which runs."""
         return f"diagnosing {self.which} ({', '.join(self.topics)})"
-
-
-def ask_topics(
-    app: App[Any], asked: DiagnoseAsked, then: Callable[[tuple[Topic, ...]], object]
-) -> None:
-    """Ask which diagnostics of runs to compute."""
-    names = [*CHOICES] if asked.has_target else ["rich"]
-    options = [PickOption(name, (name, ABOUT[name])) for name in names]
-
-    def answered(chosen: str | None) -> None:
-        if chosen is not None:
-            then(CHOICES[chosen])
-
-    title = f"Diagnose {plain_text(asked.which)}:"
-    app.push_screen(Pick(title, options, current=names[0]), answered)
