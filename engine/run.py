@@ -117,8 +117,8 @@ def _execute(
     stop.raise_if_requested()
     if isinstance(task, CombinationSpec):
         return combine(task, parents, data, run_dir, log, stop, monitor)
+    check_images(spec, data)
     if spec.ranks > 1:
-        check_images(spec, data)
         del checkpoint, data  # each rank reads its own
         phases.begin("starting_processes")
         return train_on_ranks(spec, run_dir, log, stop)

@@ -20,6 +20,7 @@ from engine.protocol import (
     RunStopped,
     too_few_gpus,
     too_few_images,
+    too_few_sources,
 )
 from engine.protocol.recipes import no_gpu, outside_slurm_job
 from engine.rundir import RunDir
@@ -49,12 +50,13 @@ def check_machine(spec: RunSpec) -> None:
 
 
 def check_images(spec: RunSpec, data: RunData) -> None:
-    """Check that a step has an image for each rank.
+    """Check that a step has an image for each rank, and a source for all that are compared.
 
     Raises:
         InputError: if not; names the numbers.
     """
-    if problem := too_few_images(spec, len(data.sources)):
+    sources = len(data.sources)
+    if problem := too_few_images(spec, sources) or too_few_sources(spec, sources):
         raise InputError(problem)
 
 

@@ -260,6 +260,27 @@ def test_a_trial_counts_the_images_of_the_validation_part(vld: Vld, tmp_path: Pa
     assert vld.json("run", "--dry-run")["cautions"] == []
 
 
+@pytest.mark.usefixtures("_known_networks")
+@pytest.mark.parametrize(
+    ("domains", "words"),
+    [("ab", ["--target", "a"]), ("a", ["--target", "none"]), ("a", [])],
+    ids=["one-source", "one-domain-no-target", "one-domain"],
+)
+def test_a_trial_refuses_to_compare_one_source(
+    vld: Vld, tmp_path: Path, domains: str, words: list[str]
+) -> None:
+    few = fill_folder(tmp_path / "few", dict.fromkeys(domains, "xy"), count=9)
+    result = vld("run", "--data", str(few), *words, "--objective", "rpdro+coral", "--dry-run")
+    assert result.exit_code == 2
+    assert (
+        "problem   objective coral compares source domains and needs at least 2, but the run "
+        "trains on 1. Add domains, or give another --objective." in result.stdout
+    )
+    assert (
+        vld("run", "--data", str(few), *words, "--objective", "rpdro", "--dry-run").exit_code == 0
+    )
+
+
 @pytest.mark.parametrize("words", [["--name", "@last"], ["--tag", "two words"]])
 def test_a_trial_refuses_names_and_tags_as_a_run_does(vld: Vld, words: list[str]) -> None:
     assert vld("run", *words, "--dry-run").exit_code == 2
