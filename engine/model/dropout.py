@@ -136,13 +136,19 @@ def masked_cross_entropy(
     masks: Masks,
     generator: torch.Generator,
     draws: int = DRAWS,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Return the cross-entropy (nats) averaged over the batch and over K masks of its features.
 
-    ``labels`` are (B,) int64; the other arguments are as in :func:`masked_logits`.
+    ``labels`` are (B,) int64, and ``weights`` (B,) multiply the images' losses; the other arguments
+    are as in :func:`masked_logits`.
     """
     logits = masked_logits(
         head, features,
         dropout_rate=dropout_rate, masks=masks, generator=generator, draws=draws,
     )  # fmt: skip
-    return F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)))
+    repeated = labels.repeat(len(logits))
+    if weights is None:
+        return F.cross_entropy(logits.flatten(0, 1), repeated)
+    losses = F.cross_entropy(logits.flatten(0, 1), repeated, reduction="none")
+    return (weights.repeat(len(logits)) * losses).mean()

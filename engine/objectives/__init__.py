@@ -15,7 +15,7 @@ from typing import Final
 
 import torch
 
-from engine.errors import InputError
+from engine.objectives.class_weights import ClassWeights, class_weights
 from engine.objectives.confreg import ConfidenceRegularization
 from engine.objectives.coral import CORAL
 from engine.objectives.groupdro import GroupDRO
@@ -32,16 +32,18 @@ from engine.objectives.objective import (
     Weighting,
 )
 from engine.objectives.odd import ODD
+from engine.objectives.rpdro import RPDRO
 from engine.objectives.vrex import VREx
-from engine.protocol import RunSpec, too_few_sources
+from engine.protocol import RunSpec
 
 OBJECTIVES: Final[Mapping[str, type[Loss | Weighting | Penalty]]] = {
     "erm": ERM,
+    "odd": ODD,
     "groupdro": GroupDRO,
     "confreg": ConfidenceRegularization,
+    "rpdro": RPDRO,
     "coral": CORAL,
     "vrex": VREx,
-    "odd": ODD,
     "mixup": Mixup,
 }
 
@@ -55,20 +57,17 @@ __all__ = [
     "Task",
     "Teaching",
     "Weighting",
+    "class_weights",
     "make_objective",
 ]
 
 
 def make_objective(spec: RunSpec, task: Task, device: torch.device) -> Objective:
-    """Return a run's objective.
-
-    Raises:
-        InputError: if it compares sources and there is only one.
-    """
-    if problem := too_few_sources(spec, task.domains):
-        raise InputError(problem)
+    """Return a run's objective."""
     loss: Loss = ERM(spec, task)
     others: dict[str, Weighting | Penalty] = {}
+    if spec.class_weights == "balanced":
+        others["class_weights"] = ClassWeights(spec, task)
     for name in spec.objectives:
         part = OBJECTIVES[name](spec, task)
         if isinstance(part, Loss):

@@ -118,7 +118,10 @@ class Weighting(Part):
     """The weight of each image's loss. It may change its state if gradients are on."""
 
     def forward(self, batch: Batch, losses: Tensor) -> Tensor:
-        """Return the weights of a batch, (B,), around 1; ``losses`` (K, B) have no gradients."""
+        """Return the weights of a batch, (B,), around 1.
+
+        ``losses`` (K, B) are weighted by the weightings before this one, and have no gradients.
+        """
         raise NotImplementedError
 
 
@@ -142,7 +145,7 @@ class Objective(nn.Module):
     """The weighted mean of the images' losses over images and masks, plus penalties."""
 
     def __init__(self, loss: Loss, others: Mapping[str, Weighting | Penalty]) -> None:
-        """``others``: weightings, whose weights are multiplied, and penalties, by name."""
+        """``others``: weightings, in the order in which they apply, and penalties, by name."""
         super().__init__()
         self.loss = loss
         self.others = list(others.values())
@@ -155,7 +158,7 @@ class Objective(nn.Module):
         weighted = losses
         for part in self.others:
             if isinstance(part, Weighting):
-                weighted = part(batch, losses.detach()) * weighted
+                weighted = part(batch, weighted.detach()) * weighted
         total = weighted.mean()
         for part in self.others:
             if isinstance(part, Penalty):

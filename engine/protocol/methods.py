@@ -42,6 +42,9 @@ class ObjectiveInfo(NamedTuple):
 
 OBJECTIVES: Final = {
     "erm": ObjectiveInfo("mean loss over all images", "loss"),
+    "odd": ObjectiveInfo(
+        "mean loss without images whose loss is like that of a random label", "weights"
+    ),
     "groupdro": ObjectiveInfo(
         "weighted mean of the source domains' losses; weights grow for the worst", "weights"
     ),
@@ -49,6 +52,9 @@ OBJECTIVES: Final = {
         "cross-entropy against a teacher's probabilities, flatter where a biased model is right",
         "loss",
         needs=("teacher",),
+    ),
+    "rpdro": ObjectiveInfo(
+        "weighted mean of the images' losses; an adversary learns which to weigh most", "weights"
     ),
     "coral": ObjectiveInfo(
         "adds differences of the source domains' features in mean and covariance",
@@ -60,9 +66,6 @@ OBJECTIVES: Final = {
     "vrex": ObjectiveInfo(
         "adds the variance of the source domains' losses", "penalty", fewest_sources=2
     ),
-    "odd": ObjectiveInfo(
-        "mean loss without images whose loss is like that of a random label", "weights"
-    ),
     "mixup": ObjectiveInfo(
         "mean loss of images mixed in pairs, against both labels",
         "loss",
@@ -70,7 +73,7 @@ OBJECTIVES: Final = {
         excludes={"odd": "a mixed image has two labels"},
     ),
 }
-"""Training losses to minimise."""
+"""Training losses to minimise. Weights are applied in this order."""
 
 ARMS: Final = {
     "averaged": "average of the weights over the run",

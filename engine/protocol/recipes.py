@@ -103,6 +103,7 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
     spec = spec_from_mapping({**defaults, **linear, **merged})
     check_models(spec)
     check_objectives(spec)
+    check_class_weights(spec)
     if spec.schedule == "step" and not spec.lr_drops:
         raise SpecError(
             "schedule is 'step', but lr_drops is empty. Give --lr-drops, such as "
@@ -275,6 +276,20 @@ def check_objectives(spec: RunSpec) -> None:
                 )
         if problem := _unmet_need(spec, name):
             raise SpecError(problem)
+
+
+def check_class_weights(spec: RunSpec) -> None:
+    """Check that the frequency of classes is corrected once.
+
+    Raises:
+        SpecError: if not; states what to change.
+    """
+    if spec.class_weights == "balanced" and spec.sampling == "balanced":
+        raise SpecError(
+            "class_weights is 'balanced', but sampling is 'balanced' too: classes would be drawn "
+            "equally often, and rare ones count more than frequent ones. Drop --class-weights or "
+            "--sampling."
+        )
 
 
 def _unmet_need(spec: RunSpec, objective: str) -> str | None:

@@ -21,7 +21,8 @@ _OF_OTHERS: Final = tuple(
     for name, info in FIELDS.items()
     if info.only_with is not None
     and (
-        info.only_with[0] in ("objective", "tuning", "linear_features", "dropout_schedule", "masks")
+        info.only_with[0]
+        in ("objective", "class_weights", "tuning", "linear_features", "dropout_schedule", "masks")
         or info.only_with == ("arms", "refined")
     )
 )

@@ -278,6 +278,15 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             only_with=("objective", "groupdro"),
         ),
     ] = 0.01
+    rpdro_kl_weight: Annotated[
+        float,
+        NonNegative,
+        _method(
+            "Weight τ of the KL divergence that limits the adversary of --objective rpdro.",
+            most=1e9,
+            only_with=("objective", "rpdro"),
+        ),
+    ] = 0.01
     coral_weight: Annotated[
         float,
         Positive,
@@ -338,6 +347,23 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             only_with=("objective", "odd"),
         ),
     ] = None
+    class_weights: Annotated[
+        Literal["none", "balanced"],
+        _method(
+            "Weights of the classes in the training loss: none, or balanced (rare classes count "
+            "more). Works with every --objective."
+        ),
+    ] = "none"
+    class_weight_power: Annotated[
+        float,
+        Positive,
+        _method(
+            "Power p of balanced class weights, count^(−p). 1: every class has the same total "
+            "weight.",
+            most=10,
+            only_with=("class_weights", "balanced"),
+        ),
+    ] = 0.5
     dropout_rate: Annotated[
         float,
         Meta(ge=0, lt=1),

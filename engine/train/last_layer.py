@@ -21,6 +21,7 @@ from engine.data import FrozenFeatures, RunData, Sampler
 from engine.execution import Execution
 from engine.model import FineTunedNetwork, masked_cross_entropy
 from engine.model.linear import FrozenNetwork
+from engine.objectives import class_weights
 from engine.protocol import HeadTrained, RunSpec, dropout_rate_at
 from engine.rundir.phases import SILENT, Phases
 from engine.train.setup import training_images
@@ -202,7 +203,7 @@ def train_further(
         network: the network; only its last layer changes.
         inputs: features to train on.
         feature_rms: root mean square of a feature.
-        spec: batch size, sampling, dropout rate and masks.
+        spec: batch size, sampling, class weights, dropout rate and masks.
         generators: ``batches`` draws the batches (CPU), ``masks`` the masks (device).
         between_steps: called after every step; may raise to stop.
 
@@ -215,6 +216,7 @@ def train_further(
     rate = dropout_rate_at(spec, 0)
     loss_sum = 0.0
     samplers = [Sampler(labels, spec.sampling) for labels in inputs.labels]
+    of_class = _weights_of_classes(inputs, spec)
     for step in range(spec.head_steps):
         optimizer.param_groups[0]["lr"] = (
             lr * 0.5 * (1 + math.cos(math.pi * step / spec.head_steps))
@@ -224,6 +226,7 @@ def train_further(
             network.head, features, labels,
             dropout_rate=rate, masks=spec.masks, generator=generators["masks"],
             draws=spec.mask_draws,
+            weights=None if of_class is None else of_class[labels],
         )  # fmt: skip
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -232,6 +235,13 @@ def train_further(
             loss_sum += float(loss.detach())
         between_steps()
     return loss_sum / counted
+
+
+def _weights_of_classes(inputs: HeadInput, spec: RunSpec) -> Tensor | None:
+    """Return the weights of the classes on the device; None if all are 1."""
+    if spec.class_weights == "none":
+        return None
+    return class_weights(torch.cat(list(inputs.labels)), spec.class_weight_power)
 
 
 def _draw(

@@ -205,6 +205,8 @@ def _method(spec: RunSpec) -> str:
         parts.append(spec.objective)
     if spec.teacher is not None and applies(spec, "teacher"):
         parts.append(f"teacher {plain_text(spec.teacher)}")
+    if spec.class_weights != "none":
+        parts.append(f"{spec.class_weights} class weights")
     if spec.arms:
         parts.append(f"also {' and '.join(spec.arms)}")
     if "refined" in spec.arms:

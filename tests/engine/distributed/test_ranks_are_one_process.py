@@ -36,6 +36,10 @@ RUNS: Mapping[str, Mapping[str, object]] = {
         "augment_validation": True, "sampling": "balanced", "select_on": "balanced",
         "dropout_schedule": "linear",
     },
+    "penalties": {
+        "objective": "rpdro+coral+vrex", "coral_weight": 100.0, "vrex_anneal_steps": 3, "masks": 2,
+        "batch_size": 3, "class_weights": "balanced",
+    },
     "pil": {
         "transforms": "pil", "augment_validation": True, "batch_size": 5, "head_steps": 0,
         "eval_batch_size": 7,

@@ -112,6 +112,7 @@ def losses(run_dir: RunDir) -> dict[int, float | None]:
     [
         {},
         {"objective": "groupdro"},
+        {"objective": "rpdro+vrex", "vrex_anneal_steps": 7, "class_weights": "balanced"},
         {"optimizer": "sgd", "sparsity": 0.5},
         {"masks": "inf", "mask_draws": 9},
         {"objective": "odd", "odd_from": 2},

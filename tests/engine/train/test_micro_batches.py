@@ -29,9 +29,10 @@ def weights(run_dir: RunDir) -> torch.Tensor:
     [
         {"masks": 3, "arms": ["averaged"]},
         {"objective": "groupdro", "optimizer": "sgd", "lr": 1e-2, "grad_clip": 1.0},
+        {"objective": "rpdro+coral", "class_weights": "balanced"},
         {"tuning": "linear", "model": "test_vit", "optimizer": "sgd"},
     ],
-    ids=["adamw", "groupdro", "linear"],
+    ids=["adamw", "groupdro", "rpdro-coral", "linear"],
 )
 def test_a_run_in_parts_is_the_run_up_to_rounding(
     make_run: MakeRun, fields: dict[str, object]

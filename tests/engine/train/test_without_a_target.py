@@ -112,7 +112,7 @@ def test_the_mistakes_that_are_kept_are_those_of_validation(make_run: MakeRun) -
     "fields",
     [
         {"arms": ["averaged", "ensemble"]},
-        {"objective": "groupdro", "micro_batch_size": 3},
+        {"objective": "groupdro+rpdro", "micro_batch_size": 3, "class_weights": "balanced"},
         {"tuning": "linear", "model": "test_vit"},
     ],
     ids=["arms", "groupdro", "linear"],
@@ -165,6 +165,14 @@ def test_the_only_domain_is_not_left_out(
     folder = make_folder(ONE_DOMAIN)
     with pytest.raises(InputError, match=message):
         run_here(make_run(data_dir=str(folder), **fields))
+
+
+@pytest.mark.parametrize("objective", ["coral", "vrex", "rpdro+vrex"])
+def test_sources_are_not_compared_if_there_is_one(
+    make_run: MakeRun, make_folder: MakeFolder, objective: str
+) -> None:
+    with pytest.raises(InputError, match="compares source domains and needs at least 2, but the "):
+        run_here(one_domain_run(make_run, make_folder, objective=objective))
 
 
 def test_of_several_domains_one_is_chosen_or_none(make_run: MakeRun) -> None:
