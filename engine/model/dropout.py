@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.model.basis import Basis
+
 Masks = int | Literal["inf"]
 """Masks per image; ``inf``: the limit of many, see :func:`gaussian_logits`."""
 
@@ -57,10 +59,14 @@ def masked_logits(
     masks: Masks,
     generator: torch.Generator,
     draws: int = DRAWS,
+    basis: Basis | None = None,
 ) -> Tensor:
     """Return the logits of K masks of a batch's features, (K, B, C) float32.
 
     The backbone runs once; only the last layer runs K times. K = 1 in the paper.
+
+    With a basis, masks drop its directions U instead of units, and keep the mean μ:
+    Φ_drop = μ + U (m ⊙ Uᵀ(Φ − μ)) / (1 − λ).
 
     Args:
         head: last layer, (…, D) to (…, C).
@@ -69,18 +75,23 @@ def masked_logits(
         masks: K, or ``inf``; the result has one if λ = 0.
         generator: on the features' device.
         draws: K if masks are ``inf``.
+        basis: directions that masks drop; None: units.
     """
+    weight: Tensor = head.weight
+    bias: Tensor = head.bias
+    if basis is not None and dropout_rate > 0:
+        features, weight, bias = basis.rotated(head, features)
     if masks == "inf" and dropout_rate > 0:
-        return gaussian_logits(head, features, dropout_rate, draws, generator)
+        return gaussian_logits(weight, bias, features, dropout_rate, draws, generator)
     number = 1 if masks == "inf" else masks
     masked = mask_features(features, dropout_rate, number, generator)  # (K, B, D)
-    logits: Tensor = head(masked).float()
-    return logits
+    return F.linear(masked, weight, bias).float()
 
 
 def gaussian_logits(
-    head: nn.Linear, features: Tensor, dropout_rate: float, draws: int, generator: torch.Generator
-) -> Tensor:
+    weight: Tensor, bias: Tensor, features: Tensor, dropout_rate: float, draws: int,
+    generator: torch.Generator,
+) -> Tensor:  # fmt: skip
     """Draw from the Gaussian with the mean and covariance of an image's logits over all masks.
 
     A logit is a sum of D independent terms, so its distribution over masks is nearly Gaussian if no
@@ -93,7 +104,8 @@ def gaussian_logits(
     done: each draw has Gaussian noise for each feature.
 
     Args:
-        head: W (C, D) and b (C,).
+        weight: W, (C, D).
+        bias: b, (C,).
         features: φ, (B, D).
         dropout_rate: λ, in (0, 1).
         draws: K.
@@ -103,9 +115,9 @@ def gaussian_logits(
         (K, B, C) float32.
     """
     with torch.autocast(features.device.type, enabled=False):
-        features, weight = features.float(), head.weight.float()
+        features = features.float()
         scale = dropout_rate / (1 - dropout_rate)
-        mean: Tensor = head(features)
+        mean = F.linear(features, weight, bias)
         classes = len(weight)
         noise_dim = classes if classes <= draws else features.shape[1]
         noise = torch.randn(
@@ -136,6 +148,7 @@ def masked_cross_entropy(
     masks: Masks,
     generator: torch.Generator,
     draws: int = DRAWS,
+    basis: Basis | None = None,
     weights: Tensor | None = None,
 ) -> Tensor:
     """Return the cross-entropy (nats) averaged over the batch and over K masks of its features.
@@ -145,7 +158,7 @@ def masked_cross_entropy(
     """
     logits = masked_logits(
         head, features,
-        dropout_rate=dropout_rate, masks=masks, generator=generator, draws=draws,
+        dropout_rate=dropout_rate, masks=masks, generator=generator, draws=draws, basis=basis,
     )  # fmt: skip
     repeated = labels.repeat(len(logits))
     if weights is None:

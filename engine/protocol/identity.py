@@ -34,6 +34,10 @@ def _dropout_rises(spec: RunSpec) -> bool:
     return rising_steps(spec) > 0
 
 
+def _has_masks(spec: RunSpec) -> bool:
+    return spec.dropout_rate > 0
+
+
 def _ensembles_late(spec: RunSpec) -> bool:
     """Return whether ``average_from`` makes the ensemble skip evaluations."""
     begins = first_evaluation(spec, spec.average_from)
@@ -47,6 +51,8 @@ CONDITIONAL: Final[Mapping[str, Callable[[RunSpec], bool]]] = {
     "dropout_steps": _dropout_rises,
     # Re-estimated statistics are means over batches; nothing else depends on the batch size.
     "eval_batch_size": lambda spec: _averages(spec) and spec.average_batchnorm == "reestimate",
+    "mask_basis": _has_masks,
+    "mask_basis_every": _has_masks,
     "views": reads_views,
     "vrex_anneal_steps": lambda spec: spec.vrex_weight != 1,
     "weights_key": lambda spec: spec.weights_file is not None,

@@ -16,15 +16,14 @@ STEP_DECAY: Final = 0.1
 
 _MOST_ANNEALING: Final = 500
 
+_OTHER_METHODS: Final = (
+    "objective", "class_weights", "tuning", "linear_features", "dropout_schedule", "masks", "mask_basis",
+)  # fmt: skip
 _OF_OTHERS: Final = tuple(
     name
     for name, info in FIELDS.items()
     if info.only_with is not None
-    and (
-        info.only_with[0]
-        in ("objective", "class_weights", "tuning", "linear_features", "dropout_schedule", "masks")
-        or info.only_with == ("arms", "refined")
-    )
+    and (info.only_with[0] in _OTHER_METHODS or info.only_with == ("arms", "refined"))
 )
 """Fields that are rejected if they have no effect; those of averages may be set in advance."""
 
@@ -158,6 +157,7 @@ def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
     if "vrex_anneal_steps" in given and "vrex" in spec.objectives:
         yield from _misfit_of_annealing(spec, run)
     yield from _without_effect(spec, given)
+    yield from _without_masks(spec, given)
     if "freeze_batchnorm" in given and not spec.freeze_batchnorm and spec.tuning == "linear":
         yield (
             "freeze_batchnorm is false, but tuning is 'linear', which trains nothing of the "
@@ -200,6 +200,23 @@ def _without_effect(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
                 f"{name} is {value!r}, but {other} is {present!r}. Give "
                 f"{FIELDS[other].flag} {wanted}, or drop {info.flag}."
             )
+
+
+def _without_masks(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
+    """Yield an error message for each given setting of masks in a run without dropout."""
+    for name in ("mask_basis",):
+        info, value = FIELDS[name], getattr(spec, name)
+        if name in given and value != info.default and spec.dropout_rate == 0:
+            yield (
+                f"{name} is {value!r}, but dropout_rate is 0. Give --dropout above 0, or drop "
+                f"{info.flag}."
+            )
+    every = spec.mask_basis_every
+    if "mask_basis_every" in given and every is not None and every >= spec.steps:
+        yield (
+            f"mask_basis_every is {every}, but the run has {spec.steps:,} steps: the directions "
+            "would not be updated. Lower --mask-basis-every, or drop it."
+        )
 
 
 def _misfit_of_warmup(spec: RunSpec, run: str) -> Iterator[str]:

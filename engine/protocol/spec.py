@@ -418,6 +418,23 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             only_with=("masks", "inf"),
         ),
     ] = 64
+    mask_basis: Annotated[
+        Literal["units", "pca"],
+        _method(
+            "Directions of the representation that masks drop: units, or pca (principal directions "
+            "of the training images' features).",
+        ),
+    ] = "units"
+    mask_basis_every: Annotated[
+        Annotated[int, Positive] | None,
+        _method(
+            "Steps between updates of the principal directions. none: those before the first step.",
+            unit="steps",
+            most=MOST_STEPS,
+            roles="cost course",
+            only_with=("mask_basis", "pca"),
+        ),
+    ] = None
     head_steps: Annotated[
         int,
         NonNegative,

@@ -40,6 +40,7 @@ OPTIMIZER = "optimizer."
 RANDOM = "random."
 OBJECTIVE = "objective."
 ZEROS = "zeros."
+MASK_BASIS = "mask_basis."
 ARMS = "arms."
 
 

@@ -20,10 +20,12 @@ from torch import Tensor
 from engine.data import FrozenFeatures, RunData, Sampler
 from engine.execution import Execution
 from engine.model import FineTunedNetwork, masked_cross_entropy
+from engine.model.basis import Basis
 from engine.model.linear import FrozenNetwork
 from engine.objectives import class_weights
 from engine.protocol import HeadTrained, RunSpec, dropout_rate_at
 from engine.rundir.phases import SILENT, Phases
+from engine.train.mask_basis import BASIS_IMAGES, MaskBasis
 from engine.train.setup import training_images
 
 HEAD_LR = 1e-3
@@ -49,6 +51,11 @@ class TrainingFeatures:
     """Features of images without augmentation: (n, D) and labels (n,) of each domain."""
 
     domains: list[tuple[Tensor, Tensor]]
+
+    @property
+    def features(self) -> Tensor:
+        """Return the features of all images, (N, D)."""
+        return torch.cat([features for features, _ in self.domains])
 
     @property
     def labels(self) -> Sequence[Tensor]:
@@ -90,11 +97,13 @@ def train_head_on(
     stop_if_asked: Callable[[], None],
     frozen: FrozenFeatures | None = None,
     phases: Phases = SILENT,
+    mask_basis: MaskBasis | None = None,
 ) -> HeadTrained:
     """Train the last layer on the sources' training images and return the event.
 
     Arguments as in :func:`cache_features` and :func:`train_head`; ``frozen``: features with the
     views to train on; None: images without augmentation. All ranks end with the same weights.
+    ``mask_basis`` is computed of the cached features; None: masks drop units.
     """
     began = time.perf_counter()
     ranks = execution.ranks
@@ -103,13 +112,19 @@ def train_head_on(
         inputs = TrainingViews(data, network, frozen, execution.device)
     else:
         inputs = plain_features(data, network, spec, execution, stop_if_asked, phases)
+    if mask_basis is not None and mask_basis.is_due(step=0):
+        if isinstance(inputs, TrainingFeatures):
+            mask_basis.compute(inputs.features)
+        else:
+            mask_basis.compute(first_features(data, network, spec, execution))
+    basis = None if mask_basis is None else mask_basis.current
     training = phases.begin("training_last_layer", spec.head_steps)
 
     def after_step() -> None:
         training.advance()
         stop_if_asked()
 
-    loss = train_head(network, inputs, feature_rms, spec, generators, after_step)
+    loss = train_head(network, inputs, feature_rms, spec, generators, after_step, basis)
     ranks.copy_first(network.head.parameters())
     return HeadTrained(steps=spec.head_steps, loss=loss, wall_s=time.perf_counter() - began)
 
@@ -169,6 +184,20 @@ def cache_features(
     return TrainingFeatures(cached)
 
 
+def first_features(
+    data: RunData, network: FineTunedNetwork, spec: RunSpec, execution: Execution
+) -> Tensor:
+    """Return the features of the first training images of each source, (N, D) on every rank.
+
+    Images are not augmented. The network is left in evaluation mode.
+    """
+    domains = [
+        training_images(domain, network, spec, execution.device, BASIS_IMAGES, execution.ranks)
+        for domain in data.sources
+    ]
+    return cache_features(network, domains, execution, lambda _: None).features
+
+
 def train_head(
     network: FineTunedNetwork,
     inputs: HeadInput,
@@ -176,6 +205,7 @@ def train_head(
     spec: RunSpec,
     generators: Mapping[str, torch.Generator],
     between_steps: Callable[[], None],
+    basis: Basis | None = None,
 ) -> float:
     """Train the last layer for ``spec.head_steps`` steps with the dropout of the run's first step.
 
@@ -186,7 +216,7 @@ def train_head(
     if not network.is_head_trained:
         torch.nn.init.zeros_(network.head.weight)
         torch.nn.init.zeros_(network.head.bias)
-    return train_further(network, inputs, feature_rms, spec, generators, between_steps)
+    return train_further(network, inputs, feature_rms, spec, generators, between_steps, basis)
 
 
 def train_further(
@@ -196,6 +226,7 @@ def train_further(
     spec: RunSpec,
     generators: Mapping[str, torch.Generator],
     between_steps: Callable[[], None],
+    basis: Basis | None = None,
 ) -> float:
     """Train the last layer for ``spec.head_steps`` steps from its present weights.
 
@@ -206,6 +237,7 @@ def train_further(
         spec: batch size, sampling, class weights, dropout rate and masks.
         generators: ``batches`` draws the batches (CPU), ``masks`` the masks (device).
         between_steps: called after every step; may raise to stop.
+        basis: directions that masks drop; None: units.
 
     Returns:
         The mean loss (nats) of the last tenth of the steps.
@@ -225,7 +257,7 @@ def train_further(
         loss = masked_cross_entropy(
             network.head, features, labels,
             dropout_rate=rate, masks=spec.masks, generator=generators["masks"],
-            draws=spec.mask_draws,
+            draws=spec.mask_draws, basis=basis,
             weights=None if of_class is None else of_class[labels],
         )  # fmt: skip
         optimizer.zero_grad(set_to_none=True)

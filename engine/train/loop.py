@@ -40,7 +40,7 @@ from engine.stop_request import StopRequest, StopRequested
 from engine.train.attempt import Attempt
 from engine.train.checkpoint import Checkpoint, Selected, TrainingState
 from engine.train.health import LossMeter, describe_collapse, has_learned, judge_collapse
-from engine.train.last_layer import train_head_on
+from engine.train.last_layer import first_features, train_head_on
 from engine.train.optim import set_learning_rates
 from engine.train.refine import check_refinement, refine_last_layer
 from engine.train.setup import Training, features_for_head, overlaps, prepare
@@ -146,6 +146,10 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
     network, execution = training.network, training.execution
     optimizer, scaler, ranks = training.optimizer, training.scaler, execution.ranks
     set_learning_rates(optimizer, spec, step)
+    if training.mask_basis.is_due(step):  # the directions that masks drop, if not units
+        first = first_features(training.data, network, spec, execution)
+        training.mask_basis.compute(first)
+        network.set_training(freeze_batchnorm=spec.freeze_batchnorm)
     images, labels = training.batches.draw()  # mixed in pairs, if spec.objective is mixup
     with execution.autocast():
         # Φ(x): (B, D), computed once; each rank computes its share and gathers all.
@@ -158,6 +162,7 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
             masks=spec.masks,
             generator=training.generators["masks"],
             draws=spec.mask_draws,
+            basis=training.mask_basis.current,
         )
     # Their mean cross-entropy, unless spec.objective is another loss.
     rows = torch.from_numpy(training.batches.drawn)
@@ -270,7 +275,7 @@ def refine(attempt: Attempt, state: TrainingState, stop: StopRequest) -> Trainin
         return state
     refined = refine_last_layer(
         training.data, arm.network, spec, training.execution, training.start.feature_rms,
-        lambda: _stop_if_asked(training, stop), attempt.phases,
+        lambda: _stop_if_asked(training, stop), attempt.phases, training.mask_basis.current,
     )  # fmt: skip
     attempt.log.record(refined)
     began = time.perf_counter()
@@ -290,6 +295,7 @@ def _train_head_first(
     return train_head_on(
         data, network, spec, training.execution, training.start.feature_rms,
         training.generators, lambda: _stop_if_asked(training, stop), frozen, phases,
+        training.mask_basis,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from engine.data import RunData
 from engine.errors import InputError
 from engine.execution import Execution
 from engine.model import FineTunedNetwork
+from engine.model.basis import Basis
 from engine.protocol import HeadRefined, RunSpec
 from engine.rundir.phases import SILENT, Phases
 from engine.train.last_layer import HeadInput, TrainingViews, plain_features, train_further
@@ -79,12 +80,13 @@ def refine_last_layer(
     feature_rms: float,
     stop_if_asked: Callable[[], None],
     phases: Phases = SILENT,
+    basis: Basis | None = None,
 ) -> HeadRefined:
     """Train the last layer of a trained network further and return the event.
 
     As before the main training (:mod:`engine.train.last_layer`), but from its trained weights, at
     the run's final dropout rate, and on :func:`images_to_refine_on` only. All ranks end with the
-    same weights.
+    same weights. ``basis``: directions that masks drop; None: units.
     """
     began = time.perf_counter()
     plain = plain_features(data, network, spec, execution, stop_if_asked, phases)
@@ -103,7 +105,7 @@ def refine_last_layer(
     )
     generators = make_generators(spec, execution.device, "refined")
     subset = Subset(inputs, chosen)
-    loss = train_further(network, subset, feature_rms, as_trained, generators, after_step)
+    loss = train_further(network, subset, feature_rms, as_trained, generators, after_step, basis)
     execution.ranks.copy_first(network.head.parameters())
     return HeadRefined(
         steps=spec.refine_steps, loss=loss, images=sum(map(len, chosen)),

@@ -51,7 +51,16 @@ from engine.ranks import ALONE, Backbone, Ranks
 from engine.rundir import RunDir
 from engine.rundir.phases import SILENT, Phases, ReportedPhase
 from engine.stop_request import StopRequest
-from engine.train.checkpoint import ARMS, OBJECTIVE, ZEROS, Checkpoint, TrainingState, restore
+from engine.train.checkpoint import (
+    ARMS,
+    MASK_BASIS,
+    OBJECTIVE,
+    ZEROS,
+    Checkpoint,
+    TrainingState,
+    restore,
+)
+from engine.train.mask_basis import MaskBasis
 from engine.train.optim import make_optimizer
 from engine.train.teaching import learn_from_others
 
@@ -82,6 +91,7 @@ class Training:
     scaler: torch.amp.GradScaler
     generators: dict[str, torch.Generator]
     objective: Objective
+    mask_basis: MaskBasis
     zeros: Zeros
     arms: Arms
     chosen: ChosenExecution
@@ -106,14 +116,16 @@ class Training:
         """Restore the state of a checkpoint."""
         restore(checkpoint, self.network.module, self.optimizer, self.scaler, self.generators)
         self.objective.restore(checkpoint.part(OBJECTIVE))
+        self.mask_basis.restore(checkpoint.part(MASK_BASIS), self.execution.device)
         self.zeros.load(checkpoint.part(ZEROS))
         self.arms.restore(checkpoint.part(ARMS))
 
     def other_tensors(self) -> dict[str, Tensor]:
-        """Return the tensors of objective, zeros and arms by their names in checkpoints."""
+        """Return the tensors of objective, masks, zeros and arms by their names in checkpoints."""
         objective = self.objective.state_dict().items()
         return {
             **{OBJECTIVE + name: tensor for name, tensor in objective},
+            **{MASK_BASIS + name: each for name, each in self.mask_basis.tensors().items()},
             **{ZEROS + name: tensor for name, tensor in self.zeros.tensors().items()},
             **{ARMS + name: tensor for name, tensor in self.arms.tensors().items()},
         }
@@ -255,6 +267,7 @@ def prepare(
         scaler=torch.amp.GradScaler(device.type, enabled=execution.needs_scaler),
         generators=generators,
         objective=objective,
+        mask_basis=MaskBasis(spec, ranks),
         zeros=Zeros(network, keeps=spec.is_sparse),
         arms=Arms(spec, data, network, execution, phases),
         chosen=chosen,

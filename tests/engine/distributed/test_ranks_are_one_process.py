@@ -50,7 +50,10 @@ RUNS: Mapping[str, Mapping[str, object]] = {
         "optimizer": "sgd", "views": None,
     },
     "views": {"tuning": "linear", "model": "test_vit", "views": 2, "augment_validation": True},
-    "penultimate": {"tuning": "linear", "linear_features": "penultimate", "views": 2},
+    "penultimate": {  # frozen features, so that the basis is the same to the last bit
+        "tuning": "linear", "linear_features": "penultimate", "views": 2, "mask_basis": "pca",
+        "mask_basis_every": 3,
+    },
     "begun-by-two": {
         "head_steps": 0, "arms": ["averaged"], "target": "none", "masks": "inf", "mask_draws": 8,
         "objective": "odd", "odd_from": 2,

@@ -60,7 +60,8 @@ def test_loss_and_gradients_are_those_of_many_masks(rate: float, classes: int, d
     limit = inputs.detach().float().requires_grad_()
     generator = seeded(6)
     parts_of_draws = [
-        gaussian_logits(head, limit, rate, draws, generator) for _ in range(DRAWS // draws)
+        gaussian_logits(head.weight, head.bias, limit, rate, draws, generator)
+        for _ in range(DRAWS // draws)
     ]
     logits = torch.cat(parts_of_draws)
     loss = F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)))
@@ -78,7 +79,7 @@ def test_the_draws_have_the_mean_and_the_covariance_of_masked_logits() -> None:
     head.float()
     inputs = inputs.float()
 
-    logits = gaussian_logits(head, inputs, 0.9, 40_000, seeded())
+    logits = gaussian_logits(head.weight, head.bias, inputs, 0.9, 40_000, seeded())
 
     weighted = head.weight * inputs[:, None]
     covariance = 9 * weighted @ weighted.transpose(1, 2)
