@@ -23,12 +23,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from engine.model import FineTunedNetwork
+from engine.model.block_mask import BlockMask
 
 T = TypeVar("T")
 
-Backbone = Callable[[Tensor, int | None], Tensor]
+Backbone = Callable[[Tensor, int | None, BlockMask | None], Tensor]
 """Computes Φ (B, D) of images (B, 3, S, S), or of their frozen features, in chunks of a given size
-(None: all)."""
+(None: all), with a mask of a block's channels (None: nothing is masked)."""
 
 
 @dataclass(frozen=True)
@@ -161,9 +162,9 @@ class _Features(nn.Module):
         self.module = module
         self._features = features
 
-    def forward(self, images: Tensor, at_once: int | None) -> Tensor:
+    def forward(self, images: Tensor, at_once: int | None, mask: BlockMask | None) -> Tensor:
         """Return Φ(x), (B, D)."""
-        return self._features(images, at_once)
+        return self._features(images, at_once, mask)
 
 
 class _Gather(torch.autograd.Function):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from engine.model.block_mask import BlockMask
 from engine.model.fold import Folded, Pair
 from engine.protocol import LoadedWeights
 
@@ -49,7 +50,12 @@ class FineTunedNetwork:
         return Folded(self.pairs) if folds else nullcontext()
 
     def features(
-        self, images: Tensor, at_once: int | None = None, *, folds: bool = False
+        self,
+        images: Tensor,
+        at_once: int | None = None,
+        mask: BlockMask | None = None,
+        *,
+        folds: bool = False,
     ) -> Tensor:
         """Return Φ(x), the pooled features that the last layer reads.
 
@@ -61,6 +67,7 @@ class FineTunedNetwork:
         Args:
             images: (B, 3, S, S), normalised.
             at_once: images per chunk; None: all.
+            mask: of a block's channels, for these images; None: nothing is masked.
             folds: fold BatchNorm with fixed statistics; the result is the same up to rounding.
 
         Returns:
@@ -68,16 +75,25 @@ class FineTunedNetwork:
         """
         folded = Folded(self.pairs) if folds else nullcontext()
         if at_once is None or at_once >= len(images):
-            return self._features(images, folded)
-        parts = [
-            checkpoint(self._features, part, folded, use_reentrant=False, preserve_rng_state=False)
-            for part in images.split(at_once)
-        ]
+            return self._features(images, folded, mask)
+        parts = []
+        for start in range(0, len(images), at_once):
+            part = slice(start, start + at_once)
+            part_mask = None if mask is None else mask.of_images(part)
+            parts.append(
+                checkpoint(
+                    self._features, images[part], folded, part_mask,
+                    use_reentrant=False, preserve_rng_state=False,
+                )
+            )  # fmt: skip
         return torch.cat(parts)
 
-    def _features(self, images: Tensor, folded: AbstractContextManager[None]) -> Tensor:
+    def _features(
+        self, images: Tensor, folded: AbstractContextManager[None], mask: BlockMask | None
+    ) -> Tensor:
         module: Any = self.module
-        with folded:
+        masked = nullcontext() if mask is None else mask.applied(module)
+        with folded, masked:
             pooled: Tensor = module.forward_head(module.forward_features(images), pre_logits=True)
         return pooled
 

@@ -51,6 +51,7 @@ CONDITIONAL: Final[Mapping[str, Callable[[RunSpec], bool]]] = {
     "dropout_steps": _dropout_rises,
     # Re-estimated statistics are means over batches; nothing else depends on the batch size.
     "eval_batch_size": lambda spec: _averages(spec) and spec.average_batchnorm == "reestimate",
+    "mask_at": _has_masks,
     "mask_basis": _has_masks,
     "mask_basis_every": _has_masks,
     "views": reads_views,

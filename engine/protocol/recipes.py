@@ -9,7 +9,7 @@ from engine.protocol.embedded import DEFAULT_DATASET, dataset_defaults
 from engine.protocol.fields import SpecError, nearest
 from engine.protocol.methods import JOINED_BY, OBJECTIVES
 from engine.protocol.schedule import fit_schedule, misfits
-from engine.protocol.spec import FIELDS, RunSpec, by_field, spec_from_mapping
+from engine.protocol.spec import FIELDS, LAST, RunSpec, by_field, spec_from_mapping
 
 RECIPES: Final[dict[str, dict[str, object]]] = {
     # Tuned on the embedded data: docs/recipe.md, "What was tuned on what". Validation images are
@@ -100,10 +100,13 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
     linear = LINEAR_DEFAULTS[recipe_name] if merged.get("tuning") == "linear" else {}
     if JOINED_BY in str(merged.get("model", "")):
         linear = {**linear, "linear_features": "penultimate"}
+    if merged.get("mask_at", LAST) != LAST:
+        merged["masks"] = values.get("masks", 1)  # each would need a pass of the blocks behind it
     spec = spec_from_mapping({**defaults, **linear, **merged})
     check_models(spec)
     check_objectives(spec)
     check_class_weights(spec)
+    check_masks(spec)
     if spec.schedule == "step" and not spec.lr_drops:
         raise SpecError(
             "schedule is 'step', but lr_drops is empty. Give --lr-drops, such as "
@@ -314,6 +317,32 @@ def _unmet_need(spec: RunSpec, objective: str) -> str | None:
                 f"{info.metavar}, or another --objective."
             )
     return None
+
+
+def check_masks(spec: RunSpec) -> None:
+    """Check that masks inside the backbone can be drawn.
+
+    Raises:
+        SpecError: if not; states what to change.
+    """
+    if spec.mask_at == LAST:
+        return
+    masked = f"mask_at is {spec.mask_at!r}, but"
+    if spec.tuning == "linear":
+        raise SpecError(
+            f"{masked} tuning is 'linear', which does not train the blocks behind it. Give "
+            f"--tuning full, or drop --mask-at."
+        )
+    if spec.mask_basis != "units":
+        raise SpecError(
+            f"{masked} mask_basis is {spec.mask_basis!r}: only the penultimate features have a "
+            "basis. Drop --mask-at or --mask-basis."
+        )
+    if spec.masks != 1:
+        raise SpecError(
+            f"{masked} masks is {spec.masks}: each mask inside the network would need a pass of "
+            "the rest of it. Give --masks 1, or drop --mask-at."
+        )
 
 
 def check_gpus(spec: RunSpec) -> None:

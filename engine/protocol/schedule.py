@@ -204,7 +204,7 @@ def _without_effect(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
 
 def _without_masks(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
     """Yield an error message for each given setting of masks in a run without dropout."""
-    for name in ("mask_basis",):
+    for name in ("mask_basis", "mask_at"):
         info, value = FIELDS[name], getattr(spec, name)
         if name in given and value != info.default and spec.dropout_rate == 0:
             yield (

@@ -32,6 +32,9 @@ valid only for data with a single domain."""
 NO_WEIGHT_FILES: Final = ("pretrained", "none")
 """Values of ``weights`` that are not files."""
 
+LAST: Final = "last"
+"""The value of ``mask_at`` at which masks drop penultimate features."""
+
 Positive = Meta(gt=0)
 NonNegative = Meta(ge=0)
 
@@ -435,6 +438,14 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             only_with=("mask_basis", "pca"),
         ),
     ] = None
+    mask_at: Annotated[
+        str,
+        Meta(min_length=1),
+        _method(
+            "Where dropout masks: last (the penultimate features), or a stage or block of the "
+            "network by its name, such as layer3 or blocks.4 (whole channels of its output).",
+        ),
+    ] = LAST
     head_steps: Annotated[
         int,
         NonNegative,

@@ -24,6 +24,7 @@ from engine.model.basis import Basis
 from engine.model.linear import FrozenNetwork
 from engine.objectives import class_weights
 from engine.protocol import HeadTrained, RunSpec, dropout_rate_at
+from engine.protocol.spec import LAST
 from engine.rundir.phases import SILENT, Phases
 from engine.train.mask_basis import BASIS_IMAGES, MaskBasis
 from engine.train.setup import training_images
@@ -245,7 +246,7 @@ def train_further(
     lr = HEAD_LR / feature_rms
     optimizer = torch.optim.Adam(network.head.parameters(), lr=lr)
     counted = max(1, spec.head_steps // 10)
-    rate = dropout_rate_at(spec, 0)
+    rate = dropout_rate_at(spec, 0) if spec.mask_at == LAST else 0.0  # blocks are not run here
     loss_sum = 0.0
     samplers = [Sampler(labels, spec.sampling) for labels in inputs.labels]
     of_class = _weights_of_classes(inputs, spec)

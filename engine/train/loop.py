@@ -151,16 +151,21 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
         training.mask_basis.compute(first)
         network.set_training(freeze_batchnorm=spec.freeze_batchnorm)
     images, labels = training.batches.draw()  # mixed in pairs, if spec.objective is mixup
+    rate, generator = dropout_rate_at(spec, step), training.generators["masks"]
+    mask = None
+    if training.masked_block is not None:  # masks inside the backbone instead of those of Φ
+        whole = training.masked_block.draw(len(labels), rate, generator)
+        mask, rate = whole.of_images(ranks.share(len(labels))), 0.0
     with execution.autocast():
         # Φ(x): (B, D), computed once; each rank computes its share and gathers all.
-        features = training.backbone(execution.lay_out(images), spec.micro_batch_size)
+        features = training.backbone(execution.lay_out(images), spec.micro_batch_size, mask)
         features = ranks.gather(features, len(labels))
         logits = masked_logits(  # of m(λ) ⊙ Φ(x) / (1 − λ), for each of K masks: (K, B, C)
             network.head,
             features,
-            dropout_rate=dropout_rate_at(spec, step),
+            dropout_rate=rate,
             masks=spec.masks,
-            generator=training.generators["masks"],
+            generator=generator,
             draws=spec.mask_draws,
             basis=training.mask_basis.current,
         )

@@ -34,6 +34,7 @@ from engine.features import cached_features
 from engine.machine.devices import device_name, resolve_device
 from engine.machine.processor import release_freed_memory, usable_cores
 from engine.model import NETWORK, FineTunedNetwork, build_for, masked_cross_entropy
+from engine.model.masked_block import MaskedBlock, find_block
 from engine.model.sparse import Zeros, sparsity_of
 from engine.objectives import Objective, Task, make_objective
 from engine.protocol import (
@@ -45,7 +46,7 @@ from engine.protocol import (
     trial_seed,
 )
 from engine.protocol.phases import PhaseName
-from engine.protocol.spec import applies
+from engine.protocol.spec import LAST, applies
 from engine.protocol.timings import FORWARD, TIMINGS
 from engine.ranks import ALONE, Backbone, Ranks
 from engine.rundir import RunDir
@@ -92,6 +93,7 @@ class Training:
     generators: dict[str, torch.Generator]
     objective: Objective
     mask_basis: MaskBasis
+    masked_block: MaskedBlock | None
     zeros: Zeros
     arms: Arms
     chosen: ChosenExecution
@@ -209,8 +211,8 @@ def prepare(
 
     Raises:
         StopRequested: if a stop is requested and there is only one rank.
-        InputError: for an unavailable device, network, weights or precision, or if the images
-            differ from the checkpoint's.
+        InputError: for an unavailable device, network, block, weights or precision, or if the
+            images differ from the checkpoint's.
     """
     torch.set_num_threads(spec.threads or max(1, usable_cores() // ranks.local_size))
     device = resolve_device(spec.device, ranks.local_rank)
@@ -220,6 +222,9 @@ def prepare(
         spec, data.classes, seed=seed, is_pretrained=checkpoint is None
     )
     images = data
+    masked_block = None
+    if spec.mask_at != LAST:
+        masked_block = find_block(network.module, spec.mask_at, spec.model, spec.image_size)
     reads_features = spec.tuning == "linear" and spec.views is not None
     if reads_features:
         if checkpoint is not None:  # its backbone determines the features
@@ -268,6 +273,7 @@ def prepare(
         generators=generators,
         objective=objective,
         mask_basis=MaskBasis(spec, ranks),
+        masked_block=masked_block,
         zeros=Zeros(network, keeps=spec.is_sparse),
         arms=Arms(spec, data, network, execution, phases),
         chosen=chosen,

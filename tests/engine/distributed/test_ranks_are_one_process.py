@@ -58,7 +58,7 @@ RUNS: Mapping[str, Mapping[str, object]] = {
         "head_steps": 0, "arms": ["averaged"], "target": "none", "masks": "inf", "mask_draws": 8,
         "objective": "odd", "odd_from": 2,
     },
-    "begun-by-one": {"head_steps": 0, "arms": ["averaged"]},
+    "begun-by-one": {"head_steps": 0, "arms": ["averaged"], "mask_at": "layer2"},
 }  # fmt: skip
 
 

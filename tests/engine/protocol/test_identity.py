@@ -159,6 +159,7 @@ REESTIMATED = {"arms": ["averaged"], "average_batchnorm": "reestimate"}
         ({"tuning": "linear"}, "linear_start", "authors"),
         ({"masks": "inf"}, "mask_draws", 32),
         ({}, "mask_basis", "pca"),
+        ({}, "mask_at", "layer3"),
         ({"mask_basis": "pca"}, "mask_basis_every", 50),
         ({}, "dropout_schedule", "linear"),
         ({"objective": "vrex"}, "vrex_anneal_steps", 0),

@@ -114,6 +114,7 @@ def test_a_run_is_evaluated_from_its_first_evaluation_at_even_intervals_and_at_i
         ({"mask_draws": 9}, "mask_draws is 9, but masks is 8. Give --masks inf, or drop"),
         ({"mask_basis_every": 9}, "mask_basis_every is 9, but mask_basis is 'units'. Give "),
         ({"mask_basis": "pca", "dropout_rate": 0}, "mask_basis is 'pca', but dropout_rate is 0. "),
+        ({"mask_at": "layer3", "dropout_rate": 0}, "mask_at is 'layer3', but dropout_rate is 0. "),
         ({"mask_basis": "pca", "mask_basis_every": 300}, "would not be updated. Lower --mask-b"),
         ({**RISING, "dropout_rate": 0}, "dropout_schedule is 'linear', but dropout_rate is 0. "),
         ({**RISING, "dropout_start": 0.95}, "dropout_start is 0.95, but must be below "

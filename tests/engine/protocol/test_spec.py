@@ -205,3 +205,24 @@ def test_weights_at_an_address_are_to_be_downloaded_first(weights: str) -> None:
         SpecError, match=r"must not be a URL. Download the file, then give --weights"
     ):
         resolve_spec({"weights": weights})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"masks": 8}, "mask_at is 'layer3', but masks is 8: each mask inside .* Give --masks 1"),
+        ({"masks": "inf"}, "mask_at is 'layer3', but masks is inf"),
+        ({"mask_basis": "pca"}, "but mask_basis is 'pca': only the penultimate features have"),
+        ({"tuning": "linear"}, "but tuning is 'linear', which does not train the blocks"),
+    ],
+)
+def test_masks_inside_the_network_are_refused_where_they_have_no_meaning(
+    values: dict[str, object], message: str
+) -> None:
+    with pytest.raises(SpecError, match=message):
+        resolve_spec({"mask_at": "layer3", **values})
+
+
+def test_there_is_one_mask_inside_the_network_unless_more_are_asked_for() -> None:
+    assert resolve_spec({"mask_at": "layer3"}).masks == 1
+    assert resolve_spec({"mask-at": "last"}).masks == RECIPES["default"]["masks"]

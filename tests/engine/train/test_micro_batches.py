@@ -31,8 +31,9 @@ def weights(run_dir: RunDir) -> torch.Tensor:
         {"objective": "groupdro", "optimizer": "sgd", "lr": 1e-2, "grad_clip": 1.0},
         {"objective": "rpdro+coral", "class_weights": "balanced"},
         {"tuning": "linear", "model": "test_vit", "optimizer": "sgd"},
+        {"mask_at": "layer2", "optimizer": "sgd"},
     ],
-    ids=["adamw", "groupdro", "rpdro-coral", "linear"],
+    ids=["adamw", "groupdro", "rpdro-coral", "linear", "masked block"],
 )
 def test_a_run_in_parts_is_the_run_up_to_rounding(
     make_run: MakeRun, fields: dict[str, object]

@@ -263,7 +263,11 @@ def _misfits(specs: Iterable[RunSpec], declared: Mapping[str, None]) -> dict[str
         if needed and len({getattr(spec, needed[0]) for spec in specs}) > 1:
             given.discard(name)  # for some of the runs only
     if len({spec.dropout_rate for spec in specs}) > 1:
-        given -= {"dropout_schedule", "mask_basis"}  # likewise: without effect at a low rate
+        given -= {
+            "dropout_schedule",
+            "mask_at",
+            "mask_basis",
+        }  # likewise: without effect at a low rate
     found = ((spec, next(misfits(spec, given), None)) for spec in specs)
     return {run_identity(spec): problem for spec, problem in found if problem is not None}
 
