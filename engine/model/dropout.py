@@ -22,9 +22,9 @@ Masks = int | Literal["inf"]
 
 DRAWS: Final = 64
 """Draws of Gaussian logits, if no other number is given."""
-JITTER: Final = 1e-6
-"""Added to the variances as a fraction of their mean: the covariance of logits is often singular,
-because weights trained from zero sum to zero over the classes."""
+JITTERS: Final = (1e-5, 1e-4, 1e-3, 1e-2)
+"""Added to the variances as a fraction of the largest, the first that suffices: the covariance of
+logits is often singular, because weights trained from zero sum to zero over the classes."""
 LEAST_VARIANCE: Final = 1e-12
 """Added to the variances for weights of zero, at which a square root has no gradient."""
 
@@ -125,18 +125,25 @@ def gaussian_logits(
         )
         if classes <= draws:
             covariance = scale * (weight * features.square()[:, None]) @ weight.T  # (B, C, C)
-            factor = torch.linalg.cholesky(_regularized(covariance))
-            offsets = torch.einsum("bcd,kbd->kbc", factor, noise)
+            offsets = torch.einsum("bcd,kbd->kbc", _factors(covariance), noise)
         else:
             offsets = math.sqrt(scale) * F.linear(features * noise, weight)
         return mean + torch.cat([offsets, -offsets])[:draws]
 
 
-def _regularized(covariance: Tensor) -> Tensor:
-    """Return covariances (B, C, C) with slightly larger variances, so that they are definite."""
+def _factors(covariance: Tensor) -> Tensor:
+    """Return Cholesky factors of covariances (B, C, C) with slightly larger variances.
+
+    Factors of values that are not finite are not finite either, as the loss will then be.
+    """
     variances = covariance.detach().diagonal(dim1=-2, dim2=-1)
-    added = JITTER * variances.mean(dim=-1, keepdim=True) + LEAST_VARIANCE
-    return covariance + torch.diag_embed(added.expand_as(variances))
+    largest = variances.amax(dim=-1, keepdim=True) + LEAST_VARIANCE
+    for jitter in JITTERS:
+        added = torch.diag_embed((jitter * largest).expand_as(variances))
+        factors, failures = torch.linalg.cholesky_ex(covariance + added)
+        if not failures.any():
+            break
+    return factors
 
 
 def masked_cross_entropy(

@@ -124,6 +124,28 @@ def test_a_last_layer_of_zeros_and_an_image_without_features_have_finite_gradien
             head.weight -= 0.1 * found[0]
 
 
+def test_covariances_of_dependent_logits_have_factors() -> None:
+    """Weights of all classes are multiples of one vector, nearly so after few steps from zero."""
+    head, generator = nn.Linear(512, 18), seeded(1)
+    with torch.no_grad():
+        multiples = torch.randn(18, 1, generator=generator)
+        head.weight.copy_(multiples * torch.randn(1, 512, generator=generator))
+    features = torch.randn(300, 512, generator=generator).requires_grad_()
+    logits = masked_logits(head, features, dropout_rate=0.9, masks="inf", generator=seeded())
+    found = torch.autograd.grad(logits.square().mean(), [head.weight, features])
+    assert all(bool(torch.isfinite(each).all()) for each in found)
+
+
+def test_features_that_are_not_finite_give_no_finite_loss() -> None:
+    features = torch.rand(4, 20)
+    features[1, 2] = math.inf
+    loss = masked_cross_entropy(
+        nn.Linear(20, 3), features, torch.zeros(4, dtype=torch.int64),
+        dropout_rate=0.9, masks="inf", generator=seeded(),
+    )  # fmt: skip
+    assert not math.isfinite(float(loss.detach()))
+
+
 def test_rate_zero_is_the_plain_logits_and_draws_nothing() -> None:
     head, features = nn.Linear(20, 5), torch.randn(8, 20)
     generator = seeded()
