@@ -140,6 +140,7 @@ def _factors(covariance: Tensor) -> Tensor:
     largest = variances.amax(dim=-1, keepdim=True) + LEAST_VARIANCE
     for jitter in JITTERS:
         added = torch.diag_embed((jitter * largest).expand_as(variances))
+        factors: Tensor
         factors, failures = torch.linalg.cholesky_ex(covariance + added)
         if not failures.any():
             break
