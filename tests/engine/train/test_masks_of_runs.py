@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from engine.protocol import HeadTrained, StepsTaken
 from engine.rundir import RunDir
 from engine.train import load_last
-from tests.small_runs import MakeRun, read_events, run_here
+from tests.small_runs import MakeRun, read_events, run_here, stop_here
 
 SHORT = {"steps": 6, "warmup_steps": 0, "eval_every": 3, "log_every": 1}
 
@@ -20,6 +21,32 @@ def basis_of(run_dir: RunDir) -> dict[str, torch.Tensor]:
 
 def losses(run_dir: RunDir, kind: type[HeadTrained | StepsTaken]) -> list[float | None]:
     return [event.loss for event in read_events(run_dir) if isinstance(event, kind)]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"masks": "inf", "mask_draws": 9, "mask_basis": "pca", "mask_basis_every": 3},
+        {"mask_at": "layer2", "micro_batch_size": 5},
+    ],
+    ids=str,
+)
+def test_a_resumed_run_is_the_one_never_interrupted(
+    make_run: MakeRun, fields: dict[str, object]
+) -> None:
+    whole, parts = (make_run(name, head_steps=0, **SHORT, **fields) for name in ("whole", "parts"))
+    run_here(whole)
+    stop_here(parts, 4)
+    run_here(parts)
+    assert losses(parts, StepsTaken) == losses(whole, StepsTaken)
+    ours, theirs = load_last(parts.last_checkpoint), load_last(whole.last_checkpoint)
+    assert ours is not None
+    assert theirs is not None
+    assert ours.tensors.keys() == theirs.tensors.keys()
+    differing = [
+        name for name in ours.tensors if not torch.equal(ours.tensors[name], theirs.tensors[name])
+    ]
+    assert differing == []
 
 
 def test_directions_stay_those_of_the_start_unless_they_are_updated(make_run: MakeRun) -> None:
