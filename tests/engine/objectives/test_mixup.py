@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.data import load_data
+from engine.model.block_mask import BlockMask
 from engine.objectives import Batch, Objective, make_objective
 from engine.protocol import SpecError, resolve_spec
 from engine.ranks import Backbone
@@ -57,9 +58,14 @@ def test_a_run_mixes_the_images_of_a_step(make_run: MakeRun) -> None:
         training = prepare(spec, load_data(spec, run_dir.cache), run_dir, None)
         backbone = training.backbone
 
-        def watched(images: Tensor, at_once: int | None, backbone: Backbone = backbone) -> Tensor:
+        def watched(
+            images: Tensor,
+            at_once: int | None,
+            mask: BlockMask | None,
+            backbone: Backbone = backbone,
+        ) -> Tensor:
             seen.append(images)
-            return backbone(images, at_once)
+            return backbone(images, at_once, mask)
 
         training.objective.register_forward_pre_hook(lambda _module, batch: given.extend(batch))
         take_step(spec, replace(training, backbone=watched), 0)
