@@ -17,7 +17,8 @@ STEP_DECAY: Final = 0.1
 _MOST_ANNEALING: Final = 500
 
 _OTHER_METHODS: Final = (
-    "objective", "class_weights", "tuning", "linear_features", "dropout_schedule", "masks", "mask_basis",
+    "objective", "class_weights", "tuning", "linear_features", "dropout_schedule", "masks",
+    "mask_basis",
 )  # fmt: skip
 _OF_OTHERS: Final = tuple(
     name
