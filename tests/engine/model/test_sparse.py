@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune as torch_prune
 
+from engine.combine.averaging import WeightMean
 from engine.errors import InputError
 from engine.model import FineTunedNetwork, build_for, build_network
 from engine.model.interpolation import blend
@@ -103,8 +104,12 @@ def test_networks_with_equal_zeros_have_them_in_their_mean() -> None:
         for name, weight in prunable_weights(other).items():
             weight.mul_(~masks[name] * torch.rand_like(weight))
     weights = [network.module.state_dict() for network in (one, other)]
-    mean = blend(weights[0], weights[1], 0.5)
-    assert all(bool((mean[name][mask] == 0).all()) for name, mask in masks.items())
+    soup = WeightMean(weights[0])
+    soup.add(weights[1])
+    for mean in (soup.weights(), blend(weights[0], weights[1], 0.3)):
+        for name, mask in masks.items():
+            assert bool((mean[name][mask] == 0).all())
+            assert not bool((mean[name][~mask] == 0).any())
 
 
 def test_the_same_seed_is_pruned_in_the_same_way_and_a_checkpoint_not_again() -> None:
