@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from engine.arms import averaged
+from engine.arms import mean_network
 from engine.arms.averaged import Averaged
 from engine.arms.ensemble import Ensemble
 from engine.evaluate import Evaluation
@@ -33,7 +33,7 @@ def seen_weights(monkeypatch: pytest.MonkeyPatch) -> dict[int, dict[str, Tensor]
     real = Averaged.after_step
 
     def spy(arm: Averaged, updates: int) -> None:
-        state = arm._running.state_dict()
+        state = arm._sum.running.state_dict()
         seen[updates] = {name: tensor.clone() for name, tensor in state.items()}
         real(arm, updates)
 
@@ -190,7 +190,7 @@ def test_they_are_estimated_on_whole_batches_of_all_sources_alike(
         del module
         seen.extend(len(images) for images in batches)
 
-    monkeypatch.setattr(averaged, "update_bn", spy)
+    monkeypatch.setattr(mean_network, "update_bn", spy)
     run_here(make_run(**ARMS, average_batchnorm="reestimate", eval_batch_size=10))
     assert set(seen) == {9}, "three of each of three sources"
 
