@@ -14,6 +14,7 @@ from torch import Tensor
 from engine.arms.averaged import Averaged
 from engine.arms.ensemble import Ensemble
 from engine.arms.refined import Refined
+from engine.arms.swad import Swad
 from engine.data import RunData
 from engine.evaluate import Evaluation
 from engine.execution import Execution
@@ -59,6 +60,7 @@ ARMS: Final[
     Mapping[str, Callable[[RunSpec, RunData, FineTunedNetwork, Execution, Phases], Arm]]
 ] = {
     "averaged": Averaged,
+    "swad": Swad,
     "ensemble": Ensemble,
     "refined": Refined,
 }

@@ -50,7 +50,10 @@ CONDITIONAL: Final[Mapping[str, Callable[[RunSpec], bool]]] = {
     "dropout_start": _dropout_rises,
     "dropout_steps": _dropout_rises,
     # Re-estimated statistics are means over batches; nothing else depends on the batch size.
-    "eval_batch_size": lambda spec: _averages(spec) and spec.average_batchnorm == "reestimate",
+    "eval_batch_size": lambda spec: (
+        (_averages(spec) and spec.average_batchnorm == "reestimate")
+        or ("swad" in spec.arms and not spec.freeze_batchnorm)
+    ),
     "mask_at": _has_masks,
     "mask_basis": _has_masks,
     "mask_basis_every": _has_masks,

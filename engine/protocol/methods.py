@@ -77,13 +77,14 @@ OBJECTIVES: Final = {
 
 ARMS: Final = {
     "averaged": "average of the weights over the run",
+    "swad": "average of the weights over the valley of the ID validation loss (SWAD)",
     "ensemble": "average of the logits of all evaluations so far",
     "refined": "the selected network, its last layer trained further on rare or hard images",
 }
 """Additional predictors that can be evaluated during a run."""
 
-NETWORK_ARMS: Final = frozenset({"averaged", "refined"})
+NETWORK_ARMS: Final = frozenset({"averaged", "swad", "refined"})
 """Arms that are a single network, with checkpoints like the run's own network."""
 
-FINAL_ARMS: Final = frozenset({"refined"})
+FINAL_ARMS: Final = frozenset({"swad", "refined"})
 """Arms that are evaluated once, after the last step."""

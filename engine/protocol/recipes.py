@@ -8,7 +8,7 @@ from typing import Final, cast
 from engine.protocol.embedded import DEFAULT_DATASET, dataset_defaults
 from engine.protocol.fields import SpecError, nearest
 from engine.protocol.methods import JOINED_BY, OBJECTIVES
-from engine.protocol.schedule import fit_schedule, misfits
+from engine.protocol.schedule import evaluations_after, fit_schedule, misfits
 from engine.protocol.spec import FIELDS, LAST, RunSpec, by_field, spec_from_mapping
 
 RECIPES: Final[dict[str, dict[str, object]]] = {
@@ -135,6 +135,12 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
         raise SpecError(
             f"average_from is {spec.average_from}, but the run ends at step {spec.steps}: nothing "
             f"would be averaged. Lower --average-from, or remove {' and '.join(late)} from --arms."
+        )
+    evaluations = evaluations_after(spec, 0)
+    if "swad" in spec.arms and evaluations < spec.swad_converge:
+        raise SpecError(
+            f"arms contains swad, which needs {spec.swad_converge} evaluations to begin, but the "
+            f"run has {evaluations}. Lower --eval-every, or remove swad from --arms."
         )
     return spec
 

@@ -580,6 +580,38 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         ),
     ] = "hard"
 
+    swad_converge: Annotated[
+        int,
+        Positive,
+        _arms(
+            "SWAD's N_s: the valley begins at the first of this many evaluations if it has the "
+            "lowest ID loss of them.",
+            unit="evaluations",
+            most=1000,
+            only_with=("arms", "swad"),
+        ),
+    ] = 3
+    swad_tolerance: Annotated[
+        int,
+        Positive,
+        _arms(
+            "SWAD's N_e: the valley ends when the ID loss of this many evaluations in a row is "
+            "above the threshold.",
+            unit="evaluations",
+            most=1000,
+            only_with=("arms", "swad"),
+        ),
+    ] = 6
+    swad_ratio: Annotated[
+        float,
+        Meta(ge=1),
+        _arms(
+            "SWAD's r: the threshold as a multiple of the mean ID loss where the valley begins.",
+            most=1e3,
+            only_with=("arms", "swad"),
+        ),
+    ] = 1.3
+
     # Measuring
     select_on: Annotated[
         Literal["accuracy", "balanced"],

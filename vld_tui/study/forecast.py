@@ -290,13 +290,15 @@ def _disk(store: Store, spec: RunSpec, runs: Iterable[Run]) -> tuple[int | None,
 def checkpoint_bytes(spec: RunSpec, network_bytes: int) -> int:
     """Return the bytes of the checkpoints that a run keeps, from the size of its network.
 
-    The last checkpoint contains the network, the optimizer's state, and the sum of the averaged
-    weights in float64.
+    The last checkpoint contains the network, the optimizer's state, and the sums of averaged
+    weights in float64; of SWAD also the sum of its valley, and the means that it stores.
     """
     of_optimizer = 2 if spec.optimizer == "adamw" else int(spec.momentum > 0)
     if spec.tuning == "linear":  # hardly more than the last layer is trained
         of_optimizer = 0
     of_averages = 2 * len(NETWORK_ARMS.intersection(spec.arms))
+    if "swad" in spec.arms:
+        of_averages += 2 + max(spec.swad_converge, spec.swad_tolerance)
     last_bytes = network_bytes * (1 + of_optimizer + of_averages)
     return _kept_bytes(spec, network_bytes, last_bytes)
 

@@ -63,6 +63,7 @@ FILE_PURPOSES: Final[Mapping[str, str]] = {
     "checkpoints/last.safetensors": "full state, to resume from",
     "checkpoints/best.safetensors": "network at the selected step",
     "checkpoints/averaged.safetensors": "averaged network at its selected step",
+    "checkpoints/swad.safetensors": "network averaged by SWAD",
 }
 UNKNOWN_PURPOSE: Final = "unknown"
 _FILE_COLUMNS: Final = (
