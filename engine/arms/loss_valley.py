@@ -9,7 +9,7 @@ equally.
   The threshold is r times their mean loss. Of the last N_e segments, those before this first one,
   back to the latest above the threshold, and this one are averaged, without the earliest of them.
 - From then on, once the first of the last N_e segments is not before the beginning, it is averaged
-  at each evaluation. The beginning is reached again in this way, and counts twice if N_e > N_s.
+  at each evaluation. Segments that were averaged when the valley began count again.
 - The valley ends when all of the last N_e losses are above the threshold.
 - At the end of the run, the segments after the first of the last N_e are averaged too, as long as
   one of those left is not above the threshold. If the valley has not begun, the last segment is the

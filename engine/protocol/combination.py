@@ -41,7 +41,7 @@ OWN_FIELDS: Final = fields_with("course")
 SHARED_FIELDS: Final = fields_with("shared")
 """Fields that must be equal in all runs to combine."""
 
-STOCK_FIELDS: Final = ("weights", "weights_key")
+STOCK_FIELDS: Final = ("weights", "weights_key", "sparsity")
 """Fields that must be equal as well for Model Stock: they determine the pre-trained weights."""
 
 
@@ -197,6 +197,7 @@ _REASONS: Final = {
     "dataset": "their classes differ",
     "weights": "they started from different weights",
     "weights_key": "they started from different weights",
+    "sparsity": "they started from different weights",
 }
 
 

@@ -165,7 +165,7 @@ def steps_are_taken(step: int) -> Moment:
             [steps_are_taken(12)],
         ),
         (
-            {"target": "none", "arms": ["averaged", "ensemble"], "average_from": 3},
+            {"target": "none", "arms": ["averaged", "swad", "ensemble"], "average_from": 3},
             [steps_are_taken(4), the_evaluation_of_step_16_is_told],
         ),
     ],

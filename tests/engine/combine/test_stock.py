@@ -138,6 +138,18 @@ def test_runs_from_other_weights_are_refused(family: Family) -> None:
     do(family.make("soup", "first", "other"))
 
 
+def test_pruned_runs_keep_their_common_zeros(family: Family) -> None:
+    family.train("sparse", steps=1, sparsity=0.5, seed=1)
+    with pytest.raises(InputError, match=r"sparsity is 0\.0 in run first but 0\.5 in run sparse"):
+        do(family.make("stock", "first", "sparse"))
+    family.train("other", steps=2, sparsity=0.5, seed=2)
+    found = load_file(family.combine("stock", "sparse", "other").best_checkpoint)
+    parent = load_file(family["sparse"].best_checkpoint)
+    name = "layer1.0.conv2.weight"
+    assert int((parent[name] == 0).sum()) >= parent[name].numel() // 2
+    assert torch.equal(found[name] == 0, parent[name] == 0)
+
+
 def test_linear_tuning_is_refused(family: Family) -> None:
     fields = {"model": "test_vit", "tuning": "linear", "steps": 1, "weights": "none"}
     for name in ("one", "two"):

@@ -80,6 +80,8 @@ def test_missing_features_take_their_passes_of_the_network() -> None:
 def test_a_run_takes_its_start_its_steps_and_its_evaluations() -> None:
     assert cost().run_s(linear(head_steps=10)) == 2 + 110 * 0.1 + 3
     assert cost().run_s(linear(arms=["averaged"], head_steps=0)) == 2 + 100 * 0.1 + 2 * 2
+    both = linear(arms=["averaged", "swad"], head_steps=0, swad_converge=2)
+    assert cost().run_s(both) == 2 + 100 * 0.1 + 5
     assert cost().run_s(linear(image_size=64)) is None, "features that were not asked about"
     assert cost(timing=None).run_s(linear()) is None
 

@@ -24,7 +24,7 @@ from tests.vld_tui.store.told_runs import (
 from vld_tui.home import open_home
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
-from vld_tui.study.forecast import Forecast, ImageCounts, forecast
+from vld_tui.study.forecast import Forecast, ImageCounts, checkpoint_bytes, forecast
 
 SPEC = resolve_spec({"dataset": "emoji", "steps": 20, "eval_every": 10, "head_steps": 0})
 
@@ -199,6 +199,15 @@ def test_what_is_saved_is_that_of_a_run_with_these_arms_if_there_is_one(store: S
     assert ask(store).disk_bytes == 3_000, "not of the newest, which has sums to save"
     assert ask(store, arms=("averaged",)).disk_bytes == 1_000 + 1_000 + 4_000
     assert ask(store, arms=("averaged", "ensemble")).disk_bytes == 1_000 + 1_000 + 4_000
+
+
+def test_the_checkpoints_of_arms_that_average_weights_are_counted() -> None:
+    networks = {(): 1 + 3, ("averaged",): 2 + 5, ("swad",): 2 + 3 + 2 + 2 + 6}
+    for arms, count in networks.items():
+        spec = msgspec.structs.replace(SPEC, arms=arms)
+        assert checkpoint_bytes(spec, 100) == count * 100, arms
+        best = msgspec.structs.replace(spec, keep_checkpoints="best")
+        assert checkpoint_bytes(best, 100) == (1 + len(arms)) * 100
 
 
 def test_a_run_that_only_began_tells_nothing(store: Store) -> None:
