@@ -55,9 +55,8 @@ RUNS: Mapping[str, Mapping[str, object]] = {
         "mask_basis_every": 3,
     },
     "begun-by-two": {
-        "head_steps": 0, "arms": ["averaged", "swad"], "target": "none", "masks": "inf", "mask_draws": 8,
-        "objective": "odd", "odd_from": 2,
-        "swad_converge": 1,
+        "head_steps": 0, "arms": ["averaged", "swad"], "swad_converge": 1, "target": "none",
+        "masks": "inf", "mask_draws": 8, "objective": "odd", "odd_from": 2,
     },
     "begun-by-one": {"head_steps": 0, "arms": ["averaged"], "mask_at": "layer2"},
 }  # fmt: skip

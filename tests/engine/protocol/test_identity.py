@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.protocol import (
+    ARMS,
     FIELDS,
     OBJECTIVES,
     Combination,
@@ -248,7 +249,7 @@ def test_what_is_no_combination_is_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"arms": ["avraged"]}, "any of averaged, ensemble, refined. Did you mean averaged?"),
+        ({"arms": ["avraged"]}, f"any of {', '.join(ARMS)}. Did you mean averaged?"),
         ({"objective": "groupdor"}, f"one of {', '.join(OBJECTIVES)}. Did you mean groupdro?"),
         ({"tuning": "lin"}, "one of full, linear"),
     ],
