@@ -94,10 +94,11 @@ class FeaturesCost:
         final = len(arms & FINAL_ARMS)
         networks = 1 + len(arms) - final
         evaluations = evaluations_after(spec, 0) * networks + (spec.head_steps > 0) + final
+        refining = spec.refine_steps if "refined" in spec.arms else 0
         timing = cost.timing
         return (
             timing.start_s
-            + (spec.steps + spec.head_steps + final * spec.refine_steps) * timing.step_s
+            + (spec.steps + spec.head_steps + refining) * timing.step_s
             + evaluations * timing.evaluation_s
         )
 
