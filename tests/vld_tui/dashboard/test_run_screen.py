@@ -598,7 +598,7 @@ def test_a_run_that_combines_others_tells_how_and_which(size: tuple[int, int]) -
         assert any("method" in line and "greedy soup: average" in line for line in lines)
         mixed = []
         for _ in range(5):
-            mixed += [line for line in screen_lines(app) if "mixed" in line]
+            mixed += [line for line in screen_lines(app) if line.split()[1:2] == ["mixed"]]
             await pilot.press("pagedown")
             await settle(pilot)
         assert {line.split()[0] for line in mixed} == {"dropout", "masks"}
