@@ -45,14 +45,14 @@ class _Interrupted(Exception):  # noqa: N818 - not an error
 def diagnostics_after_training(spec: RunSpec) -> tuple[str, ...]:
     """Return the diagnostics that a run computes itself, in order.
 
-    Those that compare it with other runs need the history, so only the interface computes them.
+    Those that need other runs are left to the interface, which finds them in the history.
     """
     has_target = spec.target not in (None, NO_TARGET)
     topics = {*spec.diagnose}
     if "all" in topics:
         topics = {*TOPICS} if has_target else {"rich"}
     return tuple(
-        each.name for each in DIAGNOSTICS.values() if each.topic in topics and not each.reads_runs
+        each.name for each in DIAGNOSTICS.values() if each.topic in topics and not each.needs_runs
     )
 
 

@@ -40,6 +40,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
         reads_stages: it compares the stages of both.
         reads_scratch: it compares with runs from scratch of the same images and target.
         reads_other_seed: it compares with a run of the same settings and another seed.
+        needs_runs: it has no value without these runs, which only the history finds.
         version: a result of another version is computed again.
     """
 
@@ -53,12 +54,8 @@ class Diagnostic(msgspec.Struct, frozen=True):
     reads_stages: bool = False
     reads_scratch: bool = False
     reads_other_seed: bool = False
+    needs_runs: bool = False
     version: int = 1
-
-    @property
-    def reads_runs(self) -> bool:
-        """Return whether it compares with other runs, which only the history finds."""
-        return self.reads_scratch or self.reads_other_seed
 
 
 DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
@@ -178,6 +175,7 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
                 ),
             ),
             reads_other_seed=True,
+            needs_runs=True,
         ),
         Diagnostic(
             "neighbours",
@@ -248,6 +246,7 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
                 ),
             ),
             reads_scratch=True,
+            needs_runs=True,
         ),
         Diagnostic(
             "distances",

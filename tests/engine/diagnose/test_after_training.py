@@ -29,7 +29,7 @@ from engine.rundir.phases import Phases
 from engine.stop_request import StopRequest
 from tests.small_runs import MakeRun, read_events, run_here
 
-ALL: Final = {name for name, each in DIAGNOSTICS.items() if not each.reads_runs}
+ALL: Final = {name for name, each in DIAGNOSTICS.items() if not each.needs_runs}
 END: Final = RunFinished(
     step=24, selected_step=8, id_accuracy=0.5, ood_accuracy=0.5, wall_s=1.0, peak_memory_bytes=1
 )
@@ -60,6 +60,8 @@ def test_a_run_that_keeps_no_checkpoint_is_stopped_resumed_and_diagnosed(make_ru
     assert (stopped.step, stopped.reason) == (24, "SIGTERM")
     run_here(run_dir)
     assert run_dir.read_diagnoses().found.keys() == ALL
+    assert {"detection", "distances", "rank"} < ALL
+    assert ALL.isdisjoint({"robustness", "connectivity"})
     assert not [*run_dir.checkpoints.iterdir()]
     events = read_events(run_dir)
     assert [type(each) for each in events if isinstance(each, RunStopped | RunFinished)] == [
@@ -131,7 +133,7 @@ def _diagnose(run_dir: RunDir) -> RunFinished | RunStopped:
 def test_topics_become_diagnostics(diagnose: list[str], target: str, topics: str) -> None:
     spec = resolve_spec({"dataset": "emoji", "target": target, "diagnose": diagnose})
     expected = [each.name for topic in ("rich", "shift") if topic in topics.split()
-                for each in diagnostics_of(topic) if not each.reads_runs]  # fmt: skip
+                for each in diagnostics_of(topic) if not each.needs_runs]  # fmt: skip
     assert [*diagnostics_after_training(spec)] == expected
 
 
