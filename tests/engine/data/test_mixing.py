@@ -41,7 +41,7 @@ def test_a_slice_of_a_batch_is_mixed_as_the_whole_is() -> None:
         ]
     )
     torch.testing.assert_close(pairs.mix(images, slice(0, 12), slice(0, 12)), expected)
-    for share in (slice(0, 3), slice(3, 7), slice(7, 8), slice(8, 12)):
+    for share in (slice(0, 3), slice(3, 7), slice(7, 8), slice(5, 10)):
         loaded = whole_sources(share, 4)
         assert loaded.start % 4 == loaded.stop % 4 == 0
         mixed = pairs.mix(images[loaded], share, loaded)

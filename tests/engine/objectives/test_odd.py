@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine.datasets.catalog import find_image_set
 from engine.evaluate.label_losses import label_excess
-from engine.objectives import Batch, Objective, make_objective
+from engine.objectives import Batch, Objective, make_objective, odd
 from engine.objectives.odd import VISITS
 from engine.protocol import Cautioned, SpecError, resolve_new_spec, resolve_spec
 from engine.train.checkpoint import load_last
@@ -122,6 +122,15 @@ def test_a_batch_of_which_all_images_would_be_dropped_is_used_whole() -> None:
     batch = replace(batch, logits=against.expand(1, -1, -1))
     weights = objective.others[0](batch, torch.zeros(1, len(batch.labels)))
     assert weights.tolist() == [1.0] * len(batch.labels)
+
+
+def test_random_labels_of_many_images_are_compared_for_some_of_each_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(odd, "MOST_COMPARED", 9)
+    [compared] = [each for name, each in make_odd().named_buffers() if name == "odd.compared"]
+    assert (compared // IMAGES_OF_DOMAIN).unique().tolist() == [0, 1, 2]
+    assert len(compared) == len(compared.unique()) == 9
 
 
 def test_looking_does_not_count_a_visit() -> None:
