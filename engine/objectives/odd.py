@@ -8,7 +8,7 @@ followed as its given label's is. Losses are those of :mod:`engine.evaluate.labe
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ class ODD(Weighting):
     The loss is averaged over masks. As it is linear in the logits, and they are in the masked
     features, its expectation is the loss without dropout.
     """
+
+    fixed: ClassVar[tuple[str, ...]] = ("random_labels", "compared")
 
     def __init__(self, spec: RunSpec, task: Task) -> None:
         super().__init__(spec, task)

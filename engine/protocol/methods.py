@@ -70,7 +70,7 @@ OBJECTIVES: Final = {
         "mean loss of images mixed in pairs, against both labels",
         "loss",
         fewest_images=2,
-        excludes={"odd": "a mixed image has two labels"},
+        excludes=dict.fromkeys(("odd", "rpdro"), "a mixed image has two labels"),
     ),
 }
 """Training losses to minimise. Weights are applied in this order."""

@@ -288,7 +288,7 @@ def check_objectives(spec: RunSpec) -> None:
 
 
 def check_class_weights(spec: RunSpec) -> None:
-    """Check that the frequency of classes is corrected once.
+    """Check that the frequency of classes is corrected once, and that images have one class.
 
     Raises:
         SpecError: if not; states what to change.
@@ -298,6 +298,11 @@ def check_class_weights(spec: RunSpec) -> None:
             "class_weights is 'balanced', but sampling is 'balanced' too: classes would be drawn "
             "equally often, and rare ones count more than frequent ones. Drop --class-weights or "
             "--sampling."
+        )
+    if spec.class_weights == "balanced" and "mixup" in spec.objectives:
+        raise SpecError(
+            f"class_weights is 'balanced', but objective is {spec.objective!r}: a mixed image has "
+            "two labels. Drop --class-weights, or give --sampling balanced instead."
         )
 
 

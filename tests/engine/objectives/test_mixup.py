@@ -92,9 +92,20 @@ def test_sources_of_mixed_images_can_be_weighted_and_compared(objective: str) ->
     assert batch.logits.grad is not None
 
 
-def test_what_needs_the_label_of_an_image_is_refused_with_the_reason() -> None:
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"objective": "mixup+odd"},
+        {"objective": "mixup+rpdro"},
+        {"objective": "mixup", "class_weights": "balanced"},
+    ],
+    ids=str,
+)
+def test_what_needs_the_label_of_an_image_is_refused_with_the_reason(
+    fields: dict[str, object],
+) -> None:
     with pytest.raises(SpecError, match="a mixed image has two labels"):
-        resolve_spec({"objective": "mixup+odd"})
+        resolve_spec(fields)
 
 
 def test_a_source_with_one_image_in_a_batch_is_refused() -> None:
