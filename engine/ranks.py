@@ -59,24 +59,27 @@ class Ranks:
         """Return this rank's slice of a sequence of length ``count``."""
         return _share(self.rank, self.size, count)
 
-    def gather(self, part: Tensor, count: int) -> Tensor:
-        """Concatenate the parts of all ranks.
+    def gather(self, part: Tensor, *counts: int) -> Tensor:
+        """Concatenate the parts of all ranks, of one sequence or of several after each other.
 
         In the backward pass, each part receives its share of the gradient, which must be equal on
         all ranks, times the number of ranks, because ``DistributedDataParallel`` averages over
         ranks where a sum is needed.
 
         Args:
-            part: this rank's part, (b, …).
-            count: B, total length.
+            part: this rank's part of each sequence, (b, …).
+            counts: total length of each sequence, B together.
 
         Returns:
             (B, …).
         """
         if self.size == 1:
             return part
-        whole: Tensor = _Gather.apply(part, self, count)
-        return whole
+        shares = [self.share(count) for count in counts]
+        parts = part.split([share.stop - share.start for share in shares])
+        return torch.cat(
+            [_Gather.apply(each, self, n) for each, n in zip(parts, counts, strict=True) if n]
+        )
 
     def from_first(self, compute: Callable[[], T], kind: type[T]) -> T:
         """Run ``compute`` on the first rank and return its result on all ranks.

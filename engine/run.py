@@ -16,7 +16,7 @@ import torch
 
 from engine.combine import combine
 from engine.combine.parents import ParentRun, find_parents
-from engine.data import RunData, load_data
+from engine.data import RunData, load_with_outliers
 from engine.diagnose.after_training import diagnose_trained
 from engine.distributed.launcher import check_images, check_machine, train_on_ranks
 from engine.errors import InputError
@@ -134,7 +134,7 @@ def _load(spec: RunSpec, run_dir: RunDir, phases: Phases, stop: StopRequest) -> 
         stop.raise_if_requested()
         report(done, total)
 
-    return load_data(spec, run_dir.cache, on_progress)
+    return load_with_outliers(spec, run_dir.cache, on_progress)
 
 
 def _describe_start(
@@ -204,4 +204,6 @@ def _describe(data: RunData, wall_s: float) -> DataPrepared:
         reading=data.image_set.reading,
         left_out=data.image_set.left_out,
         shared_images=data.shared_images,
+        outliers=None if data.outliers is None else len(data.outliers.sources[0].labels),
+        skipped_outliers=[] if data.outliers is None else list(data.outliers.skipped),
     )

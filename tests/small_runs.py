@@ -9,6 +9,9 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from engine.__main__ import delete_spare_checkpoints
 from engine.datasets.catalog import EMOJI_ARCHIVE
 from engine.protocol import AnyEvent, RunFinished, RunStopped, decode_event
@@ -73,6 +76,16 @@ def unpack_small_emoji(root: Path) -> None:
                 archive.extract(name, root)
 
 
+def make_outliers(root: Path, count: int = 12) -> Path:
+    """Make a folder of images of noise, some of them in a folder below."""
+    random = np.random.default_rng(0)
+    for number in range(count):
+        path = root / ("more" if number % 3 == 0 else ".") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (40, 36, 3), dtype=np.uint8)).save(path)
+    return root
+
+
 def engine_environment() -> dict[str, str]:
     """Return an environment in which ``python -m engine`` is this checkout's."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -103,12 +116,13 @@ def run_here(run_dir: RunDir) -> None:
 
 def stop_here(run_dir: RunDir, looks: int) -> RunFinished | RunStopped:
     """Do the first steps of a run here, and save it when a stop was looked for so many times."""
-    from engine.data import load_data
+    from engine.data import load_with_outliers
     from engine.train import fine_tune
 
     spec, log = run_dir.read_spec(), EventLog(run_dir.events)
     stop = StopAfter(looks)
-    outcome = fine_tune(spec, load_data(spec, run_dir.cache), run_dir, None, log, stop)
+    data = load_with_outliers(spec, run_dir.cache)
+    outcome = fine_tune(spec, data, run_dir, None, log, stop)
     log.record(outcome)
     log.close()
     return outcome

@@ -9,6 +9,7 @@ from engine.data.batches import (
 from engine.data.frozen import FeatureRows, FrozenFeatures, RowsInMemory
 from engine.data.load import DomainData, RunData, load_data, seed_hash, split_groups, split_indices
 from engine.data.mixing import Pairs
+from engine.data.outliers import load_with_outliers
 from engine.data.sampling import Sampler
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "ValidationAugmentation",
     "evaluation_batches",
     "load_data",
+    "load_with_outliers",
     "seed_hash",
     "split_groups",
     "split_indices",

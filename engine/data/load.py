@@ -88,6 +88,7 @@ class RunData:
         image_set: the files.
         digest: changes with the names and sizes of the images, which determine the split.
         shared_images: number of target images with the same pixels as a source image.
+        outliers: unlabelled images to abstain on, as data of one source; None: there are none.
     """
 
     name: str
@@ -97,6 +98,7 @@ class RunData:
     image_set: ImageSet
     digest: str
     shared_images: int = 0
+    outliers: RunData | None = None
 
     @property
     def sources(self) -> tuple[DomainData, ...]:
@@ -118,9 +120,13 @@ class RunData:
         """Return the target domain, if there is one."""
         return next((domain for domain in self.domains if domain.is_target), None)
 
-    def reading(self, frozen: FrozenFeatures) -> RunData:
-        """Return the data with features in place of images."""
-        return replace(self, domains=tuple(replace(each, frozen=frozen) for each in self.domains))
+    def reading(self, frozen: FrozenFeatures, of_outliers: FrozenFeatures | None = None) -> RunData:
+        """Return the data with features in place of images, and of its outliers if given."""
+        outliers = self.outliers
+        if outliers is not None and of_outliers is not None:
+            outliers = outliers.reading(of_outliers)
+        domains = tuple(replace(each, frozen=frozen) for each in self.domains)
+        return replace(self, domains=domains, outliers=outliers)
 
 
 def load_data(

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from engine.data.load import DomainData, Indices, RunData, digest_of_images
+from engine.data.load import DomainData, Indices, RunData, digest_of_images, load_data
 from engine.datasets.cache import CachedImages, cached_images
 from engine.datasets.outliers import ABSTAIN, OUTLIERS, open_outliers
 from engine.datasets.same_pixels import find_same_pixels, pixel_digest
 from engine.errors import DataError
+from engine.protocol import RunSpec
 from engine.text import counted, listed
 from engine.work import Progress
+
+
+def load_with_outliers(
+    spec: RunSpec, cache_dir: Path, on_progress: Progress = lambda _done, _total: None
+) -> RunData:
+    """Load the images of a run, as :func:`load_data` does, and its outliers.
+
+    Raises:
+        DataError: if either cannot be used for the run.
+    """
+    data = load_data(spec, cache_dir, on_progress)
+    if spec.outliers is None:
+        return data
+    outliers = load_outliers(
+        spec.outliers, data, cache_dir, fewest=spec.outliers_per_step,
+        skip_bad_images=spec.skip_bad_images, on_progress=on_progress,
+    )  # fmt: skip
+    return replace(data, outliers=outliers)
 
 
 def load_outliers(

@@ -16,7 +16,7 @@ import msgspec
 import torch
 import torch.distributed as dist
 
-from engine.data import load_data
+from engine.data import load_with_outliers
 from engine.distributed.agent import AGENT_PID, exit_with_parent
 from engine.distributed.exchange import Exchange
 from engine.distributed.group import joined
@@ -86,7 +86,7 @@ def _train(
     with joined(ranks, exchange, device), listening:
         if device.type == "cuda":
             _check_alike(device, ranks)
-        data = load_data(spec, run_dir.cache)
+        data = load_with_outliers(spec, run_dir.cache)
         checkpoint = load_last(run_dir.last_checkpoint)
         monitor: Monitor = NO_MONITOR
         if ranks.is_first:

@@ -6,10 +6,23 @@ Dropout of principal directions instead of single units: OpenReview UvrSxutZK9.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+
+
+class LastLayer(Protocol):
+    """A linear layer, (…, D) to (…, C), such as ``nn.Linear``."""
+
+    @property
+    def weight(self) -> Tensor:
+        """Return W, (C, D)."""
+
+    @property
+    def bias(self) -> Tensor:
+        """Return b, (C,)."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +37,7 @@ class Basis:
     directions: Tensor
     mean: Tensor
 
-    def rotated(self, head: nn.Linear, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def rotated(self, head: LastLayer, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return coordinates and the last layer that reads them, with the same logits.
 
         W (μ + U c) + b = (W U) c + (W μ + b) with c = Uᵀ(Φ − μ), so that masks of c, which would

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.model.basis import Basis
+from engine.model.basis import Basis, LastLayer
 
 Masks = int | Literal["inf"]
 """Masks per image; ``inf``: the limit of many, see :func:`gaussian_logits`."""
@@ -52,7 +52,7 @@ def mask_features(
 
 
 def masked_logits(
-    head: nn.Linear,
+    head: LastLayer,
     features: Tensor,
     *,
     dropout_rate: float,

@@ -15,6 +15,7 @@ from typing import Final
 
 import torch
 
+from engine.objectives.abstention import Abstention
 from engine.objectives.class_weights import ClassWeights, class_weights
 from engine.objectives.confreg import ConfidenceRegularization
 from engine.objectives.coral import CORAL
@@ -74,4 +75,5 @@ def make_objective(spec: RunSpec, task: Task, device: torch.device) -> Objective
             loss = part
         else:
             others[name] = part
-    return Objective(loss, others).to(device)
+    abstention = None if spec.outliers is None else Abstention(task.features)
+    return Objective(loss, others, abstention).to(device)

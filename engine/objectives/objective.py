@@ -11,6 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.data import Pairs, RunData
+from engine.model import LastLayer
+from engine.objectives.abstention import (
+    Abstention,
+    LogOdds,
+    abstaining_loss,
+    answering_loss,
+    split_logits,
+)
 from engine.protocol import RunSpec
 
 EARLIER_NAMES: Final = {"weights": "groupdro.weights"}
@@ -76,6 +84,7 @@ class Batch:
         step: number of updates before this one.
         pairs: how the images were mixed; ``labels`` and ``rows`` are of the first of each pair.
             None: they were not.
+        abstention: log-odds of abstaining, also of outliers; None: the run has none.
     """
 
     logits: Tensor
@@ -85,6 +94,7 @@ class Batch:
     domains: int
     step: int
     pairs: Pairs | None = None
+    abstention: LogOdds | None = None
 
 
 class Part(nn.Module):
@@ -142,19 +152,41 @@ class ERM(Loss):
 
 
 class Objective(nn.Module):
-    """The weighted mean of the images' losses over images and masks, plus penalties."""
+    """The weighted mean of the images' losses over images and masks, plus penalties.
 
-    def __init__(self, loss: Loss, others: Mapping[str, Weighting | Penalty]) -> None:
+    With outliers, the losses include the class "abstain", and the mean loss of the outliers is
+    added: see :class:`~engine.objectives.abstention.Abstention`.
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        others: Mapping[str, Weighting | Penalty],
+        abstention: Abstention | None = None,
+    ) -> None:
         """``others``: weightings, in the order in which they apply, and penalties, by name."""
         super().__init__()
         self.loss = loss
+        self.abstention = abstention
         self.others = list(others.values())
         for name, part in others.items():  # the names of their tensors in checkpoints
             self.add_module(name, part)
 
+    def last_layer(self, head: nn.Linear) -> LastLayer:
+        """Return the last layer of training: the network's, (…, D) to (…, C), or with outliers
+        also the row of the class "abstain", to (…, C + 1)."""
+        return head if self.abstention is None else self.abstention.joined_to(head)
+
+    def split(self, logits: Tensor, images: int) -> tuple[Tensor, LogOdds | None]:
+        """Return the logits of ``images`` labelled images, (K, B, C), and the log-odds of
+        abstaining; ``logits`` are those of :meth:`last_layer`, with outliers after the images."""
+        return (logits, None) if self.abstention is None else split_logits(logits, images)
+
     def forward(self, batch: Batch) -> Tensor:
         """Return the loss, a scalar in nats; update the parts' state if gradients are on."""
         losses: Tensor = self.loss(batch)
+        if batch.abstention is not None:
+            losses = losses + answering_loss(batch.abstention.images)
         weighted = losses
         for part in self.others:
             if isinstance(part, Weighting):
@@ -163,6 +195,8 @@ class Objective(nn.Module):
         for part in self.others:
             if isinstance(part, Penalty):
                 total = total + part(batch, losses)
+        if batch.abstention is not None:
+            total = total + abstaining_loss(batch.abstention.outliers).mean()
         return total
 
     def notes(self) -> Iterator[str]:

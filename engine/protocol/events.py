@@ -102,6 +102,8 @@ class DataPrepared(Event, frozen=True, kw_only=True, tag="data_prepared"):
     images; empty: unknown. ``layout`` is the folder layout, ``table`` for a table; ``reading`` is a
     sentence on it, or empty. ``left_out`` counts ignored files and folders. ``shared_images``
     counts the target's images with the same pixels as an image of a source, as far as known.
+    ``outliers`` counts the unlabelled images to abstain on, without unreadable ones, which
+    ``skipped_outliers`` lists; None: the run has none.
     """
 
     dataset: str
@@ -115,6 +117,8 @@ class DataPrepared(Event, frozen=True, kw_only=True, tag="data_prepared"):
     reading: str = ""
     left_out: tuple[LeftOut, ...] = ()
     shared_images: int = 0
+    outliers: int | None = None
+    skipped_outliers: list[str] = []
 
     @property
     def sources(self) -> list[DomainInfo]:

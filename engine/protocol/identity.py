@@ -57,6 +57,7 @@ CONDITIONAL: Final[Mapping[str, Callable[[RunSpec], bool]]] = {
     "mask_at": _has_masks,
     "mask_basis": _has_masks,
     "mask_basis_every": _has_masks,
+    "outlier_batch_size": lambda spec: spec.outliers is not None,
     "views": reads_views,
     "vrex_anneal_steps": lambda spec: spec.vrex_weight != 1,
     "weights_key": lambda spec: spec.weights_file is not None,
@@ -118,6 +119,7 @@ def _effective_value(spec: RunSpec, name: str) -> object:
         "target": NO_TARGET,  # images of one domain
         "trial_seed": spec.seed,
         "dropout_steps": spec.steps // 2,
+        "outlier_batch_size": spec.batch_size,
         "vrex_anneal_steps": usual_annealing_steps(spec.steps),
         "eval_from": spec.eval_every,
         "odd_from": max(1, spec.steps // 2),

@@ -199,13 +199,13 @@ def too_few_gpus(spec: RunSpec, gpus: int, visible: str | None) -> str | None:
 
 def too_few_images(spec: RunSpec, sources: int) -> str | None:
     """Return an error message if a step has fewer images than the run has processes."""
-    images = spec.batch_size * sources
-    if spec.ranks <= images:
-        return None
-    return (
-        f"{spec.ranks} GPUs or processes cannot share a step of {images} images. Give fewer "
-        "--gpus or a larger --batch."
-    )
+    images, outliers = spec.batch_size * sources, spec.outliers_per_step
+    shared = f"{spec.ranks} GPUs or processes cannot share a step of"
+    if spec.ranks > images:
+        return f"{shared} {images} images. Give fewer --gpus or a larger --batch."
+    if 0 < outliers < spec.ranks:
+        return f"{shared} {outliers} outliers. Give fewer --gpus or a larger --outlier-batch."
+    return None
 
 
 def too_few_sources(spec: RunSpec, sources: int) -> str | None:
@@ -348,6 +348,11 @@ def check_masks(spec: RunSpec) -> None:
         raise SpecError(
             f"{masked} mask_basis is {spec.mask_basis!r}: only the penultimate features have a "
             "basis. Drop --mask-at or --mask-basis."
+        )
+    if spec.outliers is not None:
+        raise SpecError(
+            f"{masked} the run has outliers, which are masked at the last layer only. Drop "
+            "--mask-at or --outliers."
         )
     if spec.masks != 1:
         raise SpecError(

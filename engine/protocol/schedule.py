@@ -201,6 +201,11 @@ def _without_effect(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
                 f"{name} is {value!r}, but {other} is {present!r}. Give "
                 f"{FIELDS[other].flag} {wanted}, or drop {info.flag}."
             )
+    if "outlier_batch_size" in given and spec.outlier_batch_size and spec.outliers is None:
+        yield (
+            f"outlier_batch_size is {spec.outlier_batch_size}, but the run has no outliers. Give "
+            "--outliers DIR, or drop --outlier-batch."
+        )
 
 
 def _without_masks(spec: RunSpec, given: Collection[str]) -> Iterator[str]:

@@ -173,6 +173,25 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             roles="path measured_on",
         ),
     ] = None
+    outliers: Annotated[
+        str | None,
+        _data(
+            "Folder of unlabelled images of none of the classes, to train the network to abstain "
+            "on.",
+            metavar="DIR",
+            roles="path pace course",
+        ),
+    ] = None
+    outlier_batch_size: Annotated[
+        Annotated[int, Positive] | None,
+        _data(
+            "Outliers in each step. none: as many as images per source domain.",
+            flag="--outlier-batch",
+            unit="images",
+            most=4096,
+            roles="pace course",
+        ),
+    ] = None
 
     # Network
     model: Annotated[
@@ -743,9 +762,18 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return self.keep_zeros or self.sparsity > 0
 
     @property
+    def outliers_per_step(self) -> int:
+        """Return the number of outliers in each step; 0 if the run has none."""
+        return (self.outlier_batch_size or self.batch_size) if self.outliers is not None else 0
+
+    @property
     def ranks(self) -> int:
         """Return the number of training processes."""
         return self.gpus * self.nodes
+
+    def images_per_step(self, sources: int) -> int:
+        """Return the number of images in each step of a run with so many source domains."""
+        return self.batch_size * sources + self.outliers_per_step
 
     def __post_init__(self) -> None:
         for name, info in FIELDS.items():

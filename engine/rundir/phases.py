@@ -61,12 +61,14 @@ class Phases:
         return phase
 
     def progress(self, name: PhaseName) -> Callable[[int, int], None]:
-        """Return a function of the units done and their total, whose first call begins a phase."""
+        """Return a function of the units done and their total; each new total begins a phase."""
         phase: ReportedPhase | None = None
+        total_before = -1
 
         def on_progress(done: int, total: int) -> None:
-            nonlocal phase
-            phase = phase or self.begin(name, total, done=done)
+            nonlocal phase, total_before
+            if phase is None or total != total_before:
+                phase, total_before = self.begin(name, total, done=done), total
             phase.reached(done)
 
         return on_progress

@@ -72,7 +72,7 @@ class Attempt:
         """Return a new attempt; ``began``: its start as a ``time.perf_counter`` value."""
         return cls(
             spec, data, training, run_dir, phases,
-            Pace(spec, training.start, spec.batch_size * len(data.sources), began),
+            Pace(spec, training.start, spec.images_per_step(len(data.sources)), began),
             CheckpointFiles(
                 spec, data, run_dir, phases,
                 start_step=training.start.step, writes=training.execution.ranks.is_first,

@@ -73,7 +73,7 @@ class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
     predicting the class frequencies. ``evaluation_s`` is the expected duration of the next
     evaluation. ``loss_sum`` and ``loss_count`` are of the losses not yet logged; ``elapsed_s``
     counts all attempts. Precision, memory format, folding of BatchNorm (false in older checkpoints)
-    and ``data_digest`` ensure that a resumed run computes the same. ``loaded`` describes the weight
+    and the digests ensure that a resumed run computes the same. ``loaded`` describes the weight
     file, which a resumed run does not read again; ``sparsity`` is as in :class:`ModelPrepared`.
     """
 
@@ -95,6 +95,7 @@ class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
     scaler: dict[str, int | float] = {}
     loaded: LoadedWeights | None = None
     sparsity: float | None = None
+    outliers_digest: str = ""
 
     def execution(self, device: torch.device, ranks: Ranks = ALONE) -> Execution:
         """Return how the run computes, on a device and with ranks that may be others."""

@@ -108,6 +108,7 @@ def _trial_spec(source: FeatureSource) -> RunSpec:
         target="0" if has_target else NO_TARGET, validation_fraction=0.2, skip_bad_images=False,
         weights="none", weights_key=None, tuning="linear", linear_features=kind, views=1,
         gpus=1, nodes=1, seed=0, trial_seed=None, keep_zeros=False,
+        outliers=None, outlier_batch_size=None,
     )  # fmt: skip
 
 

@@ -132,9 +132,9 @@ def fine_tune(
 
 def watch(monitor: Monitor, training: Training) -> None:
     """Sample the GPUs of the run's ranks on this machine, and the time they wait for batches."""
-    execution, batches = training.execution, training.batches
+    execution = training.execution
     ranks = execution.ranks.local_size
-    monitor.watch(gpu_uuids(execution.device, ranks), ranks, lambda: batches.drawing_s)
+    monitor.watch(gpu_uuids(execution.device, ranks), ranks, lambda: training.drawing_s)
 
 
 def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
@@ -151,17 +151,20 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
         training.mask_basis.compute(first)
         network.set_training(freeze_batchnorm=spec.freeze_batchnorm)
     images, labels = training.batches.draw()  # mixed in pairs, if spec.objective is mixup
+    count = len(labels)
+    if training.outliers is not None:  # O unlabelled images, after the B others
+        images = torch.cat([images, training.outliers.draw()[0]])
     rate, generator = dropout_rate_at(spec, step), training.generators["masks"]
     mask = None
     if training.masked_block is not None:  # masks inside the backbone instead of those of Φ
-        whole = training.masked_block.draw(len(labels), rate, generator)
-        mask, rate = whole.of_images(ranks.share(len(labels))), 0.0
+        whole = training.masked_block.draw(count, rate, generator)
+        mask, rate = whole.of_images(ranks.share(count)), 0.0
     with execution.autocast():
-        # Φ(x): (B, D), computed once; each rank computes its share and gathers all.
+        # Φ(x): (B + O, D), computed once; each rank computes its share and gathers all.
         features = training.backbone(execution.lay_out(images), spec.micro_batch_size, mask)
-        features = ranks.gather(features, len(labels))
-        logits = masked_logits(  # of m(λ) ⊙ Φ(x) / (1 − λ), for each of K masks: (K, B, C)
-            network.head,
+        features = ranks.gather(features, count, spec.outliers_per_step)
+        logits = masked_logits(  # of m(λ) ⊙ Φ(x) / (1 − λ), for each of K masks: (K, B + O, C)
+            training.objective.last_layer(network.head),
             features,
             dropout_rate=rate,
             masks=spec.masks,
@@ -169,11 +172,13 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
             draws=spec.mask_draws,
             basis=training.mask_basis.current,
         )
+    logits, log_odds = training.objective.split(logits, count)
     # Their mean cross-entropy, unless spec.objective is another loss.
     rows = torch.from_numpy(training.batches.drawn)
     batch = Batch(
-        logits, features.float(), labels, rows, training.sources, step, pairs=training.batches.pairs
-    )
+        logits, features[:count].float(), labels, rows, training.sources, step,
+        pairs=training.batches.pairs, abstention=log_odds,
+    )  # fmt: skip
     loss: Tensor = training.objective(batch)
     optimizer.zero_grad(set_to_none=True)
     scaler.scale(loss).backward()

@@ -72,7 +72,7 @@ def _advice(spec: RunSpec, data: RunData, run_dir: RunDir, stop: StopRequest) ->
     """Try to halve the micro-batch until it fits, and return the advice."""
     if not spec.freeze_batchnorm:  # its statistics need the whole batch
         return "Restart with a smaller --batch or --image-size."
-    images = spec.batch_size * len(data.sources)
+    images = spec.images_per_step(len(data.sources))
     at_once = min(spec.micro_batch_size or images, images)
     if _fits(spec, data, run_dir):
         return (
@@ -91,7 +91,7 @@ def _advice(spec: RunSpec, data: RunData, run_dir: RunDir, stop: StopRequest) ->
 
 def _advice_to_ranks(spec: RunSpec, data: RunData, ranks: Ranks) -> str:
     """Return advice without a trial, which would need all ranks."""
-    images = -(-spec.batch_size * len(data.sources) // ranks.size)
+    images = -(-spec.images_per_step(len(data.sources)) // ranks.size)
     at_once = min(spec.micro_batch_size or images, images)
     return (
         f"Each of {ranks.size} ranks had {images} images per training step, {at_once} at a time, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -88,6 +88,7 @@ class Training:
     backbone: Backbone
     execution: Execution
     batches: TrainingBatches
+    outliers: TrainingBatches | None
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     generators: dict[str, torch.Generator]
@@ -103,6 +104,11 @@ class Training:
     def sources(self) -> int:
         """Return the number of domains in a batch."""
         return len(self.data.sources)
+
+    @property
+    def drawing_s(self) -> float:
+        """Return the seconds that drawing batches took so far."""
+        return sum(each.drawing_s for each in (self.batches, self.outliers) if each is not None)
 
     def replicated_tensors(self) -> list[Tensor]:
         """Return the tensors that every rank computes on the whole batch in a step."""
@@ -150,7 +156,7 @@ class Training:
         if not self.chosen.step_ms:
             return None
         step_s = min(self.chosen.step_ms.values()) / 1000
-        forward_s = FORWARD_SHARE * step_s / (spec.batch_size * len(data.sources))
+        forward_s = FORWARD_SHARE * step_s / spec.images_per_step(len(data.sources))
         evaluated = sum(len(domain.out_indices) for domain in data.domains)
         evaluated += sum(len(each.in_indices) for each in data.domains if not each.is_source)
         if spec.augment_validation:
@@ -233,14 +239,8 @@ def prepare(
             lambda: fastest_forward(spec, data, network, device, run_dir, phases)
         )
         heeded = stop if ranks.size == 1 else None
-        features = compute_features(spec, data, network, device, forward, run_dir, heeded, phases)
-        data = data.reading(features)
+        data = compute_features(spec, data, network, device, forward, run_dir, heeded, phases)
     generators = make_generators(spec, device)
-    batches = TrainingBatches(
-        data, spec.batch_size, spec.transforms, network.mean, network.std,
-        generators["batches"], device, ranks, spec.sampling,
-        spec.mixup_alpha if "mixup" in spec.objectives else None,
-    )  # fmt: skip
     if checkpoint is None and reads_features:
         chosen = ChosenExecution(_on_features(spec, device, ranks), {})
         start = _start(spec, data, network, chosen.execution, phases)
@@ -267,7 +267,7 @@ def prepare(
         network,
         ranks.parallel(network, folds=execution.folds_training),
         execution,
-        batches,
+        *make_batches(spec, data, network, generators, device, ranks),
         optimizer=make_optimizer(spec, network, start.feature_rms, objective),
         scaler=torch.amp.GradScaler(device.type, enabled=execution.needs_scaler),
         generators=generators,
@@ -281,12 +281,36 @@ def prepare(
     )
 
 
+def make_batches(
+    spec: RunSpec, data: RunData, network: FineTunedNetwork,
+    generators: Mapping[str, torch.Generator], device: torch.device, ranks: Ranks,
+) -> tuple[TrainingBatches, TrainingBatches | None]:  # fmt: skip
+    """Return the batches of a run's sources, and those of its outliers, if it has any.
+
+    Each is drawn by a generator of its own, so that outliers do not change the other images.
+    """
+
+    how = spec.transforms, network.mean, network.std
+    of_sources = TrainingBatches(
+        data, spec.batch_size, *how, generators["batches"], device, ranks, spec.sampling,
+        spec.mixup_alpha if "mixup" in spec.objectives else None,
+    )  # fmt: skip
+    of_outliers = None
+    if data.outliers is not None:
+        count, generator = spec.outliers_per_step, generators["outliers"]
+        of_outliers = TrainingBatches(data.outliers, count, *how, generator, device, ranks)
+    return of_sources, of_outliers
+
+
 def compute_features(
     spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device,
     execution: Callable[[], Execution], run_dir: RunDir, stop: StopRequest | None,
     phases: Phases = SILENT,
-) -> FrozenFeatures:  # fmt: skip
-    """Return the features of all images and of ``spec.views`` views of them, and report them.
+) -> RunData:  # fmt: skip
+    """Compute the features of all images and of ``spec.views`` views of them, and report them.
+
+    Returns:
+        The data with features in place of images, of outliers too.
 
     Raises:
         StopRequested: if a stop is requested.
@@ -300,18 +324,25 @@ def compute_features(
             stop.raise_if_requested()
         report(done, total)
 
-    found = cached_features(
-        network, data, run_dir.cache, execution,
-        model=spec.model, device=device, views=spec.views or 0, transforms=spec.transforms,
-        batch_size=spec.eval_batch_size, on_progress=on_progress,
-    )  # fmt: skip
+    found = [
+        cached_features(
+            network, each, run_dir.cache, execution,
+            model=spec.model, device=device, views=spec.views or 0, transforms=spec.transforms,
+            batch_size=spec.eval_batch_size, on_progress=on_progress,
+        )
+        for each in (data, data.outliers)
+        if each is not None
+    ]  # fmt: skip
+    images = sum(each.images for each in found)
     phases.record(
         FeaturesComputed(
-            done=found.images, total=found.images, wall_s=time.perf_counter() - began,
-            reused=found.images - found.computed, size_bytes=found.size_bytes, notes=found.notes,
+            done=images, total=images, wall_s=time.perf_counter() - began,
+            reused=images - sum(each.computed for each in found),
+            size_bytes=sum(each.size_bytes for each in found),
+            notes=tuple(dict.fromkeys(note for each in found for note in each.notes)),
         )
     )  # fmt: skip
-    return found.features
+    return data.reading(*(each.features for each in found))
 
 
 def features_for_head(
@@ -324,9 +355,12 @@ def features_for_head(
     """
     if spec.views is None:
         return None
-    return data.sources[0].frozen or compute_features(
-        spec, data, network, execution.device, lambda: execution, run_dir, stop, phases
-    )
+    if data.sources[0].frozen is None:
+        data = compute_features(
+            spec, replace(data, outliers=None), network, execution.device, lambda: execution,
+            run_dir, stop, phases,
+        )  # fmt: skip
+    return data.sources[0].frozen
 
 
 def _on_features(spec: RunSpec, device: torch.device, ranks: Ranks) -> Execution:
@@ -393,18 +427,19 @@ def _start(
         folds_inference=execution.folds_inference,
         loaded=network.loaded,
         sparsity=sparsity_of(network) if spec.is_sparse else None,
+        outliers_digest="" if data.outliers is None else data.outliers.digest,
     )
 
 
 def make_generators(spec: RunSpec, device: torch.device, *phase: str) -> dict[str, torch.Generator]:
     """Return the initial random generators of a run, or of a phase with draws of its own.
 
-    ``batches`` is on the CPU, ``masks`` on the device.
+    ``batches`` and ``outliers`` are on the CPU, ``masks`` on the device.
     """
-    return {
-        "batches": torch.Generator().manual_seed(seed_hash("batches", spec.seed, *phase)),
-        "masks": torch.Generator(device).manual_seed(seed_hash("masks", spec.seed, *phase)),
-    }
+    names = ["batches"] if spec.outliers is None else ["batches", "outliers"]
+    seeds = {name: seed_hash(name, spec.seed, *phase) for name in (*names, "masks")}
+    generators = {name: torch.Generator().manual_seed(seeds[name]) for name in names}
+    return {**generators, "masks": torch.Generator(device).manual_seed(seeds["masks"])}
 
 
 def _check_same_images(data: RunData, start: TrainingState) -> None:
@@ -418,6 +453,11 @@ def _check_same_images(data: RunData, start: TrainingState) -> None:
             f"The images in {data.image_set.location} have changed since this run started (added, "
             "removed, modified or relabelled), which changes the split. Restore them to resume, or "
             "start a new run."
+        )
+    if data.outliers is not None and start.outliers_digest != data.outliers.digest:
+        raise InputError(
+            f"The outliers in {data.outliers.image_set.location} have changed since this run "
+            "started. Restore them to resume, or start a new run."
         )
 
 
@@ -475,8 +515,7 @@ def _choose(
     heeded = stop if stop is not None and ranks.size == 1 else StopRequest()
 
     def choose() -> tuple[str, str, bool, dict[str, float], bool, float]:
-        of_each = -(-spec.batch_size // ranks.size)
-        choice = _try_executions(spec, data, network, device, run_dir, of_each, heeded, phases)
+        choice = _try_executions(spec, data, network, device, run_dir, ranks.size, heeded, phases)
         execution = choice.execution
         kind = (execution.precision, execution.memory_format, execution.folds_training)
         return *kind, choice.step_ms, choice.under_load, choice.timing_s
@@ -490,15 +529,18 @@ def _choose(
 
 def _try_executions(
     spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir,
-    of_each: int, stop: StopRequest, phases: Phases,
+    ranks: int, stop: StopRequest, phases: Phases,
 ) -> ChosenExecution:  # fmt: skip
-    """Time executions on ``of_each`` images of each source, a rank's share.
+    """Time executions on a step's images of each source and outliers, the share of one rank.
 
     Weights are not changed.
     """
+    shares = [(domain, -(-spec.batch_size // ranks)) for domain in data.sources]
+    if data.outliers is not None:
+        shares += [(each, -(-spec.outliers_per_step // ranks)) for each in data.outliers.sources]
     per_domain = [
-        next(training_images(domain, network, spec, device, min(of_each, 256)))
-        for domain in data.sources
+        next(training_images(domain, network, spec, device, min(count, 256)))
+        for domain, count in shares
     ]
     images, labels = (torch.cat(parts) for parts in zip(*per_domain, strict=True))
     no_masks = torch.Generator(device)

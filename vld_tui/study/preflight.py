@@ -135,7 +135,7 @@ def preflight(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = Fa
         unchecked = [f"the images ({error})", *unchecked]
     if teacher := planner.teacher_problem(spec, listing):
         problems.append(teacher)
-    problems += [] if goes_elsewhere else _of_machine(spec)
+    problems += [] if goes_elsewhere else [*_of_outliers(spec), *_of_machine(spec)]
     try:
         problems += [] if goes_elsewhere else _of_device(planner, spec)
     except LaunchError as error:
@@ -226,6 +226,12 @@ def _of_images(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:
         _validation_images(spec, listing)
     except SpecError as error:
         yield str(error)
+
+
+def _of_outliers(spec: RunSpec) -> Iterator[str]:
+    """Yield a problem if the folder of outliers does not exist; the engine checks its images."""
+    if spec.outliers is not None and not Path(spec.outliers).is_dir():
+        yield f"--outliers {spec.outliers} is not a folder. Give a folder of images."
 
 
 def _cautions(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:

@@ -53,6 +53,8 @@ def plan_rows(task: RunTask, progress: Progress) -> list[tuple[str, str]]:
         rows += image_rows(progress.data.reading, progress.data.left_out)
         rows.append(("sources", _sources(progress.data)))
     rows.append(("target", _target(spec, progress.data)))
+    if spec.outliers is not None:
+        rows.append(("outliers", _outliers(spec, spec.outliers, progress.data)))
     if progress.data is not None and progress.data.shared_images:
         rows.append(("caution", _shared(progress.data.shared_images)))
     if isinstance(task, CombinationSpec):
@@ -147,6 +149,16 @@ def _data(spec: RunSpec, data: DataPrepared | None) -> str:
     parts.append(f"{spec.image_size} px")
     if data is not None and data.skipped:
         parts.append(f"{plural(len(data.skipped), 'unreadable image')} left out")
+    return _SEPARATOR.join(parts)
+
+
+def _outliers(spec: RunSpec, folder: str, data: DataPrepared | None) -> str:
+    parts = [plain_text(folder)]
+    if data is not None and data.outliers is not None:
+        parts.append(plural(data.outliers, "image"))
+        if data.skipped_outliers:
+            parts.append(f"{plural(len(data.skipped_outliers), 'unreadable image')} left out")
+    parts.append(f"{spec.outliers_per_step:,} per step, trained to abstain")
     return _SEPARATOR.join(parts)
 
 

@@ -13,7 +13,7 @@ from engine.data import RunData, load_data
 from engine.data.outliers import load_outliers
 from engine.errors import DataError
 from engine.protocol import resolve_spec
-from tests.engine.datasets.image_folders import MakeFolder
+from tests.engine.datasets.image_folders import MakeFolder, fill_paths
 
 DOMAINS = {"photo": ("cat", "dog"), "art": ("cat", "dog"), "sketch": ("cat", "dog")}
 
@@ -29,11 +29,7 @@ def data(make_folder: MakeFolder, tmp_path: Path) -> RunData:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Return a folder of five images at several depths, and a text."""
-    random = np.random.default_rng(7)
-    for name in ("0.png", "b/1.png", "b/c/2.png", "b/c/d/3.png", "a/4.png"):
-        path = tmp_path / "others" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(random.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(path)
+    fill_paths(tmp_path / "others", "0.png", "b/1.png", "b/c/2.png", "b/c/d/3.png", "a/4.png")
     (tmp_path / "others" / "about.txt").write_text("textures")
     return tmp_path / "others"
 

@@ -10,7 +10,7 @@ from typing import Final
 import torch.distributed as dist
 from torch.multiprocessing.spawn import start_processes
 
-from engine.data import load_data
+from engine.data import load_with_outliers
 from engine.ranks import Ranks
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog, SilentLog
@@ -34,7 +34,7 @@ def _be_a_rank(rank: int, meeting: str, runs: list[RunDir], stop_after: dict[str
     ranks = Ranks(rank, 2, rank, 2)
     for run_dir in runs:
         spec = run_dir.read_spec()
-        data = load_data(spec, run_dir.cache)
+        data = load_with_outliers(spec, run_dir.cache)
         checkpoint = load_last(run_dir.last_checkpoint)
         stops = rank == 1 and run_dir.run_id in stop_after
         stop = StopAfter(stop_after[run_dir.run_id]) if stops else StopRequest()

@@ -21,7 +21,7 @@ from engine.rundir import RunDir, UserData
 from engine.rundir.step_predictions import StepPredictionsFile
 from tests.engine.distributed.rank_processes import train_on_two
 from tests.measured import numbers
-from tests.small_runs import SMALL_RUN, read_events, run_here, stop_here
+from tests.small_runs import SMALL_RUN, make_outliers, read_events, run_here, stop_here
 
 STEPS = {"steps": 8, "eval_every": 4, "log_every": 1}
 STOPPED_AT = 6
@@ -35,6 +35,8 @@ RUNS: Mapping[str, Mapping[str, object]] = {
         "batch_size": 3, "micro_batch_size": 2, "eval_batch_size": 4, "masks": 2,
         "augment_validation": True, "sampling": "balanced", "select_on": "balanced",
         "dropout_schedule": "linear",
+        # and 5 outliers: 2 and 3.
+        "outliers": "folder", "outlier_batch_size": 5,
     },
     "penalties": {
         "objective": "rpdro+coral+vrex", "coral_weight": 100.0, "vrex_anneal_steps": 3, "masks": 2,
@@ -82,6 +84,8 @@ def pairs(
     def make(name: str, fields: Mapping[str, object]) -> RunDir:
         run_dir = RunDir(runs / name)
         values = {"data_dir": str(small_emoji), **SMALL_RUN, **STEPS, **fields}
+        if "outliers" in fields:
+            values["outliers"] = str(make_outliers(runs.parent / "outliers"))
         run_dir.create(resolve_spec(values), UserData())
         return run_dir
 

@@ -99,6 +99,10 @@ def test_a_run_is_evaluated_from_its_first_evaluation_at_even_intervals_and_at_i
          "has 200 steps: the variance would have weight 1 throughout. Give fewer"),
         ({"objective": "vrex", "vrex_weight": 1, "vrex_anneal_steps": 5}, "vrex_anneal_steps is 5, "
          "but vrex_weight is 1, as in"),
+        ({"mask_at": "layer3", "outliers": "/others"}, "mask_at is 'layer3', but the run has "
+         "outliers, which are masked at the last layer only."),
+        ({"outlier_batch_size": 8}, "outlier_batch_size is 8, but the run has no outliers. Give "
+         "--outliers DIR, or drop --outlier-batch."),
         ({"dropout_start": 0.2}, "dropout_start is 0.2, but dropout_schedule is 'constant'. Give "
          "--dropout-schedule linear, or drop --dropout-start."),
         ({"keep_zeros": True, "sparsity": 0.5}, "keep_zeros is true, but sparsity is 0.5, which"),
