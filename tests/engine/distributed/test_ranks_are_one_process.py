@@ -56,6 +56,7 @@ RUNS: Mapping[str, Mapping[str, object]] = {
         "tuning": "linear", "linear_features": "penultimate", "views": 2, "mask_basis": "pca",
         "mask_basis_every": 3,
     },
+    "confreg": {"objective": "confreg+coral", "teacher": "teacher", "eval_batch_size": 7},
     "begun-by-two": {
         "head_steps": 0, "arms": ["averaged", "swad"], "swad_converge": 1, "target": "none",
         "masks": "inf", "mask_draws": 8, "objective": "odd", "odd_from": 2,
@@ -89,6 +90,8 @@ def pairs(
         run_dir.create(resolve_spec(values), UserData())
         return run_dir
 
+    if "confreg" in request.param:
+        run_here(make("teacher", {"dropout_rate": 0}))
     done: Pairs = {}
     for name in request.param:
         done[name] = make(f"{name}-alone", RUNS[name]), make(name, RUNS[name])
