@@ -33,6 +33,7 @@ from engine.protocol import CombinationSpec, RunSpec, own_arm, spec_of
 from engine.protocol.diagnostics import DiagnoseRun
 from engine.protocol.work import WorkNote
 from engine.rundir import RunDir
+from engine.train.checkpoint import read_abstention
 from engine.work import Reporter, progress_of
 
 StagePair = tuple[Tensor, Tensor]
@@ -80,6 +81,7 @@ class SplitFeatures:
         logits: of the run's network, (n, C) float32.
         start: penultimate features of the pre-trained network, (n, D') float32; None: not read.
         groups: number of each image's group, such as its video, (n,) int64; None: no groups.
+        abstaining: probability of the class "abstain", (n,) float64; None: there is none.
     """
 
     domain: str
@@ -91,6 +93,7 @@ class SplitFeatures:
     logits: Tensor
     start: Tensor | None
     groups: Tensor | None = None
+    abstaining: Tensor | None = None
 
     @property
     def is_right(self) -> Tensor:
@@ -113,6 +116,7 @@ class SplitFeatures:
             logits=self.logits[at],
             start=None if self.start is None else self.start[at],
             groups=None if self.groups is None else self.groups[at],
+            abstaining=None if self.abstaining is None else self.abstaining[at],
         )
 
     @property
@@ -258,6 +262,7 @@ class FeatureSource:
         if start is not None:
             before, _ = self._of(start, "features of the pre-trained network", report)
         groups = groups_of(self.data.image_set)
+        abstaining = self._abstaining(features, logits)
         splits = []
         for domain in self.data.domains:
             if domain.is_held_out:
@@ -270,6 +275,7 @@ class FeatureSource:
                         domain.labels[torch.from_numpy(indices)], features[rows], logits[rows],
                         None if before is None else before[rows],
                         None if groups is None else groups[rows],
+                        None if abstaining is None else abstaining[rows],
                     )
                 )  # fmt: skip
         run = RunFeatures(
@@ -280,6 +286,14 @@ class FeatureSource:
         if start is None or not has_stages:
             return run
         return replace(run, stages=self._stages(run, start, report))
+
+    def _abstaining(self, features: Tensor, logits: Tensor) -> Tensor | None:
+        """Return the probability of abstaining on each image, (N,) float64, if the run can."""
+        row = read_abstention(self.run_dir, self.step)
+        if row is None:
+            return None
+        abstain = features.double() @ row["weight"][0].double() + row["bias"].double()
+        return (abstain - logits.double().logsumexp(dim=1)).sigmoid()
 
     def read_other(self, other: FeatureSource, report: Reporter) -> OtherSeed:
         """Return what the run of another seed predicts on this run's images."""

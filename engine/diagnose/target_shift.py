@@ -207,6 +207,8 @@ def _detection(run: RunFeatures, settings: Settings) -> Found:
     }
     if run.other_seed is not None:
         scored["agreement"] = _of_two_seeds(run.other_seed, training, neighbours)
+    if target.abstaining is not None:
+        scored["abstain"] = _abstaining
     is_right = target.is_right
     found = {
         name: measure_detection(
@@ -215,7 +217,8 @@ def _detection(run: RunFeatures, settings: Settings) -> Found:
         for name, score in scored.items()
     }
     areas = {f"auroc_{name}": each.roc and each.roc.value for name, each in found.items()}
-    areas.setdefault("auroc_agreement", None)
+    for name in ("auroc_agreement", "auroc_abstain"):
+        areas.setdefault(name, None)
     return Found(
         {name: (None, area) for name, area in areas.items()},
         tuple(
@@ -252,6 +255,12 @@ def _note_on_seeds(other: OtherSeed | None) -> Iterator[str]:
         yield f"Score agreement: {NO_OTHER_SEED[0].lower()}{NO_OTHER_SEED[1:]}"
     else:
         yield f"Score agreement: the other seed is run {other.run_id}."
+
+
+def _abstaining(images: SplitFeatures) -> Tensor:
+    if images.abstaining is None:
+        raise AssertionError("all splits of a run have it if one does")
+    return images.abstaining
 
 
 def _of_logits(score: Callable[[Tensor], Tensor]) -> Callable[[SplitFeatures], Tensor]:

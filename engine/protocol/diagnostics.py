@@ -289,6 +289,7 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
                     ("student", "a Student-t density of each class"),
                     ("neighbours", "the distance to the nearest training images"),
                     ("agreement", "that distance and the neighbours that two seeds share"),
+                    ("abstain", "the probability of the class abstain"),
                 )
             ),
             {"neighbours": 50, "degrees": 50},

@@ -13,6 +13,7 @@ The folder is the only interface between a run and other programs::
     diagnoses/        suspects.json                     written by the interface
                       results of diagnostics, NAME.json  written by the engine
     checkpoints/      last.safetensors, best.safetensors
+    abstention.safetensors  the class "abstain" at the selected step  runs with outliers only
     engine.log        the engine's stderr and stdout
     process.json      pid, start time, host           written at each start
     heartbeat         mtime: the last sign of life    touched by the engine
@@ -254,6 +255,11 @@ class RunDir:
     def best_checkpoint(self) -> Path:
         """Return the path of the network at the selected step."""
         return self.checkpoints / "best.safetensors"
+
+    @property
+    def abstention(self) -> Path:
+        """Return the path of the row of the class "abstain" at the selected step."""
+        return self.path / "abstention.safetensors"
 
     @property
     def cache(self) -> Path:

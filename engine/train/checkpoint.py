@@ -42,6 +42,8 @@ OBJECTIVE = "objective."
 ZEROS = "zeros."
 MASK_BASIS = "mask_basis."
 ARMS = "arms."
+ABSTENTION = "abstention."
+"""Prefix of the class "abstain" in the state of an objective."""
 
 
 class Selected(msgspec.Struct, frozen=True):
@@ -252,6 +254,16 @@ class CheckpointFiles:
             size = save_network(path, state, network.module, self._card(network))
         self._record(kind, state, size)
 
+    def save_abstention(self, state: TrainingState, objective: torch.nn.Module) -> None:
+        """Save the row of the class "abstain" of an objective that has one.
+
+        Raises:
+            OSError: if it cannot be written; the previous file is then unchanged.
+        """
+        tensors = under_prefix(ABSTENTION, objective.state_dict())
+        if tensors and self._writes and self._spec.keep_checkpoints != "none":
+            write_tensors(self._run_dir.abstention, tensors, msgspec.json.encode(state), {})
+
     def save_last(
         self,
         state: TrainingState,
@@ -305,6 +317,27 @@ def load_last(path: Path) -> Checkpoint | None:
             "file to restart the run from the beginning."
         ) from None
     return Checkpoint(state, tensors)
+
+
+def read_abstention(run_dir: RunDir, step: int | None) -> dict[str, Tensor] | None:
+    """Return ``weight`` (1, D) and ``bias`` (1,) of the class "abstain" of a run's network.
+
+    None if the run has no such class, or kept that of another step than the network's.
+
+    Raises:
+        InputError: if the file is damaged.
+    """
+    path = run_dir.abstention
+    if not path.exists():
+        return None
+    try:
+        is_of_step = decode_state(read_header(path)[0]).step == step
+        return read_tensors(path) if is_of_step else None
+    except (DamagedFileError, OSError) as error:
+        raise InputError(
+            f"The file {path} is damaged ({error}). Restore it, or delete it to do without the OOD "
+            "score of abstention."
+        ) from None
 
 
 def decode_state(data: bytes) -> TrainingState:

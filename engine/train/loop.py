@@ -228,6 +228,7 @@ def evaluate(attempt: Attempt, state: TrainingState) -> TrainingState:
     )
     if is_best:
         attempt.checkpoints.save_network("best", state, training.network)
+        attempt.checkpoints.save_abstention(state, training.objective)
         training.arms.after_selection()
 
     if step > 0:  # arms start with the first step

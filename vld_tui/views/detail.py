@@ -62,6 +62,7 @@ FILE_PURPOSES: Final[Mapping[str, str]] = {
     "diagnoses/suspects.json": "training images whose label may be wrong",
     "checkpoints/last.safetensors": "full state, to resume from",
     "checkpoints/best.safetensors": "network at the selected step",
+    "abstention.safetensors": "class abstain at the selected step, for vld shift",
     "checkpoints/averaged.safetensors": "averaged network at its selected step",
     "checkpoints/swad.safetensors": "network averaged by SWAD",
 }
