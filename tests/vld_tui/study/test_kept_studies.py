@@ -160,6 +160,8 @@ RUNS = {
     "demo": 3 * 2 * 5,
     "pays-linear": 2 * 4 * 2 * 6 * 2 * 10, "pays-short": 2 * 4 * 3 * 3, "pays-long": 2 * 2 * 2,
     "richness": 4 * 4 * 2, "paper-ask": 4 * 5,
+    "paper-c": 2 * 2 * 4 * 3, "paper-e": 2 * 2 * 4 * 3, "paper-f": 4 * 4 * 2,
+    "paper-g": 3 * 2 * 4 * 3, "paper-h": 2 * 2 * 4 * 3,
 }  # fmt: skip
 
 
@@ -217,11 +219,12 @@ def test_every_preset_has_the_runs_of_its_figure(
     assert list(study_preset_titles()) == sorted(name for name in RUNS if "small" not in name)
     known = {name: find_study(home, name) for name in RUNS}
     assert {name: len(study.specs) for name, study in known.items()} == RUNS
+    assert {name: study.name for name, study in known.items()} == {name: name for name in RUNS}
+    assert not {name: study.misfits for name, study in known.items() if study.misfits}
     for name, study in known.items():
         if not name.startswith("paper-fig"):
             continue
         is_small = name.endswith("-small")
-        assert study.name == name
         assert {spec.recipe for spec in study.specs} == {"default" if is_small else "paper"}
         combined = name.removesuffix("-small") in COMBINED
         kept = {spec.keep_checkpoints for spec in study.specs}
@@ -250,6 +253,30 @@ def test_presets_of_dropouts_gain_leave_out_every_domain_and_keep_the_default_re
         if (spec.dataset, spec.target, spec.dropout_rate, spec.seed) == ("emoji", "noto", 0.9, 0)
     )
     assert run_identity(run) == run_identity(usual)
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "field", "plain", "shared"),
+    [
+        ("paper-c", "pays-short", "objective", "erm", 24),
+        ("paper-g", "pays-short", "sparsity", 0.0, 24),
+        ("paper-f", "richness", "seed", 0, 16),
+    ],
+)
+def test_a_neighbour_is_compared_with_runs_of_another_preset(
+    name: str,
+    other: str,
+    field: str,
+    plain: object,
+    shared: int,
+    home: Home,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vld_tui.study.define.datasets.work_on_datasets", ask_once)
+    study, known = find_study(home, name), find_study(home, other)
+    own = {run_identity(spec) for spec in study.specs if getattr(spec, field) == plain}
+    assert len(own) == shared
+    assert own == set(study.identities) & set(known.identities)
 
 
 def test_a_published_data_set_that_is_not_here_is_taken_to_lie_where_it_will(home: Home) -> None:
