@@ -65,5 +65,5 @@ class Refined:
         return {name: tensor for name, tensor in state if not is_frozen(module, name)}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Restore the selected network."""
-        self.network.module.load_state_dict(tensors, strict=False)
+        """Restore the selected network; the run's network is restored already."""
+        self.network.module.load_state_dict({**self._running.state_dict(), **tensors})

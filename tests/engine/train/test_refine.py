@@ -166,8 +166,20 @@ def test_stopped_while_refining_and_resumed_it_is_the_undisturbed_one(
     assert accuracies[0] == accuracies[1]
 
 
-def test_stopped_before_its_last_step_it_keeps_the_selected_network(make_run: MakeRun) -> None:
-    whole, parts = (make_run(name, **REFINED) for name in ("whole", "parts"))
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        # The frozen backbone is that of the weights, not the random one of a new network.
+        {"tuning": "linear", "linear_features": "penultimate", "sparsity": 0.5, "lr": 1e-30},
+    ],
+    ids=["full", "linear"],
+)
+def test_stopped_before_its_last_step_it_keeps_the_selected_network(
+    make_run: MakeRun, fields: dict[str, object]
+) -> None:
+    fields = {**REFINED, "views": None, **fields}
+    whole, parts = (make_run(name, **fields) for name in ("whole", "parts"))
     run_here(whole)
     stop_here(parts, 4)
     run_here(parts)
