@@ -1,0 +1,346 @@
+"""Check whether neighbouring methods do what their papers say, on images changed on purpose.
+
+    python benchmarks/neighbours.py rare|flipped|shortcut|outliers|sparsity [--seeds 3]
+                                    [--rates 0 0.9] [--of-each 40] [--image-size 64] [--csv FILE]
+
+`rare`: a third of the classes keep a tenth of their images in the sources (rpdro, class weights,
+the arm refined). `flipped`: a fifth of the sources' labels are wrong (odd, confreg). `shortcut`: a
+coloured corner shows the class in the sources, and nothing in the target (confreg). `outliers`: the
+network abstains on images of another set (--outliers). `sparsity`: pruned networks.
+
+A linear layer on the penultimate features of the frozen network is trained, except for `sparsity`,
+which fine-tunes everything. The settings are those of `pays-linear`, of the default recipe and of
+the papers; nothing is selected on a target. All numbers are in percent: means over seeds ± standard
+deviation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import colorsys
+import csv
+import io
+import random
+import statistics
+import subprocess
+import tempfile
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from benchmarks.suspects import FLIPPED, train, unpack
+from engine.data import RunData
+from engine.datasets.catalog import EMOJI_ARCHIVE
+from engine.evaluate import network_predictor
+from engine.execution import Execution
+from engine.inference.classifier import load_classifier
+from engine.inference.split import load_split
+from engine.machine.processor import cpu_name
+from engine.model.tensor_file import read_tensors
+from engine.rundir import RunDir
+
+TARGET: Final = "fluent-mono"
+RARE_SHARE: Final = 10
+"""Rare classes keep one of this many images."""
+FLIPPED_SHARE: Final = 0.2
+LINEAR: Final[Mapping[str, Any]] = {
+    "tuning": "linear", "linear_features": "penultimate", "optimizer": "sgd", "lr": 0.02,
+    "schedule": "constant", "warmup_steps": 0, "head_steps": 0, "scale_head_lr": False,
+    "steps": 800, "eval_every": 100, "masks": 4,
+}  # fmt: skip
+"""Those of the preset pays-linear. The last layer is not trained first, because that phase has the
+plain cross-entropy, whatever the objective."""
+FULL: Final[Mapping[str, Any]] = {"tuning": "full", "views": None}
+"""The default recipe."""
+Images = dict[tuple[str, str], list[bytes]]
+Methods = Mapping[str, Mapping[str, Any]]
+Row = dict[str, float | str]
+
+
+def read_images(archive: Path, of_each: int) -> Images:
+    """Return the first images of each style and class of an embedded data set, encoded."""
+    found: Images = defaultdict(list)
+    with zipfile.ZipFile(archive) as file:
+        for name in sorted(file.namelist()):
+            style, _, rest = name.partition("/")
+            class_name, _, image = rest.partition("/")
+            if image and len(found[style, class_name]) < of_each:
+                found[style, class_name].append(file.read(name))
+    return found
+
+
+def write_images(root: Path, images: Mapping[tuple[str, str], Iterable[bytes]]) -> Path:
+    """Write images as a folder of domain/class/image, and return it."""
+    for (style, class_name), contents in images.items():
+        folder = root / style / class_name
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, content in enumerate(contents):
+            (folder / f"{number:03}.webp").write_bytes(content)
+    return root
+
+
+def judge(run_dir: RunDir, arm: str | None = None) -> dict[tuple[str, str], tuple[Tensor, Tensor]]:
+    """Return logits (n, C) and labels (n,) of the sources' validation images and the target's.
+
+    Of the network at the selected step, by domain and split.
+    """
+    [network] = load_classifier(run_dir, arm=arm, calibrate=False).networks
+    data = load_split(run_dir, arm, "best")
+    predictor = network_predictor(network, 64, Execution(torch.device("cpu"), "fp32", "contiguous"))
+    found = {}
+    with torch.inference_mode():
+        for domain in data.domains:
+            split = "in" if domain.is_target else "out"
+            indices = domain.in_indices if domain.is_target else domain.out_indices
+            logits, labels = zip(*predictor(domain, split, indices), strict=True)
+            found[domain.name, split] = (torch.cat(logits), torch.cat(labels))
+    return found
+
+
+def accuracy(logits: Tensor, labels: Tensor, classes: Sequence[int] | None = None) -> float:
+    """Return the accuracy on images of some classes (None: all) in percent."""
+    chosen = slice(None) if classes is None else torch.isin(labels, torch.tensor(classes))
+    right = logits[chosen].argmax(dim=1) == labels[chosen]
+    return 100 * float(right.double().mean())
+
+
+def accuracies(run_dir: RunDir, arm: str | None = None) -> tuple[float, float]:
+    """Return ID and OOD accuracy in percent, from the network."""
+    found = judge(run_dir, arm)
+    ids = [accuracy(*pair) for (_, split), pair in found.items() if split == "out"]
+    [ood] = [accuracy(*pair) for (_, split), pair in found.items() if split == "in"]
+    return statistics.fmean(ids), ood
+
+
+class Check:
+    """One check: images, and runs on them."""
+
+    def __init__(self, asked: argparse.Namespace, folder: Path) -> None:
+        self.asked, self.folder = asked, folder
+        self.rows: list[Row] = []
+
+    def train(
+        self, method: str, rate: float, seed: int, data: Path,
+        recipe: Mapping[str, Any] = LINEAR, **fields: Any,
+    ) -> RunDir:  # fmt: skip
+        """Train a run in this process."""
+        run_dir, _ = train(
+            self.folder / "home", data, f"{method}-{rate}-{seed}".replace(" ", "-"),
+            **{
+                "views": self.asked.views, **recipe,
+                "dropout_rate": rate, "seed": seed, "precision": "fp32",
+                "image_size": self.asked.image_size, "threads": self.asked.threads,
+                "device": "cpu", **fields,
+            },
+        )  # fmt: skip
+        return run_dir
+
+    def add(self, method: str, rate: float, seed: int, **values: float) -> None:
+        """Add the results of a run."""
+        self.rows.append({"method": method, "dropout_rate": rate, "seed": seed, **values})
+        shown = {name: round(value, 1) for name, value in values.items()}
+        print(f"{method}, λ = {rate:g}, seed {seed}: {shown}", flush=True)
+
+
+def rare(check: Check) -> None:
+    """Make a third of the classes rare in the sources."""
+    images = read_images(EMOJI_ARCHIVE, check.asked.of_each)
+    classes = sorted({class_name for _, class_name in images})
+    names = classes[::3]
+    few = {
+        place: contents[:: RARE_SHARE if place[0] != TARGET and place[1] in names else 1]
+        for place, contents in images.items()
+    }
+    data = write_images(check.folder / "rare", few)
+    numbers = [classes.index(name) for name in names]
+    others = [number for number in range(len(classes)) if number not in numbers]
+    methods: Methods = {
+        "ERM": {"arms": ["refined"], "refine_on": "rare"},
+        "balanced sampling": {"sampling": "balanced"},
+        "class weights": {"class_weights": "balanced"},
+        "rpdro": {"objective": "rpdro"},
+    }
+    for rate in check.asked.rates:
+        for seed in range(check.asked.seeds):
+            for method, fields in methods.items():
+                run_dir = check.train(method, rate, seed, data, **fields)
+                arms = {method: None, **({"ERM, refined": "refined"} if method == "ERM" else {})}
+                for name, arm in arms.items():
+                    logits, labels = judge(run_dir, arm)[TARGET, "in"]
+                    ids, ood = accuracies(run_dir, arm)
+                    check.add(
+                        name, rate, seed, ID=ids, OOD=ood,
+                        rare=accuracy(logits, labels, numbers),
+                        frequent=accuracy(logits, labels, others),
+                    )  # fmt: skip
+
+
+def flipped(check: Check) -> None:
+    """Give a fifth of the sources' images a wrong label."""
+    data = check.folder / "flipped"
+    unpack(data, check.asked.of_each, FLIPPED_SHARE, seed=0)
+    for rate in check.asked.rates:
+        for seed in range(check.asked.seeds):
+            teacher = check.train("teacher", 0.0, seed, data)
+            methods: Methods = {
+                "ERM": {},
+                "odd": {"objective": "odd"},
+                "confreg": {"objective": "confreg", "teacher": teacher.run_id},
+            }
+            for method, fields in methods.items():
+                run_dir = check.train(method, rate, seed, data, **fields)
+                ids, ood = accuracies(run_dir)
+                found = dropped(run_dir) if method == "odd" else {}
+                check.add(method, rate, seed, ID=ids, OOD=ood, **found)
+
+
+def dropped(run_dir: RunDir) -> dict[str, float]:
+    """Return which share of the training images the objective odd drops at the end, and of those
+    with a wrong label, in percent."""
+    data = load_split(run_dir, None, "best")
+    rows = torch.cat([torch.from_numpy(each.rows[each.in_indices]) for each in data.sources])
+    state = read_tensors(run_dir.last_checkpoint, "objective.odd.")
+    given, wrong = state["losses"][rows].T
+    is_dropped = given >= wrong.quantile(run_dir.read_spec().odd_quantile)
+    is_wrong = wrong_labels(data)[rows]
+    both = float((is_dropped & is_wrong).sum())
+    return {
+        "dropped": 100 * float(is_dropped.double().mean()),
+        "precision": 100 * both / max(1.0, float(is_dropped.sum())),
+        "recall": 100 * both / max(1.0, float(is_wrong.sum())),
+    }
+
+
+def wrong_labels(data: RunData) -> Tensor:
+    """Return which images have a flipped label, (N,) bool."""
+    names = [Path(file.path).name for file in data.image_set.files]
+    return torch.tensor([name.startswith(FLIPPED) for name in names])
+
+
+def shortcut(check: Check) -> None:
+    """Put a coloured corner on each image: the class in the sources, at random in the target."""
+    images = read_images(EMOJI_ARCHIVE, check.asked.of_each)
+    classes = sorted({class_name for _, class_name in images})
+    draw = random.Random(0)
+    marked = {
+        (style, class_name): [
+            with_corner(
+                content,
+                draw.randrange(len(classes)) if style == TARGET else classes.index(class_name),
+                len(classes),
+            )
+            for content in contents
+        ]
+        for (style, class_name), contents in images.items()
+    }
+    data = write_images(check.folder / "shortcut", marked)
+    for rate in check.asked.rates:
+        for seed in range(check.asked.seeds):
+            teacher = check.train("teacher", 0.0, seed, data)
+            methods: Methods = {
+                "ERM": {},
+                "confreg": {"objective": "confreg", "teacher": teacher.run_id},
+            }
+            for method, fields in methods.items():
+                ids, ood = accuracies(check.train(method, rate, seed, data, **fields))
+                check.add(method, rate, seed, ID=ids, OOD=ood)
+
+
+def with_corner(content: bytes, number: int, colours: int) -> bytes:
+    """Return an image with a square of one of some colours in its upper left quarter."""
+    with Image.open(io.BytesIO(content)) as opened:
+        image = opened.convert("RGBA")
+    page = Image.new("RGB", image.size, "white")
+    page.paste(image, mask=image)
+    colour = tuple(round(255 * part) for part in colorsys.hsv_to_rgb(number / colours, 1, 1))
+    side = image.width // 3
+    ImageDraw.Draw(page).rectangle((0, 0, side, side), fill=colour)
+    written = io.BytesIO()
+    page.save(written, "WEBP", lossless=True)
+    return written.getvalue()
+
+
+def sparsity(check: Check) -> None:
+    """Fine-tune networks of which a share of the weights is pruned."""
+    data = write_images(check.folder / "sparsity", read_images(EMOJI_ARCHIVE, check.asked.of_each))
+    for rate in check.asked.rates:
+        for seed in range(check.asked.seeds):
+            for share in (0.0, 0.5, 0.8):
+                pruned = {} if share == 0 else {"sparsity": share}
+                run_dir = check.train(
+                    f"sparsity {share:g}", rate, seed, data, FULL, **pruned,
+                )  # fmt: skip
+                ids, ood = accuracies(run_dir)
+                check.add(f"sparsity {share:.0%}", rate, seed, ID=ids, OOD=ood)
+
+
+CHECKS: Final[Mapping[str, Callable[[Check], None]]] = {
+    "rare": rare,
+    "flipped": flipped,
+    "shortcut": shortcut,
+    "sparsity": sparsity,
+}
+"""The checks by name."""
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return a line for each method and rate, with means over seeds and standard deviations."""
+    names = [name for row in rows for name in row if name not in ("method", "dropout_rate", "seed")]
+    names = list(dict.fromkeys(names))
+    groups: dict[tuple[Any, Any], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["dropout_rate"], row["method"]), []).append(row)
+    lines = [f"| λ | method | {' | '.join(names)} |", f"|---|---|{'---|' * len(names)}"]
+    for (rate, method), of_group in groups.items():
+        cells = [spread([float(row[name]) for row in of_group if name in row]) for name in names]
+        lines.append(f"| {rate:g} | {method} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return a mean and its standard deviation over seeds."""
+    if not values:
+        return "–"
+    mean = f"{statistics.fmean(values):.1f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.1f}"
+
+
+def revision() -> str:
+    """Return the revision of this checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def main() -> None:
+    """Run a check, and print a table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("check", choices=CHECKS)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rates", type=float, nargs="+", default=[0.0, 0.9])
+    parser.add_argument("--of-each", type=int, default=40, help="images of each class and style")
+    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--views", type=int, default=4)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--csv", type=Path, help="file of the values of each run")
+    asked = parser.parse_args()
+    print(f"{asked.check}: {cpu_name()}, torch {torch.__version__}, revision {revision()}")
+    with tempfile.TemporaryDirectory() as temporary:
+        check = Check(asked, Path(temporary))
+        CHECKS[asked.check](check)
+    if asked.csv is not None:
+        names = list(dict.fromkeys(name for row in check.rows for name in row))
+        with asked.csv.open("w", newline="") as file:
+            written = csv.DictWriter(file, names, lineterminator="\n", restval="")
+            written.writeheader()
+            written.writerows(check.rows)
+    print(table(check.rows))
+
+
+if __name__ == "__main__":
+    main()
