@@ -20,6 +20,7 @@ import argparse
 import colorsys
 import csv
 import io
+import itertools
 import random
 import statistics
 import subprocess
@@ -30,25 +31,35 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from benchmarks.suspects import FLIPPED, train, unpack
 from engine.data import RunData
-from engine.datasets.catalog import EMOJI_ARCHIVE
+from engine.data.transforms import network_input
+from engine.datasets.cache import resize
+from engine.datasets.catalog import CATALOG, EMOJI_ARCHIVE
+from engine.datasets.folders import decode_image
+from engine.diagnose.detection import roc_area
 from engine.evaluate import network_predictor
+from engine.evaluate.confidence import OOD_SCORED
 from engine.execution import Execution
 from engine.inference.classifier import load_classifier
 from engine.inference.split import load_split
 from engine.machine.processor import cpu_name
 from engine.model.tensor_file import read_tensors
 from engine.rundir import RunDir
+from engine.train.checkpoint import read_abstention
 
 TARGET: Final = "fluent-mono"
 RARE_SHARE: Final = 10
 """Rare classes keep one of this many images."""
 FLIPPED_SHARE: Final = 0.2
+KNOWN_OUTLIERS: Final = (("fluent", "noto"), ("building", "clock", "face", "hand"))
+UNKNOWN_OUTLIERS: Final = (("fluent-mono", "twemoji"), ("heart", "person", "weather", "office"))
+"""Styles and classes of emoji that have no counterpart among the objects."""
 LINEAR: Final[Mapping[str, Any]] = {
     "tuning": "linear", "linear_features": "penultimate", "optimizer": "sgd", "lr": 0.02,
     "schedule": "constant", "warmup_steps": 0, "head_steps": 0, "scale_head_lr": False,
@@ -134,6 +145,7 @@ class Check:
             self.folder / "home", data, f"{method}-{rate}-{seed}".replace(" ", "-"),
             **{
                 "views": self.asked.views, **recipe,
+                **({"lr": self.asked.lr} if recipe is LINEAR else {}),
                 "dropout_rate": rate, "seed": seed, "precision": "fp32",
                 "image_size": self.asked.image_size, "threads": self.asked.threads,
                 "device": "cpu", **fields,
@@ -266,6 +278,53 @@ def with_corner(content: bytes, number: int, colours: int) -> bytes:
     return written.getvalue()
 
 
+def outliers(check: Check) -> None:
+    """Abstain on emoji of some classes, and measure it on emoji of others and of other styles."""
+    objects = read_images(CATALOG["objects-drawn"], check.asked.of_each)
+    data = write_images(check.folder / "objects", objects)
+    emoji = read_images(EMOJI_ARCHIVE, check.asked.of_each)
+    folders = {}
+    for name, styles, classes in (("known", *KNOWN_OUTLIERS), ("unknown", *UNKNOWN_OUTLIERS)):
+        chosen = {place: emoji[place] for place in itertools.product(styles, classes)}
+        folders[name] = write_images(check.folder / name, chosen)
+    methods: Methods = {"ERM": {}, "outliers": {"outliers": str(folders["known"])}}
+    for rate in check.asked.rates:
+        for seed in range(check.asked.seeds):
+            for method, fields in methods.items():
+                run_dir = check.train(method, rate, seed, data, target="clipart", **fields)
+                ids, ood = accuracies(run_dir)
+                areas = outlier_areas(run_dir, folders["unknown"])
+                check.add(method, rate, seed, ID=ids, OOD=ood, **areas)
+
+
+def outlier_areas(run_dir: RunDir, folder: Path) -> dict[str, float]:
+    """Return the AUROC of outliers against the sources' validation images, by score, in percent."""
+    classifier = load_classifier(run_dir, calibrate=False)
+    [network] = classifier.networks
+    data, size = load_split(run_dir, None, "best"), run_dir.read_spec().image_size
+    rows = np.concatenate([each.rows[each.out_indices] for each in data.sources])
+    known = torch.from_numpy(data.domains[0].cached.take(rows))
+    unlike = torch.stack([read_pixels(path, size) for path in sorted(folder.rglob("*.webp"))])
+    row = read_abstention(run_dir, classifier.step)
+    found: dict[str, list[Tensor]] = defaultdict(list)
+    for pixels in (known, unlike):
+        with torch.inference_mode():
+            features = network.features(network_input(pixels, network.mean, network.std))
+            logits = network.head(features).double()
+        for name, score in OOD_SCORED.items():
+            found[name].append(score(logits))
+        if row is not None:
+            abstain = features.double() @ row["weight"][0].double() + row["bias"].double()
+            found["abstain"].append(abstain - logits.logsumexp(dim=1))
+    return {f"AUROC {name}": 100 * roc_area(*pair).value for name, pair in found.items()}
+
+
+def read_pixels(path: Path, size: int) -> Tensor:
+    """Return an image as a run reads it, (S, S, 3) uint8."""
+    image = resize(decode_image(path.read_bytes()), size)
+    return torch.from_numpy(np.array(image))
+
+
 def sparsity(check: Check) -> None:
     """Fine-tune networks of which a share of the weights is pruned."""
     data = write_images(check.folder / "sparsity", read_images(EMOJI_ARCHIVE, check.asked.of_each))
@@ -284,6 +343,7 @@ CHECKS: Final[Mapping[str, Callable[[Check], None]]] = {
     "rare": rare,
     "flipped": flipped,
     "shortcut": shortcut,
+    "outliers": outliers,
     "sparsity": sparsity,
 }
 """The checks by name."""
@@ -327,6 +387,7 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--views", type=int, default=4)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--lr", type=float, default=LINEAR["lr"], help="of linear tuning")
     parser.add_argument("--csv", type=Path, help="file of the values of each run")
     asked = parser.parse_args()
     print(f"{asked.check}: {cpu_name()}, torch {torch.__version__}, revision {revision()}")
