@@ -46,13 +46,14 @@ def load_outliers(
     skip_bad_images: bool = False,
     on_progress: Progress = lambda _done, _total: None,
 ) -> RunData:
-    """Find and decode (or read from the cache) the images of a folder, as data of one domain.
+    """Find and decode (or read from the cache) outliers, as data of one domain.
 
     All of them are training images. None has the pixels of an image of the run's own data at the
     size that the network reads.
 
     Args:
-        folder: searched with its subfolders.
+        folder: searched with its subfolders, or the name of an embedded data set, whose images of
+            classes of the run are left out.
         data: the run's own images.
         cache_dir: folder of caches, shared by runs.
         fewest: minimum number of readable images.
@@ -60,9 +61,9 @@ def load_outliers(
         on_progress: called with the number of decoded images and the total; may raise to abort.
 
     Raises:
-        DataError: if the folder has too few images, or images that it must not have.
+        DataError: if there are too few images, or some that must not be outliers.
     """
-    image_set = open_outliers(folder)
+    image_set = open_outliers(folder, data.classes)
     image_size = data.domains[0].cached.pixels.shape[1]
     cached = cached_images(image_set, image_size, cache_dir, on_progress)
     skipped = [image_set.files[row].path for row in sorted(cached.unreadable)]

@@ -176,8 +176,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     outliers: Annotated[
         str | None,
         _data(
-            "Folder of unlabelled images of none of the classes, to train the network to abstain "
-            "on.",
+            "Unlabelled images of none of the classes, to train the network to abstain on: a "
+            "folder, or an embedded data set (its other classes).",
             metavar="DIR",
             roles="path pace course",
         ),

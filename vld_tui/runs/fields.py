@@ -15,6 +15,7 @@ from engine.protocol import (
     is_address,
     shown_value,
 )
+from engine.protocol.embedded import EMBEDDED_DATASETS
 from engine.protocol.spec import NO_WEIGHT_FILES
 from vld_tui.words.toml_text import read_toml
 
@@ -51,7 +52,7 @@ def with_absolute_paths(
     absolute = dict(values)
     for name in fields_with("path"):
         value = values.get(name)
-        if isinstance(value, str) and (name != "weights" or _is_path(value)):
+        if isinstance(value, str) and _is_path(name, value):
             if not value and folder is None:
                 raise SpecError(f"{FIELDS[name].flag} is empty. Give a path.")
             expanded = os.path.expanduser(value)  # a path of an unknown user stays unchanged
@@ -59,9 +60,11 @@ def with_absolute_paths(
     return absolute
 
 
-def _is_path(weights: str) -> bool:
-    """Return whether weights are a file; URLs are rejected with the spec."""
-    return weights not in NO_WEIGHT_FILES and not is_address(weights)
+def _is_path(name: str, value: str) -> bool:
+    """Return whether a field's value is a path, not a word; URLs are rejected with the spec."""
+    if name == "outliers":
+        return value not in EMBEDDED_DATASETS
+    return name != "weights" or not (value in NO_WEIGHT_FILES or is_address(value))
 
 
 def command_line(values: Mapping[str, object]) -> list[str]:

@@ -25,6 +25,7 @@ from engine.protocol.datasets import (
     check_splits,
     check_target,
 )
+from engine.protocol.embedded import EMBEDDED_DATASETS
 from engine.protocol.intervals import uncertain_selection
 from engine.protocol.recipes import no_gpu, outside_slurm_job, unknown_device
 from vld_tui.launch.datasets import DatasetError
@@ -230,8 +231,12 @@ def _of_images(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:
 
 def _of_outliers(spec: RunSpec) -> Iterator[str]:
     """Yield a problem if the folder of outliers does not exist; the engine checks its images."""
-    if spec.outliers is not None and not Path(spec.outliers).is_dir():
-        yield f"--outliers {spec.outliers} is not a folder. Give a folder of images."
+    given = spec.outliers
+    if given is not None and given not in EMBEDDED_DATASETS and not Path(given).is_dir():
+        yield (
+            f"--outliers {given} is not a folder. Give a folder of images, or one of "
+            f"{', '.join(EMBEDDED_DATASETS)}."
+        )
 
 
 def _cautions(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,12 @@ from PIL import Image
 
 from engine.data import RunData, load_data
 from engine.data.outliers import load_outliers
+from engine.datasets.folders import ImageSet
+from engine.datasets.outliers import open_outliers
+from engine.datasets.sources import ZipSource
 from engine.errors import DataError
 from engine.protocol import resolve_spec
+from engine.protocol.embedded import EMBEDDED_ARCHIVES
 from tests.engine.datasets.image_folders import MakeFolder, fill_paths
 
 DOMAINS = {"photo": ("cat", "dog"), "art": ("cat", "dog"), "sketch": ("cat", "dog")}
@@ -81,6 +86,23 @@ def test_a_folder_without_images_is_refused(
     shutil.copy(folder / "about.txt", tmp_path / "empty")
     with pytest.raises(DataError, match=problem):
         load(tmp_path / name, data, tmp_path)
+
+
+def test_an_embedded_data_set_has_outliers_of_its_other_classes() -> None:
+    outliers = open_outliers("objects-drawn", ("animal", "food", "cat"))
+    every = zipfile.ZipFile(EMBEDDED_ARCHIVES["objects-drawn"]).namelist()
+    others = ("clothing", "music", "plant", "sport", "tool", "vehicle")
+    wanted = {name for name in every if name.split("/")[1:2] and name.split("/")[1] in others}
+    paths = {file.path for file in outliers.files}
+    assert paths == {name for name in wanted if not name.endswith("/")}
+    assert (outliers.domains, outliers.classes) == (("outliers",), ("abstain",))
+    assert outliers.open_image(0).mode == "RGB"
+
+
+def test_an_embedded_data_set_without_other_classes_is_refused() -> None:
+    emoji = ImageSet("emoji", ZipSource(EMBEDDED_ARCHIVES["emoji"]))
+    with pytest.raises(DataError, match="--outliers objects-drawn: all classes of this data set"):
+        open_outliers("objects-drawn", emoji.classes)
 
 
 @pytest.mark.parametrize(

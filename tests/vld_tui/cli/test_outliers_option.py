@@ -66,5 +66,16 @@ def test_a_missing_folder_is_refused_before_the_run(tmp_path: Path, started: lis
     plan = vld(*started[:-1], "elsewhere", "--dry-run", "--json")
     assert plan.exit_code == 2
     assert json.loads(plan.stdout)["problems"] == [
-        f"--outliers {tmp_path / 'elsewhere'} is not a folder. Give a folder of images."
+        f"--outliers {tmp_path / 'elsewhere'} is not a folder. Give a folder of images, or one of "
+        "emoji, objects-drawn."
     ]
+
+
+def test_an_embedded_data_set_is_given_by_name(tmp_path: Path, started: list[str]) -> None:
+    (tmp_path / "objects-drawn").mkdir()
+    vld = Vld(tmp_path / "home")
+    plan = vld(*started[:-1], "objects-drawn", "--dry-run")
+    assert plan.exit_code == 0, plan.output
+    assert "outliers  objects-drawn · 4 per step, trained to abstain" in plan.stdout
+    plan = vld(*started[:-1], "./objects-drawn", "--dry-run")
+    assert f"outliers  {tmp_path / 'objects-drawn'} · " in plan.stdout
