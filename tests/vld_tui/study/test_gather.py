@@ -146,10 +146,19 @@ def test_accuracies_of_other_images_are_compared_whatever_a_study_says() -> None
 def test_settings_are_told_in_words() -> None:
     setting = Setting((("dropout_rate", 0.9), ("model", "a net"), ("freeze_batchnorm", False)))
     assert setting.label == "λ 0.9 · model a net · freeze-batchnorm no"
+
     assert setting._replace(values=(), arm="averaged").label == "averaged"
     assert Setting(()).label == "as trained"
     assert field_words("lr_drops", (5, 10)) == "lr-drops 5, 10"
     assert field_words("grad_clip", None) == "grad-clip none"
+
+
+def test_a_label_of_many_fields_leaves_out_words_at_their_default() -> None:
+    plain = (("objective", "erm"), ("class_weights", "none"), ("dropout_rate", 0.9), ("masks", 8))
+    assert Setting(plain).label == "λ 0.9 · masks 8"
+    assert Setting(plain[:1] + plain[2:3]).label == "objective erm · λ 0.9", "of two, all"
+    others = (("objective", "coral"), *plain[1:3], ("masks", "inf"))
+    assert Setting(others, "averaged").label == "objective coral · λ 0.9 · masks inf · averaged"
 
 
 def test_interpolations_between_runs_of_the_study_are_found(home: Home, store: Store) -> None:

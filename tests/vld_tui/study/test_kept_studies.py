@@ -162,6 +162,7 @@ RUNS = {
     "richness": 4 * 4 * 2, "paper-ask": 4 * 5,
     "paper-c": 2 * 2 * 4 * 3, "paper-d": 2 * 2 * 2 * 3, "paper-e": 2 * 2 * 4 * 3,
     "paper-f": 4 * 4 * 2, "paper-g": 3 * 2 * 4 * 3, "paper-h": 2 * 2 * 4 * 3,
+    "neighbours": 18 * 2 * (4 + 6), "neighbours-small": 16 * 2 * (4 + 6),
 }  # fmt: skip
 
 

@@ -45,6 +45,8 @@ FINISHED: Final = "finished"
 NOT_STARTED: Final = "not started"
 DROPOUT_WORD: Final = "λ"
 AS_TRAINED: Final = "as trained"
+MOST_IN_FULL: Final = 2
+"""The most compared fields of which a label shows every value."""
 
 Cell = tuple[Any, ...]
 """Values of the hyper-parameters to choose from."""
@@ -67,8 +69,14 @@ class Setting(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Return it as unescaped text."""
-        words = [field_words(name, value) for name, value in self.values]
+        """Return it as unescaped text; of many fields, words at their default are left out."""
+        words = [
+            field_words(name, value)
+            for name, value in self.values
+            if len(self.values) <= MOST_IN_FULL
+            or not isinstance(value, str)
+            or value != FIELDS[name].default
+        ]
         words += [self.arm] if self.arm else []
         return " · ".join(words) or AS_TRAINED
 
