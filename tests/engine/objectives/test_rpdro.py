@@ -15,37 +15,46 @@ from engine.protocol import learning_rate_factor, resolve_spec
 from tests.engine.objectives.batches import CLASSES, FEATURES, make_batch, make_task
 
 CPU = torch.device("cpu")
+MOMENTUM = 0.8
 COURSE = {"steps": 10, "warmup_steps": 4, "lr": 0.05, "schedule": "cosine"}
 
 
 class Game:
     """``pdro_main.py`` of P-DRO with ``--ratio-model --renorm-ratios --adv-obj fwd_kl``, for a
-    linear adversary and SGD."""
+    linear adversary."""
 
-    def __init__(self, tau: float) -> None:
+    def __init__(self, tau: float, optimizer: str) -> None:
         self.tau = tau
         self.adversary = nn.Linear(FEATURES, CLASSES, dtype=torch.float64)
         for parameter in self.adversary.parameters():
             nn.init.zeros_(parameter)
+        parameters = self.adversary.parameters()
+        self.optimizer: torch.optim.Optimizer = (
+            torch.optim.SGD(parameters, momentum=MOMENTUM)
+            if optimizer == "sgd"
+            else torch.optim.AdamW(parameters, betas=(MOMENTUM, 0.999), weight_decay=0)
+        )
 
     def play(self, batch: Batch, lr: float) -> Tensor:
         """Return the model's loss, and take a step of the adversary."""
-        optimizer = torch.optim.SGD(self.adversary.parameters(), lr=lr)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
         masks, count = batch.logits.shape[:2]
         nlls = F.cross_entropy(
             batch.logits.transpose(1, 2), batch.labels.expand(masks, -1), reduction="none"
         ).mean(0)
         features = batch.features.detach()
-        scores = self.adversary(features / torch.sqrt(torch.mean(features**2)))
+        norms = torch.linalg.vector_norm(features, dim=1)
+        scores = self.adversary(features / torch.sqrt(torch.mean(norms**2)))
         log_q = -F.nll_loss(scores, batch.labels, reduction="none")
         log_weights = torch.log_softmax(log_q, dim=0) + math.log(count)
         weights = torch.exp(log_weights)
         model_loss = (weights.detach() * nlls).mean()
         adversary_loss = (-weights * nlls.detach()).mean()
         adversary_loss = adversary_loss + self.tau * (weights * log_weights).mean()
-        optimizer.zero_grad()
+        self.optimizer.zero_grad()
         adversary_loss.backward()
-        optimizer.step()
+        self.optimizer.step()
         return model_loss
 
 
@@ -53,11 +62,13 @@ def objective_of(**fields: object) -> Objective:
     return make_objective(resolve_spec({**COURSE, **fields}), make_task(), CPU).double()
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("tau", [0.01, 0.8, 0.0])
-def test_three_steps_are_those_of_the_papers_game(tau: float) -> None:
-    spec = resolve_spec({**COURSE, "objective": "rpdro", "rpdro_kl_weight": tau})
+def test_three_steps_are_those_of_the_papers_game(tau: float, optimizer: str) -> None:
+    fields = {"rpdro_kl_weight": tau, "optimizer": optimizer, "momentum": MOMENTUM}
+    spec = resolve_spec({**COURSE, "objective": "rpdro", **fields})
     objective = make_objective(spec, make_task(), CPU).double()
-    game = Game(tau)
+    game = Game(tau, optimizer)
     for step in range(3):
         batch = make_batch(seed=step, step=step, dtype=torch.float64)
         expected = game.play(batch, spec.lr * learning_rate_factor(spec, step))
@@ -66,10 +77,10 @@ def test_three_steps_are_those_of_the_papers_game(tau: float) -> None:
         [ours] = torch.autograd.grad(loss, batch.logits)
         [theirs] = torch.autograd.grad(expected, batch.logits)
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-12)
-    state = objective.state_dict()
+    found = objective.state_dict()["rpdro.adversary"]
     weight, bias = (each.detach() for each in game.adversary.parameters())
-    torch.testing.assert_close(state["rpdro.weight"], weight, rtol=1e-6, atol=1e-12)
-    torch.testing.assert_close(state["rpdro.bias"], bias, rtol=1e-6, atol=1e-12)
+    torch.testing.assert_close(found[:, :-1], weight, rtol=1e-6, atol=1e-12)
+    torch.testing.assert_close(found[:, -1], bias, rtol=1e-6, atol=1e-12)
     assert float(bias[batch.labels].abs().min()) > 0
 
 
@@ -113,4 +124,4 @@ def test_without_gradients_the_adversary_does_not_learn() -> None:
     objective, batch = objective_of(objective="rpdro"), make_batch(dtype=torch.float64)
     with torch.no_grad():
         objective(batch)
-    assert not objective.state_dict()["rpdro.weight"].any()
+    assert not objective.state_dict()["rpdro.adversary"].any()
