@@ -114,34 +114,14 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
         )
     spec = fit_schedule(spec, values.keys(), cast("int", RECIPES[recipe_name]["steps"]))
     check_gpus(spec)
-    if is_address(spec.weights):
-        raise SpecError(
-            f"weights is {spec.weights!r}, but must not be a URL. Download the file, then give "
-            "--weights FILE."
-        )
-    if spec.weights_key is not None and spec.weights_file is None:
-        raise SpecError(
-            f"weights_key is {spec.weights_key!r}, but weights is {spec.weights!r}, not a file. "
-            "Give --weights FILE, or drop --weights-key."
-        )
+    check_initial_weights(spec)
     if spec.micro_batch_size is not None and not spec.freeze_batchnorm:
         raise SpecError(
             f"micro_batch_size is {spec.micro_batch_size}, but freeze_batchnorm is false: "
             "BatchNorm would use the statistics of each chunk, not of the batch. Drop "
             "--micro-batch, or give --freeze-batchnorm."
         )
-    late = [arm for arm in ("averaged", "ensemble") if arm in spec.arms]
-    if late and spec.average_from > spec.steps:
-        raise SpecError(
-            f"average_from is {spec.average_from}, but the run ends at step {spec.steps}: nothing "
-            f"would be averaged. Lower --average-from, or remove {' and '.join(late)} from --arms."
-        )
-    evaluations = evaluations_after(spec, 0)
-    if "swad" in spec.arms and evaluations < spec.swad_converge:
-        raise SpecError(
-            f"arms contains swad, which needs {spec.swad_converge} evaluations to begin, but the "
-            f"run has {evaluations}. Lower --eval-every, or remove swad from --arms."
-        )
+    check_arms(spec)
     return spec
 
 
@@ -261,6 +241,44 @@ def check_models(spec: RunSpec) -> None:
         raise SpecError(
             f"model is {spec.model!r}, but linear_features is {spec.linear_features!r}: blocks of "
             "different networks cannot be added. Give --linear-features penultimate."
+        )
+
+
+def check_initial_weights(spec: RunSpec) -> None:
+    """Check that initial weights are not a URL, and that a key is of a weight file.
+
+    Raises:
+        SpecError: if not; states what to change.
+    """
+    if is_address(spec.weights):
+        raise SpecError(
+            f"weights is {spec.weights!r}, but must not be a URL. Download the file, then give "
+            "--weights FILE."
+        )
+    if spec.weights_key is not None and spec.weights_file is None:
+        raise SpecError(
+            f"weights_key is {spec.weights_key!r}, but weights is {spec.weights!r}, not a file. "
+            "Give --weights FILE, or drop --weights-key."
+        )
+
+
+def check_arms(spec: RunSpec) -> None:
+    """Check that the run has steps to average and evaluations enough for each arm.
+
+    Raises:
+        SpecError: if not; states what to change.
+    """
+    late = [arm for arm in ("averaged", "ensemble") if arm in spec.arms]
+    if late and spec.average_from > spec.steps:
+        raise SpecError(
+            f"average_from is {spec.average_from}, but the run ends at step {spec.steps}: nothing "
+            f"would be averaged. Lower --average-from, or remove {' and '.join(late)} from --arms."
+        )
+    evaluations = evaluations_after(spec, 0)
+    if "swad" in spec.arms and evaluations < spec.swad_converge:
+        raise SpecError(
+            f"arms contains swad, which needs {spec.swad_converge} evaluations to begin, but the "
+            f"run has {evaluations}. Lower --eval-every, or remove swad from --arms."
         )
 
 

@@ -241,16 +241,7 @@ def prepare(
         heeded = stop if ranks.size == 1 else None
         data = compute_features(spec, data, network, device, forward, run_dir, heeded, phases)
     generators = make_generators(spec, device)
-    if checkpoint is None and reads_features:
-        chosen = ChosenExecution(_on_features(spec, device, ranks), {})
-        start = _start(spec, data, network, chosen.execution, phases)
-    elif checkpoint is None:
-        chosen = _choose(spec, data, network, device, run_dir, ranks, stop, phases)
-        start = _start(spec, data, network, chosen.execution, phases)
-    else:
-        start = checkpoint.state
-        _check_same_images(data, start)
-        chosen = ChosenExecution(start.execution(device, ranks), {})
+    chosen, start = _begin(spec, data, network, device, run_dir, checkpoint, ranks, stop, phases)
     execution = chosen.execution
     if reads_features:  # the network itself never runs again
         execution = replace(execution, folds_inference=False)
@@ -279,6 +270,24 @@ def prepare(
         chosen=chosen,
         start=start,
     )
+
+
+def _begin(
+    spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir,
+    checkpoint: Checkpoint | None, ranks: Ranks, stop: StopRequest | None, phases: Phases,
+) -> tuple[ChosenExecution, TrainingState]:  # fmt: skip
+    """Return how the run computes, and its state before the attempt's first step.
+
+    Raises as :func:`prepare` does.
+    """
+    if checkpoint is not None:
+        _check_same_images(data, checkpoint.state)
+        return ChosenExecution(checkpoint.state.execution(device, ranks), {}), checkpoint.state
+    if data.sources[0].frozen is not None:
+        chosen = ChosenExecution(_on_features(spec, device, ranks), {})
+    else:
+        chosen = _choose(spec, data, network, device, run_dir, ranks, stop, phases)
+    return chosen, _start(spec, data, network, chosen.execution, phases)
 
 
 def make_batches(
