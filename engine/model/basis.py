@@ -67,7 +67,7 @@ def principal_basis(features: Tensor) -> Basis:
     Returns:
         The basis, float32, on the features' device.
     """
-    exact = features.detach().double().cpu()
+    exact = features.detach().cpu().double()  # mps has no float64
     mean = exact.mean(dim=0)
     centred = exact - mean
     _, directions = torch.linalg.eigh(centred.T @ centred)  # by rising variance

@@ -43,7 +43,8 @@ def class_weights(labels: Tensor, power: float) -> Tensor:
         power: 0 gives weights of 1; 1 gives every class the same total weight.
 
     Returns:
-        Weights of the classes up to the last that has images, float32.
+        Weights of the classes up to the last that has images, float32, on the labels' device.
     """
-    weights = torch.bincount(labels).clamp_min(1).double() ** -power
-    return (weights / weights[labels].mean()).float()
+    on_cpu = labels.cpu()  # mps has no float64
+    weights = torch.bincount(on_cpu).clamp_min(1).double() ** -power
+    return (weights / weights[on_cpu].mean()).float().to(labels.device)
