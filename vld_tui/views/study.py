@@ -114,7 +114,10 @@ def counts_text(standing: Standing) -> str:
     ]
     broken_off = Counter(run.status for run in standing.broken_off)
     parts += [f"{count:,} {status}" for status, count in sorted(broken_off.items())]
-    return " · ".join([*parts, f"{len(standing.missing):,} missing"])
+    parts.append(f"{len(standing.missing):,} missing")
+    if count := standing.study.untaught:
+        parts.append(f"{count:,} to create when their teachers have finished: launch again then")
+    return " · ".join(parts)
 
 
 def time_text(cost: StudyCost, devices: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,9 +23,13 @@ class KnownDatasets:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.runs: dict[str, str] = {}
 
     def locate(self, values: Mapping[str, object]) -> dict[str, object]:
         return dict(values)
+
+    def finished(self, identities: Sequence[str]) -> dict[str, str]:
+        return {each: self.runs[each] for each in identities if each in self.runs}
 
     def domains(
         self, dataset: str, data_dir: str | None, layout: Layout = "auto"

@@ -160,8 +160,9 @@ RUNS = {
     "demo": 3 * 2 * 5,
     "pays-linear": 2 * 4 * 2 * 6 * 2 * 10, "pays-short": 2 * 4 * 3 * 3, "pays-long": 2 * 2 * 2,
     "richness": 4 * 4 * 2, "paper-ask": 4 * 5,
-    "paper-c": 2 * 2 * 4 * 3, "paper-d": 2 * 2 * 2 * 3, "paper-e": 2 * 2 * 4 * 3,
-    "paper-f": 4 * 4 * 2, "paper-g": 3 * 2 * 4 * 3, "paper-h": 2 * 2 * 4 * 3,
+    "paper-b": 2 * 4 * 3, "paper-c": 2 * 2 * 4 * 3, "paper-d": 2 * 2 * 2 * 3,
+    "paper-e": 2 * 2 * 4 * 3, "paper-f": 4 * 4 * 2, "paper-g": 3 * 2 * 4 * 3,
+    "paper-h": 2 * 2 * 4 * 3,
     "neighbours": 18 * 2 * (4 + 6), "neighbours-small": 16 * 2 * (4 + 6),
 }  # fmt: skip
 

@@ -130,6 +130,7 @@ def standing_record(standing: Standing) -> dict[str, Any]:
         "queued": len(standing.queued),
         "broken_off": len(standing.broken_off),
         "missing": len(standing.missing),
+        "untaught": standing.study.untaught,
     }
 
 

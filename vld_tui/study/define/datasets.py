@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from engine.protocol.datasets import STUDY_DATASETS, DatasetListing, DescribeDataset, ListDatasets
 from engine.protocol.spec import Layout
@@ -16,6 +16,8 @@ from vld_tui.launch.datasets import (
     work_on_datasets,
 )
 from vld_tui.store.errors import StoreError
+from vld_tui.store.store import Store
+from vld_tui.study.define.teachers import OF_STUDY
 from vld_tui.study.forecast import ImageCounts
 from vld_tui.study.teacher import find_teacher_id
 
@@ -48,7 +50,7 @@ class HomeDatasets:
         Raises:
             DatasetError: when no data set has that name.
         """
-        if isinstance(teacher := values.get("teacher"), str):
+        if isinstance(teacher := values.get("teacher"), str) and teacher != OF_STUDY:
             values = {**values, "teacher": self._teacher_id(teacher)}
         try:
             return find_added(self._home, values)
@@ -68,6 +70,22 @@ class HomeDatasets:
             DatasetError, LaunchError: when it cannot be read.
         """
         return tuple(domain.name for domain in self._listing(dataset, data_dir, layout).domains)
+
+    def finished(self, identities: Sequence[str]) -> Mapping[str, str]:
+        """Return the id of the first finished run of each identity that has one.
+
+        Raises:
+            StoreError: when history cannot be read.
+        """
+        if not self._home.is_made:
+            return {}
+        with Store.open(self._home) as store:
+            known = store.runs.by_identity(identities)
+        finished = {
+            identity: next((run.run_id for run in runs if run.status == "finished"), None)
+            for identity, runs in known.items()
+        }
+        return {identity: run_id for identity, run_id in finished.items() if run_id is not None}
 
     def _teacher_id(self, reference: str) -> str:
         if reference not in self._teachers:

@@ -31,6 +31,7 @@ from vld_tui.study.define.grid import (
     grids_of,
     with_held_out_sources,
 )
+from vld_tui.study.define.teachers import OF_STUDY, with_known_teachers
 from vld_tui.words.toml_text import read_toml
 
 __all__ = ["Datasets", "Study", "StudyError", "read_study"]
@@ -56,7 +57,8 @@ class Study:
     ``text`` is the TOML source. ``domains`` are those of each data set whose domains were needed.
     ``absent`` are data sets that are not on this machine. ``misfits`` give, by identity, why runs
     cannot apply a setting and are not started. ``declared`` are the fields that the study sets;
-    the others have the recipe's values.
+    the others have the recipe's values. ``untaught`` counts runs that are not among the specs
+    because their teacher, a run of the study, has not finished.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Study:
     absent: tuple[str, ...] = ()
     misfits: Mapping[str, str] = field(default_factory=dict)
     declared: tuple[str, ...] = ()
+    untaught: int = 0
 
     @property
     def main_specs(self) -> tuple[RunSpec, ...]:
@@ -142,18 +145,25 @@ class _Reader:
             raise StudyError(f"{min(both)!r} is in both compare and choose; list it in one.")
         if self._flag("leave_one_source_out"):
             specs = with_held_out_sources(specs, self._datasets)
+        taught = with_known_teachers(specs, self._datasets)
+        if not taught:
+            raise StudyError(
+                f'teacher is "{OF_STUDY}", but no such run (objective erm, dropout_rate 0) has '
+                "finished. Add these runs to the study, or name a teacher."
+            )
         return Study(
             name=name,
             title=self._text("title") or name,
             compare=compare,
             choose=choose,
-            specs=tuple(specs),
-            identities=tuple(map(run_identity, specs)),
+            specs=tuple(taught),
+            identities=tuple(map(run_identity, taught)),
             text=text,
             domains=self._datasets.asked,
             absent=self._datasets.absent,
-            misfits=_misfits(specs, declared),
+            misfits=_misfits((*specs, *taught), declared),
             declared=tuple(declared),
+            untaught=len(specs) - len(taught),
         )
 
     def _name(self) -> str:
@@ -225,6 +235,10 @@ class _Remembered:
             said = self._said.get(dataset)
             self.asked[dataset] = said or self._datasets.domains(dataset, data_dir, layout)
         return self.asked[dataset]
+
+    def finished(self, identities: Sequence[str]) -> Mapping[str, str]:
+        """Return the first finished run of each identity that has one."""
+        return self._datasets.finished(identities)
 
     @property
     def absent(self) -> tuple[str, ...]:

@@ -244,7 +244,7 @@ def _ordered(axes: Iterable[Axis]) -> tuple[Axis, ...]:
 
 
 class Datasets(Protocol):
-    """The data set queries of a study."""
+    """What a study asks of a home: its data sets, and the finished runs that can be teachers."""
 
     def locate(self, values: Mapping[str, object]) -> dict[str, object]:
         """Return a run's values with the folder of its data set if it was added by name.
@@ -261,6 +261,9 @@ class Datasets(Protocol):
         Raises:
             DatasetError, LaunchError: when it cannot be read.
         """
+
+    def finished(self, identities: Sequence[str]) -> Mapping[str, str]:
+        """Return the id of the first finished run of each identity that has one."""
 
     @property
     def absent(self) -> tuple[str, ...]:
