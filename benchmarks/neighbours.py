@@ -135,6 +135,7 @@ class Check:
     def __init__(self, asked: argparse.Namespace, folder: Path) -> None:
         self.asked, self.folder = asked, folder
         self.rows: list[Row] = []
+        self._teachers: dict[int, RunDir] = {}
 
     def train(
         self, method: str, rate: float, seed: int, data: Path,
@@ -152,6 +153,12 @@ class Check:
             },
         )  # fmt: skip
         return run_dir
+
+    def teacher(self, seed: int, data: Path) -> RunDir:
+        """Return the run of a seed without dropout, whose network teaches others."""
+        if seed not in self._teachers:
+            self._teachers[seed] = self.train("teacher", 0.0, seed, data)
+        return self._teachers[seed]
 
     def add(self, method: str, rate: float, seed: int, **values: float) -> None:
         """Add the results of a run."""
@@ -199,7 +206,7 @@ def flipped(check: Check) -> None:
     unpack(data, check.asked.of_each, FLIPPED_SHARE, seed=0)
     for rate in check.asked.rates:
         for seed in range(check.asked.seeds):
-            teacher = check.train("teacher", 0.0, seed, data)
+            teacher = check.teacher(seed, data)
             methods: Methods = {
                 "ERM": {},
                 "odd": {"objective": "odd"},
@@ -254,7 +261,7 @@ def shortcut(check: Check) -> None:
     data = write_images(check.folder / "shortcut", marked)
     for rate in check.asked.rates:
         for seed in range(check.asked.seeds):
-            teacher = check.train("teacher", 0.0, seed, data)
+            teacher = check.teacher(seed, data)
             methods: Methods = {
                 "ERM": {},
                 "confreg": {"objective": "confreg", "teacher": teacher.run_id},
