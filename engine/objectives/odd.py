@@ -72,8 +72,8 @@ class ODD(Weighting):
         dropped = int(self._are_dropped(rows.to(self.visits.device)).sum())
         of_all = f"{dropped:,} of {counted(len(rows), 'training image')}"
         return (
-            f"{of_all} dropped at the end by objective odd. For images whose label may be wrong, "
-            "run vld suspects."
+            f"Objective odd dropped {of_all} at the end. To find labels that may be wrong: vld "
+            "suspects RUN"
         )
 
     @torch.no_grad()

@@ -277,7 +277,9 @@ def fields_of(struct: type[msgspec.Struct]) -> dict[str, FieldInfo]:
                 "flag": extra["flag"] or "--" + field.name.replace("_", "-"),
                 "choices": choices,
                 "word": words[0] if words else None,
-                "allowed": _allowed_words(kind, choices) if choices else _allowed(kind, metas),
+                "allowed": _allowed_words(kind, choices, extra["joined_by"])
+                if choices
+                else _allowed(kind, metas),
             }
         )  # fmt: skip
     return infos
@@ -313,8 +315,10 @@ def _written(bound: float) -> str:
     return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
-def _allowed_words(kind: Any, choices: tuple[str, ...]) -> str:
+def _allowed_words(kind: Any, choices: tuple[str, ...], joined_by: str | None) -> str:
     listed = ", ".join(choices)
+    if joined_by is not None:
+        return f"one of {listed}, or several joined by {joined_by}"
     return f"any of {listed}" if get_origin(kind) is tuple else f"one of {listed}"
 
 

@@ -29,6 +29,11 @@ _OF_OTHERS: Final = tuple(
 """Fields that are rejected if they have no effect; those of averages may be set in advance."""
 
 
+WITH_DROPOUT: Final = ("dropout_schedule", "mask_at", "mask_basis")
+"""Fields that are rejected in a run without dropout. A study that varies the dropout rate may set
+them for all of its runs."""
+
+
 class LearningRates(NamedTuple):
     """The highest and the last learning rate of a run."""
 

@@ -104,7 +104,7 @@ def shift(
     """
     if target is not None:
         if again:
-            raise CommandError("--again is of a run; nothing is stored of a data set.")
+            raise CommandError("--again needs a run: results for a data set are not stored.")
         _shift_of_data(ctx, what, target, batch, given, as_json=as_json)
         return
     fields = spec_values(one_spelling(given))

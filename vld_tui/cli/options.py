@@ -89,7 +89,7 @@ def with_spec_options(
 
     Texts arrive as typed: see :func:`vld_tui.runs.fields.spec_values`.
     """
-    defaults = _defaults()
+    defaults = _defaults(RECIPES if "recipe" not in without else ["default"])
     fields = [info for name, info in FIELDS.items() if name not in without]
     options = [
         option_of(info, _facts(info, defaults), panel=info.group.capitalize()) for info in fields
@@ -98,13 +98,13 @@ def with_spec_options(
     return with_options(function, options)
 
 
-def _defaults() -> dict[str, dict[str, object]]:
+def _defaults(recipes: Iterable[str]) -> dict[str, dict[str, object]]:
     """Return the fields' defaults by recipe, then by data set that has its own.
 
     Those of recipes are for the user's own images.
     """
     own = {"data_dir": "/"}
-    specs = {recipe: resolve_spec({"recipe": recipe, **own}) for recipe in RECIPES}
+    specs = {recipe: resolve_spec({"recipe": recipe, **own}) for recipe in recipes}
     specs |= {name: resolve_spec({"dataset": name}) for name in DATASET_DEFAULTS}
     none = {"dataset": DEFAULT_DATASET, "data_dir": None}
     return {name: {**msgspec.structs.asdict(spec), **none} for name, spec in specs.items()}

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from engine.protocol import FIELDS, RunSpec, SpecError, resolve_new_spec
+from engine.protocol.schedule import WITH_DROPOUT
 from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.follow import DetachOption, start_new
@@ -38,12 +39,12 @@ from vld_tui.runs.fields import (
 from vld_tui.store.labels import check_name, check_tags, split_at_commas
 
 _COMPARED_DROPOUT: Final = 0.9
-_DROPOUT_SCHEDULE: Final = tuple(
+_OF_DROPOUT: Final = tuple(
     name
     for name, info in FIELDS.items()
-    if "dropout_schedule" in (name, *(info.only_with or ())[:1])
+    if name in WITH_DROPOUT or (info.only_with and info.only_with[0] in WITH_DROPOUT)
 )
-"""The schedule of the dropout rate, and the fields that need it."""
+"""Fields that need dropout, and those that need them."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -126,8 +127,8 @@ def _following(config: Path | None, options: Mapping[str, object], spec: RunSpec
     other = 0 if spec.dropout_rate else _COMPARED_DROPOUT
     words = ["--config", str(config)] if config else []
     compared = {**options, "dropout_rate": other}
-    if not other:  # a run without dropout has no schedule of it
-        for name in _DROPOUT_SCHEDULE:
+    if not other:
+        for name in _OF_DROPOUT:
             compared.pop(name, None)
             if config and getattr(spec, name) != FIELDS[name].default:
                 compared[name] = FIELDS[name].default

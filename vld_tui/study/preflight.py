@@ -28,6 +28,7 @@ from engine.protocol.datasets import (
 from engine.protocol.embedded import EMBEDDED_DATASETS
 from engine.protocol.intervals import uncertain_selection
 from engine.protocol.recipes import no_gpu, outside_slurm_job, unknown_device
+from engine.protocol.spec import LAST
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
 from vld_tui.launch.queue import VISIBLE_GPUS, find_gpus
@@ -113,7 +114,7 @@ def preflight(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = Fa
     The engine is asked what it knows: no image is decoded, and a network is built only to see
     whether a weight file fits it.
     """
-    unchecked = ["individual images", "memory"]
+    unchecked = [*_never_checked(spec)]
     try:
         problems = [*_of_network(planner, spec)]
     except LaunchError as error:
@@ -157,6 +158,13 @@ def preflight(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = Fa
         tuple(problems), absent, tuple(unchecked), listing, expected, features, weights.loaded,
         cautions,
     )  # fmt: skip
+
+
+def _never_checked(spec: RunSpec) -> Iterator[str]:
+    """Yield what only the run itself checks."""
+    if spec.mask_at != LAST:
+        yield f"whether the network has a stage or block {spec.mask_at}"
+    yield from ("individual images", "memory")
 
 
 def _with_features(

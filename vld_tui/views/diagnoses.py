@@ -298,6 +298,8 @@ def diagnosis_list(stored: StoredDiagnoses, selected_step: int | None, cells: in
     for each in stored.found.values():
         is_current = each.step is None or each.step == selected_step
         for name, pair in each.values.items():
+            if all(value is None for value in pair):
+                continue
             unit = DIAGNOSED[name].unit if name in DIAGNOSED else "number"
             label = DIAGNOSED[name].label if name in DIAGNOSED else name
             remark = "" if is_current else f"of step {each.step:,}, not the selected one"

@@ -23,7 +23,7 @@ from engine.protocol import (
 )
 from engine.protocol.datasets import LeftOut, left_out_text
 from engine.protocol.selection import criterion_of
-from engine.protocol.spec import applies
+from engine.protocol.spec import LAST, applies
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
 from vld_tui.views.combined import combination_rows
@@ -99,7 +99,11 @@ def plan_table(task: RunTask, progress: Progress) -> Table:
 
 def _network(spec: RunSpec, model: ModelPrepared | None) -> str:
     if model is None:
-        return _SEPARATOR.join([plain_text(spec.model), f"weights: {plain_text(spec.weights)}"])
+        parts = [plain_text(spec.model), f"weights: {plain_text(spec.weights)}"]
+        if spec.is_sparse:
+            kept = "zeros kept" if spec.keep_zeros else f"sparsity {percent(spec.sparsity)}"
+            parts.append(kept)
+        return _SEPARATOR.join(parts)
     parts = [
         plain_text(model.model),
         f"weights: {plain_text(model.weights)}",
@@ -210,7 +214,7 @@ def _method(spec: RunSpec) -> str:
     if spec.dropout_rate == 0:
         parts = ["no dropout (ERM)"]
     else:
-        parts = [f"dropout {_rates(spec)} × {masks_words(spec)}"]
+        parts = [f"dropout {_rates(spec)} × {masks_words(spec)}{_masked(spec)}"]
     if spec.tuning != "full":
         parts.append(_linear(spec))
     if spec.objective != "erm":
@@ -220,7 +224,8 @@ def _method(spec: RunSpec) -> str:
     if spec.class_weights != "none":
         parts.append(f"{spec.class_weights} class weights")
     if spec.arms:
-        parts.append(f"also {' and '.join(spec.arms)}")
+        *first, last = spec.arms
+        parts.append(f"also {' and '.join(filter(None, [', '.join(first), last]))}")
     if "refined" in spec.arms:
         parts.append(f"refinement: {plural(spec.refine_steps, 'step')} on {spec.refine_on} images")
     if spec.head_steps:
@@ -232,6 +237,13 @@ def _method(spec: RunSpec) -> str:
 def masks_words(spec: RunSpec) -> str:
     """Return the number of masks with its noun."""
     return "inf masks" if spec.masks == "inf" else plural(spec.masks, "mask")
+
+
+def _masked(spec: RunSpec) -> str:
+    """Return what is masked, if not the penultimate features' units."""
+    if spec.mask_at != LAST:
+        return f" of channels at {plain_text(spec.mask_at)}"
+    return " of principal directions" if spec.mask_basis == "pca" else ""
 
 
 def _rates(spec: RunSpec) -> str:
@@ -249,13 +261,14 @@ def _training(spec: RunSpec, data: DataPrepared | None) -> str:
         batch = f"{spec.batch_size} × {sources} = {plural(spec.batch_size * sources, 'image')}"
     if spec.sampling == "balanced":
         batch += ", class-balanced"
-    return _SEPARATOR.join(
-        [
-            f"{plural(spec.steps, 'step')} of {batch}",
-            f"evaluated {_evaluations(spec)}",
-            f"seed {spec.seed}",
-        ]
-    )
+    parts = [
+        f"{plural(spec.steps, 'step')} of {batch}",
+        f"evaluated {_evaluations(spec)}",
+        f"seed {spec.seed}",
+    ]
+    if spec.diagnose:
+        parts.append(f"then diagnostics: {', '.join(spec.diagnose)}")
+    return _SEPARATOR.join(parts)
 
 
 def _evaluations(spec: RunSpec) -> str:

@@ -95,7 +95,8 @@ def test_joined_objectives_are_equal_whatever_their_order() -> None:
 
 @pytest.mark.parametrize("text", ["groupdro+", "+", "groupdro,erm", "groupdro+grupdro"])
 def test_names_of_no_objective_are_refused(text: str) -> None:
-    with pytest.raises(SpecError, match=f"must be one of {', '.join(OBJECTIVES)}"):
+    known = rf"must be one of {', '.join(OBJECTIVES)}, or several joined by \+"
+    with pytest.raises(SpecError, match=known):
         resolve_spec({"objective": text})
 
 

@@ -162,7 +162,7 @@ def test_a_run_drops_flipped_labels_and_says_how_many_images(
     given, random = state["losses"].unbind(dim=1)
     is_seen = state["visits"] > 0
     dropped = (is_seen & (given >= random[is_seen].quantile(0.2))).nonzero()[:, 0].tolist()
-    assert f"{len(dropped)} of 117 training images dropped" in note
+    assert f"dropped {len(dropped)} of 117 training images at the end" in note
     files = find_image_set(run_dir.read_spec()).files
     found = sum(Path(files[row].path).name.startswith(FLIPPED) for row in dropped)
     assert found >= 4, "of 6 to 9 that are trained on"

@@ -60,6 +60,16 @@ def test_the_run_to_compare_with_has_no_schedule_of_dropout(vld: Vld, tmp_path: 
         assert "linear" not in words
 
 
+@pytest.mark.parametrize(
+    "masks", [("--mask-basis", "pca", "--mask-basis-every", "50"), ("--mask-at", "blocks.4")]
+)
+def test_the_run_to_compare_with_has_no_masks(vld: Vld, masks: tuple[str, ...]) -> None:
+    shown = vld("run", "--model", "finish", *SHORT, *masks).stdout
+    line = next(line for line in shown.splitlines() if "the same without dropout" in line)
+    assert "--mask" not in line
+    assert vld(*shlex.split(line.partition("#")[0])[1:]).exit_code == 0
+
+
 def test_json_is_one_object_on_stdout_and_progress_goes_to_stderr(vld: Vld) -> None:
     result = vld("run", "--model", "finish", "--target", "noto", "--json", *SHORT)
     assert result.exit_code == 0
@@ -145,6 +155,8 @@ def test_the_plan_can_be_read_without_doing_it(vld: Vld) -> None:
     assert result.stdout.splitlines()[-1] == "not checked: individual images, memory"
     assert "problem" not in result.stdout
     assert vld.json("ls") == []
+    last = vld("run", "--mask-at", "blocks.4", "--dry-run").stdout.splitlines()[-1]
+    assert last.startswith("not checked: whether the network has a stage or block blocks.4, indi")
 
 
 @pytest.mark.usefixtures("_known_networks")

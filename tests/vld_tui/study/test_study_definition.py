@@ -264,7 +264,7 @@ def test_what_is_named_is_compared() -> None:
         ('name = "x"\n[cross]\ntarget = ["linart"]', "target is 'linart', but objects-drawn has"),
         ('name = "x"\n[cross]\ntarget = ["linart"]', "emoji, lineart. Did you mean lineart"),
         ('name = "x"\n[fields]\ndataset = "abc"', 'target is missing: add target = "all"'),
-        ('name = "x"\n[cross]\nlr = [1.0, 1]', "two runs are identical: seed 0, lr 1.0"),
+        ('name = "x"\n[cross]\nlr = [1.0, 1]', "two runs are identical: seed 0, lr 1, "),
         (
             'name = "x"\n[cross]\nthreads = [1, 2]',
             "two runs differ only in threads, which does not change the result: seed 0",

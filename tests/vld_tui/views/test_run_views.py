@@ -453,6 +453,24 @@ def test_the_plan_tells_what_trains_and_what_is_measured_beside_it() -> None:
     assert rows["target"] == "clipart · lineart left out as well"
 
 
+@pytest.mark.parametrize(
+    ("values", "row", "shown"),
+    [
+        ({"arms": ["averaged", "swad", "refined"]}, "method", "also averaged, swad and refined"),
+        ({"mask_basis": "pca"}, "method", "dropout 0.9 × 8 masks of principal directions"),
+        ({"mask_at": "blocks.4"}, "method", "dropout 0.9 × 1 mask of channels at blocks.4"),
+        ({"sparsity": 0.5}, "network", "weights: pretrained · sparsity 50.0%"),
+        ({"keep_zeros": True, "weights": "w.pth"}, "network", "weights: w.pth · zeros kept"),
+        ({"diagnose": ["rich", "shift"]}, "training", "seed 0 · then diagnostics: rich, shift"),
+    ],
+)
+def test_the_plan_shows_arms_and_what_is_masked_pruned_and_diagnosed(
+    values: dict[str, object], row: str, shown: str
+) -> None:
+    assert shown in dict(plan_rows(resolve_spec(values), Progress()))[row]
+    assert shown not in dict(plan_rows(resolve_spec({}), Progress()))[row]
+
+
 def test_the_plan_and_the_log_tell_how_the_last_layer_is_refined() -> None:
     spec = resolve_spec({"arms": ["refined"], "refine_on": "rare"})
     method = dict(plan_rows(spec, Progress()))["method"]

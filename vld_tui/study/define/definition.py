@@ -19,7 +19,9 @@ from engine.protocol import (
     misfits,
     nearest,
     run_identity,
+    shown_value,
 )
+from engine.protocol.schedule import WITH_DROPOUT
 from engine.protocol.spec import Layout
 from vld_tui.home import expanded
 from vld_tui.study.define.grid import (
@@ -277,11 +279,7 @@ def _misfits(specs: Iterable[RunSpec], declared: Mapping[str, None]) -> dict[str
         if needed and len({getattr(spec, needed[0]) for spec in specs}) > 1:
             given.discard(name)  # for some of the runs only
     if len({spec.dropout_rate for spec in specs}) > 1:
-        given -= {
-            "dropout_schedule",
-            "mask_at",
-            "mask_basis",
-        }  # likewise: without effect at a low rate
+        given.difference_update(WITH_DROPOUT)  # likewise: without effect at a low rate
     found = ((spec, next(misfits(spec, given), None)) for spec in specs)
     return {run_identity(spec): problem for spec, problem in found if problem is not None}
 
@@ -294,7 +292,9 @@ def _refuse_twins(specs: Sequence[RunSpec], declared: Mapping[str, None]) -> Non
             continue
         differing = [name for name in FIELDS if getattr(spec, name) != getattr(other, name)]
         shown = ["seed", *(name for name in FIELDS if name in declared and name not in differing)]
-        values = ", ".join(f"{name} {getattr(spec, name)}" for name in dict.fromkeys(shown))
+        values = ", ".join(
+            f"{name} {shown_value(getattr(spec, name))}" for name in dict.fromkeys(shown)
+        )
         apart = (
             f"differ only in {', '.join(differing)}, which does not change the result"
             if differing
