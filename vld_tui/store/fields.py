@@ -21,6 +21,7 @@ class QueryField:
 
     ``is_share``: from 0 to 1. ``words`` are separated by spaces; a ``duration`` is in
     seconds. ``word``: text that a number may be instead; it is sorted after all numbers.
+    ``joined_by`` separates several choices in one value.
     """
 
     name: str
@@ -30,6 +31,7 @@ class QueryField:
     is_share: bool = False
     about: str = ""
     word: str | None = None
+    joined_by: str | None = None
 
 
 _KINDS: Final[dict[Any, Kind]] = {bool: "flag", int: "number", float: "number", str: "text"}
@@ -44,7 +46,8 @@ def _spec_fields() -> Iterator[QueryField]:
             continue
         kind = "choice" if info.choices else _KINDS[info.base]
         sql = spec_value(info.name)
-        yield QueryField(info.name, kind, sql, info.choices, about=info.help, word=info.word)
+        yield QueryField(info.name, kind, sql, info.choices, about=info.help, word=info.word,
+                         joined_by=info.joined_by)  # fmt: skip
 
 
 def _measured(name: str) -> QueryField:

@@ -378,21 +378,47 @@ def _compare(field: QueryField, operator: str, value: str) -> Condition:
 
 def _choice(field: QueryField, values: Sequence[str], *, is_part: bool) -> Condition:
     """Return the condition of one of the choices, or of those that contain a text if none is it."""
-    found: list[str] = []
-    known = ", ".join(field.choices)
-    for value in values:
-        if not value:
-            raise QueryError(f"{field.name} has an empty value, but must be one of {known}.")
-        pattern = starred(value) if is_part else rf"\A{starred(value)}\Z"
-        meant = [each for each in field.choices if each.lower() == value.lower()] or [
-            each for each in field.choices if re.search(pattern, each, re.IGNORECASE)
-        ]
-        if not meant:
-            hint = nearest(value, field.choices)
-            raise QueryError(f"{field.name} is {value!r}, but must be one of {known}.{hint}")
-        found += meant
-    is_one = (Condition(f"({field.sql}) IS ?", (each,)) for each in dict.fromkeys(found))
+    if field.joined_by is not None:
+        joined = (_joined(field, value, field.joined_by, is_part=is_part) for value in values)
+        return all_of(tuple(joined), is_any=True)
+    found = [each for value in values for each in _meant(field, value, is_part=is_part)]
+    return _is_one(field, found)
+
+
+def _joined(field: QueryField, value: str, by: str, *, is_part: bool) -> Condition:
+    """Return the condition that these choices are joined; ``is_part``: and possibly others."""
+    parts = [_meant(field, part, is_part=is_part) for part in value.split(by)]
+    if is_part:
+        return all_of(tuple(_is_joined(field, found, by) for found in parts))
+    if len(parts) == 1:
+        return _is_one(field, parts[0])
+    named = {each for found in parts for each in found}
+    return _is_one(field, [by.join(each for each in field.choices if each in named)])
+
+
+def _is_joined(field: QueryField, names: Sequence[str], by: str) -> Condition:
+    whole = f"('{by}' || ({field.sql}) || '{by}')"
+    return all_of(tuple(_holds_text(whole, f"{by}{name}{by}") for name in names), is_any=True)
+
+
+def _is_one(field: QueryField, values: Sequence[str]) -> Condition:
+    is_one = (Condition(f"({field.sql}) IS ?", (each,)) for each in dict.fromkeys(values))
     return all_of(tuple(is_one), is_any=True)
+
+
+def _meant(field: QueryField, value: str, *, is_part: bool) -> list[str]:
+    """Return the choice of this name, or the ones that match a text."""
+    known = ", ".join(field.choices)
+    if not value:
+        raise QueryError(f"{field.name} has an empty value, but must be one of {known}.")
+    pattern = starred(value) if is_part else rf"\A{starred(value)}\Z"
+    meant = [each for each in field.choices if each.lower() == value.lower()] or [
+        each for each in field.choices if re.search(pattern, each, re.IGNORECASE)
+    ]
+    if not meant:
+        hint = nearest(value, field.choices)
+        raise QueryError(f"{field.name} is {value!r}, but must be one of {known}.{hint}")
+    return meant
 
 
 def _flag(field: QueryField, value: str) -> int:

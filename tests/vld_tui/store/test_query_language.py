@@ -22,7 +22,11 @@ from vld_tui.store.terms import Joined, Not, Term, Tree, parse_terms
 from vld_tui.views.run_columns import RUN_COLUMNS
 
 RUNS: tuple[tuple[str, tuple[str, ...], dict[str, object]], ...] = (
-    ("alpha", ("best", "a%b"), {"dropout_rate": 0.9, "seed": 1, "lr": 0.01}),
+    (
+        "alpha",
+        ("best", "a%b"),
+        {"dropout_rate": 0.9, "seed": 1, "lr": 0.01, "objective": "vrex+coral"},
+    ),
     ("beta", ("bestest",), {"dropout_rate": 0.0, "seed": 2, "masks": 1, "grad_clip": 1.0}),
     (
         "gamma ray",
@@ -77,6 +81,13 @@ def _names(store: Store, text: str, sort: str | None = "name") -> list[str]:
         ("masks>8", ["gamma ray"]),
         ("masks<=8", ["alpha", "beta", "finished"]),
         ("seed>1 seed<4", ["beta", "gamma ray"]),
+        ("objective:vrex", ["alpha"]),
+        ("objective:vrex+coral", ["alpha"]),
+        ("objective:vrex+mixup", []),
+        ("objective:coral,erm", ["alpha", "beta", "finished", "gamma ray"]),
+        ("objective=vrex", []),
+        ("objective=vrex+coral", ["alpha"]),
+        ("objective!=erm", ["alpha"]),
         ("dataset=emoji", ["alpha", "beta", "gamma ray"]),
         ("dataset=emo", []),
         ("dataset:emo", ["alpha", "beta", "gamma ray"]),
