@@ -257,7 +257,10 @@ def test_what_is_no_combination_is_refused(data: bytes) -> None:
     ("values", "words"),
     [
         ({"arms": ["avraged"]}, f"any of {', '.join(ARMS)}. Did you mean averaged?"),
-        ({"objective": "groupdor"}, f"one of {', '.join(OBJECTIVES)}. Did you mean groupdro?"),
+        (
+            {"objective": "groupdor"},
+            f"one of {', '.join(OBJECTIVES)}, or several joined by +. Did you mean groupdro?",
+        ),
         ({"tuning": "lin"}, "one of full, linear"),
     ],
 )
