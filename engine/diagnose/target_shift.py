@@ -227,7 +227,7 @@ def _detection(run: RunFeatures, settings: Settings) -> Found:
             if each.roc is not None
         ),
         {"scores": _scores_table(found), "risk_coverage": _risk_coverage_table(found)},
-        (*densities.notes, *_note_on_seeds(run.other_seed)),
+        (*densities.notes, *_notes_on_seeds(run.other_seed, held_out)),
     )
 
 
@@ -250,11 +250,19 @@ def _of_two_seeds(
     return score
 
 
-def _note_on_seeds(other: OtherSeed | None) -> Iterator[str]:
+def _notes_on_seeds(other: OtherSeed | None, held_out: Sequence[SplitFeatures]) -> Iterator[str]:
     if other is None:
         yield f"Score agreement: {NO_OTHER_SEED[0].lower()}{NO_OTHER_SEED[1:]}"
-    else:
-        yield f"Score agreement: the other seed is run {other.run_id}."
+        return
+    yield f"Score agreement: the other seed is run {other.run_id}."
+    rows = torch.cat([each.rows for each in held_out])
+    trained = int(other.is_trained[rows].sum())
+    if trained:
+        yield (
+            f"Score agreement: the other seed was trained on {trained:,} of the {len(rows):,} "
+            "validation images, so its AUROC is too high. For the same split: --trial-seed in both "
+            "runs."
+        )
 
 
 def _abstaining(images: SplitFeatures) -> Tensor:

@@ -100,7 +100,7 @@ def test_a_network_has_no_barrier_to_itself(seeds: list[Network]) -> None:
 
 
 def test_agreement_is_density_times_shared_neighbours(seeds: list[Network]) -> None:
-    (run_dir, ours, data), (other_dir, theirs, _) = seeds
+    (run_dir, ours, data), (other_dir, theirs, other_data) = seeds
     [found] = _diagnose(run_dir, "detection", other=other_dir).diagnoses
     assert data.target is not None
     training = torch.cat([torch.from_numpy(each.rows[each.in_indices]) for each in data.sources])
@@ -120,6 +120,11 @@ def test_agreement_is_density_times_shared_neighbours(seeds: list[Network]) -> N
     expected = roc_auc_score(is_target, 1 - density * shared)
     assert found.values["auroc_agreement"][1] == pytest.approx(expected, abs=1e-3)
     assert "agreement" in {row[0] for row in found.tables["scores"].rows}
+    trained = [row for each in other_data.sources for row in each.rows[each.in_indices].tolist()]
+    both = {*trained} & {*held_out.tolist()}
+    assert both
+    words = f"was trained on {len(both)} of the {len(held_out)} validation images"
+    assert any(words in note for note in found.notes)
 
 
 def test_without_another_seed_the_rest_is_computed(seeds: list[Network]) -> None:
