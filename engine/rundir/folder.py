@@ -318,9 +318,13 @@ class RunDir:
             _delete_incomplete_results(folder)
 
     def spare_checkpoints(self, keep: Literal["all", "best", "none"]) -> list[Path]:
-        """Return the existing checkpoints that a finished run does not keep."""
+        """Return the existing checkpoints that a finished run does not keep.
+
+        The class "abstain" is of no use without the network of the selected step.
+        """
         if keep == "none":
-            return sorted(self.checkpoints.glob(CHECKPOINT_PATTERN))
+            abstention = [self.abstention] if self.abstention.exists() else []
+            return [*sorted(self.checkpoints.glob(CHECKPOINT_PATTERN)), *abstention]
         return [self.last_checkpoint] if keep == "best" and self.last_checkpoint.exists() else []
 
     def read_spec(self) -> RunSpec:

@@ -246,8 +246,7 @@ class CheckpointFiles:
         Raises:
             OSError: if it cannot be written; the previous checkpoint is then unchanged.
         """
-        is_read = kind == "best" and self._spec.diagnose
-        if not self._writes or (self._spec.keep_checkpoints == "none" and not is_read):
+        if not self._writes_network(kind):
             return
         path = self._run_dir.checkpoints / f"{kind}.safetensors"
         with self._phases.begin("saving_checkpoint"):
@@ -261,7 +260,7 @@ class CheckpointFiles:
             OSError: if it cannot be written; the previous file is then unchanged.
         """
         tensors = under_prefix(ABSTENTION, objective.state_dict())
-        if tensors and self._writes and self._spec.keep_checkpoints != "none":
+        if tensors and self._writes_network("best"):
             write_tensors(self._run_dir.abstention, tensors, msgspec.json.encode(state), {})
 
     def save_last(
@@ -291,6 +290,10 @@ class CheckpointFiles:
     def age_s(self) -> float:
         """Return the seconds since this attempt saved ``last``; infinity: it has not yet."""
         return time.monotonic() - self._saved_at
+
+    def _writes_network(self, kind: str) -> bool:
+        is_read = kind == "best" and bool(self._spec.diagnose)
+        return self._writes and (self._spec.keep_checkpoints != "none" or is_read)
 
     def _card(self, network: FineTunedNetwork) -> NetworkCard:
         return card_of(network, self._spec, self._data.classes, self._run_dir.run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -27,7 +28,7 @@ from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
 from engine.rundir.phases import Phases
 from engine.stop_request import StopRequest
-from tests.small_runs import MakeRun, read_events, run_here
+from tests.small_runs import MakeRun, make_outliers, read_events, run_here
 
 ALL: Final = {name for name, each in DIAGNOSTICS.items() if not each.needs_runs}
 END: Final = RunFinished(
@@ -50,8 +51,11 @@ class StopWhileDiagnosing(StopRequest):
         return bool(self.reason)
 
 
-def test_a_run_that_keeps_no_checkpoint_is_stopped_resumed_and_diagnosed(make_run: MakeRun) -> None:
-    run_dir = make_run(diagnose=["all"], keep_checkpoints="none")
+def test_a_run_that_keeps_no_checkpoint_is_stopped_resumed_and_diagnosed(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    outliers = str(make_outliers(tmp_path / "outliers"))
+    run_dir = make_run(diagnose=["all"], keep_checkpoints="none", outliers=outliers)
     log = EventLog(run_dir.events)
     stopped = run(run_dir, log, StopWhileDiagnosing(run_dir))
     log.record(stopped)
@@ -62,7 +66,9 @@ def test_a_run_that_keeps_no_checkpoint_is_stopped_resumed_and_diagnosed(make_ru
     assert run_dir.read_diagnoses().found.keys() == ALL
     assert {"detection", "distances", "rank"} < ALL
     assert ALL.isdisjoint({"robustness", "connectivity"})
+    assert run_dir.read_diagnoses().found["detection"].values["auroc_abstain"][1] is not None
     assert not [*run_dir.checkpoints.iterdir()]
+    assert not run_dir.abstention.exists()
     events = read_events(run_dir)
     assert [type(each) for each in events if isinstance(each, RunStopped | RunFinished)] == [
         RunStopped, RunFinished,
