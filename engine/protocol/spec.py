@@ -373,7 +373,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Literal["none", "balanced"],
         _method(
             "Weights of the classes in the training loss: none, or balanced (rare classes count "
-            "more). Works with every --objective."
+            "more). With every --objective but mixup."
         ),
     ] = "none"
     class_weight_power: Annotated[
