@@ -105,7 +105,7 @@ class Dashboard(KeysInOrder):
     diagnosing: reactive[str] = reactive("")
     """The progress of diagnostics that are computed in the background; empty: none are."""
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("quit", "q", "leave", "quit", show=True),
+        bind("quit", "q", "close_dashboard", "quit", show=True),
         bind(HELP, "question_mark,f1", "show_help_panel", "help", show=True),
         bind("settings", "comma", "open_settings", "settings"),
         bind("suspend", "ctrl+z", "suspend_process", "suspend"),
@@ -292,7 +292,7 @@ class Dashboard(KeysInOrder):
         else:
             super().action_suspend_process()
 
-    def action_leave(self) -> None:
+    def action_close_dashboard(self) -> None:
         """Close the dashboard; ask first if that loses decisions on suspects."""
         unsaved = self._uses.unsaved_decisions
         if unsaved:
