@@ -228,6 +228,16 @@ def _without_masks(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
             f"mask_basis_every is {every}, but the run has {spec.steps:,} steps: the directions "
             "would not be updated. Lower --mask-basis-every, or drop it."
         )
+    elif "mask_basis_every" in given and every is not None and _has_fixed_features(spec):
+        yield (
+            f"mask_basis_every is {every}, but linear_features is 'penultimate': these features "
+            "never change, nor do their directions. Drop --mask-basis-every, or give "
+            "--linear-features blocks."
+        )
+
+
+def _has_fixed_features(spec: RunSpec) -> bool:
+    return spec.tuning == "linear" and spec.linear_features == "penultimate"
 
 
 def _misfit_of_warmup(spec: RunSpec, run: str) -> Iterator[str]:

@@ -120,6 +120,13 @@ def test_a_run_is_evaluated_from_its_first_evaluation_at_even_intervals_and_at_i
         ({"mask_basis": "pca", "dropout_rate": 0}, "mask_basis is 'pca', but dropout_rate is 0. "),
         ({"mask_at": "layer3", "dropout_rate": 0}, "mask_at is 'layer3', but dropout_rate is 0. "),
         ({"mask_basis": "pca", "mask_basis_every": 300}, "would not be updated. Lower --mask-b"),
+        (
+            {
+                "mask_basis": "pca", "mask_basis_every": 3, "tuning": "linear",
+                "linear_features": "penultimate",
+            },
+            "these features never change, nor do their directions. Drop --mask-basis-every",
+        ),
         ({**RISING, "dropout_rate": 0}, "dropout_schedule is 'linear', but dropout_rate is 0. "),
         ({**RISING, "dropout_start": 0.95}, "dropout_start is 0.95, but must be below "
          "dropout_rate, which is 0.9."),
