@@ -40,7 +40,7 @@ COMMANDS: Final = {
         "Training", "Launch a study: a grid of runs from a preset or a TOML file."
     ),
     "combine": CommandInfo(
-        "Training", "Combine finished runs by soup, Model Stock, ensemble or interpolation."
+        "Training", "Combine finished runs: soup, stock, ensemble, interpolation."
     ),
     "queue": CommandInfo("Training", "Manage queued runs: list, reorder, hold, set slots."),
     "profile": CommandInfo("Training", "Manage named settings for cluster jobs."),

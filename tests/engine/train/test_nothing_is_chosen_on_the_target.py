@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 import engine.run
-from engine.data import RunData, load_data
+from engine.data import RunData, load_with_outliers
 from engine.protocol import ArmEvaluated, Evaluated, RunFinished
 from engine.rundir import RunDir
 from tests.small_runs import MakeRun, read_events, run_here
@@ -49,7 +49,9 @@ def test_random_target_labels_change_nothing_but_what_is_reported(
     true, random = make_run("true", **fields), make_run("random", **fields)
     run_here(true)
     monkeypatch.setattr(
-        engine.run, "load_data", lambda *given: _with_random_target_labels(load_data(*given))
+        engine.run,
+        "load_with_outliers",
+        lambda *given: _with_random_target_labels(load_with_outliers(*given)),
     )
     run_here(random)
     assert _chosen(true) == _chosen(random)
