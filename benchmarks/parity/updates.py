@@ -18,6 +18,7 @@ from benchmarks.parity.reference import training as theirs
 from benchmarks.parity.row import Row, difference_text, largest_difference
 from engine.data import TrainingBatches
 from engine.data.load import Indices
+from engine.data.mixing import Pairs
 from engine.protocol import RunSpec
 from engine.rundir import RunDir
 from engine.train.loop import take_step
@@ -175,6 +176,11 @@ class DoubleBatches:
     def drawn(self) -> Indices:
         """Return the rows of the last batch's images."""
         return self._batches.drawn
+
+    @property
+    def pairs(self) -> Pairs | None:
+        """Return the pairs that the last batch's images were mixed in."""
+        return self._batches.pairs
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Draw the next batch."""

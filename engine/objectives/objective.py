@@ -123,6 +123,11 @@ class Loss(Part):
         """Return the losses of a batch, (K, B), in nats."""
         raise NotImplementedError
 
+    def mean(self, batch: Batch) -> Tensor:
+        """Return the mean of the losses, a scalar in nats."""
+        losses: Tensor = self(batch)
+        return losses.mean()
+
 
 class Weighting(Part):
     """The weight of each image's loss. It may change its state if gradients are on."""
@@ -149,6 +154,11 @@ class ERM(Loss):
     def forward(self, batch: Batch) -> Tensor:
         """Return the cross-entropy of each image, (K, B), in nats."""
         return cross_entropy(batch.logits, batch.labels)
+
+    def mean(self, batch: Batch) -> Tensor:
+        """Return the mean cross-entropy as torch adds it up, so that it equals other programs'."""
+        labels = batch.labels.repeat(len(batch.logits))
+        return F.cross_entropy(batch.logits.flatten(0, 1), labels)
 
 
 class Objective(nn.Module):
@@ -184,6 +194,8 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the loss, a scalar in nats; update the parts' state if gradients are on."""
+        if not self.others and batch.abstention is None:
+            return self.loss.mean(batch)
         losses: Tensor = self.loss(batch)
         if batch.abstention is not None:
             losses = losses + answering_loss(batch.abstention.images)

@@ -210,7 +210,7 @@ def test_no_event_log_stops_the_reading(store: Store, run: Run, teller: Teller, 
 def test_the_mangled_events_cover_the_protocol() -> None:
     told = {msgspec.json.decode(line)["type"] for line in _LINES}
     missing = {kind.__struct_config__.tag for kind in EVENT_TYPES} - told
-    assert missing == {"head_trained", "features_computed", "phase_reported"}
+    assert missing == {"head_trained", "head_refined", "features_computed", "phase_reported"}
 
 
 @pytest.mark.parametrize("value", [b"[" * 100_000, b"\x00" * 100, b'{"seq": 1}'])
