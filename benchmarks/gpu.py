@@ -35,6 +35,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from engine.data import load_data
+from engine.data.load import Indices
 from engine.datasets.catalog import find_image_set
 from engine.machine.devices import device_name, resolve_device, synchronize
 from engine.machine.processor import usable_cores
@@ -97,8 +98,12 @@ HEADINGS: Final = (
 class OneBatch:
     """Stands in for a run's batches: the same one at every step, already on the device."""
 
-    def __init__(self, batch: tuple[Tensor, Tensor]) -> None:
+    pairs = None
+
+    def __init__(self, batch: tuple[Tensor, Tensor], drawn: Indices) -> None:
+        """``drawn``: rows of the batch's images in the image set."""
         self._batch = batch
+        self.drawn = drawn
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Return the batch."""
@@ -203,7 +208,7 @@ def measure(
     """Measure one network; ours and theirs take turns."""
     spec, training = our_training(network, size, device, home)
     batch = training.batches.draw()
-    stays: Any = OneBatch(batch)
+    stays: Any = OneBatch(batch, training.batches.drawn)
     without_waiting = dataclasses.replace(training, batches=stays)
     theirs = their_steps(network, images, size, device)
     turns = [
