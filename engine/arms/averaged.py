@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from engine.arms.mean_network import MeanNetwork
+from engine.arms.network_copy import NetworkCopy
 from engine.arms.weight_sum import WeightSum
 from engine.data import RunData
 from engine.evaluate import Evaluation
@@ -35,7 +35,7 @@ class Averaged:
     ) -> None:  # fmt: skip
         self._spec, self._phases = spec, phases
         self._sum = WeightSum(network.module)
-        self._mean = MeanNetwork(spec, data, network, execution, phases)
+        self._mean = NetworkCopy(spec, data, network, execution, phases)
         self.network: FineTunedNetwork = self._mean.network
 
     def after_step(self, updates: int) -> None:

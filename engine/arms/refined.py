@@ -6,14 +6,13 @@ last layers on rare samples. :mod:`engine.train.refine` trains the layer; the ar
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
-from engine.data import RunData, validation_augmentation
-from engine.evaluate import Evaluation, evaluate_domains, network_predictor
+from engine.arms.network_copy import NetworkCopy
+from engine.data import RunData
+from engine.evaluate import Evaluation
 from engine.execution import Execution
 from engine.model import FineTunedNetwork
 from engine.model.linear import is_frozen
@@ -30,33 +29,22 @@ class Refined:
         self, spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution,
         phases: Phases = SILENT,
     ) -> None:  # fmt: skip
-        self._spec, self._data, self._execution = spec, data, execution
-        self._phases = phases
-        self._running = network.module
-        self.network: FineTunedNetwork = copy.deepcopy(network)
-        self._augmentation = validation_augmentation(spec, data)
+        self._selected = NetworkCopy(spec, data, network, execution, phases)
+        self.network: FineTunedNetwork = self._selected.network
 
     def after_step(self, updates: int) -> None:
         """Do nothing: only selected steps matter."""
 
-    @torch.no_grad()
     def after_selection(self) -> None:
         """Copy the run's network."""
-        self.network.module.load_state_dict(self._running.state_dict())
+        self._selected.load({})
 
     def evaluate(self, step: int, evaluation: Evaluation) -> None:
         """Return None: nothing is refined before the last step."""
 
     def evaluate_refined(self, step: int) -> Evaluation:
         """Evaluate the refined network after the run's last step."""
-        predictor = network_predictor(
-            self.network, self._spec.eval_batch_size, self._execution, self._augmentation, step
-        )
-        return evaluate_domains(
-            predictor, self._data, "refined",
-            is_augmented=self._spec.augment_validation, select_on=self._spec.select_on,
-            phases=self._phases,
-        )  # fmt: skip
+        return self._selected.evaluate("refined", step)
 
     def tensors(self) -> Mapping[str, Tensor]:
         """Return the tensors of the selected network that training changes."""
@@ -66,4 +54,4 @@ class Refined:
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore the selected network; the run's network is restored already."""
-        self.network.module.load_state_dict({**self._running.state_dict(), **tensors})
+        self._selected.load(tensors)

@@ -12,7 +12,7 @@ from typing import Final
 from torch import Tensor
 
 from engine.arms.loss_valley import LossValley, Segment
-from engine.arms.mean_network import MeanNetwork
+from engine.arms.network_copy import NetworkCopy
 from engine.arms.weight_sum import WeightSum
 from engine.data import RunData
 from engine.evaluate import Evaluation
@@ -46,7 +46,7 @@ class Swad:
     ) -> None:  # fmt: skip
         self._spec, self._phases = spec, phases
         self._sum = WeightSum(network.module)
-        self._mean = MeanNetwork(spec, data, network, execution, phases)
+        self._mean = NetworkCopy(spec, data, network, execution, phases)
         self.network: FineTunedNetwork = self._mean.network
         self._valley = LossValley(spec.swad_converge, spec.swad_tolerance, spec.swad_ratio)
 

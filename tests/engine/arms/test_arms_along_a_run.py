@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from engine.arms import mean_network
+from engine.arms import network_copy
 from engine.arms.averaged import Averaged
 from engine.arms.ensemble import Ensemble
 from engine.evaluate import Evaluation
@@ -190,7 +190,7 @@ def test_they_are_estimated_on_whole_batches_of_all_sources_alike(
         del module
         seen.extend(len(images) for images in batches)
 
-    monkeypatch.setattr(mean_network, "update_bn", spy)
+    monkeypatch.setattr(network_copy, "update_bn", spy)
     run_here(make_run(**ARMS, average_batchnorm="reestimate", eval_batch_size=10))
     assert set(seen) == {9}, "three of each of three sources"
 

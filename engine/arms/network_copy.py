@@ -1,4 +1,4 @@
-"""A network of mean weights, evaluated like the run's own network."""
+"""A copy of the run's network with other weights, evaluated like the run's own."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ BATCHNORM_IMAGES: Final = 1024
 """Maximum training images of each source for re-estimating BatchNorm statistics."""
 
 
-class MeanNetwork:
-    """A copy of a run's network that is given mean weights.
+class NetworkCopy:
+    """A copy of a run's network that is given weights of its own, such as mean weights.
 
     Attributes:
         network: the copy.
@@ -38,9 +38,9 @@ class MeanNetwork:
         self.network: FineTunedNetwork = copy.deepcopy(running)
         self._augmentation = validation_augmentation(spec, data)
 
-    def load(self, means: Mapping[str, Tensor], *, reestimates_batchnorm: bool) -> None:
+    def load(self, weights: Mapping[str, Tensor], *, reestimates_batchnorm: bool = False) -> None:
         """Take these weights; those that are missing are the run's own, as they are now."""
-        self.network.module.load_state_dict({**self._running.state_dict(), **means})
+        self.network.module.load_state_dict({**self._running.state_dict(), **weights})
         # With linear tuning, the backbone and its statistics never change.
         if reestimates_batchnorm and self._spec.tuning == "full":
             update_bn(self._training_images(), self.network.module)
