@@ -158,12 +158,13 @@ def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
         yield from _misfit_of_warmup(spec, run)
     if "lr_drops" in given and spec.lr_drops:
         yield from _misfit_of_drops(spec, run)
-    if "dropout_schedule" in given and spec.dropout_schedule != "constant":
+    yield from _without_dropout(spec, given)
+    if "dropout_schedule" in given and spec.dropout_schedule != "constant" and spec.dropout_rate:
         yield from _misfit_of_rising(spec, run)
     if "vrex_anneal_steps" in given and "vrex" in spec.objectives:
         yield from _misfit_of_annealing(spec, run)
     yield from _without_effect(spec, given)
-    yield from _without_masks(spec, given)
+    yield from _misfit_of_updates(spec, given, run)
     if "freeze_batchnorm" in given and not spec.freeze_batchnorm and spec.tuning == "linear":
         yield (
             "freeze_batchnorm is false, but tuning is 'linear', which trains nothing of the "
@@ -213,22 +214,27 @@ def _without_effect(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
         )
 
 
-def _without_masks(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
-    """Yield an error message for each given setting of masks in a run without dropout."""
-    for name in ("mask_basis", "mask_at"):
+def _without_dropout(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
+    """Yield an error message for each given field that needs dropout, in a run without it."""
+    for name in WITH_DROPOUT:
         info, value = FIELDS[name], getattr(spec, name)
         if name in given and value != info.default and spec.dropout_rate == 0:
             yield (
                 f"{name} is {value!r}, but dropout_rate is 0. Give --dropout above 0, or drop "
                 f"{info.flag}."
             )
+
+
+def _misfit_of_updates(spec: RunSpec, given: Collection[str], run: str) -> Iterator[str]:
     every = spec.mask_basis_every
-    if "mask_basis_every" in given and every is not None and every >= spec.steps:
+    if every is None or "mask_basis_every" not in given:
+        return
+    if every >= spec.steps:
         yield (
-            f"mask_basis_every is {every}, but the run has {spec.steps:,} steps: the directions "
-            "would not be updated. Lower --mask-basis-every, or drop it."
+            f"mask_basis_every is {every}, but {run}: the directions would not be updated. Lower "
+            "--mask-basis-every, or drop it."
         )
-    elif "mask_basis_every" in given and every is not None and _has_fixed_features(spec):
+    elif _has_fixed_features(spec):
         yield (
             f"mask_basis_every is {every}, but linear_features is 'penultimate': these features "
             "never change, nor do their directions. Drop --mask-basis-every, or give "
@@ -275,12 +281,7 @@ def _misfit_of_zeros(spec: RunSpec) -> Iterator[str]:
 
 def _misfit_of_rising(spec: RunSpec, run: str) -> Iterator[str]:
     rate, start = spec.dropout_rate, spec.dropout_start
-    if rate == 0:
-        yield (
-            f"dropout_schedule is {spec.dropout_schedule!r}, but dropout_rate is 0. Give --dropout "
-            "above 0, or drop --dropout-schedule."
-        )
-    elif start >= rate:
+    if start >= rate:
         yield (
             f"dropout_start is {start:g}, but must be below dropout_rate, which is {rate:g}. "
             "Change --dropout-start or --dropout, or drop --dropout-schedule."
