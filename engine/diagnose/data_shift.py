@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import torch
 
 from engine.diagnose.chosen_images import ChosenImages
-from engine.diagnose.found import Found
+from engine.diagnose.found import Found, filled
 from engine.diagnose.image_features import ImageFeatures, pretrained_network, read_features
 from engine.diagnose.run_features import DomainFeatures, groups_of
 from engine.diagnose.target_shift import distances_of, probe_of
@@ -41,17 +41,12 @@ def measure_shift(request: MeasureShift, images: ChosenImages, report: Reporter)
     found = []
     for number, diagnostic in enumerate(OF_IMAGES):
         progress(number, len(OF_IMAGES))
-        began = time.perf_counter()
-        result = MEASURED[diagnostic.name](sources, target, diagnostic.settings)
-        found.append(
-            Diagnosis(
-                diagnostic=diagnostic.name, version=diagnostic.version,
-                settings=diagnostic.settings, arm="", step=None, checkpoint="", data_digest="",
-                summary=result.summary, values=result.values, findings=result.findings,
-                tables=dict(result.tables), notes=result.notes,
-                computed_at=time.time(), wall_s=time.perf_counter() - began,
-            )
+        plan = Diagnosis(
+            diagnostic=diagnostic.name, version=diagnostic.version, settings=diagnostic.settings,
+            arm="", step=None, checkpoint="", data_digest="",
         )  # fmt: skip
+        measure = partial(MEASURED[diagnostic.name], sources, target, diagnostic.settings)
+        found.append(filled(plan, measure))
     progress(len(OF_IMAGES), len(OF_IMAGES))
     return DataShift(
         model=request.model,

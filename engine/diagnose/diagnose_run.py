@@ -5,13 +5,14 @@ A result that is up to date is not computed again, so an interrupted command can
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 
 from engine.diagnose.computed import COMPUTED
-from engine.diagnose.run_features import FeatureSource, RunFeatures
+from engine.diagnose.found import filled
+from engine.diagnose.run_features import FeatureSource
 from engine.errors import InputError
 from engine.features.cached import FrozenPart
 from engine.inference.session import refusing_large_batches
@@ -79,7 +80,9 @@ def diagnose_run(request: DiagnoseRun, report: Reporter) -> Diagnosed:
         for number, each in enumerate(missing):
             progress(number, len(missing))
             try:
-                done[each.name] = _compute(each, plans[each.name], run)
+                done[each.name] = filled(
+                    plans[each.name], partial(COMPUTED[each.name], run, each.settings)
+                )
             except InputError as error:
                 problems[each.name] = str(error)
                 continue
@@ -124,21 +127,6 @@ def _empty(
         start=start if diagnostic.reads_start else "",
         scratch=request.scratch if diagnostic.reads_scratch else (),
         other_seed=other.checkpoint if other and diagnostic.reads_other_seed else "",
-    )
-
-
-def _compute(diagnostic: Diagnostic, plan: Diagnosis, run: RunFeatures) -> Diagnosis:
-    began = time.perf_counter()
-    found = COMPUTED[diagnostic.name](run, diagnostic.settings)
-    return msgspec.structs.replace(
-        plan,
-        summary=found.summary,
-        values=found.values,
-        findings=found.findings,
-        tables=dict(found.tables),
-        notes=found.notes,
-        computed_at=time.time(),
-        wall_s=time.perf_counter() - began,
     )
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
 from engine.diagnose.run_features import RunFeatures, SplitFeatures
-from engine.protocol.diagnostics import OF_START, Finding, FindingTable
+from engine.protocol.diagnostics import OF_START, Diagnosis, Finding, FindingTable
 from engine.protocol.intervals import Interval
 from engine.protocol.measures import MEASURES, Summary
 
@@ -23,6 +26,22 @@ class Found:
     tables: Mapping[str, FindingTable] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     summary: str = ""
+
+
+def filled(plan: Diagnosis, compute: Callable[[], Found]) -> Diagnosis:
+    """Return a diagnosis with what is found, when, and how long that took."""
+    began = time.perf_counter()
+    found = compute()
+    return msgspec.structs.replace(
+        plan,
+        summary=found.summary,
+        values=found.values,
+        findings=found.findings,
+        tables=dict(found.tables),
+        notes=found.notes,
+        computed_at=time.time(),
+        wall_s=time.perf_counter() - began,
+    )
 
 
 class OfImages(Protocol):
