@@ -5,17 +5,22 @@ A result that is up to date is not computed again, so an interrupted command can
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import msgspec
 
 from engine.diagnose.computed import COMPUTED
 from engine.diagnose.found import filled
-from engine.diagnose.run_features import FeatureSource
+from engine.diagnose.run_features import FeatureSource, RunFeatures
 from engine.errors import InputError
 from engine.features.cached import FrozenPart
+from engine.inference.classifier import checkpoint_digest
 from engine.inference.session import refusing_large_batches
+from engine.model import FineTunedNetwork
 from engine.protocol.diagnostics import (
     DIAGNOSTICS,
     Diagnosed,
@@ -60,7 +65,8 @@ def diagnose_run(request: DiagnoseRun, report: Reporter) -> Diagnosed:
     start = source.start_network() if any(each.reads_start for each in wanted) else None
     stored = {} if request.recomputes else source.run_dir.read_diagnoses().found
     digest = "" if start is None else FrozenPart.of(start).digest
-    other = _open_other(request, report) if any(each.reads_other_seed for each in wanted) else None
+    has_other = any(each.reads_other_seed for each in wanted)
+    other = _checkpoint_of_other(request, report) if has_other else ""
     plans = {each.name: _empty(each, source, digest, request, other) for each in wanted}
     done = {
         name: stored[name]
@@ -70,19 +76,18 @@ def diagnose_run(request: DiagnoseRun, report: Reporter) -> Diagnosed:
     missing = [each for each in wanted if each.name not in done]
     computed, problems, unsaved = [], {}, ""
     if missing:
-        reads_start = any(each.reads_start for each in missing)
-        has_stages = any(each.reads_stages for each in missing)
-        with refusing_large_batches(source.device, source.batch_size):
-            run = source.read(start if reads_start else None, report, has_stages=has_stages)
-            if other is not None and any(each.reads_other_seed for each in missing):
-                run = replace(run, other_seed=source.read_other(other, report))
+        reads_other = other != "" and any(each.reads_other_seed for each in missing)
+        opened = _open_other(request, report) if reads_other else None
+        run = _read(source, start, opened, missing, report)
         progress = progress_of(report, "computing diagnostics", "diagnostics")
         for number, each in enumerate(missing):
             progress(number, len(missing))
             try:
-                done[each.name] = filled(
-                    plans[each.name], partial(COMPUTED[each.name], run, each.settings)
-                )
+                plan = plans[each.name]
+                if run.other_seed is None:  # its checkpoint exists, but cannot be used
+                    plan = msgspec.structs.replace(plan, other_seed="")
+                compute = partial(COMPUTED[each.name], run, each.settings)
+                done[each.name] = filled(plan, compute)
             except InputError as error:
                 problems[each.name] = str(error)
                 continue
@@ -95,17 +100,50 @@ def diagnose_run(request: DiagnoseRun, report: Reporter) -> Diagnosed:
     return Diagnosed(found, tuple(computed), problems, unsaved)
 
 
+def _checkpoint_of_other(request: DiagnoseRun, report: Reporter) -> str:
+    """Return the digest of the checkpoint of the run of another seed; empty: it has none."""
+    digest = ""
+    if request.other_seed is not None:
+        with _leaving_out_other(report):
+            digest = checkpoint_digest(RunDir(Path(request.other_seed)))
+    return digest
+
+
 def _open_other(request: DiagnoseRun, report: Reporter) -> FeatureSource | None:
     """Return the run of another seed; None if there is none or its network cannot be read."""
-    if request.other_seed is None:
-        return None
+    other = None
+    if request.other_seed is not None:
+        with _leaving_out_other(report):
+            other = FeatureSource.open(
+                msgspec.structs.replace(request, run_dir=request.other_seed), report
+            )
+    return other
+
+
+@contextmanager
+def _leaving_out_other(report: Reporter) -> Iterator[None]:
+    """Note if the run of another seed cannot be read in the block."""
     try:
-        return FeatureSource.open(
-            msgspec.structs.replace(request, run_dir=request.other_seed), report
-        )
+        yield
     except InputError as error:
         report(WorkNote(f"The run of another seed is left out: {error}"))
-        return None
+
+
+def _read(
+    source: FeatureSource,
+    start: FineTunedNetwork | None,
+    other: FeatureSource | None,
+    diagnostics: Sequence[Diagnostic],
+    report: Reporter,
+) -> RunFeatures:
+    """Return what diagnostics read of a run, its first network and the run of another seed."""
+    reads_start = any(each.reads_start for each in diagnostics)
+    has_stages = any(each.reads_stages for each in diagnostics)
+    with refusing_large_batches(source.device, source.batch_size):
+        run = source.read(start if reads_start else None, report, has_stages=has_stages)
+        if other is not None:
+            run = replace(run, other_seed=source.read_other(other, report))
+    return run
 
 
 def _empty(
@@ -113,7 +151,7 @@ def _empty(
     source: FeatureSource,
     start: str,
     request: DiagnoseRun,
-    other: FeatureSource | None,
+    other: str,
 ) -> Diagnosis:
     """Return a diagnosis without values: what it is of."""
     return Diagnosis(
@@ -126,7 +164,7 @@ def _empty(
         data_digest=source.data.digest,
         start=start if diagnostic.reads_start else "",
         scratch=request.scratch if diagnostic.reads_scratch else (),
-        other_seed=other.checkpoint if other and diagnostic.reads_other_seed else "",
+        other_seed=other if diagnostic.reads_other_seed else "",
     )
 
 

@@ -180,6 +180,15 @@ def calibration_key(arm: str, at: At) -> str:
     return f"{arm}/{at}"
 
 
+def checkpoint_digest(run_dir: RunDir) -> str:
+    """Return :attr:`Classifier.checkpoint` of the run's own network, without loading it.
+
+    Raises:
+        InputError: if there is no such checkpoint, or it is damaged.
+    """
+    return _digest_of(checkpoint_files(run_dir, None, "best"))
+
+
 def _digest_of(files: Sequence[Path]) -> str:
     """Return a text that changes with any of these checkpoints."""
     digests = []

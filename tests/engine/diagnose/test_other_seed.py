@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,11 @@ from torch import Tensor
 from engine.data import RunData, load_data
 from engine.data.transforms import network_input
 from engine.diagnose.diagnose_run import diagnose_run
+from engine.diagnose.run_features import FeatureSource
 from engine.protocol import resolve_spec
 from engine.protocol.diagnostics import Diagnosed, DiagnoseRun
 from engine.rundir import RunDir, UserData
+from engine.work import Reporter
 from tests.small_runs import SMALL_RUN, run_here
 
 Network = tuple[RunDir, dict[str, Tensor], RunData]
@@ -148,3 +152,34 @@ def test_another_seed_without_a_network_is_left_out(seeds: list[Network], tmp_pa
     missing = RunDir(tmp_path / "runs" / "gone")
     [found] = _diagnose(run_dir, "connectivity", other=missing).diagnoses
     assert found.values == {"barrier": (None, None)}
+
+
+def test_another_seed_is_opened_only_to_compute_something(
+    seeds: list[Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run_dir, _, _), (other_dir, _, _) = seeds
+    _diagnose(run_dir, "connectivity", other=other_dir)
+    opened, open_run = [], FeatureSource.open
+
+    def remembering(request: DiagnoseRun, report: Reporter) -> FeatureSource:
+        opened.append(RunDir(Path(request.run_dir)).run_id)
+        return open_run(request, report)
+
+    monkeypatch.setattr(FeatureSource, "open", remembering)
+    assert _diagnose(run_dir, "connectivity", other=other_dir).computed == ()
+    assert opened == [run_dir.run_id]
+    _diagnose(run_dir, "collapse", other=other_dir)
+    assert other_dir.run_id not in opened
+
+
+def test_another_seed_whose_images_are_gone_is_left_out(
+    seeds: list[Network], tmp_path: Path
+) -> None:
+    (run_dir, _, _), (other_dir, _, _) = seeds
+    broken = RunDir(Path(shutil.copytree(other_dir.path, tmp_path / "runs" / "broken")))
+    spec = json.loads(broken.spec.read_bytes())
+    broken.spec.write_text(json.dumps(spec | {"data_dir": str(tmp_path / "gone")}))
+    (run_dir.diagnoses / "connectivity.json").unlink(missing_ok=True)
+    [found] = _diagnose(run_dir, "connectivity", other=broken).diagnoses
+    assert found.values == {"barrier": (None, None)}
+    assert found.other_seed == ""
