@@ -110,8 +110,8 @@ def describe(spec: RunSpec, training: Training) -> str:
     execution = training.execution
     images = spec.batch_size * training.sources
     return (
-        f"{spec.model}, {spec.tuning} tuning, {spec.image_size} px, {images} images, {spec.masks} masks, "
-        f"{execution.name}; {device_name(execution.device)}, "
+        f"{spec.model}, {spec.tuning} tuning, {spec.image_size} px, {images} images, "
+        f"{spec.masks} masks, {execution.name}; {device_name(execution.device)}, "
         f"{torch.get_num_threads()} threads, torch {torch.__version__}, "
         f"load {os.getloadavg()[0]:.1f}; revision {revision}"
     )

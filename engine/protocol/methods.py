@@ -49,15 +49,15 @@ OBJECTIVES: Final = {
         "weighted mean of the source domains' losses; weights grow for the worst", "weights"
     ),
     "confreg": ObjectiveInfo(
-        "cross-entropy against a teacher's probabilities, flatter where a biased model is right",
+        "cross-entropy against a teacher's probabilities, flattened where a biased model is right",
         "loss",
         needs=("teacher",),
     ),
     "rpdro": ObjectiveInfo(
-        "weighted mean of the images' losses; an adversary learns which to weigh most", "weights"
+        "weighted mean of the images' losses; an adversary learns the weights", "weights"
     ),
     "coral": ObjectiveInfo(
-        "adds differences of the source domains' features in mean and covariance",
+        "adds the differences between the sources' feature means and covariances",
         "penalty",
         fewest_sources=2,
         fewest_images=2,
@@ -79,7 +79,7 @@ ARMS: Final = {
     "averaged": "average of the weights over the run",
     "swad": "average of the weights over the valley of the ID validation loss (SWAD)",
     "ensemble": "average of the logits of all evaluations so far",
-    "refined": "the selected network, its last layer trained further on rare or hard images",
+    "refined": "selected step's network with its last layer trained further on hard or rare images",
 }
 """Additional predictors that can be evaluated during a run."""
 

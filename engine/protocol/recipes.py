@@ -292,14 +292,14 @@ def check_objectives(spec: RunSpec) -> None:
     if len(losses) > 1:
         raise SpecError(
             f"objective is {spec.objective!r}, but {' and '.join(losses)} each define the loss of "
-            "an image. Give one of them."
+            "an image. Give only one of these objectives."
         )
     for name in spec.objectives:
         for other, reason in OBJECTIVES[name].excludes.items():
             if other in spec.objectives:
                 raise SpecError(
                     f"objective is {spec.objective!r}, but {name} cannot be used with {other}: "
-                    f"{reason}. Give one of them."
+                    f"{reason}. Give only one of these objectives."
                 )
         if problem := _unmet_need(spec, name):
             raise SpecError(problem)

@@ -176,8 +176,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     outliers: Annotated[
         str | None,
         _data(
-            "Unlabelled images of none of the classes, to train the network to abstain on: a "
-            "folder, or an embedded data set (its other classes).",
+            'Unlabelled images of none of the run\'s classes, to train the class "abstain" on: a '
+            "folder, or an embedded data set (its images of other classes).",
             metavar="DIR",
             roles="path pace course",
         ),
@@ -228,8 +228,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         float,
         Meta(ge=0, lt=1),
         _network(
-            "Fraction of each layer's weights, the smallest, to set to zero at the start and keep "
-            "zero; first, last and depthwise layers stay dense. 0: all.",
+            "Fraction of each layer's weights to prune: the smallest become zero at the start and "
+            "stay zero. First, last and depthwise layers stay dense. 0: no pruning.",
             hint="It is the fraction of weights that become zero; 1 would leave none.",
         ),
     ] = 0.0
@@ -283,8 +283,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     teacher: Annotated[
         Annotated[str, Meta(min_length=1)] | None,
         _method(
-            "Finished run of the same images and split whose network teaches, for --objective "
-            "confreg.",
+            "Finished run of the same images and split whose network is the teacher, for "
+            "--objective confreg.",
             metavar="RUN",
             roles="implied",
             only_with=("objective", "confreg"),
@@ -331,8 +331,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     vrex_anneal_steps: Annotated[
         Annotated[int, NonNegative] | None,
         _method(
-            "First steps of --objective vrex, in which the variance has weight 1. none: a tenth of "
-            "the run's steps, at most 500 (DomainBed: 500 of 5,001).",
+            "Steps at the start in which the variance has weight 1, for --objective vrex. none: a "
+            "tenth of the run's steps, at most 500 (DomainBed: 500 of 5,001).",
             unit="steps",
             most=MOST_STEPS,
             roles="course",
@@ -353,8 +353,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         float,
         Meta(gt=0, lt=1),
         _method(
-            "Quantile of the losses that images with random labels would have, above which a "
-            "training image is dropped, for --objective odd.",
+            "Quantile of the losses of random labels; training images with a higher loss are "
+            "dropped. For --objective odd.",
             only_with=("objective", "odd"),
         ),
     ] = 0.5
@@ -461,8 +461,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         str,
         Meta(min_length=1),
         _method(
-            "Where dropout masks: last (the penultimate features), or a stage or block of the "
-            "network by its name, such as layer3 or blocks.4 (whole channels of its output).",
+            "Position of dropout: last (the penultimate features), or the name of a stage or block "
+            "of the network, such as layer3 or blocks.4 (whole channels of its output).",
         ),
     ] = LAST
     head_steps: Annotated[
@@ -603,8 +603,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         int,
         Positive,
         _arms(
-            "SWAD's N_s: the valley begins at the first of this many evaluations if it has the "
-            "lowest ID loss of them.",
+            "SWAD's N_s: the valley begins when the first of this many evaluations has the lowest "
+            "ID loss.",
             unit="evaluations",
             most=1000,
             only_with=("arms", "swad"),
@@ -625,7 +625,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         float,
         Meta(ge=1),
         _arms(
-            "SWAD's r: the threshold as a multiple of the mean ID loss where the valley begins.",
+            "SWAD's r: the threshold as a multiple of the mean ID loss of the --swad-converge "
+            "evaluations at the start of the valley.",
             most=1e3,
             only_with=("arms", "swad"),
         ),

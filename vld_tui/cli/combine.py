@@ -117,7 +117,7 @@ def soup(
         Launching(**given).go(store, method, _choose(store, runs, where))
 
 
-@app.command(cls=Command, help="Average weights by their angle (Model Stock).")
+@app.command(cls=Command, help="Average, then move towards the initial weights (Model Stock).")
 @_with_launching
 def stock(
     ctx: typer.Context,

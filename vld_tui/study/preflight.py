@@ -163,7 +163,7 @@ def preflight(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = Fa
 def _never_checked(spec: RunSpec) -> Iterator[str]:
     """Yield what only the run itself checks."""
     if spec.mask_at != LAST:
-        yield f"whether the network has a stage or block {spec.mask_at}"
+        yield f"whether the network has a stage or block named {spec.mask_at}"
     yield from ("individual images", "memory")
 
 

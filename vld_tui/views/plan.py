@@ -162,7 +162,7 @@ def _outliers(spec: RunSpec, folder: str, data: DataPrepared | None) -> str:
         parts.append(plural(data.outliers, "image"))
         if data.skipped_outliers:
             parts.append(f"{plural(len(data.skipped_outliers), 'unreadable image')} left out")
-    parts.append(f"{spec.outliers_per_step:,} per step, trained to abstain")
+    parts.append(f"{spec.outliers_per_step:,} per step, labelled abstain")
     return _SEPARATOR.join(parts)
 
 

@@ -116,7 +116,7 @@ def counts_text(standing: Standing) -> str:
     parts += [f"{count:,} {status}" for status, count in sorted(broken_off.items())]
     parts.append(f"{len(standing.missing):,} missing")
     if count := standing.study.untaught:
-        parts.append(f"{count:,} to create when their teachers have finished: launch again then")
+        parts.append(f"{count:,} need a teacher that has not finished: launch again later")
     return " · ".join(parts)
 
 

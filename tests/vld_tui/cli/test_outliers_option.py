@@ -29,11 +29,11 @@ def test_a_run_shows_its_outliers(tmp_path: Path, started: list[str]) -> None:
     vld = Vld(tmp_path / "home")
     plan = vld(*started, "--outlier-batch", "3", "--dry-run")
     assert plan.exit_code == 0, plan.output
-    assert f"outliers  {tmp_path / 'others'} · 3 per step, trained to abstain" in plan.stdout
+    assert f"outliers  {tmp_path / 'others'} · 3 per step, labelled abstain" in plan.stdout
     ran = vld(*started)
     assert ran.exit_code == 0, ran.output
     lines = " ".join(vld("show", "@last").stdout.split())
-    assert "others · 12 images · 4 per step, trained to abstain" in lines
+    assert "others · 12 images · 4 per step, labelled abstain" in lines
 
 
 def test_a_step_for_more_outliers_than_there_are_is_refused(
@@ -76,6 +76,6 @@ def test_an_embedded_data_set_is_given_by_name(tmp_path: Path, started: list[str
     vld = Vld(tmp_path / "home")
     plan = vld(*started[:-1], "objects-drawn", "--dry-run")
     assert plan.exit_code == 0, plan.output
-    assert "outliers  objects-drawn · 4 per step, trained to abstain" in plan.stdout
+    assert "outliers  objects-drawn · 4 per step, labelled abstain" in plan.stdout
     plan = vld(*started[:-1], "./objects-drawn", "--dry-run")
     assert f"outliers  {tmp_path / 'objects-drawn'} · " in plan.stdout

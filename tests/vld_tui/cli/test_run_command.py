@@ -156,7 +156,9 @@ def test_the_plan_can_be_read_without_doing_it(vld: Vld) -> None:
     assert "problem" not in result.stdout
     assert vld.json("ls") == []
     last = vld("run", "--mask-at", "blocks.4", "--dry-run").stdout.splitlines()[-1]
-    assert last.startswith("not checked: whether the network has a stage or block blocks.4, indi")
+    assert last.startswith(
+        "not checked: whether the network has a stage or block named blocks.4, indi"
+    )
 
 
 @pytest.mark.usefixtures("_known_networks")

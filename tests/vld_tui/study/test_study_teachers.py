@@ -91,7 +91,7 @@ def test_a_study_shows_how_many_of_its_runs_are_to_come(home: Home) -> None:
     with Store.open(home) as store:
         standing = standing_of(store, text.read(home))
         assert counts_text(standing).endswith(
-            "8 missing · 8 to create when their teachers have finished: launch again then"
+            "8 missing · 8 need a teacher that has not finished: launch again later"
         )
         fill_study(home, standing.study)
         store.live.refresh()

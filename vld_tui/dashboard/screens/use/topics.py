@@ -21,7 +21,7 @@ CHOICES: Final[Mapping[str, tuple[Topic, ...]]] = {
 ABOUT: Final[Mapping[str, str]] = {
     "all": "both",
     "rich": "how rich the representation is",
-    "shift": "how far the target is from the sources, and where",
+    "shift": "how far the target is from the sources",
 }
 
 
