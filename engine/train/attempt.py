@@ -173,6 +173,20 @@ class Attempt:
             return state
         return self.save_last(state)
 
+    def save_stopped(self, state: TrainingState, losses: LossMeter, step: int) -> None:
+        """Check losses and weights, and save as :meth:`save_last` after ``step`` updates.
+
+        Raises:
+            TrainingError: if some are not finite; the last checkpoint is kept.
+        """
+        self.check_losses(losses, step)
+        self.check_weights(step)
+        self.save_last(
+            msgspec.structs.replace(
+                state, step=step, loss_sum=losses.total, loss_count=losses.count
+            )
+        )
+
     def save_last(self, state: TrainingState) -> TrainingState:
         """Save everything a resumed run needs and return the saved state."""
         training = self.training

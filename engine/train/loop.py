@@ -94,13 +94,7 @@ def fine_tune(
     stepping = phases.begin("training", spec.steps, done=state.step)
     for step in range(state.step, spec.steps):
         if ranks.any_rank(stop.requested):
-            attempt.check_losses(losses, step)
-            attempt.check_weights(step)
-            attempt.save_last(
-                msgspec.structs.replace(
-                    state, step=step, loss_sum=losses.total, loss_count=losses.count
-                )
-            )
+            attempt.save_stopped(state, losses, step)
             monitor.finish()
             return RunStopped(step=step, reason=stop.reason, wall_s=attempt.pace.elapsed_s)
 
@@ -146,29 +140,21 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
     network, execution = training.network, training.execution
     optimizer, scaler, ranks = training.optimizer, training.scaler, execution.ranks
     set_learning_rates(optimizer, spec, step)
-    if training.mask_basis.is_due(step):  # the directions that masks drop, if not units
-        first = first_features(training.data, network, spec, execution)
-        training.mask_basis.compute(first)
-        network.set_training(freeze_batchnorm=spec.freeze_batchnorm)
-    images, labels = training.batches.draw()  # mixed in pairs, if spec.objective is mixup
+    update_mask_basis(spec, training, step)  # the directions that masks drop, if not units
+    images, labels = training.draw()  # B, mixed in pairs if spec.objective is mixup; O outliers
     count = len(labels)
-    if training.outliers is not None:  # O unlabelled images, after the B others
-        images = torch.cat([images, training.outliers.draw()[0]])
-    rate, generator = dropout_rate_at(spec, step), training.generators["masks"]
-    mask = None
-    if training.masked_block is not None:  # masks inside the backbone instead of those of Φ
-        whole = training.masked_block.draw(count, rate, generator)
-        mask, rate = whole.of_images(ranks.share(count)), 0.0
+    rate = dropout_rate_at(spec, step)
+    block_mask = training.draw_block_mask(count, rate)  # inside the backbone; None: masks of Φ
     with execution.autocast():
         # Φ(x): (B + O, D), computed once; each rank computes its share and gathers all.
-        features = training.backbone(execution.lay_out(images), spec.micro_batch_size, mask)
+        features = training.backbone(execution.lay_out(images), spec.micro_batch_size, block_mask)
         features = ranks.gather(features, count, spec.outliers_per_step)
         logits = masked_logits(  # of m(λ) ⊙ Φ(x) / (1 − λ), for each of K masks: (K, B + O, C)
             training.objective.last_layer(network.head),
             features,
-            dropout_rate=rate,
+            dropout_rate=rate if block_mask is None else 0.0,
             masks=spec.masks,
-            generator=generator,
+            generator=training.generators["masks"],
             draws=spec.mask_draws,
             basis=training.mask_basis.current,
         )
@@ -190,6 +176,15 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
     scaler.update()
     training.zeros.restore()  # the zeros of a sparse network; otherwise there are none
     return loss.detach()
+
+
+def update_mask_basis(spec: RunSpec, training: Training, step: int) -> None:
+    """Compute the directions that masks drop, if that is due before update ``step``."""
+    if training.mask_basis.is_due(step):
+        network = training.network
+        first = first_features(training.data, network, spec, training.execution)
+        training.mask_basis.compute(first)
+        network.set_training(freeze_batchnorm=spec.freeze_batchnorm)
 
 
 def evaluate(attempt: Attempt, state: TrainingState) -> TrainingState:

@@ -34,6 +34,7 @@ from engine.features import cached_features
 from engine.machine.devices import device_name, resolve_device
 from engine.machine.processor import release_freed_memory, usable_cores
 from engine.model import NETWORK, FineTunedNetwork, build_for, masked_cross_entropy
+from engine.model.block_mask import BlockMask
 from engine.model.masked_block import MaskedBlock, find_block
 from engine.model.sparse import Zeros, sparsity_of
 from engine.objectives import Objective, Task, make_objective
@@ -109,6 +110,28 @@ class Training:
     def drawing_s(self) -> float:
         """Return the seconds that drawing batches took so far."""
         return sum(each.drawing_s for each in (self.batches, self.outliers) if each is not None)
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Draw a batch.
+
+        Returns:
+            This rank's images, or their frozen features, with its outliers after them, and the
+            labels of all images that have one: see :meth:`TrainingBatches.draw`.
+        """
+        images, labels = self.batches.draw()
+        if self.outliers is None:
+            return images, labels
+        return torch.cat([images, self.outliers.draw()[0]]), labels
+
+    def draw_block_mask(self, images: int, dropout_rate: float) -> BlockMask | None:
+        """Draw a mask of a block's channels for this rank's share of ``images`` images.
+
+        None if the run masks the representation.
+        """
+        if self.masked_block is None:
+            return None
+        whole = self.masked_block.draw(images, dropout_rate, self.generators["masks"])
+        return whole.of_images(self.execution.ranks.share(images))
 
     def replicated_tensors(self) -> list[Tensor]:
         """Return the tensors that every rank computes on the whole batch in a step."""
