@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import subprocess
 import time
-from pathlib import Path
 
 import msgspec
 
+from benchmarks.revision import revision
 from benchmarks.step_cost import engine_step, paired, prepared
 from engine.machine.devices import synchronize
 from engine.machine.processor import keep_freed_memory
@@ -28,13 +27,6 @@ from engine.protocol import RunSpec
 from engine.train.last_layer import first_features
 from engine.train.mask_basis import MaskBasis
 from engine.train.setup import Training
-
-
-def revision() -> str:
-    """Return the short commit of this checkout."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    folder = Path(__file__).parent
-    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
 def in_principal_directions(spec: RunSpec, training: Training) -> Training:
@@ -72,7 +64,7 @@ def main() -> None:
     fields = {"dataset": asked.dataset, "model": asked.model, "weights": asked.weights}
     if asked.image_size is not None:
         fields |= {"image_size": asked.image_size}
-    print(f"revision {revision()}", end="", flush=True)
+    print(f"revision {revision()}", flush=True)
     spec, data, training = prepared({**fields, "batch_size": asked.batch, "device": asked.device})
     print(f"{len(data.classes)} classes, {training.network.feature_dim} features", flush=True)
     one = engine_step(spec, training, masks=1)

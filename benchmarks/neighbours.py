@@ -23,11 +23,10 @@ import io
 import itertools
 import random
 import statistics
-import subprocess
 import tempfile
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +35,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from benchmarks.revision import revision
 from benchmarks.suspects import FLIPPED, train, unpack
 from engine.data import RunData
 from engine.data.transforms import network_input
@@ -154,6 +154,10 @@ class Check:
         )  # fmt: skip
         return run_dir
 
+    def trials(self) -> Iterator[tuple[float, int]]:
+        """Yield each dropout rate with each seed."""
+        return itertools.product(self.asked.rates, range(self.asked.seeds))
+
     def teacher(self, seed: int, data: Path) -> RunDir:
         """Return the run of a seed without dropout, whose network teaches others."""
         if seed not in self._teachers:
@@ -185,38 +189,36 @@ def rare(check: Check) -> None:
         "class weights": {"class_weights": "balanced"},
         "rpdro": {"objective": "rpdro"},
     }
-    for rate in check.asked.rates:
-        for seed in range(check.asked.seeds):
-            for method, fields in methods.items():
-                run_dir = check.train(method, rate, seed, data, **fields)
-                arms = {method: None, **({"ERM, refined": "refined"} if method == "ERM" else {})}
-                for name, arm in arms.items():
-                    logits, labels = judge(run_dir, arm)[TARGET, "in"]
-                    ids, ood = accuracies(run_dir, arm)
-                    check.add(
-                        name, rate, seed, ID=ids, OOD=ood,
-                        rare=accuracy(logits, labels, numbers),
-                        frequent=accuracy(logits, labels, others),
-                    )  # fmt: skip
+    for rate, seed in check.trials():
+        for method, fields in methods.items():
+            run_dir = check.train(method, rate, seed, data, **fields)
+            arms = {method: None, **({"ERM, refined": "refined"} if method == "ERM" else {})}
+            for name, arm in arms.items():
+                logits, labels = judge(run_dir, arm)[TARGET, "in"]
+                ids, ood = accuracies(run_dir, arm)
+                check.add(
+                    name, rate, seed, ID=ids, OOD=ood,
+                    rare=accuracy(logits, labels, numbers),
+                    frequent=accuracy(logits, labels, others),
+                )  # fmt: skip
 
 
 def flipped(check: Check) -> None:
     """Give a fifth of the sources' images a wrong label."""
     data = check.folder / "flipped"
     unpack(data, check.asked.of_each, FLIPPED_SHARE, seed=0)
-    for rate in check.asked.rates:
-        for seed in range(check.asked.seeds):
-            teacher = check.teacher(seed, data)
-            methods: Methods = {
-                "ERM": {},
-                "odd": {"objective": "odd"},
-                "confreg": {"objective": "confreg", "teacher": teacher.run_id},
-            }
-            for method, fields in methods.items():
-                run_dir = check.train(method, rate, seed, data, **fields)
-                ids, ood = accuracies(run_dir)
-                found = dropped(run_dir) if method == "odd" else {}
-                check.add(method, rate, seed, ID=ids, OOD=ood, **found)
+    for rate, seed in check.trials():
+        teacher = check.teacher(seed, data)
+        methods: Methods = {
+            "ERM": {},
+            "odd": {"objective": "odd"},
+            "confreg": {"objective": "confreg", "teacher": teacher.run_id},
+        }
+        for method, fields in methods.items():
+            run_dir = check.train(method, rate, seed, data, **fields)
+            ids, ood = accuracies(run_dir)
+            found = dropped(run_dir) if method == "odd" else {}
+            check.add(method, rate, seed, ID=ids, OOD=ood, **found)
 
 
 def dropped(run_dir: RunDir) -> dict[str, float]:
@@ -259,16 +261,15 @@ def shortcut(check: Check) -> None:
         for (style, class_name), contents in images.items()
     }
     data = write_images(check.folder / "shortcut", marked)
-    for rate in check.asked.rates:
-        for seed in range(check.asked.seeds):
-            teacher = check.teacher(seed, data)
-            methods: Methods = {
-                "ERM": {},
-                "confreg": {"objective": "confreg", "teacher": teacher.run_id},
-            }
-            for method, fields in methods.items():
-                ids, ood = accuracies(check.train(method, rate, seed, data, **fields))
-                check.add(method, rate, seed, ID=ids, OOD=ood)
+    for rate, seed in check.trials():
+        teacher = check.teacher(seed, data)
+        methods: Methods = {
+            "ERM": {},
+            "confreg": {"objective": "confreg", "teacher": teacher.run_id},
+        }
+        for method, fields in methods.items():
+            ids, ood = accuracies(check.train(method, rate, seed, data, **fields))
+            check.add(method, rate, seed, ID=ids, OOD=ood)
 
 
 def with_corner(content: bytes, number: int, colours: int) -> bytes:
@@ -295,13 +296,12 @@ def outliers(check: Check) -> None:
         chosen = {place: emoji[place] for place in itertools.product(styles, classes)}
         folders[name] = write_images(check.folder / name, chosen)
     methods: Methods = {"ERM": {}, "outliers": {"outliers": str(folders["known"])}}
-    for rate in check.asked.rates:
-        for seed in range(check.asked.seeds):
-            for method, fields in methods.items():
-                run_dir = check.train(method, rate, seed, data, target="clipart", **fields)
-                ids, ood = accuracies(run_dir)
-                areas = outlier_areas(run_dir, folders["unknown"])
-                check.add(method, rate, seed, ID=ids, OOD=ood, **areas)
+    for rate, seed in check.trials():
+        for method, fields in methods.items():
+            run_dir = check.train(method, rate, seed, data, target="clipart", **fields)
+            ids, ood = accuracies(run_dir)
+            areas = outlier_areas(run_dir, folders["unknown"])
+            check.add(method, rate, seed, ID=ids, OOD=ood, **areas)
 
 
 def outlier_areas(run_dir: RunDir, folder: Path) -> dict[str, float]:
@@ -335,15 +335,14 @@ def read_pixels(path: Path, size: int) -> Tensor:
 def sparsity(check: Check) -> None:
     """Fine-tune networks of which a share of the weights is pruned."""
     data = write_images(check.folder / "sparsity", read_images(EMOJI_ARCHIVE, check.asked.of_each))
-    for rate in check.asked.rates:
-        for seed in range(check.asked.seeds):
-            for share in (0.0, 0.5, 0.8):
-                pruned = {} if share == 0 else {"sparsity": share}
-                run_dir = check.train(
-                    f"sparsity {share:g}", rate, seed, data, FULL, **pruned,
-                )  # fmt: skip
-                ids, ood = accuracies(run_dir)
-                check.add(f"sparsity {share:.0%}", rate, seed, ID=ids, OOD=ood)
+    for rate, seed in check.trials():
+        for share in (0.0, 0.5, 0.8):
+            pruned = {} if share == 0 else {"sparsity": share}
+            run_dir = check.train(
+                f"sparsity {share:g}", rate, seed, data, FULL, **pruned,
+            )  # fmt: skip
+            ids, ood = accuracies(run_dir)
+            check.add(f"sparsity {share:.0%}", rate, seed, ID=ids, OOD=ood)
 
 
 CHECKS: Final[Mapping[str, Callable[[Check], None]]] = {
@@ -376,12 +375,6 @@ def spread(values: Sequence[float]) -> str:
         return "–"
     mean = f"{statistics.fmean(values):.1f}"
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.1f}"
-
-
-def revision() -> str:
-    """Return the revision of this checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def main() -> None:

@@ -15,9 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -26,8 +24,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the engine does, befor
 
 import torch
 
+from benchmarks.revision import revision
+from benchmarks.step_cost import paired_ratios
 from engine.data import load_data
-from engine.machine.devices import device_name, synchronize
+from engine.machine.devices import device_name
 from engine.machine.processor import keep_freed_memory
 from engine.protocol import OBJECTIVES, RunSpec, resolve_spec
 from engine.rundir import RunDir
@@ -77,43 +77,15 @@ def last_step(spec: RunSpec, training: Training) -> Callable[[], None]:
     return step
 
 
-def paired_ratios(
-    ours: Callable[[], None], theirs: Callable[[], None], rounds: int, device: torch.device
-) -> tuple[list[float], list[float], float]:
-    """Return the ratios of wall and processor times, and our median time in ms."""
-
-    def timed(action: Callable[[], None]) -> tuple[float, float]:
-        synchronize(device)
-        started, used = time.perf_counter(), time.process_time()
-        action()
-        synchronize(device)
-        return time.perf_counter() - started, time.process_time() - used
-
-    for action in (ours, theirs, ours, theirs):
-        action()
-    wall, processor, our_ms = [], [], []
-    for turn in range(rounds):
-        order = (ours, theirs) if turn % 2 else (theirs, ours)
-        times = {action: timed(action) for action in order}
-        wall.append(times[ours][0] / times[theirs][0])
-        processor.append(times[ours][1] / times[theirs][1])
-        our_ms.append(1000 * times[ours][0])
-    return wall, processor, statistics.median(our_ms)
-
-
 def describe(spec: RunSpec, training: Training) -> str:
     """Return what was measured: network, machine and revision."""
-    revision = subprocess.run(
-        ["git", "-C", Path(__file__).parent, "describe", "--always", "--dirty"],
-        capture_output=True, text=True, check=True,
-    ).stdout.strip()  # fmt: skip
     execution = training.execution
     images = spec.batch_size * training.sources
     return (
         f"{spec.model}, {spec.tuning} tuning, {spec.image_size} px, {images} images, "
         f"{spec.masks} masks, {execution.name}; {device_name(execution.device)}, "
         f"{torch.get_num_threads()} threads, torch {torch.__version__}, "
-        f"load {os.getloadavg()[0]:.1f}; revision {revision}"
+        f"load {os.getloadavg()[0]:.1f}; revision {revision()}"
     )
 
 

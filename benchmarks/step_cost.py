@@ -47,7 +47,20 @@ def paired(
     name: str, ours: Callable[[], None], theirs: Callable[[], None], rounds: int, training: Training
 ) -> None:
     """Print the median of ours/theirs over alternating rounds."""
-    device = training.execution.device
+    wall, processor, our_ms = paired_ratios(ours, theirs, rounds, training.execution.device)
+    low, middle, high = statistics.quantiles(wall, n=4)
+    print(
+        f"{name}: ×{middle:.3f} (quartiles {low:.3f} to {high:.3f}; {our_ms:.0f} ms; "
+        f"processor time ×{statistics.median(processor):.3f})",
+        flush=True,
+    )
+
+
+def paired_ratios(
+    ours: Callable[[], None], theirs: Callable[[], None], rounds: int, device: torch.device
+) -> tuple[list[float], list[float], float]:
+    """Return the ratios of wall and processor times of alternating rounds, and our median time in
+    ms."""
 
     def timed(action: Callable[[], None]) -> tuple[float, float]:
         synchronize(device)
@@ -58,21 +71,14 @@ def paired(
 
     for action in (ours, theirs, ours, theirs):
         action()
-    ratios, processor_ratios, our_ms = [], [], []
+    wall, processor, our_ms = [], [], []
     for turn in range(rounds):
         order = (ours, theirs) if turn % 2 else (theirs, ours)
         times = {action: timed(action) for action in order}
-        (our_s, our_processor_s), (their_s, their_processor_s) = times[ours], times[theirs]
-        ratios.append(our_s / their_s)
-        processor_ratios.append(our_processor_s / their_processor_s)
-        our_ms.append(1000 * our_s)
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    print(
-        f"{name}: ×{middle:.3f} (quartiles {low:.3f} to {high:.3f}; "
-        f"{statistics.median(our_ms):.0f} ms; processor time "
-        f"×{statistics.median(processor_ratios):.3f})",
-        flush=True,
-    )
+        wall.append(times[ours][0] / times[theirs][0])
+        processor.append(times[ours][1] / times[theirs][1])
+        our_ms.append(1000 * times[ours][0])
+    return wall, processor, statistics.median(our_ms)
 
 
 def bare_step(spec: RunSpec, training: Training) -> Callable[[], None]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import platform
-import subprocess
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -14,9 +12,9 @@ import torch
 import torchvision
 
 from benchmarks.parity.row import Row
+from benchmarks.revision import ROOT, revision
 from engine.machine.processor import cpu_name, usable_cores
 
-ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "parity.md"
 BEGIN: Final = "<!-- the table: make parity -->"
 END: Final = "<!-- end of the table -->"
@@ -35,20 +33,6 @@ def facts() -> str:
     }  # fmt: skip
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
     return f"Revision {revision()}; {cpu_name()}, {usable_cores()} cores; {named}."
-
-
-def revision() -> str:
-    """Return the revision of this checkout, and whether files differ from it."""
-    try:
-        commit, changes = (_git("rev-parse", "--short", "HEAD"), _git("status", "--porcelain"))
-    except (OSError, subprocess.CalledProcessError):
-        return "not known"
-    return commit + (" and changes" if changes else "")
-
-
-def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(ROOT), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def part_line(part: str) -> str:
