@@ -130,12 +130,39 @@ class _Smooth(Protocol):
         """Return the largest partial derivative of each mean loss, (K,)."""
 
 
-class _Problem:
-    """The regressions of all folds in coordinates in which L-BFGS converges fast.
+class _Coordinates:
+    """Coordinates of weights and intercepts in which L-BFGS converges fast.
 
-    Parameters are (D + 1, K): v with w = L⁻ᵀ v and the intercept. L Lᵀ is an upper bound of the
-    Hessian (Böhning, "Multinomial logistic regression algorithm", 1992): XᵀX / 4 + penalty.
+    Parameters are (D + 1, M) for M weight vectors: v with w = L⁻ᵀ v, and the scaled intercept.
+    L Lᵀ is an upper bound of the Hessian of w: Böhning, "Multinomial logistic regression
+    algorithm", 1992.
     """
+
+    def __init__(self, bound: Tensor, intercept_scale: float) -> None:
+        """``bound``: upper bound of the Hessian, (D, D) float64."""
+        self._factor = torch.linalg.cholesky(bound)
+        self._intercept_scale = intercept_scale
+
+    def unwhitened(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weights (D, M) and intercepts (M,) of parameters."""
+        weights = torch.linalg.solve_triangular(self._factor.T, parameters[:-1], upper=True)
+        return weights, parameters[-1] * self._intercept_scale
+
+    def gradient(self, by_weight: Tensor, by_intercept: Tensor) -> Tensor:
+        """Return the gradient of the parameters from those of weights and intercepts."""
+        whitened = torch.linalg.solve_triangular(self._factor, by_weight, upper=False)
+        return torch.cat([whitened, by_intercept[None] * self._intercept_scale])
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        """Return the largest partial derivative by a weight or intercept, (M,)."""
+        by_weight = self._factor @ gradient[:-1]
+        by_intercept = gradient[-1] / self._intercept_scale
+        steepest: Tensor = by_weight.abs().amax(dim=0).maximum(by_intercept.abs())
+        return steepest
+
+
+class _Problem:
+    """The regressions of all folds, whose parameters are (D + 1, K)."""
 
     def __init__(self, features: Tensor, is_positive: Tensor, fold: Tensor, penalty: float) -> None:
         centred = features.double()
@@ -155,8 +182,7 @@ class _Problem:
         rounded = self._x.float()  # need not be exact
         bound = (rounded.T @ rounded).double() / 4
         bound.diagonal().add_(penalty)
-        self._factor = torch.linalg.cholesky(bound)
-        self._intercept_scale = 2 / len(features) ** 0.5
+        self._coordinates = _Coordinates(bound, 2 / len(features) ** 0.5)
 
     @property
     def start(self) -> Tensor:
@@ -165,13 +191,13 @@ class _Problem:
 
     def logits(self, parameters: Tensor) -> Tensor:
         """Return z of every image by each fold's fit, (N, K)."""
-        weights, intercept = self._unwhitened(parameters)
+        weights, intercept = self._coordinates.unwhitened(parameters)
         effective = weights / self._scale
         return self._x @ effective - (self._mean * effective).sum(dim=0) + intercept
 
     def loss(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Return loss and gradient."""
-        weights, _ = self._unwhitened(parameters)
+        weights, _ = self._coordinates.unwhitened(parameters)
         margins = self._sign * self.logits(parameters)
         loss = (F.softplus(-margins) * self._trains).sum(dim=0)
         loss = loss + self._penalty / 2 * weights.square().sum(dim=0)
@@ -180,27 +206,15 @@ class _Problem:
         products = (pull.T @ self._x).T  # faster than XᵀP for a few columns
         by_weight = (products - self._mean * total) / self._scale
         by_weight = by_weight + self._penalty * weights
-        whitened = torch.linalg.solve_triangular(self._factor, by_weight, upper=False)
-        return loss, torch.cat([whitened, total[None] * self._intercept_scale])
+        return loss, self._coordinates.gradient(by_weight, total)
 
     def steepest(self, gradient: Tensor) -> Tensor:
         """Return the largest partial derivative of each fold's mean loss, (K,)."""
-        by_weight = self._factor @ gradient[:-1]
-        by_intercept = gradient[-1] / self._intercept_scale
-        steepest: Tensor = by_weight.abs().amax(dim=0).maximum(by_intercept.abs()) / self.images
-        return steepest
-
-    def _unwhitened(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        weights = torch.linalg.solve_triangular(self._factor.T, parameters[:-1], upper=True)
-        return weights, parameters[-1] * self._intercept_scale
+        return self._coordinates.steepest(gradient) / self.images
 
 
 class _MultinomialProblem:
-    """One regression of C classes, fitted on some images, in the coordinates of :class:`_Problem`.
-
-    Parameters are ((D + 1)·C, 1). The upper bound of the Hessian is XᵀX / 2 + penalty for each
-    class.
-    """
+    """One regression of C classes, fitted on some images; parameters are ((D + 1)·C, 1)."""
 
     def __init__(
         self, features: Tensor, labels: Tensor, classes: int, trains: Tensor, penalty: float
@@ -214,8 +228,7 @@ class _MultinomialProblem:
         self._classes, self._penalty = classes, penalty
         bound = self._x.T @ self._x / 2
         bound.diagonal().add_(penalty)
-        self._factor = torch.linalg.cholesky(bound)
-        self._intercept_scale = (2 / len(fitted)) ** 0.5
+        self._coordinates = _Coordinates(bound, (2 / len(fitted)) ** 0.5)
 
     @property
     def start(self) -> Tensor:
@@ -237,22 +250,15 @@ class _MultinomialProblem:
         pull = log_probabilities.exp()
         pull[torch.arange(len(pull)), self._labels] -= 1
         by_weight = self._x.T @ pull + self._penalty * weights
-        whitened = torch.linalg.solve_triangular(self._factor, by_weight, upper=False)
-        by_intercept = pull.sum(dim=0, keepdim=True) * self._intercept_scale
-        return loss[None], torch.cat([whitened, by_intercept]).view(-1, 1)
+        return loss[None], self._coordinates.gradient(by_weight, pull.sum(dim=0)).view(-1, 1)
 
     def steepest(self, gradient: Tensor) -> Tensor:
         """Return the largest partial derivative of the mean loss, (1,)."""
-        gradients = gradient.view(-1, self._classes)
-        by_weight = self._factor @ gradients[:-1]
-        by_intercept = gradients[-1:] / self._intercept_scale
-        steepest: Tensor = torch.cat([by_weight, by_intercept]).abs().amax() / len(self._x)
-        return steepest[None]
+        of_classes = self._coordinates.steepest(gradient.view(-1, self._classes))
+        return of_classes.amax(dim=0, keepdim=True) / len(self._x)
 
     def _unwhitened(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        values = parameters.view(-1, self._classes)
-        weights = torch.linalg.solve_triangular(self._factor.T, values[:-1], upper=True)
-        return weights, values[-1] * self._intercept_scale
+        return self._coordinates.unwhitened(parameters.view(-1, self._classes))
 
 
 def _minimise(problem: _Smooth, tolerance: float, most_passes: int) -> tuple[Tensor, Tensor, int]:
