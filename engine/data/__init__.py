@@ -7,7 +7,15 @@ from engine.data.batches import (
     validation_augmentation,
 )
 from engine.data.frozen import FeatureRows, FrozenFeatures, RowsInMemory
-from engine.data.load import DomainData, RunData, load_data, seed_hash, split_groups, split_indices
+from engine.data.load import (
+    DomainData,
+    RunData,
+    groups_of,
+    load_data,
+    seed_hash,
+    split_groups,
+    split_indices,
+)
 from engine.data.mixing import Pairs
 from engine.data.outliers import load_with_outliers
 from engine.data.sampling import Sampler
@@ -23,6 +31,7 @@ __all__ = [
     "TrainingBatches",
     "ValidationAugmentation",
     "evaluation_batches",
+    "groups_of",
     "load_data",
     "load_with_outliers",
     "seed_hash",

@@ -260,6 +260,21 @@ def seed_hash(*values: Any) -> int:
     return int(digest, 16) % 2**31
 
 
+def groups_of(image_set: ImageSet, rows: Sequence[int] | None = None) -> Tensor | None:
+    """Return the group of each image, (n,) int64; one without a group is a group of its own.
+
+    Groups of one name in different domains are different groups, as in the split. ``rows``: of the
+    images; None: all. The result is None if the images of the set have no groups.
+    """
+    if not image_set.has_groups:
+        return None
+    numbers: dict[object, int] = {}
+    files = image_set.files
+    chosen = range(len(files)) if rows is None else rows
+    names = [(files[row].domain, files[row].group or row) for row in chosen]
+    return torch.tensor([numbers.setdefault(name, len(numbers)) for name in names])
+
+
 def split_groups(
     groups: Sequence[str], validation_fraction: float, trial_seed: int, domain_index: int
 ) -> tuple[Indices, Indices]:

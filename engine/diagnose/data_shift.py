@@ -8,10 +8,11 @@ from typing import Final
 
 import torch
 
+from engine.data import groups_of
 from engine.diagnose.chosen_images import ChosenImages
 from engine.diagnose.found import Found, filled
 from engine.diagnose.image_features import ImageFeatures, pretrained_network, read_features
-from engine.diagnose.run_features import DomainFeatures, groups_of
+from engine.diagnose.run_features import DomainFeatures
 from engine.diagnose.target_shift import distances_of, probe_of
 from engine.features.cached import SHOWN_DIGITS, FrozenPart
 from engine.protocol.data_shift import OF_IMAGES, DataShift, MeasureShift

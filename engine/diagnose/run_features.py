@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.data import RunData, seed_hash
-from engine.datasets.folders import ImageSet
+from engine.data import RunData, groups_of, seed_hash
 from engine.diagnose.other_seed import OtherSeed, halfway_logits, trained_rows
 from engine.diagnose.stages import MOST_IMAGES, evenly_spaced, stage_features
 from engine.errors import InputError
@@ -355,18 +354,6 @@ def _start_network(**settings: Any) -> FineTunedNetwork:
 def _bias_of(network: FineTunedNetwork) -> Tensor | None:
     bias: Tensor | None = network.head.bias
     return None if bias is None else bias.detach()
-
-
-def groups_of(image_set: ImageSet) -> Tensor | None:
-    """Return the group of each image, in order of rows; one without a group is its own.
-
-    Groups of one name in different domains are different groups, as in the split.
-    """
-    if not image_set.has_groups:
-        return None
-    numbers: dict[object, int] = {}
-    names = [(file.domain, file.group or row) for row, file in enumerate(image_set.files)]
-    return torch.tensor([numbers.setdefault(name, len(numbers)) for name in names])
 
 
 def refuse_ensemble(run_dir: RunDir) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 import torch
-from torch import Tensor
 
+from engine.data import groups_of
 from engine.datasets.folders import ImageSet
 from engine.datasets.same_pixels import PixelDigest, pixel_digest
 from engine.errors import DataError, UserError
@@ -152,15 +152,6 @@ def _digest(images: LabelledImages) -> str:
     return hashlib.sha256(msgspec.json.encode(files)).hexdigest()[:32]
 
 
-def _groups(image_set: ImageSet, rows: Sequence[int]) -> Tensor | None:
-    """Return the group of each image; one without a group is a group of its own."""
-    if not image_set.has_groups:
-        return None
-    numbers: dict[object, int] = {}
-    names = [image_set.files[row].group or row for row in rows]
-    return torch.tensor([numbers.setdefault(name, len(numbers)) for name in names])
-
-
 def _score(
     domains: Mapping[str, _Domain],
     image_set: ImageSet,
@@ -175,7 +166,7 @@ def _score(
         JudgedImages(
             each.raw.guesses(),
             each.calibrated.guesses() if is_calibrated else None,
-            _groups(image_set, each.rows),
+            groups_of(image_set, each.rows),
         )
         for each in every
     ]

@@ -13,7 +13,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from engine.data import RunData, evaluation_batches, seed_hash
+from engine.data import RunData, evaluation_batches, groups_of, seed_hash
 from engine.data.folds import stratified_folds
 from engine.errors import InputError
 from engine.evaluate.logistic import fit_multinomial_folds
@@ -56,9 +56,11 @@ def true_class_probabilities(
         report(done, total)
         stop_if_asked()
 
+    rows = [row for each in data.sources for row in each.rows[each.in_indices].tolist()]
     fold = stratified_folds(
-        features, labels, FOLDS, seed_hash("biased model", spec.seed), _groups(data)
-    )
+        features, labels, FOLDS, seed_hash("biased model", spec.seed),
+        groups_of(data.image_set, rows),
+    )  # fmt: skip
     fits = fit_multinomial_folds(
         features, labels, len(data.classes), _numbered(fold),
         tolerance=TOLERANCE, on_progress=on_progress,
@@ -117,13 +119,3 @@ def _numbered(fold: Tensor) -> Tensor:
     """Return folds without the numbers that no image has."""
     numbered: Tensor = torch.unique(fold, return_inverse=True)[1]
     return numbered
-
-
-def _groups(data: RunData) -> Tensor | None:
-    """Return the group of each training image; None: images have no groups."""
-    if not data.image_set.has_groups:
-        return None
-    rows = [row for each in data.sources for row in each.rows[each.in_indices].tolist()]
-    names = [data.image_set.files[row].group or row for row in rows]
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    return torch.tensor([numbers[name] for name in names])
