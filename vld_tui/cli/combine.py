@@ -88,6 +88,13 @@ class Launching:
             following=_following(method, runs),
         )  # fmt: skip
 
+    def go_with(
+        self, ctx: typer.Context, method: Method, names: list[str] | None, where: str | None
+    ) -> None:
+        """Combine the runs that are named or that match."""
+        with open_store(ctx) as store:
+            self.go(store, method, _choose(store, names, where))
+
 
 def _with_launching(function: Callable[..., None]) -> Callable[..., None]:
     """Give ``function`` the options of :class:`Launching`, which arrive in ``given``."""
@@ -112,9 +119,7 @@ def soup(
     **given: Any,
 ) -> None:
     """Create a run whose weights are the mean of other runs' weights."""
-    with open_store(ctx) as store:
-        method: Method = "greedy_soup" if greedy else "soup"
-        Launching(**given).go(store, method, _choose(store, runs, where))
+    Launching(**given).go_with(ctx, "greedy_soup" if greedy else "soup", runs, where)
 
 
 @app.command(cls=Command, help="Average, then move towards the initial weights (Model Stock).")
@@ -126,8 +131,7 @@ def stock(
     **given: Any,
 ) -> None:
     """Create a run whose weights are those of Model Stock: see :mod:`engine.combine.stock`."""
-    with open_store(ctx) as store:
-        Launching(**given).go(store, "stock", _choose(store, runs, where))
+    Launching(**given).go_with(ctx, "stock", runs, where)
 
 
 @app.command(cls=Command, help="Average the logits (ensemble).")
@@ -139,8 +143,7 @@ def ensemble(
     **given: Any,
 ) -> None:
     """Create a run that predicts with the mean of other runs' logits."""
-    with open_store(ctx) as store:
-        Launching(**given).go(store, "ensemble", _choose(store, runs, where))
+    Launching(**given).go_with(ctx, "ensemble", runs, where)
 
 
 @app.command(cls=Command, help="Evaluate networks on the line between two.")
