@@ -65,6 +65,7 @@ FILE_PURPOSES: Final[Mapping[str, str]] = {
     "abstention.safetensors": "class abstain at the selected step, for vld shift",
     "checkpoints/averaged.safetensors": "averaged network at its selected step",
     "checkpoints/swad.safetensors": "network averaged by SWAD",
+    "checkpoints/refined.safetensors": "network with the refined last layer",
 }
 UNKNOWN_PURPOSE: Final = "unknown"
 _FILE_COLUMNS: Final = (

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from rich.style import Style
 
-from engine.protocol import FIELDS, RunSpec, resolve_spec
+from engine.protocol import FIELDS, NETWORK_ARMS, RunSpec, resolve_spec
 from engine.rundir import RunDir
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.dashboard.fake_history import NOW, make_run
@@ -26,7 +26,12 @@ from vld_tui.runs.progress import Progress
 from vld_tui.runs.run_folder import RunFile, suspended_pid
 from vld_tui.store.store import Store
 from vld_tui.study.forecast import Forecast
-from vld_tui.views.detail import configuration, configuration_difference, run_files
+from vld_tui.views.detail import (
+    UNKNOWN_PURPOSE,
+    configuration,
+    configuration_difference,
+    run_files,
+)
 from vld_tui.views.plan import forecast_text
 from vld_tui.views.run_status import run_heading, timeline, trouble_line
 
@@ -83,6 +88,12 @@ def test_files_have_sizes_and_purposes() -> None:
     assert of_rank.endswith("result of a diagnostic")
     assert of_suspects.endswith("training images whose label may be wrong")
     assert "missing" in str(run_files((), (), 80))
+
+
+@pytest.mark.parametrize("arm", sorted(NETWORK_ARMS))
+def test_the_checkpoint_of_each_arm_has_a_purpose(arm: str) -> None:
+    [_, line, *_] = lines(run_files([RunFile(f"checkpoints/{arm}.safetensors", 9)], (), 120))
+    assert UNKNOWN_PURPOSE not in line
 
 
 def test_history_is_told_in_order_with_reasons() -> None:
