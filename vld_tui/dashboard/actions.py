@@ -113,20 +113,25 @@ class Actions:
             said = f"{run.label} is starting{_over_slots(store)}"
         if not others:
             return said
-        return f"{said}; {self.queue(*others, names=names and names[1:], tags=tags)}"
+        return f"{said}; {self._queue(others, names and names[1:], tags)}"
 
     def queue(
         self, *specs: RunSpec, names: Sequence[str] | None = None, tags: Sequence[str] = ()
     ) -> str:
         """Create queued runs."""
-        from vld_tui.control.queue import start_queued
         from vld_tui.control.start import located
 
+        return self._queue([located(self._home, spec) for spec in specs], names, tags)
+
+    def _queue(
+        self, located: Sequence[RunSpec], names: Sequence[str] | None, tags: Sequence[str]
+    ) -> str:
+        from vld_tui.control.queue import start_queued
+
         with Store.open(self._home) as store:
-            placed = [located(self._home, spec) for spec in specs]
             runs = [
                 store.runs.create(spec, name=name, tags=tags, is_queued=True)
-                for spec, name in itertools.zip_longest(placed, names or ())
+                for spec, name in itertools.zip_longest(located, names or ())
             ]
             start_queued(store, [run.run_id for run in runs])
         return f"{runs[0].label} is queued" if len(runs) == 1 else f"{len(runs):,} runs are queued"
