@@ -203,28 +203,40 @@ class DomainsPane(Guarded, StepKeys, Vertical):
         self.query_one("#predictions-line", Static).update(text)
 
 
-class ConfigurationPane(ScrolledText):
-    """Facts and fields by group, or the fields that differ."""
+class FittedText(ScrolledText):
+    """Text about a run that is made to fit the width."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._detail: RunDetail | None = None
+
+    def on_resize(self) -> None:
+        """Fit what is shown."""
+        self._fit()
+
+    def _fit(self) -> None:
+        if self._detail is not None and self.size.width > 0:
+            self._show_detail(self._detail, self.text_cells)
+
+    def _show_detail(self, detail: RunDetail, cells: int) -> None:
+        """Show a run in this width."""
+        raise NotImplementedError
+
+
+class ConfigurationPane(FittedText):
+    """Facts and fields by group, or the fields that differ."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
         self._other: OtherRun | None = None
 
     def show_run(self, detail: RunDetail, other: OtherRun | None) -> None:
         """Show a run's facts and fields; with ``other`` only the differing ones."""
         self._detail, self._other = detail, other
-        self._show()
+        self._fit()
 
-    def on_resize(self) -> None:
-        """Fit what is shown."""
-        self._show()
-
-    def _show(self) -> None:
-        detail, other, cells = self._detail, self._other, self.text_cells
-        if detail is None or self.size.width == 0:
-            return
-        run = detail.curves.run
+    def _show_detail(self, detail: RunDetail, cells: int) -> None:
+        run, other = detail.curves.run, self._other
         if other is None:
             facts = run_facts(
                 run, detail.progress, detail.attempts, folder=detail.folder, cells=cells,
@@ -239,56 +251,40 @@ class ConfigurationPane(ScrolledText):
             self.show(text.append("\n\nd: show every field", QUIET_STYLE))
 
 
-class EvaluationsPane(ScrolledText):
+class EvaluationsPane(FittedText):
     """The run's results on other data."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._detail: RunDetail | None = None
         self._drawn: tuple[int, ...] = ()
 
     def show_run(self, detail: RunDetail) -> None:
         """Show a run's evaluations."""
         self._detail = detail
-        self._show()
+        self._fit()
 
-    def on_resize(self) -> None:
-        """Fit what is shown."""
-        self._show()
-
-    def _show(self) -> None:
-        detail, cells = self._detail, self.text_cells
-        if detail is None or self.size.width == 0:
-            return
+    def _show_detail(self, detail: RunDetail, cells: int) -> None:
         stored = detail.contents.evaluations
         if self._drawn != (id(stored), cells):  # the same object while nothing changed
             self._drawn = (id(stored), cells)
             self.show(evaluations_text(stored, detail.curves.run.run_id, cells))
 
 
-class DiagnosesPane(ScrolledText):
+class DiagnosesPane(FittedText):
     """The run's diagnostics of a topic: words, tables and drawings."""
 
     def __init__(self, topic: Topic, **settings: Any) -> None:
         super().__init__(**settings)
         self._topic = topic
-        self._detail: RunDetail | None = None
         self._key = ""
         self._drawn: tuple[object, ...] = ()
 
     def show_run(self, detail: RunDetail, key: str) -> None:
         """Show a run's diagnostics; ``key`` computes them."""
         self._detail, self._key = detail, key
-        self._show()
+        self._fit()
 
-    def on_resize(self) -> None:
-        """Fit what is shown."""
-        self._show()
-
-    def _show(self) -> None:
-        detail, cells = self._detail, self.text_cells
-        if detail is None or self.size.width == 0:
-            return
+    def _show_detail(self, detail: RunDetail, cells: int) -> None:
         run, stored = detail.curves.run, detail.contents.diagnoses
         # the same object while nothing changed
         seen = (id(stored), run.selected_step, run.is_live, self._key, cells)
