@@ -106,7 +106,7 @@ def measure(
         low, middle, high = statistics.quantiles(wall, n=4)
         print(
             f"| {name} | ×{middle:.3f} ({low:.3f}–{high:.3f}) "
-            f"| ×{statistics.median(processor):.3f} | {step_ms:.3g} |",
+            f"| ×{statistics.median(processor):.3f} | {step_ms:.1f} |",
             flush=True,
         )
 

@@ -166,11 +166,12 @@ def _whole(each: Diagnosis, cells: int | None) -> Text:
 
 def _tables(each: Diagnosis, drawn: str, cells: int | None) -> Iterator[Text]:
     """Yield the tables of a diagnosis below their titles, except the one that is drawn."""
+    topic = DIAGNOSTICS[each.diagnostic].topic
     for name, table in each.tables.items():
         if name == drawn:
             continue
         if len(table.rows) > MOST_ROWS:
-            yield Text(f"{plain_text(table.title)}: see --json", QUIET_STYLE)
+            yield Text(f"{plain_text(table.title)}: see vld {topic} --json", QUIET_STYLE)
             continue
         for line in _lines(plain_text(table.title), cells):
             yield Text(line, QUIET_STYLE)

@@ -112,7 +112,7 @@ def test_a_diagnosis_in_full(store: Store) -> None:
     changed = msgspec.structs.replace(make_diagnosis(), findings=(below,))
     assert "−3.1% (−6.0% to −1.0%)" in diagnoses_text([changed], 100).plain
     long = diagnoses_text([make_diagnosis(rows=MOST_ROWS + 1)], 100).plain
-    assert "A curve: see --json" in long
+    assert "A curve: see vld rich --json" in long
 
 
 def test_an_area_under_a_curve_is_a_number_and_no_share() -> None:

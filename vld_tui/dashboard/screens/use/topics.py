@@ -19,7 +19,7 @@ CHOICES: Final[Mapping[str, tuple[Topic, ...]]] = {
     **{topic: (topic,) for topic in TOPICS},
 }
 ABOUT: Final[Mapping[str, str]] = {
-    "all": "both",
+    "all": "rich and shift",
     "rich": "how rich the representation is",
     "shift": "how far the target is from the sources",
 }
