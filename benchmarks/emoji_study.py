@@ -26,7 +26,7 @@ from vld_tui.home import Home
 
 TARGETS = ["fluent", "fluent-mono", "noto", "twemoji"]
 ARMS = {
-    "λ = 0 (ERM)": ["--dropout", "0", "--masks", "1"],
+    "λ = 0 (ERM)": ["--dropout", "0"],
     "λ = 0.9, 1 mask": ["--dropout", "0.9", "--masks", "1"],
     "λ = 0.9, 8 masks": ["--dropout", "0.9", "--masks", "8"],
 }

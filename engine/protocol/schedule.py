@@ -9,29 +9,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from engine.protocol.fields import shown_value
-from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec, reads_views, unmet_condition
+from engine.protocol.effects import without_effect
+from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec
 
 STEP_DECAY: Final = 0.1
 
 _MOST_ANNEALING: Final = 500
-
-_OTHER_METHODS: Final = (
-    "objective", "class_weights", "tuning", "linear_features", "dropout_schedule", "masks",
-    "mask_basis",
-)  # fmt: skip
-_OF_OTHERS: Final = tuple(
-    name
-    for name, info in FIELDS.items()
-    if info.only_with is not None
-    and (info.only_with[0] in _OTHER_METHODS or info.only_with == ("arms", "refined"))
-)
-"""Fields that are rejected if they have no effect; those of averages may be set in advance."""
-
-
-WITH_DROPOUT: Final = ("dropout_schedule", "mask_at", "mask_basis")
-"""Fields that are rejected in a run without dropout. A study that varies the dropout rate may set
-them for all of its runs."""
 
 
 class LearningRates(NamedTuple):
@@ -152,30 +135,21 @@ def fit_schedule(spec: RunSpec, given: Collection[str], usual_steps: int) -> Run
 
 
 def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
-    """Yield an error message for each given setting that would have no effect in the run."""
+    """Yield an error message for each given setting that the run cannot apply."""
+    yield from without_effect(spec, given).values()
     run = f"the run has {spec.steps:,} step{'s' if spec.steps != 1 else ''}"
     if "warmup_steps" in given:
         yield from _misfit_of_warmup(spec, run)
-    if "lr_drops" in given and spec.lr_drops:
+    if "lr_drops" in given and spec.schedule == "step":
         yield from _misfit_of_drops(spec, run)
-    yield from _without_dropout(spec, given)
-    if "dropout_schedule" in given and spec.dropout_schedule != "constant" and spec.dropout_rate:
+    if "dropout_schedule" in given and spec.dropout_schedule == "linear":
         yield from _misfit_of_rising(spec, run)
     if "vrex_anneal_steps" in given and "vrex" in spec.objectives:
         yield from _misfit_of_annealing(spec, run)
-    yield from _without_effect(spec, given)
-    yield from _misfit_of_updates(spec, given, run)
-    if "freeze_batchnorm" in given and not spec.freeze_batchnorm and spec.tuning == "linear":
+    if "mask_basis_every" in given and (spec.mask_basis_every or 0) >= spec.steps:
         yield (
-            "freeze_batchnorm is false, but tuning is 'linear', which trains nothing of the "
-            "network. Drop --no-freeze-batchnorm, or give --tuning full."
-        )
-    if "keep_zeros" in given and spec.keep_zeros:
-        yield from _misfit_of_zeros(spec)
-    if "views" in given and spec.views is not None and not reads_views(spec):
-        yield (
-            f"views is {spec.views}, but tuning is {spec.tuning!r} and head_steps is 0, so nothing "
-            "is trained on cached features. Give --tuning linear or --head-steps, or drop --views."
+            f"mask_basis_every is {spec.mask_basis_every}, but {run}: the directions would not be "
+            "updated. Lower --mask-basis-every, or drop it."
         )
     if "diagnose" in given and "shift" in spec.diagnose and spec.target == NO_TARGET:
         yield (
@@ -193,59 +167,6 @@ def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
             yield f"{name} is {value}, but {run}. Give {FIELDS[name].flag} {spec.steps} or less."
 
 
-def _without_effect(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
-    """Yield an error message for each given field of another method."""
-    for name in _OF_OTHERS:
-        info, value = FIELDS[name], getattr(spec, name)
-        unmet = unmet_condition(spec, name)
-        if name in given and value != info.default and unmet is not None:
-            other, wanted = unmet
-            present = getattr(spec, other)
-            if isinstance(present, tuple):
-                present = shown_value(present)
-            yield (
-                f"{name} is {value!r}, but {other} is {present!r}. Give "
-                f"{FIELDS[other].flag} {wanted}, or drop {info.flag}."
-            )
-    if "outlier_batch_size" in given and spec.outlier_batch_size and spec.outliers is None:
-        yield (
-            f"outlier_batch_size is {spec.outlier_batch_size}, but the run has no outliers. Give "
-            "--outliers DIR, or drop --outlier-batch."
-        )
-
-
-def _without_dropout(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
-    """Yield an error message for each given field that needs dropout, in a run without it."""
-    for name in WITH_DROPOUT:
-        info, value = FIELDS[name], getattr(spec, name)
-        if name in given and value != info.default and spec.dropout_rate == 0:
-            yield (
-                f"{name} is {value!r}, but dropout_rate is 0. Give --dropout above 0, or drop "
-                f"{info.flag}."
-            )
-
-
-def _misfit_of_updates(spec: RunSpec, given: Collection[str], run: str) -> Iterator[str]:
-    every = spec.mask_basis_every
-    if every is None or "mask_basis_every" not in given:
-        return
-    if every >= spec.steps:
-        yield (
-            f"mask_basis_every is {every}, but {run}: the directions would not be updated. Lower "
-            "--mask-basis-every, or drop it."
-        )
-    elif _has_fixed_features(spec):
-        yield (
-            f"mask_basis_every is {every}, but linear_features is 'penultimate': these features "
-            "never change, nor do their directions. Drop --mask-basis-every, or give "
-            "--linear-features blocks."
-        )
-
-
-def _has_fixed_features(spec: RunSpec) -> bool:
-    return spec.tuning == "linear" and spec.linear_features == "penultimate"
-
-
 def _misfit_of_warmup(spec: RunSpec, run: str) -> Iterator[str]:
     warmup = spec.warmup_steps
     if warmup > spec.steps:
@@ -261,64 +182,27 @@ def _misfit_of_warmup(spec: RunSpec, run: str) -> Iterator[str]:
         )
 
 
-def _misfit_of_zeros(spec: RunSpec) -> Iterator[str]:
-    if spec.sparsity > 0:
-        yield (
-            f"keep_zeros is true, but sparsity is {spec.sparsity:g}, which keeps all zeros as "
-            "well. Drop --keep-zeros or --sparsity."
-        )
-    elif spec.weights == "none":
-        yield (
-            "keep_zeros is true, but weights is 'none': random weights have no zeros. Give "
-            "--weights of a pruned network, or drop --keep-zeros."
-        )
-    elif spec.tuning == "linear":
-        yield (
-            "keep_zeros is true, but tuning is 'linear', which trains nothing of the network. "
-            "Drop --keep-zeros, or give --tuning full."
-        )
-
-
 def _misfit_of_rising(spec: RunSpec, run: str) -> Iterator[str]:
-    rate, start = spec.dropout_rate, spec.dropout_start
-    if start >= rate:
+    over = spec.steps // 2 if spec.dropout_steps is None else spec.dropout_steps
+    if spec.dropout_start < spec.dropout_rate and not 0 < over < spec.steps:
         yield (
-            f"dropout_start is {start:g}, but must be below dropout_rate, which is {rate:g}. "
-            "Change --dropout-start or --dropout, or drop --dropout-schedule."
-        )
-    elif not 0 < rising_steps(spec) < spec.steps:
-        over = rising_steps(spec)
-        yield (
-            f"dropout_steps is {over}, but {run}: the dropout rate would not rise to {rate:g}. "
-            "Give fewer --dropout-steps or more --steps."
+            f"dropout_steps is {over}, but {run}: the dropout rate would not rise to "
+            f"{spec.dropout_rate:g}. Give fewer --dropout-steps or more --steps."
         )
 
 
 def _misfit_of_annealing(spec: RunSpec, run: str) -> Iterator[str]:
     steps = spec.vrex_anneal_steps
-    if steps is None:
-        return
-    if steps >= spec.steps:
+    if steps is not None and steps >= spec.steps:
         yield (
             f"vrex_anneal_steps is {steps}, but {run}: the variance would have weight 1 "
             "throughout. Give fewer --vrex-anneal-steps or more --steps."
         )
-    elif spec.vrex_weight == 1:
-        yield (
-            f"vrex_anneal_steps is {steps}, but vrex_weight is 1, as in these first steps. Give "
-            "another --vrex-weight, or drop --vrex-anneal-steps."
-        )
 
 
 def _misfit_of_drops(spec: RunSpec, run: str) -> Iterator[str]:
-    shown = ",".join(map(str, spec.lr_drops))
-    if spec.schedule != "step":
+    if not all(0 < drop < spec.steps for drop in spec.lr_drops):
         yield (
-            f"lr_drops is {shown}, but schedule is {spec.schedule!r}, which has no drops. Give "
-            "--schedule step, or drop --lr-drops."
-        )
-    elif not all(0 < drop < spec.steps for drop in spec.lr_drops):
-        yield (
-            f"lr_drops is {shown}, but {run}. Drops must be at steps from 1 to "
-            f"{max(1, spec.steps - 1)}. Change --lr-drops or --steps."
+            f"lr_drops is {','.join(map(str, spec.lr_drops))}, but {run}. Drops must be at steps "
+            f"from 1 to {max(1, spec.steps - 1)}. Change --lr-drops or --steps."
         )

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from engine.protocol import FIELDS, RunSpec, SpecError, resolve_new_spec
-from engine.protocol.schedule import WITH_DROPOUT
+from engine.protocol.effects import WITH_DROPOUT
 from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.follow import DetachOption, start_new
@@ -39,12 +39,6 @@ from vld_tui.runs.fields import (
 from vld_tui.store.labels import check_name, check_tags, split_at_commas
 
 _COMPARED_DROPOUT: Final = 0.9
-_OF_DROPOUT: Final = tuple(
-    name
-    for name, info in FIELDS.items()
-    if name in WITH_DROPOUT or (info.only_with and info.only_with[0] in WITH_DROPOUT)
-)
-"""Fields that need dropout, and those that need them."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -128,7 +122,7 @@ def _following(config: Path | None, options: Mapping[str, object], spec: RunSpec
     words = ["--config", str(config)] if config else []
     compared = {**options, "dropout_rate": other}
     if not other:
-        for name in _OF_DROPOUT:
+        for name in WITH_DROPOUT:
             compared.pop(name, None)
             if config and getattr(spec, name) != FIELDS[name].default:
                 compared[name] = FIELDS[name].default

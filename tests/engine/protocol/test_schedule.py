@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.protocol import (
+    FIELDS,
     RunSpec,
     SpecError,
     decode_spec,
@@ -81,8 +82,8 @@ def test_a_run_is_evaluated_from_its_first_evaluation_at_even_intervals_and_at_i
         ({"schedule": "step", "lr_drops": [5, 10], "steps": 10}, "from 1 to 9"),
         ({"schedule": "step", "lr_drops": [0], "steps": 10}, "from 1 to 9"),
         ({"schedule": "step", "lr_drops": [-3]}, "from 1 to 199"),
-        ({"lr_drops": [5], "steps": 10}, "lr_drops is 5, but schedule is 'cosine', which has no"),
-        ({"lr_drops": [5], "schedule": "constant"}, "but schedule is 'constant', which has no"),
+        ({"lr_drops": [5], "steps": 10}, "lr_drops is 5, but schedule is 'cosine'. Give "),
+        ({"lr_drops": [5], "schedule": "constant"}, "but schedule is 'constant'. Give --sc"),
         ({"arms": ["averaged"], "average_from": 1_000, "steps": 10}, "average_from is 1000"),
         ({"arms": ["averaged"], "average_every": 11, "steps": 10}, "average_every is 11"),
         ({"eval_every": 11, "steps": 10}, "eval_every is 11, but the run has 10 steps"),
@@ -115,6 +116,9 @@ def test_a_run_is_evaluated_from_its_first_evaluation_at_even_intervals_and_at_i
         ({"refine_on": "rare", "arms": ["averaged"]}, "refine_on is 'rare', but arms is "
          "'averaged'. Give --arms refined, or drop --refine-on."),
         ({"dropout_steps": 9}, "dropout_steps is 9, but dropout_schedule is 'constant'."),
+        ({"masks": 4, "dropout_rate": 0}, "masks is 4, but dropout_rate is 0. Give --dropout above "
+         "0, or drop --masks."),
+        ({"masks": "inf", "mask_draws": 9, "dropout_rate": 0}, "masks is 'inf', but dropout_rate"),
         ({"mask_draws": 9}, "mask_draws is 9, but masks is 8. Give --masks inf, or drop"),
         ({"mask_basis_every": 9}, "mask_basis_every is 9, but mask_basis is 'units'. Give "),
         ({"mask_basis": "pca", "dropout_rate": 0}, "mask_basis is 'pca', but dropout_rate is 0. "),
@@ -128,9 +132,13 @@ def test_a_run_is_evaluated_from_its_first_evaluation_at_even_intervals_and_at_i
             "these features never change, nor do their directions. Drop --mask-basis-every",
         ),
         ({**RISING, "dropout_rate": 0}, "dropout_schedule is 'linear', but dropout_rate is 0. "),
-        ({**RISING, "dropout_start": 0.95}, "dropout_start is 0.95, but must be below "
-         "dropout_rate, which is 0.9."),
-        ({**RISING, "dropout_rate": 0.5}, "dropout_start is 0.5, but must be below dropout_rate"),
+        ({**RISING, "dropout_start": 0.95}, "dropout_schedule is 'linear', but dropout_start is "
+         "0.95, which must be below dropout_rate, 0.9."),
+        ({**RISING, "dropout_rate": 0.5}, "dropout_start is 0.5, which must be below dropout_rate"),
+        ({"dropout_start": 0.2, **RISING, "dropout_rate": 0}, "but dropout_rate is 0. "),
+        ({"average_from": 9}, "average_from is 9, but arms is 'none'. Give --arms averaged or "
+         "ensemble, or drop --average-from."),
+        ({"average_from": 9, "arms": ["swad"]}, "average_from is 9, but arms is 'swad'."),
         ({**RISING, "dropout_steps": 200}, "dropout_steps is 200, but the run has 200 steps: the "
          "dropout rate would not rise to 0.9. Give fewer --dropout-steps or more --steps."),
         ({**RISING, "steps": 1}, "dropout_steps is 0, but the run has 1 step:"),
@@ -143,6 +151,19 @@ def test_what_the_user_set_and_the_run_cannot_honour_is_refused(
     with pytest.raises(SpecError) as refusal:
         resolve_new_spec(values)
     assert words in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, info in FIELDS.items() if info.only_with is not None]
+)
+def test_a_setting_of_a_method_or_an_arm_is_refused_without_it(name: str) -> None:
+    info = FIELDS[name]
+    others = {int: 7, str: "x", tuple: [7]}
+    given = 1.5 * info.default if info.base is float else others[info.base]
+    given = info.choices[-1] if info.choices else given
+    with pytest.raises(SpecError, match=rf"^{name} is .*, or drop {info.flag}\.$"):
+        resolve_new_spec({name: given})
+    assert resolve_new_spec({name: info.default})
 
 
 def test_a_warm_up_as_long_as_the_run_reaches_a_constant_rate() -> None:

@@ -111,6 +111,14 @@ def test_a_run_is_what_its_texts_make(values: dict[str, object]) -> None:
     assert set(typed) <= set(values)
 
 
+def test_settings_without_effect_in_a_run_are_left_out_of_its_texts() -> None:
+    """A study may set them for all of its runs; a new run may not."""
+    of_study = {"dropout_rate": 0, "masks": 4, "mask_basis": "pca", "swad_ratio": 2}
+    typed = typed_texts(resolve_spec(of_study))
+    assert typed == {"dropout_rate": "0"}
+    assert not read_draft(typed).problems
+
+
 @pytest.mark.parametrize(
     "values",
     [

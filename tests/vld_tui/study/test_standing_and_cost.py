@@ -306,7 +306,7 @@ def test_drops_are_for_the_cells_that_have_the_step_schedule(store: Store) -> No
     refuse_misfits(
         store.home, standing_of(store, read(drops + '[cross]\nschedule = ["step", "cosine"]\n'))
     )
-    with pytest.raises(StudyError, match="schedule is 'cosine', which has no drops"):
+    with pytest.raises(StudyError, match="lr_drops is 100, but schedule is 'cosine'"):
         refuse_misfits(store.home, standing_of(store, read(drops)))
 
 
@@ -319,6 +319,31 @@ def test_a_rising_dropout_rate_is_for_the_cells_with_a_high_one(store: Store) ->
         refuse_misfits(
             store.home, standing_of(store, read(rising + "[cross]\ndropout_rate = [0]\n"))
         )
+
+
+@pytest.mark.parametrize(
+    ("setting", "without", "with_effect"),
+    [
+        ("masks = 4", "dropout_rate = [0]", "dropout_rate = [0, 0.9]"),
+        ("average_from = 50", 'arms = [["swad"]]', 'arms = [["swad"], ["ensemble"]]'),
+        ("swad_ratio = 2", "arms = [[]]", 'arms = [[], ["swad"]]'),
+        ("outlier_batch_size = 8", 'outliers = ["none"]', 'outliers = ["none", "emoji"]'),
+        ("linear_start = 'authors'", 'tuning = ["full"]', 'tuning = ["full", "linear"]'),
+        (
+            "mask_basis = 'pca'\nmask_basis_every = 9",
+            "dropout_rate = [0]",
+            "dropout_rate = [0, 1e-1]",
+        ),
+        ("vrex_weight = 5", 'objective = ["erm", "coral"]', 'objective = ["erm", "vrex+coral"]'),
+    ],
+)
+def test_a_setting_may_have_no_effect_in_some_runs_but_not_in_all(
+    setting: str, without: str, with_effect: str, store: Store
+) -> None:
+    text = f'name = "s"\n[fields]\ntarget = "emoji"\n{setting}\n[cross]\n'
+    refuse_misfits(store.home, standing_of(store, read(text + with_effect)))
+    with pytest.raises(StudyError, match=f"{setting.partition(' ')[0]} is .*, or drop --"):
+        refuse_misfits(store.home, standing_of(store, read(text + without)))
 
 
 def test_a_run_that_cannot_be_read_is_made_again(store: Store) -> None:

@@ -21,7 +21,7 @@ from engine.protocol import (
     run_identity,
     shown_value,
 )
-from engine.protocol.schedule import WITH_DROPOUT
+from engine.protocol.effects import without_effect
 from engine.protocol.spec import Layout
 from vld_tui.home import expanded
 from vld_tui.study.define.grid import (
@@ -271,17 +271,19 @@ def _varying(
 
 
 def _misfits(specs: Iterable[RunSpec], declared: Mapping[str, None]) -> dict[str, str]:
-    """Return why runs cannot apply the study's settings, by identity."""
+    """Return why runs cannot apply the study's settings, by identity.
+
+    A setting may have no effect in some of the runs, but not in all.
+    """
     specs = list(specs)
-    given = set(declared)
-    for name in declared:
-        needed = FIELDS[name].only_with
-        if needed and len({getattr(spec, needed[0]) for spec in specs}) > 1:
-            given.discard(name)  # for some of the runs only
-    if len({spec.dropout_rate for spec in specs}) > 1:
-        given.difference_update(WITH_DROPOUT)  # likewise: without effect at a low rate
-    found = ((spec, next(misfits(spec, given), None)) for spec in specs)
-    return {run_identity(spec): problem for spec, problem in found if problem is not None}
+    idle = [without_effect(spec, declared) for spec in specs]
+    in_none = set(declared).intersection(*idle)
+    found: dict[str, str] = {}
+    for spec, here in zip(specs, idle, strict=True):
+        given = [name for name in declared if name not in here or name in in_none]
+        if problem := next(misfits(spec, given), None):
+            found[run_identity(spec)] = problem
+    return found
 
 
 def _refuse_twins(specs: Sequence[RunSpec], declared: Mapping[str, None]) -> None:

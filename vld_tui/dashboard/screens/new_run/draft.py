@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from engine.protocol import FIELDS, RunSpec, SpecError, resolve_new_spec, resolve_spec, shown_value
+from engine.protocol.effects import without_effect
 from vld_tui.runs.fields import command_line, spec_values, with_absolute_paths
 
 DECIDING: Final = ("recipe", "dataset", "data_dir", "steps", "tuning", "model")
@@ -89,11 +90,10 @@ def usual_texts(typed: Mapping[str, str]) -> dict[str, str]:
 
 
 def typed_texts(spec: RunSpec) -> dict[str, str]:
-    """Return the fewest texts that define this run, without unused learning-rate drops."""
+    """Return the fewest texts that define this run, without settings that have no effect in it."""
     texts = _texts(spec)
     usual = usual_texts({name: texts[name] for name in DECIDING})
-    if spec.schedule != "step":
-        texts["lr_drops"] = usual["lr_drops"]
+    texts |= {name: usual[name] for name in without_effect(spec, FIELDS)}
     return {name: text for name, text in texts.items() if text and text != usual[name]}
 
 
