@@ -165,6 +165,7 @@ def _empty(
         start=start if diagnostic.reads_start else "",
         scratch=request.scratch if diagnostic.reads_scratch else (),
         other_seed=other if diagnostic.reads_other_seed else "",
+        arms=source.arms.steps if diagnostic.reads_arms else (),
     )
 
 

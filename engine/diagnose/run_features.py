@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from engine.data import RunData, groups_of, seed_hash
+from engine.diagnose.arm_predictions import ArmsOnTarget, read_arms_on_target
 from engine.diagnose.other_seed import OtherSeed, halfway_logits, trained_rows
 from engine.diagnose.stages import MOST_IMAGES, evenly_spaced, stage_features
 from engine.errors import InputError
@@ -150,6 +151,9 @@ class RunFeatures:
         paths: of every image in the data set, in order of rows.
         other_seed: a network of another seed; None: there is none, or it was not read.
         stages: of some images of :meth:`equally_many`, by domain and name of the stage.
+        arm: how the run's own network predicts.
+        step: number of updates of that network; None: it is a combination.
+        arms: what the additional arms predict on the target.
     """
 
     run_id: str
@@ -161,6 +165,9 @@ class RunFeatures:
     paths: tuple[str, ...] = ()
     other_seed: OtherSeed | None = None
     stages: Mapping[str, Mapping[str, StagePair]] = field(default_factory=dict)
+    arm: str = ""
+    step: int | None = None
+    arms: ArmsOnTarget = field(default_factory=ArmsOnTarget)
 
     def sources(self, split: str) -> list[SplitFeatures]:
         """Return a split of each source, in order."""
@@ -213,6 +220,7 @@ class FeatureSource:
     device: torch.device
     batch_size: int
     scratch: tuple[tuple[float, float], ...] = ()
+    arms: ArmsOnTarget = field(default_factory=ArmsOnTarget)
 
     @classmethod
     def open(cls, request: DiagnoseRun, report: Reporter) -> FeatureSource:
@@ -235,6 +243,7 @@ class FeatureSource:
         return cls(
             run_dir, spec, network, data, classifier.classes, own_arm(task), classifier.step,
             classifier.checkpoint, device, request.batch_size, request.scratch,
+            read_arms_on_target(run_dir, spec, data.target),
         )  # fmt: skip
 
     def start_network(self) -> FineTunedNetwork:
@@ -281,6 +290,7 @@ class FeatureSource:
             self.run_dir.run_id, self.classes, self.network.head.weight.detach(),
             _bias_of(self.network), tuple(splits), self.scratch,
             tuple(file.path for file in self.data.image_set.files),
+            arm=self.arm, step=self.step, arms=self.arms,
         )  # fmt: skip
         if start is None or not has_stages:
             return run

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import torch
 from torch import Tensor
 
+from engine.diagnose.arm_predictions import ArmOnTarget
 from engine.diagnose.detection import Detection, measure_detection
 from engine.diagnose.effective_robustness import Accuracies, RobustnessLine
 from engine.diagnose.found import Found, finding
@@ -16,7 +18,7 @@ from engine.diagnose.other_seed import NO_OTHER_SEED, OtherSeed
 from engine.diagnose.probe import Probe, areas_by_domain, probe_shift
 from engine.diagnose.run_features import DomainFeatures, RunFeatures, SplitFeatures
 from engine.diagnose.sliced_wasserstein import Distance, DomainDistances, domain_distances
-from engine.diagnose.support import Support, split_by_support
+from engine.diagnose.support import PartOfTarget, Support, split_by_support
 from engine.diagnose.verdict import distance_sentence, verdict_on
 from engine.errors import InputError
 from engine.evaluate.confidence import OOD_SCORED
@@ -28,23 +30,25 @@ from engine.protocol.measures import Summary
 def _probe(run: RunFeatures, settings: Settings) -> Found:
     target = _target_of(run)
     sources = [each.before_training for each in _all_sources(run)]
-    return probe_of(
-        sources, target.before_training, settings,
-        is_right=target.is_right, id_accuracy=run.accuracies[0],
-    )  # fmt: skip
+    predicted = [ArmOnTarget(run.arm, run.step, target.is_right), *run.arms.found]
+    found = probe_of(
+        sources, target.before_training, settings, predicted, id_accuracy=run.accuracies[0]
+    )
+    return replace(found, notes=(*found.notes, *run.arms.notes))
 
 
 def probe_of(
     sources: Sequence[DomainFeatures],
     target: DomainFeatures,
     settings: Settings,
+    predicted: Sequence[ArmOnTarget] = (),
     *,
-    is_right: Tensor | None = None,
     id_accuracy: float | None = None,
 ) -> Found:
     """Return how well a probe separates the target from the sources, and its support.
 
-    ``is_right`` (m,) bool and ``id_accuracy`` are of a run's network; None: there is no run.
+    ``predicted`` are the predictions of a run's network, then of its additional arms, and
+    ``id_accuracy`` is of the network; without them there is no run.
     """
     probe = probe_shift(
         torch.cat([each.features for each in sources]),
@@ -53,9 +57,14 @@ def probe_of(
         seed=int(settings["seed"]),
         groups=_groups(sources, target),
     )
-    support = split_by_support(
-        probe.target_log_ratio, is_right, epsilon=settings["epsilon"], groups=target.groups
-    )
+    of_arms: list[Tensor | None] = [each.is_right for each in predicted]
+    supports = [
+        split_by_support(
+            probe.target_log_ratio, is_right, epsilon=settings["epsilon"], groups=target.groups
+        )
+        for is_right in of_arms or [None]
+    ]
+    support = supports[0]  # of the run's own network
     values: Summary = {
         "target_auc": (None, probe.area.value),
         "out_of_support": (None, support.out_share),
@@ -65,7 +74,10 @@ def probe_of(
     return Found(
         values,
         tuple(_probe_findings(probe, support, target)),
-        {"support": _support_table(support), "sources": _areas_table(probe, sources)},
+        {
+            "support": _arms_table(predicted, supports) if predicted else _support_table(support),
+            "sources": _areas_table(probe, sources),
+        },
         probe.notes,
         verdict_on(probe.area, support, id_accuracy=id_accuracy).text,
     )
@@ -88,15 +100,28 @@ def _probe_findings(probe: Probe, support: Support, target: DomainFeatures) -> l
 
 def _support_table(support: Support) -> FindingTable:
     parts = (("in support", support.inside), ("out of support", support.outside))
-    if not support.has_predictions:
-        counts = tuple((name, part.images) for name, part in parts)
-        return FindingTable("The target's images by support", ("target images", "images"), counts)
-    rows: list[tuple[Cell, ...]] = []
-    for name, part in parts:
-        low, high = part.interval or (None, None)
-        rows.append((name, part.images, part.correct, part.accuracy, low, high))
-    columns = ("target images", "images", "correct", "accuracy", "low", "high")
-    return FindingTable("Accuracy on the target by support, with 95% intervals", columns, (*rows,))
+    counts = tuple((name, part.images) for name, part in parts)
+    return FindingTable("The target's images by support", ("target images", "images"), counts)
+
+
+def _arms_table(predicted: Sequence[ArmOnTarget], supports: Sequence[Support]) -> FindingTable:
+    """Return the accuracies of each arm in and out of the sources' support."""
+    rows: list[tuple[Cell, ...]] = [
+        (each.arm, each.step, *_accuracy_cells(support.inside), *_accuracy_cells(support.outside))
+        for each, support in zip(predicted, supports, strict=True)
+    ]
+    values = ("images", "correct", "accuracy", "low", "high")
+    columns = (
+        "prediction", "step",
+        *(f"{name} in" for name in values), *(f"{name} out" for name in values),
+    )  # fmt: skip
+    title = "Accuracy on the target in and out of support, with 95% intervals"
+    return FindingTable(title, columns, tuple(rows))
+
+
+def _accuracy_cells(part: PartOfTarget) -> tuple[Cell, ...]:
+    low, high = part.interval or (None, None)
+    return part.images, part.correct, part.accuracy, low, high
 
 
 def _areas_table(probe: Probe, sources: Sequence[DomainFeatures]) -> FindingTable:

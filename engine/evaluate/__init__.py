@@ -9,7 +9,7 @@ from engine.evaluate.domains import (
     selection_score,
 )
 from engine.evaluate.measures import evaluate, judge, predict
-from engine.evaluate.predictions import keep_predictions
+from engine.evaluate.predictions import keep_predictions, keep_predictions_of_arm
 from engine.evaluate.step_predictions import StepPredictionsKeeper
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "evaluate_domains",
     "judge",
     "keep_predictions",
+    "keep_predictions_of_arm",
     "network_predictor",
     "predict",
     "selection_score",

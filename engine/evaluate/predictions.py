@@ -46,10 +46,23 @@ def keep_predictions(
     run_dir: RunDir, step: int, measured: Sequence[Measured], data: RunData
 ) -> None:
     """Write ``predictions.json``; a failure is only logged."""
+    _write(run_dir, describe_predictions(step, measured, data))
+
+
+def keep_predictions_of_arm(
+    run_dir: RunDir, arm: str, step: int, measured: Sequence[Measured], data: RunData
+) -> None:
+    """Write an arm's predictions on every image, without mistakes; a failure is only logged."""
+    domains = tuple(_describe_domain(each, data.image_set.files, None) for each in measured)
+    _write(run_dir, Predictions(step=step, classes=data.classes, domains=domains, wrong=()), arm)
+
+
+def _write(run_dir: RunDir, predictions: Predictions, arm: str | None = None) -> None:
     try:
-        run_dir.write_predictions(describe_predictions(step, measured, data))
+        run_dir.write_predictions(predictions, arm)
     except OSError as error:
-        print(log_lines(f"Could not write predictions.json: {error}"), file=sys.stderr)  # noqa: T201
+        which = "" if arm is None else f" of arm {arm}"
+        print(log_lines(f"Could not write the predictions{which}: {error}"), file=sys.stderr)  # noqa: T201
 
 
 def describe_predictions(step: int, measured: Sequence[Measured], data: RunData) -> Predictions:
@@ -76,9 +89,11 @@ def describe_predictions(step: int, measured: Sequence[Measured], data: RunData)
 
 
 def _describe_domain(
-    measured: Measured, files: Sequence[ImageFile], pictures: int
+    measured: Measured, files: Sequence[ImageFile], pictures: int | None
 ) -> DomainPredictions:
+    """Return the predictions on a split, ``pictures`` mistakes with one; None: no mistakes."""
     loss = measured.result.loss
+    mistakes = () if pictures is None else measured.result.mistakes
     return DomainPredictions(
         domain=measured.domain.name,
         split=measured.split,
@@ -94,9 +109,9 @@ def _describe_domain(
                 second=each.second,
                 second_confidence=round(each.second_confidence, DIGITS),
                 name=_name(measured, each, files),
-                picture=_picture(measured, each) if at < pictures else b"",
+                picture=_picture(measured, each) if at < (pictures or 0) else b"",
             )
-            for at, each in enumerate(measured.result.mistakes)
+            for at, each in enumerate(mistakes)
         ),
         each_image=describe_images(measured, files),
     )

@@ -40,6 +40,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
         reads_stages: it compares the stages of both.
         reads_scratch: it compares with runs from scratch of the same images and target.
         reads_other_seed: it compares with a run of the same settings and another seed.
+        reads_arms: it compares the predictions of the run's arms.
         needs_runs: it has no value without these runs, which only the history finds.
         version: a result of another version is computed again.
     """
@@ -54,6 +55,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
     reads_stages: bool = False
     reads_scratch: bool = False
     reads_other_seed: bool = False
+    reads_arms: bool = False
     needs_runs: bool = False
     version: int = 1
 
@@ -229,6 +231,8 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
             ),
             {"epsilon": 0.1, "folds": 5, "seed": 0},
             reads_start=True,
+            reads_arms=True,
+            version=2,
         ),
         Diagnostic(
             "robustness",
@@ -359,6 +363,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
         start: digest of the pre-trained network's weights; empty: they were not read.
         scratch: ID and OOD accuracy of the runs from scratch that it compares with.
         other_seed: digest of the checkpoint of the run of another seed; empty: it was not read.
+        arms: the additional arms whose predictions were read, each with its selected step.
         summary: the result in a sentence or two; empty: see the values.
         values: ID and OOD value of each measure.
         findings: values by domain and split.
@@ -378,6 +383,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     start: str = ""
     scratch: tuple[tuple[float, float], ...] = ()
     other_seed: str = ""
+    arms: tuple[tuple[str, int | None], ...] = ()
     summary: str = ""
     values: dict[str, tuple[float | None, float | None]] = {}
     findings: tuple[Finding, ...] = ()
@@ -392,7 +398,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
             getattr(self, name) == getattr(other, name)
             for name in (
                 "diagnostic", "version", "settings", "arm", "step", "checkpoint", "data_digest",
-                "start", "scratch", "other_seed",
+                "start", "scratch", "other_seed", "arms",
             )
         )  # fmt: skip
 

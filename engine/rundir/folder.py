@@ -7,6 +7,7 @@ The folder is the only interface between a run and other programs::
     user.json         name, tags, note, trashed_at    written by the interface
     events.jsonl      the event log                   appended by the engine
     predictions.json  predictions at the selected step  written by the engine
+    predictions-ARM.json  the same of another arm       written by the engine
     predictions.bin   predictions of every evaluation   appended by the engine
     calibration.json  temperatures and OOD thresholds   written by the engine on first use
     evaluations/      results on other data, NAME.json  written by the interface
@@ -216,6 +217,10 @@ class RunDir:
         """Return the path of the predictions at the selected step."""
         return self.path / "predictions.json"
 
+    def predictions_of(self, arm: str) -> Path:
+        """Return the path of the predictions of an additional arm at its selected step."""
+        return self.path / f"predictions-{arm}.json"
+
     @property
     def step_predictions(self) -> Path:
         """Return the path of the predictions of every evaluation."""
@@ -356,27 +361,31 @@ class RunDir:
             touch_plain(self.labelled)
         write_atomic(self.user, msgspec.json.encode(user))
 
-    def read_predictions(self) -> Predictions | None:
+    def read_predictions(self, arm: str | None = None) -> Predictions | None:
         """Return the predictions at the selected step, or None if there are none yet.
+
+        ``arm``: of an additional arm, at its own selected step.
 
         Raises:
             PredictionsError: if the file cannot be read or is invalid.
         """
         try:
-            data = read_plain(self.predictions, MOST_PREDICTION_BYTES)
+            path = self.predictions if arm is None else self.predictions_of(arm)
+            data = read_plain(path, MOST_PREDICTION_BYTES)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise PredictionsError(_text_of(error)) from None
         return decode_predictions(data)
 
-    def write_predictions(self, predictions: Predictions) -> None:
-        """Replace the predictions at the selected step.
+    def write_predictions(self, predictions: Predictions, arm: str | None = None) -> None:
+        """Replace the predictions at the selected step, ``arm``: of an additional arm.
 
         Raises:
             OSError: if they cannot be written; the old file is then unchanged.
         """
-        write_atomic(self.predictions, encode_predictions(predictions))
+        path = self.predictions if arm is None else self.predictions_of(arm)
+        write_atomic(path, encode_predictions(predictions))
 
     def read_calibrations(self) -> dict[str, Calibration]:
         """Return the calibrations by arm and step, as ``dropout/best``; empty if damaged."""

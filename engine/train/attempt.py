@@ -17,6 +17,7 @@ from engine.evaluate import (
     StepPredictionsKeeper,
     evaluate_domains,
     keep_predictions,
+    keep_predictions_of_arm,
     network_predictor,
 )
 from engine.machine.processor import peak_memory_bytes, release_freed_memory
@@ -160,6 +161,11 @@ class Attempt:
         self.step_predictions.keep(step, evaluation.measured)
         if is_best:
             keep_predictions(self.run_dir, step, evaluation.measured, self.data)
+
+    def keep_predictions_of_arm(self, arm: str, step: int, evaluation: Evaluation) -> None:
+        """Write an arm's predictions at its selected step."""
+        if self.training.execution.ranks.is_first:
+            keep_predictions_of_arm(self.run_dir, arm, step, evaluation.measured, self.data)
 
     def save_evaluated(self, state: TrainingState) -> TrainingState:
         """Save as :meth:`save_last` after an evaluation.

@@ -264,6 +264,7 @@ def _select_of_arm(
     state = msgspec.structs.replace(state, selected_of_arms=selected)
     if arm.network is not None:
         attempt.checkpoints.save_network(name, state, arm.network)
+    attempt.keep_predictions_of_arm(name, state.step, found)
     return state
 
 

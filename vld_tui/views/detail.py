@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from engine.protocol import (
+    ARMS,
     FIELDS,
     RECIPES,
     FieldInfo,
@@ -57,6 +58,7 @@ FILE_PURPOSES: Final[Mapping[str, str]] = {
     "engine.log": "stdout and stderr of the engine",
     "engine.lock": "lock held by the running engine",
     "predictions.json": "predictions on held-out images at the selected step",
+    **{f"predictions-{arm}.json": f"predictions of arm {arm} at its selected step" for arm in ARMS},
     "predictions.bin": "predictions on held-out images at every evaluation",
     "calibration.json": "temperatures that calibrate probabilities, and OOD thresholds",
     "diagnoses/suspects.json": "training images whose label may be wrong",
