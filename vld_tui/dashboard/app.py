@@ -72,7 +72,7 @@ if TYPE_CHECKING:  # not needed for the first frame
 
     from engine.protocol.diagnostics import Topic
     from vld_tui.dashboard.screens.use.screen import UseForm
-    from vld_tui.dashboard.use.diagnosing import Diagnosing
+    from vld_tui.dashboard.use.diagnosing import Diagnosing, DiagnosingProgress
     from vld_tui.dashboard.use.results import Uses
     from vld_tui.study.planner import StudyOutline
 
@@ -102,8 +102,8 @@ class Dashboard(KeysInOrder):
     NOTIFICATION_TIMEOUT = 4
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - as Textual has it
     COMMANDS = {_screen_actions, _jumps}  # noqa: RUF012 - as Textual has it
-    diagnosing: reactive[str] = reactive("")
-    """The progress of diagnostics that are computed in the background; empty: none are."""
+    diagnosing: reactive[DiagnosingProgress | None] = reactive(None)
+    """The progress of diagnostics that are computed in the background; None: none are."""
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("quit", "q", "close_dashboard", "quit", show=True),
         bind(HELP, "question_mark,f1", "show_help_panel", "help", show=True),
@@ -393,19 +393,20 @@ class Dashboard(KeysInOrder):
         if self._diagnosing is not None:
             from vld_tui.dashboard.widgets.ask import confirm
 
-            confirm(self, f"Cancel {self._diagnosing.title}?", self._diagnosing.work.cancel)
+            question = f"Cancel {self._diagnosing.first.title}?"
+            confirm(self, question, self._diagnosing.work.cancel)
         else:
             ask_topics(self, message, partial(self._begin_diagnosing, message))
 
     def _begin_diagnosing(self, asked: DiagnoseAsked, topics: Sequence[Topic]) -> None:
         from vld_tui.dashboard.use.diagnosing import Diagnosing
 
-        def report(progress: str) -> None:
+        def report(progress: DiagnosingProgress) -> None:
             self.post_message(DiagnosingReported(progress))
 
         if self._diagnosing is None:
             doing = Diagnosing(asked.run_ids, asked.which, topics, report)
-            self._diagnosing, self.diagnosing = doing, f"{doing.title}: starting"
+            self._diagnosing, self.diagnosing = doing, doing.first
             self._diagnose(doing)
 
     @work(thread=True)
@@ -414,16 +415,17 @@ class Dashboard(KeysInOrder):
 
         def diagnose() -> str:
             try:
-                return self._actions.diagnose(doing.run_ids, doing.topics, doing.work)
+                asked = doing.first
+                return self._actions.diagnose(asked.run_ids, asked.topics, doing.work)
             finally:
-                self.post_message(DiagnosingReported(""))
+                self.post_message(DiagnosingReported(None))
 
         self._perform(diagnose)
 
     def on_diagnosing_reported(self, message: DiagnosingReported) -> None:
         """Show the progress of diagnostics."""
         self.diagnosing = message.progress
-        if not message.progress:
+        if message.progress is None:
             self._diagnosing = None
 
     def on_use_form_typed(self, message: UseForm.Typed) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from vld_tui.dashboard.feed import Interest, Snapshot
 from vld_tui.runs.run import GroupRow, Run, TableRow
+
+if TYPE_CHECKING:  # not needed for the first frame
+    from vld_tui.dashboard.use.diagnosing import DiagnosingProgress
 
 
 @dataclass
@@ -102,9 +106,9 @@ class DiagnoseAsked(Message):
 
 @dataclass
 class DiagnosingReported(Message):
-    """Diagnostics made progress in the background, or ended: then the text is empty."""
+    """Diagnostics made progress in the background, or ended: then it is None."""
 
-    progress: str
+    progress: DiagnosingProgress | None
 
 
 @dataclass

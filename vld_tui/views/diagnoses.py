@@ -257,10 +257,12 @@ def damaged_lines(stored: StoredDiagnoses) -> Iterator[Text]:
         yield Text(f"{plain_text(name)}.json cannot be read: {plain_text(why)}", ALARM_STYLE)
 
 
-def topic_text(run: Run, stored: StoredDiagnoses, topic: Topic, cells: int, key: str) -> Text:
+def topic_text(
+    run: Run, stored: StoredDiagnoses, topic: Topic, cells: int, key: str | None
+) -> Text:
     """Return the diagnoses of a topic: in words, a line for each measure, then each in full.
 
-    ``key`` computes what is missing; a line says so.
+    ``key`` computes what is missing, and a line states that; None: it is being computed.
     """
     names = {each.name for each in diagnostics_of(topic)}
     of_topic = StoredDiagnoses(
@@ -278,7 +280,7 @@ def topic_text(run: Run, stored: StoredDiagnoses, topic: Topic, cells: int, key:
     return Text("\n\n", no_wrap=True, overflow="crop").join(filter(None, parts))
 
 
-def _missing_line(run: Run, stored: StoredDiagnoses, topic: Topic, key: str) -> str:
+def _missing_line(run: Run, stored: StoredDiagnoses, topic: Topic, key: str | None) -> str:
     """Return which diagnostics of a topic a run lacks, and what computes them."""
     missing = [each.title for each in diagnostics_of(topic) if each.name not in stored.found]
     if not missing:
@@ -286,6 +288,8 @@ def _missing_line(run: Run, stored: StoredDiagnoses, topic: Topic, key: str) -> 
     if topic == "shift" and not run.has_ood:
         return "The run has no target domain, so there is no shift to measure."
     which = f"Not computed yet: {', '.join(missing)}." if stored.found else "Not computed yet."
+    if key is None:
+        return f"{which} Being computed."
     if run.selected_step is None:
         return f"{which} They need the network of an evaluated step."
     if run.is_live and {"all", topic} & {*(run.spec.diagnose if run.has_spec else ())}:

@@ -76,6 +76,11 @@ def activity(run: Run) -> str:
     return " · ".join(parts)
 
 
+def is_diagnosing(run: Run) -> bool:
+    """Return whether a run computes its diagnostics."""
+    return run.is_live and run.phase is not None and run.phase.name == "diagnosing"
+
+
 def brief_activity(run: Run) -> str:
     """Return what a run is doing instead of taking steps, in one word with its progress.
 

@@ -26,10 +26,12 @@ from tests.vld_tui.dashboard.fake_history import (
 from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.screens.pick import Pick
-from vld_tui.dashboard.use.work import CancelledError, Work
+from vld_tui.dashboard.use.diagnosing import DiagnosingProgress
+from vld_tui.dashboard.use.work import CancelledError, ShownProgress, Work
 from vld_tui.dashboard.widgets.ask import Confirm
 from vld_tui.home import open_home
 from vld_tui.store.store import Store
+from vld_tui.words.text import width
 
 ENGINE = """
 import json, sys, time
@@ -61,6 +63,10 @@ class SlowActions(FakeActions):
         return "7 diagnostics computed"
 
 
+def _shown(app: Dashboard) -> str:
+    return "\n".join(screen_lines(app))
+
+
 def _said(app: Dashboard) -> list[str]:
     return [each.message for each in app._notifications]
 
@@ -85,6 +91,45 @@ def test_a_key_computes_them_while_the_dashboard_is_used() -> None:
     source = FakeSource([make_run(0)])
     play(source, scenario, actions=actions)
     assert ("diagnose", source.runs[0].run_id, *TOPICS) in actions.done
+
+
+def test_the_tab_shows_that_they_are_computed() -> None:
+    actions = SlowActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("enter", "9")
+        await settle_until(pilot, lambda: "Not computed yet. To compute: D" in _shown(app))
+        assert "Computing: " not in _shown(app)
+        await pilot.press("D")
+        await settle_until(pilot, lambda: isinstance(app.screen, Pick))
+        await pilot.press(*"shift", "enter")
+        await settle_until(pilot, lambda: "Computing: ██████" in _shown(app))
+        assert "features of the run's network: 3/9 images" in _shown(app)
+        assert "Not computed yet. Being computed." in _shown(app)
+        await pilot.press("R")
+        await settle_until(pilot, lambda: "Not computed yet. To compute: D" in _shown(app))
+        assert "Computing: " not in _shown(app), "another topic"
+        await pilot.press("9")
+        await settle_until(pilot, lambda: "Computing: " in _shown(app))
+        actions.may_end.set()
+        await settle_until(pilot, lambda: "To compute: D" in _shown(app))
+        assert "Computing: " not in _shown(app)
+
+    play(FakeSource([make_run(0)]), scenario, actions=actions)
+
+
+@pytest.mark.parametrize("cells", [40, 78, 118, 198])
+def test_the_line_of_progress_fits(cells: int) -> None:
+    report = WorkProgress("features of the pre-trained network", 1_024, 12_592, "images")
+    doing = DiagnosingProgress(
+        ("r",), "emoji-fluent-mono-0.9-seed-3", TOPICS, ShownProgress(report, 1_024, 60.0)
+    )
+    line = doing.line(cells)
+    assert width(line) <= cells
+    assert ("features of the pre-trained network: 1,024/12,592 images" in line) == (cells > 40)
+    assert ("11m 18s left" in line) == (cells > 40)
+    assert line.endswith("shift)") == (cells > 80)
+    assert ("17.1 images/s" in line) == ("█" in line) == (cells > 118)
 
 
 def test_the_same_key_cancels_them() -> None:
@@ -139,7 +184,7 @@ def run_id(tmp_path: Path, actions: Actions) -> str:
 
 def test_what_was_computed_and_what_was_not_is_said(actions: Actions, run_id: str) -> None:
     progress: list[str] = []
-    work = Work(progress.append)
+    work = Work(lambda made: progress.append(made.text()))
     work.report(WorkNote("the cache is full"))
     said = actions.diagnose([run_id], ["rich"], work).splitlines()
     names = [each.name for each in diagnostics_of("rich")]

@@ -13,7 +13,7 @@ from engine.protocol.work import WorkProgress
 from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.use.orders import PredictOrder
 from vld_tui.dashboard.use.results import Predicted
-from vld_tui.dashboard.use.work import CancelledError, Work, progress_text
+from vld_tui.dashboard.use.work import CancelledError, ShownProgress, Work
 from vld_tui.home import open_home
 from vld_tui.store.store import Store
 
@@ -58,7 +58,7 @@ def test_images_are_classified_and_copied_into_class_folders(
     said: list[str] = []
     into = str(tmp_path / "sorted")
     order = PredictOrder(paths=(str(tmp_path / "photo.png"),), into=into)
-    made = actions.use(run_id, order, Work(said.append))
+    made = actions.use(run_id, order, Work(lambda made: said.append(made.text())))
     assert isinstance(made, Predicted)
     assert [(each.class_name, each.margin) for each in made.predictions] == [("cat", 0.2)]
     assert "predicting: 1/2 images" in said[0]
@@ -88,7 +88,9 @@ def test_a_process_that_reports_nothing_yet_is_ended(actions: Actions, run_id: s
 
 def test_progress_has_a_rate_and_the_time_left() -> None:
     progress = WorkProgress("predicting", 300, 1000, "images")
-    assert progress_text(progress, 200, 10.0) == (
+    assert ShownProgress(progress, 200, 10.0).text() == (
         "██████                predicting: 300/1,000 images · 20.0 images/s · 35s left"
     )
-    assert progress_text(WorkProgress("reading", 3, None, "files"), 0, 0.0) == "reading: 3 files"
+    assert ShownProgress(WorkProgress("reading", 3, None, "files"), 0, 0.0).text() == (
+        "reading: 3 files"
+    )

@@ -3,18 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 from engine.protocol.diagnostics import Topic
-from vld_tui.dashboard.use.work import Work
+from vld_tui.dashboard.use.work import ShownProgress, Work
+from vld_tui.words.text import plain_text, shorten_middle, width
+
+_BETWEEN: Final = " · "
+
+
+@dataclass(frozen=True)
+class DiagnosingProgress:
+    """Which diagnostics are being computed, and how far that is.
+
+    Attributes:
+        run_ids: runs whose networks are diagnosed.
+        which: names them.
+        topics: what is computed.
+        progress: None: it starts.
+    """
+
+    run_ids: tuple[str, ...]
+    which: str
+    topics: tuple[Topic, ...]
+    progress: ShownProgress | None = None
+
+    @property
+    def title(self) -> str:
+        """Return what is computed of which runs."""
+        return f"diagnosing {plain_text(self.which)} ({', '.join(self.topics)})"
+
+    def text(self, cells: int | None = None) -> str:
+        """Return the progress alone, in at most ``cells`` cells."""
+        return "starting" if self.progress is None else self.progress.text(cells)
+
+    def line(self, cells: int) -> str:
+        """Return the progress and the title in at most ``cells`` cells.
+
+        Where the counts would not fit next to the title: without it.
+        """
+        title = shorten_middle(self.title, cells // 3)
+        room = cells - width(_BETWEEN + title)
+        if self.progress is not None and width(self.progress.counted) > room:
+            return self.text(cells)
+        return f"{self.text(room)}{_BETWEEN}{title}"
+
+    def includes(self, run_id: str, topic: Topic) -> bool:
+        """Return whether a topic of a run is among what is computed."""
+        return run_id in self.run_ids and topic in self.topics
 
 
 class Diagnosing:
     """Diagnostics of runs that are being computed.
 
     Attributes:
-        run_ids: runs whose networks are diagnosed.
-        which: names them.
-        topics: what is computed.
+        first: what is computed, before any progress.
         work: progress, and how to cancel it.
     """
 
@@ -23,13 +67,8 @@ class Diagnosing:
         run_ids: Sequence[str],
         which: str,
         topics: Sequence[Topic],
-        on_progress: Callable[[str], object],
+        on_progress: Callable[[DiagnosingProgress], object],
     ) -> None:
-        """``on_progress`` receives the progress as a line of text, now and then."""
-        self.run_ids, self.which, self.topics = tuple(run_ids), which, tuple(topics)
-        self.work = Work(lambda text: on_progress(f"{text} · {self.title}"))
-
-    @property
-    def title(self) -> str:
-        """Return what is computed of which runs."""
-        return f"diagnosing {self.which} ({', '.join(self.topics)})"
+        """``on_progress`` receives the progress, now and then."""
+        self.first = DiagnosingProgress(tuple(run_ids), which, tuple(topics))
+        self.work = Work(lambda made: on_progress(replace(self.first, progress=made)))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from engine.protocol import UserError
 from engine.protocol.work import WorkNote, WorkProgress
 from vld_tui.words.numbers import bar, duration, rate
-from vld_tui.words.text import plain_text
+from vld_tui.words.text import plain_text, shorten, width
 
 BAR_CELLS: Final = 20
 REPORT_S: Final = 0.1
@@ -21,6 +22,51 @@ class CancelledError(UserError):
     """Work that the user cancelled."""
 
 
+@dataclass(frozen=True)
+class ShownProgress:
+    """Progress of a task, of which ``done`` units took ``seconds``."""
+
+    report: WorkProgress
+    done: int
+    seconds: float
+
+    def text(self, cells: int | None = None) -> str:
+        """Return a line of at most ``cells`` cells, without what does not fit; None: of any width.
+
+        First the bar is left out, then the speed, then the time left.
+        """
+        lines = [*self._lines()]
+        if cells is None:
+            return lines[0]
+        return next((line for line in lines if width(line) <= cells), shorten(lines[-1], cells))
+
+    @property
+    def counted(self) -> str:
+        """Return what is done, and how much of it."""
+        report = self.report
+        of_total = "" if report.total is None else f"/{report.total:,}"
+        return f"{plain_text(report.what)}: {report.done:,}{of_total} {report.unit}"
+
+    def _lines(self) -> Iterator[str]:
+        """Yield the progress with all of its parts, then with ever fewer."""
+        report, counted = self.report, self.counted
+        speed, left = self._pace()
+        if report.total:
+            shown = bar(report.done / report.total, BAR_CELLS)
+            yield f"{shown:<{BAR_CELLS}}  " + " · ".join([counted, *speed, *left])
+        yield " · ".join([counted, *speed, *left])
+        yield " · ".join([counted, *left])
+        yield counted
+
+    def _pace(self) -> tuple[list[str], list[str]]:
+        """Return the units per second and the time left, if they are known."""
+        if self.done <= 0 or self.seconds <= 0:
+            return [], []
+        report, speed = self.report, self.done / self.seconds
+        left = [] if report.total is None else [(report.total - report.done) / speed]
+        return [f"{rate(speed)} {report.unit}/s"], [f"{duration(each)} left" for each in left]
+
+
 class Work:
     """Work of an engine process: its progress, and how to cancel it.
 
@@ -29,11 +75,11 @@ class Work:
 
     def __init__(
         self,
-        on_progress: Callable[[str], object] = lambda _text: None,
+        on_progress: Callable[[ShownProgress], object] = lambda _progress: None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``on_progress`` receives the progress as a line of text, now and then."""
+        """``on_progress`` receives the progress, now and then."""
         self.notes: list[str] = []
         self._on_progress, self._clock = on_progress, clock
         self._process: subprocess.Popen[bytes] | None = None
@@ -69,22 +115,8 @@ class Work:
             return
         self._reported_at = now
         began, first = self._begin
-        self._on_progress(progress_text(report, report.done - first, now - began))
+        self._on_progress(ShownProgress(report, report.done - first, now - began))
 
     def _end_process(self) -> None:
         if (process := self._process) is not None:
             (process.terminate if self._cancelled == 1 else process.kill)()
-
-
-def progress_text(progress: WorkProgress, done: int, seconds: float) -> str:
-    """Return progress as text; ``done`` of it took ``seconds``."""
-    of_total = "" if progress.total is None else f"/{progress.total:,}"
-    parts = [f"{plain_text(progress.what)}: {progress.done:,}{of_total} {progress.unit}"]
-    if done > 0 and seconds > 0:
-        speed = done / seconds
-        parts.append(f"{rate(speed)} {progress.unit}/s")
-        if progress.total is not None:
-            parts.append(f"{duration((progress.total - progress.done) / speed)} left")
-    if progress.total:
-        parts.insert(0, f"{bar(progress.done / progress.total, BAR_CELLS):<{BAR_CELLS}}")
-    return "  ".join([parts[0], " · ".join(parts[1:])]) if progress.total else " · ".join(parts)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.text import Text
 from textual.widgets import Static
 
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.words.palette import QUIET_STYLE
-from vld_tui.words.text import plain_text
+
+if TYPE_CHECKING:  # not needed for the first frame
+    from vld_tui.dashboard.use.diagnosing import DiagnosingProgress
 
 
 class DiagnosingLine(Guarded, Static):
@@ -25,6 +29,8 @@ class DiagnosingLine(Guarded, Static):
         """Follow the application's progress."""
         self.watch(self.app, "diagnosing", self._show)
 
-    def _show(self, progress: str) -> None:
-        self.display = bool(progress)
-        self.update(Text(plain_text(progress), QUIET_STYLE))
+    def _show(self, progress: DiagnosingProgress | None) -> None:
+        self.display = progress is not None
+        if progress is not None:
+            cells = self.app.size.width - 2  # the padding; it has no size while it is hidden
+            self.update(Text(progress.line(cells), QUIET_STYLE))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -31,7 +31,7 @@ from vld_tui.views.detail import (
 )
 from vld_tui.views.diagnoses import topic_text
 from vld_tui.views.evaluations import evaluations_text
-from vld_tui.views.phase import activity
+from vld_tui.views.phase import activity, is_diagnosing
 from vld_tui.views.predictions import (
     class_order,
     class_orders,
@@ -44,6 +44,9 @@ from vld_tui.views.step_strip import ShownStep
 from vld_tui.views.system import system_summary
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text, width
+
+if TYPE_CHECKING:  # not needed for the first frame
+    from vld_tui.dashboard.use.diagnosing import DiagnosingProgress
 
 NOT_KEPT: Final = (
     "No per-class results: an older version ran this. They appear at the next best evaluation "
@@ -271,26 +274,58 @@ class EvaluationsPane(FittedText):
 
 
 class DiagnosesPane(FittedText):
-    """The run's diagnostics of a topic: words, tables and drawings."""
+    """The run's diagnostics of a topic: words, tables and drawings.
+
+    While they are computed, a line above shows the application's reactive ``diagnosing``.
+    """
+
+    DEFAULT_CSS = """
+    DiagnosesPane > .-computing { dock: top; height: 1; display: none; }
+    """
 
     def __init__(self, topic: Topic, **settings: Any) -> None:
         super().__init__(**settings)
         self._topic = topic
         self._key = ""
+        self._progress: DiagnosingProgress | None = None
         self._drawn: tuple[object, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """Lay out the text below the progress."""
+        yield from super().compose()
+        yield Static(classes="-computing")
+
+    def on_mount(self) -> None:
+        """Follow the application's progress."""
+        self.watch(self.app, "diagnosing", self._follow)
 
     def show_run(self, detail: RunDetail, key: str) -> None:
         """Show a run's diagnostics; ``key`` computes them."""
         self._detail, self._key = detail, key
         self._fit()
 
+    def _follow(self, progress: DiagnosingProgress | None) -> None:
+        self._progress = progress
+        self._fit()
+
     def _show_detail(self, detail: RunDetail, cells: int) -> None:
         run, stored = detail.curves.run, detail.contents.diagnoses
+        is_computed = self._show_progress(run.run_id, cells) or is_diagnosing(run)
         # the same object while nothing changed
-        seen = (id(stored), run.selected_step, run.is_live, self._key, cells)
+        seen = (id(stored), run.selected_step, run.is_live, is_computed, self._key, cells)
         if self._drawn != seen:
             self._drawn = seen
-            self.show(topic_text(run, stored, self._topic, cells, self._key))
+            key = None if is_computed else self._key
+            self.show(topic_text(run, stored, self._topic, cells, key))
+
+    def _show_progress(self, run_id: str, cells: int) -> bool:
+        """Show the progress if this topic of a run is computed; return whether it is."""
+        progress, line = self._progress, self.query_one(".-computing", Static)
+        line.display = progress is not None and progress.includes(run_id, self._topic)
+        if progress is not None and line.display:
+            words = "Computing: "
+            line.update(Text(words + progress.text(cells - len(words)), QUIET_STYLE))
+        return line.display
 
 
 class FilesPane(ScrolledText):

@@ -214,7 +214,7 @@ class UseForm(Dialog[None]):
             self._lines[next(iter(self._draft.problems))].go()
             return
         self.post_message(self.Typed(self._kind, self._texts))
-        self._work = Work(lambda text: self.post_message(self.Progressed(text)))
+        self._work = Work(lambda made: self.post_message(self.Progressed(made.text())))
         self._say_progress(STARTING)
         self.query_one(FormLines).disabled = True
         self._do(self._draft.order, self._work)
