@@ -280,15 +280,24 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             joined_by=JOINED_BY,
         ),
     ] = "erm"
-    teacher: Annotated[
-        Annotated[str, Meta(min_length=1)] | None,
+    odd_quantile: Annotated[
+        float,
+        Meta(gt=0, lt=1),
         _method(
-            "Finished run of the same images and split whose network is the teacher, for "
-            "--objective confreg.",
-            metavar="RUN",
-            roles="implied",
-            only_with=("objective", "confreg"),
-            completion="runs",
+            "Quantile of the losses of random labels; training images with a higher loss are "
+            "dropped. For --objective odd.",
+            only_with=("objective", "odd"),
+        ),
+    ] = 0.5
+    odd_from: Annotated[
+        Annotated[int, Positive] | None,
+        _method(
+            "First step in which images are dropped, for --objective odd. none: half of the run's "
+            "steps.",
+            unit="steps",
+            most=MOST_STEPS,
+            roles="course",
+            only_with=("objective", "odd"),
         ),
     ] = None
     groupdro_step_size: Annotated[
@@ -300,6 +309,17 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             only_with=("objective", "groupdro"),
         ),
     ] = 0.01
+    teacher: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        _method(
+            "Finished run of the same images and split whose network is the teacher, for "
+            "--objective confreg.",
+            metavar="RUN",
+            roles="implied",
+            only_with=("objective", "confreg"),
+            completion="runs",
+        ),
+    ] = None
     rpdro_kl_weight: Annotated[
         float,
         NonNegative,
@@ -349,26 +369,6 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             only_with=("objective", "mixup"),
         ),
     ] = 0.2
-    odd_quantile: Annotated[
-        float,
-        Meta(gt=0, lt=1),
-        _method(
-            "Quantile of the losses of random labels; training images with a higher loss are "
-            "dropped. For --objective odd.",
-            only_with=("objective", "odd"),
-        ),
-    ] = 0.5
-    odd_from: Annotated[
-        Annotated[int, Positive] | None,
-        _method(
-            "First step in which images are dropped, for --objective odd. none: half of the run's "
-            "steps.",
-            unit="steps",
-            most=MOST_STEPS,
-            roles="course",
-            only_with=("objective", "odd"),
-        ),
-    ] = None
     class_weights: Annotated[
         Literal["none", "balanced"],
         _method(
@@ -577,28 +577,6 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             only_with=("arms", "averaged"),
         ),
     ] = "average"
-    refine_steps: Annotated[
-        int,
-        Positive,
-        _arms(
-            "Steps that train only the last layer further, on cached features of the selected "
-            "step's network, after the main training.",
-            unit="steps",
-            most=MOST_STEPS,
-            roles="cost course",
-            only_with=("arms", "refined"),
-        ),
-    ] = 100
-    refine_on: Annotated[
-        Literal["hard", "rare"],
-        _arms(
-            "Training images to refine the last layer on: hard (the quarter of each source with "
-            "the highest loss) or rare (classes with fewer than half of the mean number of "
-            "images).",
-            only_with=("arms", "refined"),
-        ),
-    ] = "hard"
-
     swad_converge: Annotated[
         int,
         Positive,
@@ -631,6 +609,27 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             only_with=("arms", "swad"),
         ),
     ] = 1.3
+    refine_steps: Annotated[
+        int,
+        Positive,
+        _arms(
+            "Steps that train only the last layer further, on cached features of the selected "
+            "step's network, after the main training.",
+            unit="steps",
+            most=MOST_STEPS,
+            roles="cost course",
+            only_with=("arms", "refined"),
+        ),
+    ] = 100
+    refine_on: Annotated[
+        Literal["hard", "rare"],
+        _arms(
+            "Training images to refine the last layer on: hard (the quarter of each source with "
+            "the highest loss) or rare (classes with fewer than half of the mean number of "
+            "images).",
+            only_with=("arms", "refined"),
+        ),
+    ] = "hard"
 
     # Measuring
     select_on: Annotated[

@@ -83,3 +83,10 @@ def test_an_objectives_own_setting_counts_for_its_runs_only() -> None:
     assert with_steps_of(erm, 0.1) == run_identity(erm)
     assert with_steps_of(groupdro, 0.1) != run_identity(groupdro)
     assert with_steps_of(groupdro, 0.01) == run_identity(groupdro)
+
+
+@pytest.mark.parametrize("name", ["objective", "arms"])
+def test_settings_of_methods_are_in_the_order_of_the_methods(name: str) -> None:
+    needed = [info.only_with[1] for info in FIELDS.values()
+              if info.only_with is not None and info.only_with[0] == name]  # fmt: skip
+    assert needed == sorted(needed, key=FIELDS[name].choices.index)
