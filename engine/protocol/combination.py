@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from engine.errors import UserError
+from engine.protocol.fields import shown_value
 from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec, fields_with
 
 METHODS: Final = {
@@ -160,7 +161,8 @@ def check_alike(specs: Mapping[str, RunSpec], combination: Combination) -> None:
                 field = FIELDS[name].label
                 reason = _REASONS.get(name, "their networks differ")
                 raise CombinationError(
-                    f"{field} is {expected} in run {first} but {value} in run {run_id}: {reason}."
+                    f"{field} is {shown_value(expected)} in run {first} but {shown_value(value)} "
+                    f"in run {run_id}: {reason}."
                 )
     if combination.needs_pretrained and first_spec.weights == "none":
         raise CombinationError(_starts_untrained(first, combination))

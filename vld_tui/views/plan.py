@@ -214,7 +214,8 @@ def _method(spec: RunSpec) -> str:
     if spec.dropout_rate == 0:
         parts = ["no dropout (ERM)"]
     else:
-        parts = [f"dropout {_rates(spec)} × {masks_words(spec)}{_masked(spec)}"]
+        joined = ", " if spec.masks == "inf" else " × "
+        parts = [f"dropout {_rates(spec)}{joined}{masks_words(spec)}"]
     if spec.tuning != "full":
         parts.append(_linear(spec))
     if spec.objective != "erm":
@@ -235,8 +236,10 @@ def _method(spec: RunSpec) -> str:
 
 
 def masks_words(spec: RunSpec) -> str:
-    """Return the number of masks with its noun."""
-    return "inf masks" if spec.masks == "inf" else plural(spec.masks, "mask")
+    """Return the number of masks with its noun, and what they drop."""
+    if spec.masks == "inf":
+        return f"limit of many masks{_masked(spec)}, {plural(spec.mask_draws, 'draw')}"
+    return f"{plural(spec.masks, 'mask')}{_masked(spec)}"
 
 
 def _masked(spec: RunSpec) -> str:

@@ -458,6 +458,12 @@ def test_the_plan_tells_what_trains_and_what_is_measured_beside_it() -> None:
     [
         ({"arms": ["averaged", "swad", "refined"]}, "method", "also averaged, swad and refined"),
         ({"mask_basis": "pca"}, "method", "dropout 0.9 × 8 masks of principal directions"),
+        ({"masks": "inf"}, "method", "dropout 0.9, limit of many masks, 64 draws · "),
+        (
+            {"masks": "inf", "mask_basis": "pca", "mask_draws": 8},
+            "method",
+            "dropout 0.9, limit of many masks of principal directions, 8 draws",
+        ),
         ({"mask_at": "blocks.4"}, "method", "dropout 0.9 × 1 mask of channels at blocks.4"),
         ({"sparsity": 0.5}, "network", "weights: pretrained · sparsity 50.0%"),
         ({"keep_zeros": True, "weights": "w.pth"}, "network", "weights: w.pth · zeros kept"),
