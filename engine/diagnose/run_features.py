@@ -1,6 +1,6 @@
 """What diagnostics read of a finished run: features, logits and labels of its images.
 
-They are of the network at the run's selected step and of the pre-trained network that it started
+They are of the network at the run's selected step and of the initial network, which it started
 from, on images without augmentation, from the feature cache or computed into it.
 """
 
@@ -37,7 +37,7 @@ from engine.train.checkpoint import read_abstention
 from engine.work import Reporter, progress_of
 
 StagePair = tuple[Tensor, Tensor]
-"""Features (n, C) of a stage of the run's and of the pre-trained network."""
+"""Features (n, C) of a stage of the run's and of the initial network."""
 
 
 _OF_START: Final = (
@@ -47,7 +47,7 @@ _OF_START: Final = (
 
 
 class DomainFeatures(NamedTuple):
-    """Features of some images of one domain in the pre-trained network.
+    """Features of some images of one domain in the initial network.
 
     Attributes:
         domain: its name.
@@ -79,7 +79,7 @@ class SplitFeatures:
         labels: classes, (n,) int64.
         features: penultimate features of the run's network, (n, D) float32.
         logits: of the run's network, (n, C) float32.
-        start: penultimate features of the pre-trained network, (n, D') float32; None: not read.
+        start: penultimate features of the initial network, (n, D') float32; None: not read.
         groups: number of each image's group, such as its video, (n,) int64; None: no groups.
         abstaining: probability of the class "abstain", (n,) float64; None: there is none.
     """
@@ -268,7 +268,7 @@ class FeatureSource:
         features, logits = self._of(self.network, "features of the run's network", report)
         before = None
         if start is not None:
-            before, _ = self._of(start, "features of the pre-trained network", report)
+            before, _ = self._of(start, "features of the initial network", report)
         groups = groups_of(self.data.image_set)
         abstaining = self._abstaining(features, logits)
         splits = []
@@ -324,7 +324,7 @@ class FeatureSource:
                 network, self.data, torch.cat([*rows.values()]), self._execution(),
                 self.batch_size, progress_of(report, f"stages of the {which} network", "images"),
             )
-            for network, which in ((self.network, "run's"), (start, "pre-trained"))
+            for network, which in ((self.network, "run's"), (start, "initial"))
         )  # fmt: skip
         counts = [len(each) for each in rows.values()]
         found: dict[str, dict[str, StagePair]] = {domain: {} for domain in rows}

@@ -23,7 +23,7 @@ TOPICS: Final[tuple[Topic, ...]] = get_args(Topic)
 Cell = str | int | float | None
 Settings = dict[str, int | float]
 OF_START: Final = "_start"
-"""End of the name of a value of the pre-trained network."""
+"""End of the name of a value of the initial network."""
 
 
 class Diagnostic(msgspec.Struct, frozen=True):
@@ -36,7 +36,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
         help: what it is and where it is from, in plain English.
         measures: its numbers of ID and OOD images, which are stored in the history.
         settings: what it is computed with.
-        reads_start: it compares with the pre-trained network.
+        reads_start: it compares with the initial network.
         reads_stages: it compares the stages of both.
         reads_scratch: it compares with runs from scratch of the same images and target.
         reads_other_seed: it compares with a run of the same settings and another seed.
@@ -99,7 +99,7 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
         ),
         Diagnostic(
             "alignment",
-            "Similarity to the pre-trained network",
+            "Similarity to the initial network",
             "rich",
             "Linear CKA of the penultimate features before and after training: 100% if they are "
             "equal up to rotation and scale (Kornblith et al., ICML 2019).",
@@ -194,7 +194,7 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
             "probe",
             "Source or target?",
             "shift",
-            "A logistic regression on the pre-trained network's features separates the target from "
+            "A logistic regression on the initial network's features separates the target from "
             "the sources, out of fold: AUC 0.5 is no shift, 1 is separated. An image is out of "
             "support if it is 10 times as likely in the target as in the sources (Cohen-Wang, "
             "Vendrow and Madry, 2024).",
@@ -256,7 +256,7 @@ DIAGNOSTICS: Final[dict[str, Diagnostic]] = {
             "distances",
             "Distances between domains",
             "shift",
-            "Sliced-Wasserstein distance of the pre-trained network's features, in standard "
+            "Sliced-Wasserstein distance of the initial network's features, in standard "
             "deviations of the sources, compared with that of random halves of the sources.",
             (
                 Measure(
@@ -360,7 +360,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
         step: number of updates of the network; None: it is a combination.
         checkpoint: digest of the checkpoint.
         data_digest: digest of the images.
-        start: digest of the pre-trained network's weights; empty: they were not read.
+        start: digest of the initial network's weights; empty: they were not read.
         scratch: ID and OOD accuracy of the runs from scratch that it compares with.
         other_seed: digest of the checkpoint of the run of another seed; empty: it was not read.
         arms: the additional arms whose predictions were read, each with its selected step.
