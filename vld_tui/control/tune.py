@@ -12,6 +12,7 @@ import msgspec
 
 from engine.protocol import NO_TARGET, RunSpec, UserError, resolve_new_spec, value_in
 from engine.protocol.measures import ACCURACY
+from engine.protocol.methods import JOINED_BY, OBJECTIVES
 from engine.protocol.selection import criterion_of
 from vld_tui.control.combine import Method, plan_combination
 from vld_tui.control.queue import work_on_queue
@@ -145,6 +146,7 @@ def open_tuning(
     """
     if given := [field for field in SET_BY_TUNING if field in request.fields]:
         raise TuneError(f"vld tune sets {given[0]} itself; remove it.")
+    _refuse_teacher(request)
     spec = _spec(request, datasets)
     domains = datasets.domains(spec.dataset, spec.data_dir, spec.layout)
     if len(domains) < 2:
@@ -164,6 +166,17 @@ def open_tuning(
     if kept is not None and kept.request.budget_s == request.budget_s:
         return kept, full
     return Tuning(name=name, request=request), full
+
+
+def _refuse_teacher(request: TuneRequest) -> None:
+    names = str(request.fields.get("objective", "")).split(JOINED_BY)
+    taught = [name for name in names if name in OBJECTIVES and "teacher" in OBJECTIVES[name].needs]
+    if taught:
+        raise TuneError(
+            f"vld tune cannot use the objective {taught[0]}: its runs leave out different domains, "
+            "and a teacher must have left out the same one.\nUse a study with "
+            'teacher = "study" instead, such as: vld sweep paper-b --print'
+        )
 
 
 def _spec(request: TuneRequest, datasets: HomeDatasets) -> RunSpec:

@@ -335,6 +335,10 @@ def test_another_study_of_the_name_is_left_alone(vld: Vld, monkeypatch: pytest.M
         (["--name", "two words"], "name is 'two words'"),
         (["--momentum", "2"], "--momentum is 2"),
         (["--profile", "x"], "--profile applies only to cluster runs"),
+        (
+            ["--objective", "confreg+vrex", "--teacher", "abc"],
+            "vld tune cannot use the objective confreg: its runs leave out different domains, and",
+        ),
     ],
 )
 def test_a_wrong_option_is_named(vld: Vld, options: list[str], message: str) -> None:
