@@ -269,6 +269,11 @@ def test_what_is_named_is_compared() -> None:
             'name = "x"\n[cross]\nthreads = [1, 2]',
             "two runs differ only in threads, which does not change the result: seed 0",
         ),
+        (
+            'name = "x"\n[cross]\ndropout_rate = [0, 0.9]\nmask_basis = ["units", "pca"]',
+            "two runs differ only in mask_basis, which does not change the result: seed 0, "
+            "dropout_rate 0, keep_checkpoints best. Leave one out with [[exclude]].",
+        ),
         ('name = "x"\n[[add]]\nfields = { }', "two runs are identical"),
         ('name = "x"\n[[add]]\nfield = { }', "[[add]] 1 has an unknown key 'field'. Did you mean "),
         ('name = "x"\n[[exclude]]\nlr = 7.0', "[[exclude]] 1 matches no remaining run"),

@@ -302,4 +302,5 @@ def _refuse_twins(specs: Sequence[RunSpec], declared: Mapping[str, None]) -> Non
             if differing
             else "are identical"
         )
-        raise StudyError(f"two runs {apart}: {values}.")
+        advice = " Leave one out with [[exclude]]." if differing else ""
+        raise StudyError(f"two runs {apart}: {values}.{advice}")
