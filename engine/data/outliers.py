@@ -15,6 +15,7 @@ from engine.datasets.outliers import ABSTAIN, OUTLIERS, open_outliers
 from engine.datasets.same_pixels import find_same_pixels, pixel_digest
 from engine.errors import DataError
 from engine.protocol import RunSpec
+from engine.protocol.recipes import too_few_outliers
 from engine.text import counted, listed
 from engine.work import Progress
 
@@ -73,11 +74,8 @@ def load_outliers(
             f"{listed(skipped)}. Fix or delete them, or skip them with --skip-bad-images."
         )
     readable = [row for row in range(len(image_set)) if row not in cached.unreadable]
-    if len(readable) < fewest:
-        raise DataError(
-            f"--outliers {folder} has {counted(len(readable), 'readable image')}, but a step draws "
-            f"{fewest:,}. Add images, or lower --outlier-batch."
-        )
+    if problem := too_few_outliers(folder, len(readable), fewest):
+        raise DataError(problem)
     rows = np.array(readable, dtype=np.int64)
     outliers = RunData(
         OUTLIERS,

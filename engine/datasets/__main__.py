@@ -21,6 +21,7 @@ from engine.datasets.contact_sheet import draw_contact_sheet, draw_tiles, refuse
 from engine.datasets.fetch import fetch_dataset
 from engine.datasets.folders import ImageSet, Use
 from engine.datasets.named_sets import remove_dataset, rename_dataset
+from engine.datasets.outliers import open_outliers
 from engine.datasets.register import add_dataset
 from engine.datasets.shift import shift_dataset, split_dataset
 from engine.protocol import spec_from_mapping
@@ -30,6 +31,7 @@ from engine.protocol.datasets import (
     CacheEntry,
     CacheListing,
     CheckDataset,
+    CountOutliers,
     DescribeDataset,
     FetchDataset,
     ListCache,
@@ -49,6 +51,10 @@ def _list(request: ListDatasets, _report: Reporter) -> object:
 
 def _describe(request: DescribeDataset, _report: Reporter) -> object:
     return describe(request.name, _image_set(request))
+
+
+def _count_outliers(request: CountOutliers, _report: Reporter) -> object:
+    return len(open_outliers(request.outliers, request.classes))
 
 
 def _cache(request: CacheDataset, report: Reporter) -> object:
@@ -120,6 +126,7 @@ def _image_set(
 WORK: Final[Mapping[type, Callable[[Any, Reporter], object]]] = {
     ListDatasets: _list,
     DescribeDataset: _describe,
+    CountOutliers: _count_outliers,
     AddDataset: add_dataset,
     FetchDataset: fetch_dataset,
     ShiftDataset: shift_dataset,

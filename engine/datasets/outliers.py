@@ -93,7 +93,10 @@ def open_outliers(given: str, classes: Collection[str]) -> ImageSet:
     location = Path(os.path.expanduser(given))
     if not location.is_dir():
         problem = "is not a folder" if location.exists() else "does not exist"
-        raise DataError(f"--outliers {location} {problem}. Give a folder of images.")
+        raise DataError(
+            f"--outliers {location} {problem}. Give a folder of images, or one of "
+            f"{', '.join(EMBEDDED_ARCHIVES)}."
+        )
     try:
         source = UnlabelledFolder(location)
     except OSError as error:

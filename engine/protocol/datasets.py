@@ -137,6 +137,18 @@ class DescribeDataset(msgspec.Struct, frozen=True, tag="describe"):
     exclude: str | None = None
 
 
+class CountOutliers(msgspec.Struct, frozen=True, tag="outliers"):
+    """Count the image files of a run's outliers. Response: ``int``, of at least 1.
+
+    Attributes:
+        outliers: folder, or name of an embedded data set.
+        classes: of the run, whose images of an embedded data set do not count.
+    """
+
+    outliers: str
+    classes: tuple[str, ...]
+
+
 class AddDataset(msgspec.Struct, frozen=True, tag="add"):
     """Register images under a name. Response: :class:`DatasetListing`.
 
@@ -460,6 +472,7 @@ class CheckReport(msgspec.Struct, frozen=True):
 DatasetRequest = (
     ListDatasets
     | DescribeDataset
+    | CountOutliers
     | AddDataset
     | FetchDataset
     | ShiftDataset

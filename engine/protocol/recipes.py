@@ -188,6 +188,17 @@ def too_few_images(spec: RunSpec, sources: int) -> str | None:
     return None
 
 
+def too_few_outliers(outliers: str, readable: int, per_step: int) -> str | None:
+    """Return an error message if a step draws more outliers than there are readable images."""
+    if readable >= per_step:
+        return None
+    images = "1 readable image" if readable == 1 else f"{readable:,} readable images"
+    return (
+        f"--outliers {outliers} has {images}, but a step draws {per_step:,}. Add images, or lower "
+        "--outlier-batch."
+    )
+
+
 def too_few_sources(spec: RunSpec, sources: int) -> str | None:
     """Return an error message if an objective compares sources and the run has too few."""
     for name in spec.objectives:

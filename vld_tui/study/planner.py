@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from engine.protocol import LoadedWeights, RunSpec, encode_spec
-from engine.protocol.datasets import DatasetListing, DatasetRequest, DescribeDataset, ListDatasets
+from engine.protocol.datasets import (
+    CountOutliers,
+    DatasetListing,
+    DatasetRequest,
+    DescribeDataset,
+    ListDatasets,
+)
 from engine.protocol.feature_costs import FeatureCosts, FeatureQuestion, FeatureSource
+from engine.protocol.recipes import too_few_outliers
 from engine.rundir import write_atomic
 from vld_tui.home import Home
 from vld_tui.launch.datasets import (
@@ -168,6 +175,21 @@ class LocalPlanner:
         except TeacherError as error:
             return str(error)
         return None
+
+    def outliers_problem(self, spec: RunSpec, listing: DatasetListing) -> str | None:
+        """Return why a run cannot use its outliers; None: it can, as far as their number and names
+        show, or has none.
+
+        Raises:
+            LaunchError: when the engine cannot answer.
+        """
+        if spec.outliers is None:
+            return None
+        try:
+            images = self._work(CountOutliers(spec.outliers, listing.classes), int)
+        except DatasetError as error:
+            return str(error)
+        return too_few_outliers(spec.outliers, images, spec.outliers_per_step)
 
     def known_networks(self) -> tuple[Network, ...]:
         """Return the networks of the last listing without blocking; empty if never listed."""

@@ -25,7 +25,6 @@ from engine.protocol.datasets import (
     check_splits,
     check_target,
 )
-from engine.protocol.embedded import EMBEDDED_DATASETS
 from engine.protocol.intervals import uncertain_selection
 from engine.protocol.recipes import no_gpu, outside_slurm_job, unknown_device
 from engine.protocol.spec import LAST
@@ -131,13 +130,14 @@ def preflight(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = Fa
     try:
         listing = planner.dataset_of(spec)
         problems += _of_images(spec, listing)
+        problems += [] if goes_elsewhere else _of_outliers(planner, spec, listing)
     except DatasetError as error:
         problems.append(str(error))
     except LaunchError as error:
         unchecked = [f"the images ({error})", *unchecked]
     if teacher := planner.teacher_problem(spec, listing):
         problems.append(teacher)
-    problems += [] if goes_elsewhere else [*_of_outliers(spec), *_of_machine(spec)]
+    problems += [] if goes_elsewhere else _of_machine(spec)
     try:
         problems += [] if goes_elsewhere else _of_device(planner, spec)
     except LaunchError as error:
@@ -164,6 +164,8 @@ def _never_checked(spec: RunSpec) -> Iterator[str]:
     """Yield what only the run itself checks."""
     if spec.mask_at != LAST:
         yield f"whether the network has a stage or block named {spec.mask_at}"
+    if spec.teacher is not None:
+        yield "whether the teacher was trained on the same images"
     yield from ("individual images", "memory")
 
 
@@ -237,14 +239,10 @@ def _of_images(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:
         yield str(error)
 
 
-def _of_outliers(spec: RunSpec) -> Iterator[str]:
-    """Yield a problem if the folder of outliers does not exist; the engine checks its images."""
-    given = spec.outliers
-    if given is not None and given not in EMBEDDED_DATASETS and not Path(given).is_dir():
-        yield (
-            f"--outliers {given} is not a folder. Give a folder of images, or one of "
-            f"{', '.join(EMBEDDED_DATASETS)}."
-        )
+def _of_outliers(planner: LocalPlanner, spec: RunSpec, listing: DatasetListing) -> Iterator[str]:
+    """Yield a problem with the number or the folder of outliers; the engine checks the images."""
+    if problem := planner.outliers_problem(spec, listing):
+        yield problem
 
 
 def _cautions(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:

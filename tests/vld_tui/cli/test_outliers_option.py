@@ -61,14 +61,29 @@ def test_images_of_the_run_are_no_outliers(
     assert problem in " ".join(ran.stderr.split())
 
 
-def test_a_missing_folder_is_refused_before_the_run(tmp_path: Path, started: list[str]) -> None:
-    vld = Vld(tmp_path / "home")
-    plan = vld(*started[:-1], "elsewhere", "--dry-run", "--json")
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (["nowhere"], "{}/nowhere does not exist. Give a folder of images, or one of emoji, obj"),
+        (["others/0.txt"], "{}/others/0.txt is not a folder. Give a folder of images, or one of "),
+        (["empty"], "{}/empty has no images (left out: 1 other file (notes.txt)). Give a "),
+        (["emoji"], "emoji: all classes of this data set are classes of the run. Give a folder"),
+        (["others", "--outlier-batch", "13"], "{}/others has 12 readable images, but a step draws"),
+    ],
+)
+def test_unusable_outliers_are_refused_before_the_run(
+    tmp_path: Path, started: list[str], given: list[str], problem: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("empty/notes.txt", "others/0.txt"):
+        (tmp_path / name).write_text("no image")
+    words = [*started[:-1], *given, "--dry-run", "--json"]
+    if given == ["emoji"]:
+        words[words.index("--data") : words.index("--data") + 2] = ["--dataset", "emoji"]
+    plan = Vld(tmp_path / "home")(*words)
     assert plan.exit_code == 2
-    assert json.loads(plan.stdout)["problems"] == [
-        f"--outliers {tmp_path / 'elsewhere'} is not a folder. Give a folder of images, or one of "
-        "emoji, objects-drawn."
-    ]
+    [found] = json.loads(plan.stdout)["problems"]
+    assert found.startswith(f"--outliers {problem.format(tmp_path)}")
 
 
 def test_an_embedded_data_set_is_given_by_name(tmp_path: Path, started: list[str]) -> None:
