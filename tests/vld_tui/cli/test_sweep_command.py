@@ -262,7 +262,11 @@ def test_studies_are_listed_with_their_progress(vld: Vld, file: str) -> None:
     assert told[1] == line
     listed = vld("sweep", "ls").stdout.splitlines()
     assert line in listed
-    assert "  paper-fig3   Which dropout rate? (figure 3)" in listed
+    presets = listed[listed.index("presets:") + 1 :]
+    assert presets[0].startswith("  demo ")
+    row = next(n for n, line in enumerate(presets) if line.startswith("  paper-fig3 "))
+    assert presets[row].endswith("  Which dropout rate? (figure 3)")
+    assert presets[row + 1].startswith("  paper-fig3-small ")
     record = vld.json("sweep", "ls")
     assert record["launched"][1]["queued"] == 8
     assert "problem" in record["launched"][0]

@@ -531,7 +531,7 @@ def test_a_preset_is_launched_after_what_it_takes_was_shown() -> None:
         await settle(pilot)
 
     play(source, scenario, actions=actions, planner=planner, size=(80, 24))
-    assert actions.done == [("launch study", "neighbours-small")]
+    assert actions.done == [("launch study", "demo")]
 
 
 @pytest.mark.parametrize(
@@ -567,13 +567,13 @@ def test_the_cursor_follows_a_preset_that_is_launched() -> None:
         await pilot.press("4")
         await settle(pilot)
         await pilot.press("j")
-        source.studies = (StudyProgress("a"), StudyProgress("paper-fig2-small"))
+        source.studies = (StudyProgress("a"), StudyProgress("pays-linear"))
 
         def highlighted() -> str | None:
             option = app.screen.query_one(OptionList).highlighted_option
             return None if option is None else option.id
 
-        await settle_until(pilot, lambda: highlighted() == "kept:paper-fig2-small")
+        await settle_until(pilot, lambda: highlighted() == "kept:pays-linear")
 
     play(source, scenario)
 

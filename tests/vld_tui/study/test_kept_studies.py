@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.resources
+import re
 import tomllib
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from tests.vld_tui.study.known_datasets import ask_once
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.study.define.files import (
+    SMALL,
     StudyText,
     find_study,
     find_text,
@@ -217,8 +220,7 @@ def test_every_preset_has_the_runs_of_its_figure(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vld_tui.study.define.datasets.work_on_datasets", ask_once)
-    assert study_preset_names() == sorted(RUNS)
-    assert list(study_preset_titles()) == sorted(name for name in RUNS if "small" not in name)
+    assert set(study_preset_names()) == set(RUNS)
     known = {name: find_study(home, name) for name in RUNS}
     assert {name: len(study.specs) for name, study in known.items()} == RUNS
     assert {name: study.name for name, study in known.items()} == {name: name for name in RUNS}
@@ -237,6 +239,22 @@ def test_every_preset_has_the_runs_of_its_figure(
     for scale in ("", "-small"):
         runs = {number: set(known[f"paper-fig{number}{scale}"].identities) for number in (2, 3, 7)}
         assert runs[7] < runs[2] < runs[3], "what one figure ran, another has"
+
+
+def test_presets_are_listed_as_declared_each_before_its_miniature(home: Home) -> None:
+    names = study_preset_names()
+    assert names[:5] == ["demo", "pays-linear", "pays-short", "pays-long", "richness"]
+    for name in names:
+        if name.endswith(SMALL):
+            assert names.index(name) == names.index(name.removesuffix(SMALL)) + 1
+    folder = importlib.resources.files("vld_tui.study") / "studies"
+    files = {file.name.removesuffix(".toml") for file in folder.iterdir()}
+    assert files == {name.replace(SMALL, ".small") for name in names}, "every file is declared"
+    assert list(study_preset_titles()) == names
+    guide = (Path(__file__).parents[3] / "docs/studies.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z0-9-]+)`", guide, re.MULTILINE)
+    full = [name for name in names if name != "demo" and not name.endswith(SMALL)]
+    assert [name for name in rows if name in full] == full, "as in the documentation"
 
 
 def test_presets_of_dropouts_gain_leave_out_every_domain_and_keep_the_default_recipe(

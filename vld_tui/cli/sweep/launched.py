@@ -83,7 +83,7 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
         print_json({"launched": records, "presets": presets})
         return
     tell_launched(launched)
-    say("presets (miniature version: --scale small):")
+    say("presets:")
     width = max(map(len, presets))
     for name, title in presets.items():
         say(f"  {name:<{width}}  {title}")

@@ -26,7 +26,7 @@ from vld_tui.dashboard.widgets.ask import AskLine
 from vld_tui.dashboard.widgets.filter_line import RowFilterLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.home import absolute_path
-from vld_tui.study.define.files import SMALL, study_preset_titles
+from vld_tui.study.define.files import study_preset_titles
 from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 NOTHING: Final = """\
 No launched studies yet. A study is a grid of runs: each compared setting on every target with \
-several seeds. The miniature presets below need no download: enter shows the cost of one and \
-asks before it starts. For your own study, write a TOML file and press n.
+several seeds. The presets demo and …-small need no download: enter shows the cost of one and asks \
+before it starts. For your own study, write a TOML file and press n.
 """
 _KEPT, _PRESET = "kept:", "preset:"
 
@@ -92,7 +92,7 @@ class StudiesScreen(FilteredScreen, LaunchKeys):
 
     @work(thread=True)
     def _read_presets(self) -> None:
-        self.app.call_from_thread(self._set_presets, _presets())
+        self.app.call_from_thread(self._set_presets, study_preset_titles())
 
     def _set_presets(self, presets: dict[str, str]) -> None:
         self._presets = presets
@@ -216,9 +216,3 @@ class StudiesScreen(FilteredScreen, LaunchKeys):
     def _say(self, text: str) -> None:
         self.query_one("#hint", Static).update(Text(text, QUIET_STYLE))
         self.query_one("#hint").display = bool(text)
-
-
-def _presets() -> dict[str, str]:
-    """Return the titles of the presets, miniature versions first: they need no download."""
-    titles = study_preset_titles(with_small=True)
-    return dict(sorted(titles.items(), key=lambda each: not each[0].endswith(SMALL)))

@@ -23,6 +23,13 @@ from vld_tui.words.toml_text import change_toml, read_toml
 SUFFIX: Final = ".toml"
 SMALL: Final = "-small"
 """Suffix of the name of a preset's miniature version."""
+PRESETS: Final = (
+    "demo", "pays-linear", "pays-short", "pays-long", "richness", "paper-ask",
+    "paper-fig2", "paper-fig3", "paper-fig4", "paper-fig5", "paper-fig6", "paper-fig7",
+    "paper-fig8", "paper-fig9",
+    "neighbours", "paper-b", "paper-c", "paper-d", "paper-e", "paper-f", "paper-g", "paper-h",
+)  # fmt: skip
+"""The presets in the order of every list; a miniature version follows its preset."""
 
 
 @dataclass(frozen=True)
@@ -199,15 +206,13 @@ def kept_names(home: Home) -> list[str]:
 
 
 def study_preset_names() -> list[str]:
-    """Return the names of the presets."""
-    return sorted(_preset_files())
+    """Return the names of the presets, each followed by its miniature version."""
+    return list(_preset_files())
 
 
-def study_preset_titles(*, with_small: bool = False) -> dict[str, str]:
-    """Return the titles of the presets by name; ``with_small``: including miniatures."""
-    names = (name for name in study_preset_names() if with_small or not name.endswith(SMALL))
-    texts = {name: study_preset_text(name) for name in names}
-    return {name: text.values["title"] for name, text in texts.items()}
+def study_preset_titles() -> dict[str, str]:
+    """Return the titles of the presets by name."""
+    return {name: study_preset_text(name).values["title"] for name in study_preset_names()}
 
 
 def study_preset_text(name: str) -> StudyText:
@@ -226,11 +231,12 @@ def study_preset_text(name: str) -> StudyText:
 
 def _preset_files() -> dict[str, Any]:
     folder = importlib.resources.files("vld_tui.study") / "studies"
-    return {
-        file.name.removesuffix(SUFFIX).replace(".small", SMALL): file
-        for file in folder.iterdir()
-        if file.name.endswith(SUFFIX)
+    files = {
+        each: folder / (each.replace(SMALL, ".small") + SUFFIX)
+        for name in PRESETS
+        for each in (name, name + SMALL)
     }
+    return {name: file for name, file in files.items() if file.is_file()}
 
 
 def _read(path: Path) -> str:
