@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import gc
 import queue
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import IO, Final
 
@@ -31,11 +33,16 @@ from engine.rundir import RunDir
 from engine.rundir.life import exit_cause
 from engine.rundir.phases import Phases, ReportedPhase
 from engine.stop_request import StopRequest
+from engine.work import INTERRUPTED_EXIT
 
 COMMAND: Final = (sys.executable, "-P", "-m", "engine.diagnose")
 POLL_S: Final = 0.1
 PATIENCE_S: Final = 10.0
 """Seconds from a stop until the process is killed, because it is within a long computation."""
+SIGNAL_S: Final = 1.0
+"""Seconds in which a signal that ended the process reaches this one too, as of a cluster's job."""
+_ENDED_BY_STOP: Final = (-signal.SIGUSR2, -signal.SIGTERM, -signal.SIGINT, INTERRUPTED_EXIT)
+"""Exit codes of a process that was ended by a signal that asks a run to stop."""
 
 
 class _Interrupted(Exception):  # noqa: N818 - not an error
@@ -131,8 +138,18 @@ def _compute(request: DiagnoseRuns, phases: Phases, stop: StopRequest) -> Iterat
         yield answer.message
     else:
         code = process.returncode
+        if code in _ENDED_BY_STOP and _is_asked(stop):
+            raise _Interrupted
         how = f"was {exit_cause(code)}" if code < 0 else f"ended with exit code {code}"
         yield f"their process {how}, see engine.log"
+
+
+def _is_asked(stop: StopRequest) -> bool:
+    """Wait briefly for a stop to be requested, and return whether it was."""
+    end = time.monotonic() + SIGNAL_S
+    while not stop.requested and time.monotonic() < end:
+        time.sleep(POLL_S)
+    return stop.requested
 
 
 def _follow(

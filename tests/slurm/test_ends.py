@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.protocol import RunStarted, RunStopped, StepsTaken
+from engine.protocol import Cautioned, PhaseReported, RunStarted, RunStopped, StepsTaken
+from engine.protocol.diagnostics import DIAGNOSTICS
 from engine.rundir.life import HEARTBEAT_INTERVAL_S
 from tests.slurm.login import Login, Record
 from tests.small_runs import read_events
@@ -43,6 +44,11 @@ def resumed_steps(login: Login, run: Record) -> list[int | None]:
     return [event.resumed_step for event in events if isinstance(event, RunStarted)]
 
 
+def diagnosing(login: Login, run: Record) -> bool:
+    events = read_events(login.folder(run))
+    return any(isinstance(each, PhaseReported) and each.phase == "diagnosing" for each in events)
+
+
 def test_a_job_that_is_warned_saves_waits_again_and_goes_on(login: Login) -> None:
     run = begin(login, steps=40)
     with login.asleep(run):
@@ -53,6 +59,26 @@ def test_a_job_that_is_warned_saves_waits_again_and_goes_on(login: Login) -> Non
     assert (done["attempts"], done["job"]) == (2, run["job"])
     assert resumed_steps(login, run) == [None, *stopped_steps(login, run)]
     login.assert_undisturbed(done)
+
+
+def test_diagnostics_that_a_job_is_warned_of_are_computed_after_it_is_resumed(
+    login: Login,
+) -> None:
+    login.sweep(login.study(diagnose=["all"]))
+    run = login.run()
+    login.wait(lambda: diagnosing(login, run))
+    with login.asleep(run):  # Slurm signals its diagnosing process as well
+        login.cluster.run("scancel", "--signal=USR2", run["job"])
+        login.wait(lambda: is_told(run, login))
+    (done,) = login.until_all("finished")
+    assert done["attempts"] == 2
+    assert stopped_steps(login, run) == [8], "no step is repeated"
+    expected = {name for name, each in DIAGNOSTICS.items() if not each.needs_runs}
+    assert login.folder(run).read_diagnoses().found.keys() == expected
+    cautions = [
+        each.message for each in read_events(login.folder(run)) if isinstance(each, Cautioned)
+    ]
+    assert not [each for each in cautions if "diagnostics" in each]
 
 
 def test_a_job_whose_time_is_up_saves_waits_again_and_goes_on(login: Login) -> None:

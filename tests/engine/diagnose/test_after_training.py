@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -104,6 +106,24 @@ def test_whatever_fails_is_a_caution(
     assert isinstance(caution, Cautioned)
     assert why in caution.message
     assert caution.message.endswith(f"To compute them: vld rich {run_dir.run_id}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTERM])
+def test_a_stop_that_ends_both_processes_is_a_stop(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    run_dir = make_run(diagnose=["rich"])  # a cluster signals every process of a job
+    script = f"import os; os.kill(os.getpid(), {int(number)})"
+    monkeypatch.setattr(after_training, "COMMAND", (sys.executable, "-c", script))
+    stop = StopRequest()
+    late = threading.Timer(after_training.SIGNAL_S / 2, stop.ask, [number.name])
+    monkeypatch.setattr(after_training, "_wait", lambda _process: late.start())
+    log = EventLog(run_dir.events)
+    ended = diagnose_trained(run_dir.read_spec(), END, run_dir, Phases(log), stop)
+    log.close()
+    assert isinstance(ended, RunStopped)
+    assert (ended.step, ended.reason) == (END.step, number.name)
+    assert not read_events(run_dir), "no caution"
 
 
 def test_a_process_that_cannot_start_is_a_caution(
