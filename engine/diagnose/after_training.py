@@ -74,6 +74,7 @@ def diagnose_trained(
     names = diagnostics_after_training(spec)
     if not names:
         return end
+    phases.begin("diagnosing")  # the process reports only after it has loaded torch
     _release_memory()
     request = DiagnoseRuns(
         (

@@ -14,9 +14,10 @@ from typing import Any
 import psutil
 import pytest
 
-from engine.protocol import FIELDS
+from engine.protocol import FIELDS, RunFinished
+from engine.protocol.diagnostics import DIAGNOSTICS
 from engine.rundir import RunDir
-from tests.small_runs import LONGER_RUN, engine_environment
+from tests.small_runs import LONGER_RUN, engine_environment, read_events
 from tests.waiting import wait_until
 
 SCRIPT = Path(sys.executable).with_name("vld")
@@ -205,3 +206,21 @@ def test_finished_runs_are_interpolated_and_averaged(tmp_path: Path, options: li
     assert soup["parents"] == [run["run"] for run in runs]
     assert set(soup["domains"]) == set(runs[0]["domains"])
     assert (vld.folder(soup["run"]).checkpoints / "best.safetensors").is_file()
+
+
+def test_queued_runs_are_diagnosed_one_after_the_other(tmp_path: Path, options: list[str]) -> None:
+    vld = InstalledVld(tmp_path / "queued")
+    small = [*options, "--steps", "8", "--model", "test_resnet", "--warmup-steps", "0"]
+    ids = [
+        vld.json("run", *small, "--diagnose", "all", "--seed", seed, "--queue")["run"]
+        for seed in ("0", "1")
+    ]
+    wait_until(lambda: {run["status"] for run in vld.json("ls")} == {"finished"}, timeout_s=240)
+    expected = {name for name, each in DIAGNOSTICS.items() if not each.needs_runs}
+    assert all(vld.folder(each).read_diagnoses().found.keys() == expected for each in ids)
+    first, second = ([*read_events(vld.folder(each))] for each in ids)
+    assert isinstance(first[-1], RunFinished)
+    assert second[0].time >= first[-1].time, "a slot is free after the diagnostics"
+    shown = vld.json("show", ids[0])
+    assert shown["measures"]["ood_target_auc"] is not None
+    assert not [each for each in shown["cautions"] if "iagnos" in str(each)]

@@ -102,7 +102,9 @@ def test_whatever_fails_is_a_caution(
     run_dir = make_run(diagnose=["rich"])
     monkeypatch.setattr(after_training, "COMMAND", (sys.executable, "-c", script))
     assert _diagnose(run_dir) == END
-    [caution] = read_events(run_dir)
+    begun, caution = read_events(run_dir)
+    assert isinstance(begun, PhaseReported)
+    assert (begun.phase, begun.total) == ("diagnosing", None), "before the process reports anything"
     assert isinstance(caution, Cautioned)
     assert why in caution.message
     assert caution.message.endswith(f"To compute them: vld rich {run_dir.run_id}")
@@ -123,7 +125,7 @@ def test_a_stop_that_ends_both_processes_is_a_stop(
     log.close()
     assert isinstance(ended, RunStopped)
     assert (ended.step, ended.reason) == (END.step, number.name)
-    assert not read_events(run_dir), "no caution"
+    assert not [each for each in read_events(run_dir) if isinstance(each, Cautioned)]
 
 
 def test_a_process_that_cannot_start_is_a_caution(
@@ -132,7 +134,9 @@ def test_a_process_that_cannot_start_is_a_caution(
     run_dir = make_run(diagnose=["all"])
     monkeypatch.setattr(after_training, "COMMAND", ("/none/python",))
     assert _diagnose(run_dir) == END
-    [caution] = read_events(run_dir)
+    begun, caution = read_events(run_dir)
+    assert isinstance(begun, PhaseReported)
+    assert (begun.phase, begun.total) == ("diagnosing", None), "before the process reports anything"
     assert isinstance(caution, Cautioned)
     assert "could not start" in caution.message
     assert f"vld rich {run_dir.run_id} or vld shift {run_dir.run_id}" in caution.message
