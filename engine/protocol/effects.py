@@ -69,6 +69,15 @@ def _of_frozen_network(spec: RunSpec) -> str | None:
     )
 
 
+def _of_fixed_statistics(spec: RunSpec) -> str | None:
+    if spec.tuning != "linear":
+        return None
+    return (
+        "tuning is 'linear', which keeps the statistics of the network. Drop --average-batchnorm, "
+        "or give --tuning full."
+    )
+
+
 def _of_zeros(spec: RunSpec) -> str | None:
     if spec.sparsity > 0:
         return (
@@ -135,6 +144,7 @@ def _without_averages(spec: RunSpec) -> str | None:
 
 
 _REASONS: Final[Mapping[str, Callable[[RunSpec], str | None]]] = {
+    "average_batchnorm": _of_fixed_statistics,
     "average_from": _without_averages,
     "dropout_schedule": _of_low_rate,
     "freeze_batchnorm": _of_frozen_network,

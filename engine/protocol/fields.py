@@ -202,12 +202,15 @@ class FieldInfo(msgspec.Struct, frozen=True, kw_only=True):
             raise self._refusal(value, self.allowed) from None
         words = converted if isinstance(converted, tuple) else (converted,)
         if self.joined_by is not None:
-            words = tuple(converted.split(self.joined_by))
+            words = tuple(word.strip() for word in converted.split(self.joined_by))
         elif self.choices and isinstance(converted, tuple):
             converted = tuple(dict.fromkeys(converted))  # without duplicates
         if self.choices and any(word not in self.choices for word in words):
             raise self._refusal(value, self.allowed)
         if self.joined_by is not None:
+            twice = next((word for word in words if words.count(word) > 1), None)
+            if twice is not None:
+                raise SpecError(f"{self.name} is {_shown(value)}, but {twice} is named twice.")
             converted = self.joined_by.join(self._without_default(words))
         return converted
 
@@ -220,11 +223,13 @@ class FieldInfo(msgspec.Struct, frozen=True, kw_only=True):
     def _refusal(self, value: object, allowed: str) -> SpecError:
         words = value if isinstance(value, list | tuple) else [value]
         if self.joined_by is not None and isinstance(value, str):
-            words = value.split(self.joined_by)
+            words = [word.strip() for word in value.split(self.joined_by)]
         hint = self.hint and f" {self.hint}"
         unknown = next((w for w in words if isinstance(w, str) and w not in self.choices), None)
         if self.choices and unknown is not None:
             hint = nearest(unknown, self.choices)
+        if self.joined_by is not None and len(words) > 1 and "" in words:
+            hint = f" A name next to a {self.joined_by} is missing."
         return SpecError(f"{self.name} is {_shown(value)}, but must be {allowed}.{hint}")
 
 
@@ -333,6 +338,8 @@ def _allowed(kind: Any, metas: list[Meta]) -> str:
     items = "texts" if str in get_args(kind) else "whole numbers"
     text = words.get(kind, f"a list of {items}")
     for meta in metas:
+        if meta.min_length is not None:
+            text += " that is not empty"
         if meta.gt is not None:
             text += f" above {_written(meta.gt)}"
         if meta.ge is not None:

@@ -46,7 +46,9 @@ OBJECTIVES: Final = {
         "mean loss without images whose loss is like that of a random label", "weights"
     ),
     "groupdro": ObjectiveInfo(
-        "weighted mean of the source domains' losses; weights grow for the worst", "weights"
+        "weighted mean of the source domains' losses; weights grow for the worst",
+        "weights",
+        fewest_sources=2,
     ),
     "confreg": ObjectiveInfo(
         "cross-entropy against a teacher's probabilities, flattened where a biased model is right",

@@ -289,7 +289,8 @@ def check_arms(spec: RunSpec) -> None:
     if "swad" in spec.arms and evaluations < spec.swad_converge:
         raise SpecError(
             f"arms contains swad, which needs {spec.swad_converge} evaluations to begin, but the "
-            f"run has {evaluations}. Lower --eval-every, or remove swad from --arms."
+            f"run has {evaluations}. Lower --eval-every or --swad-converge, or remove swad from "
+            "--arms."
         )
 
 

@@ -156,11 +156,8 @@ def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
             "diagnose is 'shift', but target is 'none', so there is no shift to measure. Give "
             "--diagnose rich, or leave a domain out with --target."
         )
-    if "averaged" in spec.arms and "average_every" in given and spec.average_every > spec.steps:
-        yield (
-            f"average_every is {spec.average_every}, but {run}: only one step's weights would be "
-            "averaged. Lower --average-every."
-        )
+    if "averaged" in spec.arms:
+        yield from _misfit_of_averaging(spec, given, run)
     for name in ("eval_every", "eval_from", "log_every", "odd_from"):
         value = getattr(spec, name)
         if name in given and value is not None and value > spec.steps:
@@ -188,6 +185,16 @@ def _misfit_of_rising(spec: RunSpec, run: str) -> Iterator[str]:
         yield (
             f"dropout_steps is {over}, but {run}: the dropout rate would not rise to "
             f"{spec.dropout_rate:g}. Give fewer --dropout-steps or more --steps."
+        )
+
+
+def _misfit_of_averaging(spec: RunSpec, given: Collection[str], run: str) -> Iterator[str]:
+    first, every = spec.average_from, spec.average_every
+    name = next((name for name in ("average_every", "average_from") if name in given), None)
+    if name is not None and first + every > spec.steps:
+        yield (
+            f"{name} is {getattr(spec, name)}, but {run}: only the weights of step {first} would "
+            f"be averaged. Lower {FIELDS[name].flag}."
         )
 
 

@@ -136,6 +136,19 @@ def test_a_run_is_evaluated_from_its_first_evaluation_at_even_intervals_and_at_i
          "0.95, which must be below dropout_rate, 0.9."),
         ({**RISING, "dropout_rate": 0.5}, "dropout_start is 0.5, which must be below dropout_rate"),
         ({"dropout_start": 0.2, **RISING, "dropout_rate": 0}, "but dropout_rate is 0. "),
+        ({"arms": ["averaged"], "average_from": 195, "average_every": 10}, "average_every is 10, "
+         "but the run has 200 steps: only the weights of step 195 would be averaged. Lower"),
+        ({"arms": ["averaged"], "average_from": 200}, "average_from is 200, but the run has"),
+        ({"arms": ["averaged"], "average_batchnorm": "reestimate", "tuning": "linear"},
+         "average_batchnorm is 'reestimate', but tuning is 'linear', which keeps the statistics"),
+        ({"arms": ["swad"], "swad_converge": 5}, "needs 5 evaluations to begin, but the run has 4. "
+         "Lower --eval-every or --swad-converge, or remove"),
+        ({"objective": "coral+vrex+coral"}, "objective is 'coral+vrex+coral', but coral is named "
+         "twice."),
+        ({"objective": "coral+"}, "several joined by +. A name next to a + is missing."),
+        ({"objective": "+"}, "A name next to a + is missing."),
+        ({"mask_at": ""}, "mask_at is '', but must be text that is not empty."),
+        ({"teacher": ""}, "teacher is '', but must be text that is not empty, or none."),
         ({"average_from": 9}, "average_from is 9, but arms is 'none'. Give --arms averaged or "
          "ensemble, or drop --average-from."),
         ({"average_from": 9, "arms": ["swad"]}, "average_from is 9, but arms is 'swad'."),

@@ -112,10 +112,10 @@ def test_the_mistakes_that_are_kept_are_those_of_validation(make_run: MakeRun) -
     "fields",
     [
         {"arms": ["averaged", "ensemble"]},
-        {"objective": "groupdro+rpdro", "micro_batch_size": 3, "class_weights": "balanced"},
+        {"objective": "odd+rpdro", "micro_batch_size": 3, "class_weights": "balanced"},
         {"tuning": "linear", "model": "test_vit"},
     ],
-    ids=["arms", "groupdro", "linear"],
+    ids=["arms", "rpdro", "linear"],
 )
 def test_images_of_one_domain_need_no_word(
     make_run: MakeRun, make_folder: MakeFolder, fields: dict[str, object]
@@ -167,7 +167,7 @@ def test_the_only_domain_is_not_left_out(
         run_here(make_run(data_dir=str(folder), **fields))
 
 
-@pytest.mark.parametrize("objective", ["coral", "vrex", "rpdro+vrex"])
+@pytest.mark.parametrize("objective", ["coral", "rpdro+vrex", "groupdro"])
 def test_sources_are_not_compared_if_there_is_one(
     make_run: MakeRun, make_folder: MakeFolder, objective: str
 ) -> None:
