@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from engine.protocol import MEASURES
+from engine.protocol.diagnostics import DIAGNOSED
 from vld_tui.report.tables import CellValue, PercentagePoints, Share, Spread, Table, TableColumn
 from vld_tui.runs.statistics import FEWEST, Estimate
 from vld_tui.study.results.inference import find_baseline, pair_up, paired_changes
@@ -169,9 +170,15 @@ def _measure_table(name: str, full: Sequence[Outcome]) -> Table:
         _MEANS,
         *few_seeds(rows),
     )
-    title = f"{name.replace('_', ' ').capitalize()} by target"
+    title = f"{_heading(name)} by target"
     every = (*_BY_TARGET[:3], *columns, TableColumn("runs", "runs", rank=60))
     return Table(measure_file(name), title, every, tuple(rows), notes, tuple(breaks))
+
+
+def _heading(name: str) -> str:
+    """Return a measure's name as a heading; those of diagnostics are proper names."""
+    words = DIAGNOSED[name].label if name in DIAGNOSED else name.replace("_", " ")
+    return words[:1].upper() + words[1:]
 
 
 def centres(results: Sequence[Outcome]) -> Table:

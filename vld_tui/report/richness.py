@@ -10,6 +10,7 @@ from engine.protocol.diagnostics import DIAGNOSED, diagnostics_of
 from vld_tui.report.canvas import (
     FAINT,
     INK,
+    LINES,
     MARKERS,
     FigureFiles,
     Look,
@@ -20,7 +21,7 @@ from vld_tui.report.canvas import (
     shown,
     style,
 )
-from vld_tui.report.figures import chain_field
+from vld_tui.report.figures import chain_field, without
 from vld_tui.report.tables import CellValue, Correlation, Table, TableColumn, cell_text
 from vld_tui.runs.statistics import RankCorrelation, rank_correlation
 from vld_tui.store.fields import shown_name
@@ -219,16 +220,19 @@ def _draw_along(
     compared: _Compared,
     drawn: dict[Setting, Look],
 ) -> None:
-    """Draw each run's value at its number, and the line of the means over runs."""
+    """Draw each run's value at its number, and a line of the means over runs for each setting."""
     known = [each for each in results if compared.of.of(each) is not None]
     _draw_runs(axes, known, compared.of, quantity, drawn)
-    of_number = grouped(known, compared.of.of)
-    means = sorted(
-        (number, statistics.fmean(_values(alike, quantity)))
-        for number, alike in of_number.items()
-        if number is not None
-    )
-    axes.plot(*zip(*means, strict=True), color=INK, linewidth=1, zorder=1)
+    chains = grouped(known, lambda each: without(each.setting, compared.of.key))
+    for at, chain in enumerate(chains.values()):
+        means = sorted(
+            (number, statistics.fmean(_values(alike, quantity)))
+            for number, alike in grouped(chain, compared.of.of).items()
+            if number is not None
+        )
+        axes.plot(
+            *zip(*means, strict=True), LINES[at % len(LINES)], color=INK, linewidth=1, zorder=1
+        )
     axes.set_xlabel(compared.word)
     axes.set_ylabel(_label(quantity))
 
@@ -279,7 +283,8 @@ def _caption(results: Sequence[Outcome], compared: _Compared | None) -> str:
     left = (
         "OOD accuracy of each run by its value"
         if compared is None
-        else "Left: each run's value, line: mean over runs. Right: OOD accuracy by that value"
+        else "Left: each run's value; a line joins the means of settings that differ only in "
+        f"{compared.word}. Right: OOD accuracy by that value"
     )
     return (
         f"{left}, with Spearman's rank correlation"

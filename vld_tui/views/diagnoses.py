@@ -27,14 +27,17 @@ from engine.protocol.diagnostics import (
 )
 from engine.rundir import StoredDiagnoses
 from vld_tui.runs.run import Run
-from vld_tui.words.columns import Column, fits, styled_table, whole_table
+from vld_tui.study.results.groups import distinctions
+from vld_tui.words.columns import Column, fits, lay_out, styled_table, whole_table
 from vld_tui.words.numbers import UNKNOWN, in_unit, percent, plain_number, plural
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE
-from vld_tui.words.text import plain_text
+from vld_tui.words.text import plain_text, shorten_apart
 
 MOST_ALIKE: Final = 5
 """Runs that fail for the same reason and are listed; more are summed up in a line."""
 GAP_CELLS: Final = 3
+FEWEST_NAME_CELLS: Final = 12
+"""Minimum width of the names of runs."""
 LEAST_TABLE_CELLS: Final = 58
 """Minimum width of tables with a drawing to their right."""
 MOST_ROWS: Final = 30
@@ -84,23 +87,12 @@ def measures_table(runs: Sequence[Run], topic: Topic, cells: int | None) -> Text
     Where that is too wide: a column for each run if these fit, else several tables. ``cells``
     None: unlimited width.
     """
-    names = [
-        measure.name
-        for each in diagnostics_of(topic)
-        for measure in each.measures
-        if any(measure.name in run.measures for run in runs)
-    ]
+    places = _known_places(runs, topic)
     columns = [
-        Column("run", rank=1000, shrinks=True, narrowest=12),
+        Column("run", rank=1000, shrinks=True, narrowest=FEWEST_NAME_CELLS),
         Column("λ", right=True, rank=999),
         Column("ID", right=True, rank=998, style=ID_STYLE),
         Column("OOD", right=True, rank=997, style=OOD_STYLE),
-    ]
-    places = [
-        (name, at)
-        for name in names
-        for at in (0, 1)
-        if any(value_in(run.measures, name, at) is not None for run in runs)
     ]
     for number, (name, at) in enumerate(places):
         which, style = _PLACES[at]
@@ -108,7 +100,7 @@ def measures_table(runs: Sequence[Run], topic: Topic, cells: int | None) -> Text
         columns.append(Column(heading, right=True, rank=990 - number, style=style))
     rows = [
         [
-            plain_text(run.label),
+            label,
             f"{run.spec.dropout_rate:g}" if run.has_spec else UNKNOWN,
             percent(run.id_accuracy),
             percent(run.ood_accuracy),
@@ -117,15 +109,48 @@ def measures_table(runs: Sequence[Run], topic: Topic, cells: int | None) -> Text
                 for name, at in places
             ),
         ]
-        for run in runs
+        for label, run in zip(_labels(runs), runs, strict=True)
     ]
-    if not fits(columns, rows, cells):
-        turned = [[column.heading, *cell] for column, *cell in zip(columns, *rows, strict=True)]
-        heads = [Column(name, right=at > 0) for at, name in enumerate(turned[0])]
-        if fits(heads, turned[1:], cells):
-            styles = [each.style for each in columns[1:]]
-            return styled_table(heads, turned[1:], cells, row_styles=styles)
-    return whole_table(columns, rows, cells)
+    if cells is None:
+        return whole_table(columns, rows, cells)
+    has_room = fits(columns, rows, cells)
+    room = lay_out(columns, rows, cells).widths[0] if has_room else cells // 3
+    short = shorten_apart([row[0] for row in rows], max(FEWEST_NAME_CELLS, room))
+    rows = [[label, *row[1:]] for label, row in zip(short, rows, strict=True)]
+    return (None if has_room else _turned(columns, rows, cells)) or whole_table(
+        columns, rows, cells
+    )
+
+
+def _known_places(runs: Sequence[Run], topic: Topic) -> list[tuple[str, int]]:
+    """Return the measures of a topic, with 0 for ID and 1 for OOD, of which a run has a value."""
+    return [
+        (measure.name, at)
+        for each in diagnostics_of(topic)
+        for measure in each.measures
+        for at in (0, 1)
+        if any(value_in(run.measures, measure.name, at) is not None for run in runs)
+    ]
+
+
+def _turned(columns: Sequence[Column], rows: Sequence[Sequence[str]], cells: int) -> Text | None:
+    """Return the table with a column for each row; None if that does not fit."""
+    turned = [[column.heading, *cell] for column, *cell in zip(columns, *rows, strict=True)]
+    heads = [Column(name, right=at > 0) for at, name in enumerate(turned[0])]
+    if not fits(heads, turned[1:], cells):
+        return None
+    return styled_table(heads, turned[1:], cells, row_styles=[each.style for each in columns[1:]])
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    """Return the labels of runs; those of equal names end in the settings in which they differ."""
+    if not all(run.has_spec for run in runs):
+        return [plain_text(run.label) for run in runs]
+    told = distinctions([run.name for run in runs], runs)
+    return [
+        plain_text(run.label + each.removesuffix(run.suffix))
+        for run, each in zip(runs, told, strict=True)
+    ]
 
 
 def diagnoses_text(diagnoses: Iterable[Diagnosis], cells: int | None) -> Text:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 
 from tests.vld_tui.study.made_outcomes import result, study
+from vld_tui.report.canvas import INK
 from vld_tui.report.richness import diagnostics_table, richness_picture
 from vld_tui.report.tables import Correlation, cell_text, cell_values, csv_text, records, texts
 from vld_tui.study.results.outcomes import Outcome
@@ -91,6 +94,34 @@ def test_the_figure_shows_each_diagnostic_against_the_rate_and_against_ood_accur
     image = np.asarray(Image.open(io.BytesIO(picture.files["png"])).convert("L"))
     assert image.shape[0] > 700, "a row of panels for each of two diagnostics"
     assert (image < 200).mean() > 0.01
+
+
+def test_a_line_joins_only_settings_that_differ_in_the_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def crossed(each: Outcome, objective: str) -> Outcome:
+        values = (*each.setting.values, ("objective", objective))
+        return msgspec.structs.replace(each, setting=each.setting._replace(values=values))
+
+    lines: list[list[float]] = []
+    real = Axes.plot
+
+    def spy(axes: Axes, *given: Any, **style: Any) -> Any:
+        if style.get("color") == INK:
+            lines.append(list(given[1]))
+        return real(axes, *given, **style)
+
+    monkeypatch.setattr(Axes, "plot", spy)
+    one, other = measured_study(), measured_study()
+    for each in other:
+        each.measures["rank_me"] = (1.0, 1.0)
+    picture = richness_picture(
+        [*(crossed(each, "erm") for each in one), *(crossed(each, "coral") for each in other)]
+    )
+    assert picture is not None
+    assert "differ only in λ" in picture.caption
+    assert lines[1] == [1.0] * len(RATES)
+    assert lines[0][0] > 90
 
 
 def test_several_data_sets_are_correlated_apart() -> None:

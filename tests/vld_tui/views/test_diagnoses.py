@@ -77,6 +77,26 @@ def test_a_table_of_runs_shows_every_measure_in_any_width(
     assert all(text.count(f"{run.name} ") or text.count(f"{run.name}\n") for run in runs)
 
 
+@pytest.mark.parametrize("cells", [60, 80, 120, None])
+def test_runs_of_the_same_name_are_distinguished_by_their_settings(
+    store: Store, cells: int | None
+) -> None:
+    measures: Summary = {each.name: (0.5, 0.5) for each in diagnostics_of("rich")[0].measures}
+    name = "emoji-fluent-mono-d0.5-m8-s0"
+    made = [
+        store.runs.create(resolve_spec({"objective": each}), name=name)
+        for each in ("erm", "coral", "vrex", "vrex")
+    ]
+    runs = [
+        msgspec.structs.replace(store.runs.get(each.run_id), measures=measures) for each in made
+    ]
+    rows = measures_table(runs, "rich", cells).plain.split("\n\n")[0].splitlines()[1:]
+    labels = [row.split("  ")[0] for row in rows]
+    assert len({*labels}) == 4
+    for label, objective in zip(labels, ("erm", "coral", "vrex", "vrex"), strict=True):
+        assert objective in label
+
+
 def test_few_runs_are_columns_where_their_measures_do_not_fit(store: Store) -> None:
     runs = runs_with_many_measures(store, 3)
     lines = measures_table(runs, "rich", 80).plain.splitlines()
