@@ -31,8 +31,23 @@ def without_effect(spec: RunSpec, given: Collection[str]) -> dict[str, str]:
     return found
 
 
+def has_effect(spec: RunSpec, name: str) -> bool:
+    """Return whether some value of a field has an effect in a run with these other values."""
+    return _unmet(spec, name) is None
+
+
 def _reason_against(spec: RunSpec, name: str) -> str | None:
     """Return why a field that is set has no effect in the run, and what to do."""
+    refuse = _OF_VALUES.get(name, _nothing)
+    return _unmet(spec, name) or refuse(spec)
+
+
+def _nothing(_spec: RunSpec) -> None:
+    return None
+
+
+def _unmet(spec: RunSpec, name: str) -> str | None:
+    """Return why no value of a field has an effect in the run, and what to do."""
     drop = f"or drop {FIELDS[name].flag}."
     if unmet := unmet_condition(spec, name):
         other, wanted = unmet
@@ -134,6 +149,12 @@ def _of_equal_weight(spec: RunSpec) -> str | None:
     )
 
 
+def _without_weight_file(spec: RunSpec) -> str | None:
+    if spec.weights_file is not None:
+        return None
+    return f"weights is {spec.weights!r}, not a file. Give --weights FILE, or drop --weights-key."
+
+
 def _without_averages(spec: RunSpec) -> str | None:
     if {"averaged", "ensemble"}.intersection(spec.arms):
         return None
@@ -146,13 +167,18 @@ def _without_averages(spec: RunSpec) -> str | None:
 _REASONS: Final[Mapping[str, Callable[[RunSpec], str | None]]] = {
     "average_batchnorm": _of_fixed_statistics,
     "average_from": _without_averages,
-    "dropout_schedule": _of_low_rate,
     "freeze_batchnorm": _of_frozen_network,
     "keep_zeros": _of_zeros,
     "mask_basis_every": _of_fixed_features,
     "outlier_batch_size": _without_outliers,
     "views": _without_cached_features,
     "vrex_anneal_steps": _of_equal_weight,
+    "weights_key": _without_weight_file,
 }
 """Conditions of fields in addition to ``only_with`` and dropout: why a field has no effect, and
 what to do; None if it has one."""
+
+_OF_VALUES: Final[Mapping[str, Callable[[RunSpec], str | None]]] = {
+    "dropout_schedule": _of_low_rate,
+}
+"""Reasons that a field which depends on this one can remove."""

@@ -256,20 +256,15 @@ def check_models(spec: RunSpec) -> None:
 
 
 def check_initial_weights(spec: RunSpec) -> None:
-    """Check that initial weights are not a URL, and that a key is of a weight file.
+    """Check that initial weights are not a URL.
 
     Raises:
-        SpecError: if not; states what to change.
+        SpecError: if they are; states what to change.
     """
     if is_address(spec.weights):
         raise SpecError(
             f"weights is {spec.weights!r}, but must not be a URL. Download the file, then give "
             "--weights FILE."
-        )
-    if spec.weights_key is not None and spec.weights_file is None:
-        raise SpecError(
-            f"weights_key is {spec.weights_key!r}, but weights is {spec.weights!r}, not a file. "
-            "Give --weights FILE, or drop --weights-key."
         )
 
 

@@ -10,6 +10,7 @@ from engine.protocol import (
     SpecError,
     decode_spec,
     encode_spec,
+    resolve_new_spec,
     resolve_spec,
     spec_from_mapping,
 )
@@ -195,7 +196,7 @@ def test_every_field_has_one_line_of_help_and_a_flag() -> None:
 @pytest.mark.parametrize("weights", ["pretrained", "none"])
 def test_a_key_needs_a_file(weights: str) -> None:
     with pytest.raises(SpecError, match="weights_key is 'teacher', but weights is .*not a file"):
-        resolve_spec({"weights": weights, "weights_key": "teacher"})
+        resolve_new_spec({"weights": weights, "weights_key": "teacher"})
     assert resolve_spec({"weights": "w.pth", "weights_key": "teacher"}).weights_file == "w.pth"
 
 

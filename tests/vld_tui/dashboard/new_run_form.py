@@ -20,6 +20,7 @@ from tests.vld_tui.dashboard.fake_planner import FakePlanner
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.screens.new_run.lines import FieldGroup
 from vld_tui.dashboard.screens.pick import Pick
+from vld_tui.dashboard.widgets.form import FieldLine
 
 Use = Callable[["Form"], Awaitable[None]]
 
@@ -55,6 +56,11 @@ class Form:
     def text(self, name: str) -> str:
         """Return what stands in a field."""
         return self.app.screen.query_one(f"#{name}", Input).value
+
+    @property
+    def shown(self) -> set[str]:
+        """Return the fields whose lines are shown, also outside the visible part."""
+        return {line.field.name for line in self.app.screen.query(FieldLine) if line.display}
 
     @property
     def verdict(self) -> str:

@@ -317,6 +317,67 @@ def test_arrows_walk_from_line_to_line_and_unfold_groups() -> None:
     use_form(use)
 
 
+def test_fields_are_shown_once_they_have_an_effect() -> None:
+    async def use(form: Form) -> None:
+        assert "fields at defaults: tuning views objective class-weights" in form.line("▸ method")
+        await form.unfold("method")
+        assert "hidden: 16 fields without effect" in form.line("▾ method")
+        of_vrex, of_masks = {"vrex_weight", "vrex_anneal_steps"}, {"mask_basis", "mask_at"}
+        assert not of_vrex & form.shown
+        assert of_masks | {"objective", "dropout_schedule"} <= form.shown
+        await form.fill(steps="many", objective="vrex")
+        assert of_vrex <= form.shown, "whatever is wrong elsewhere"
+        await form.fill(steps="", objective="coral+vrex", vrex_weight="3")
+        assert of_vrex | {"coral_weight"} <= form.shown
+        await form.fill(objective="")
+        assert of_vrex & form.shown == {"vrex_weight"}, "a typed value stays"
+        assert form.text("vrex_weight") == "3"
+        assert form.verdict.startswith("vrex_weight is 3.0, but objective is 'erm'.")
+        await form.fill(vrex_weight="", dropout_rate="0")
+        assert not (of_vrex | of_masks | {"masks"}) & form.shown
+        await form.fill(dropout_rate="0.3")
+        assert of_masks | {"masks", "dropout_schedule"} <= form.shown
+
+    use_form(use)
+
+
+def test_the_line_with_the_cursor_stays_until_it_is_left() -> None:
+    async def use(form: Form) -> None:
+        await form.unfold("method")
+        await form.fill(objective="vrex", vrex_weight="3")
+        form.app.screen.query_one("#vrex_weight").focus()
+        await form.fill(objective="")
+        await form.press("backspace")
+        assert form.text("vrex_weight") == ""
+        assert (form.focused, "vrex_weight" in form.shown) == ("vrex_weight", True)
+        await form.press("up")
+        assert form.focused == "objective"
+        assert "vrex_weight" not in form.shown
+
+    use_form(use)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda size: f"{size[0]}")
+def test_lines_above_the_cursor_come_and_go_without_moving_it(size: tuple[int, int]) -> None:
+    async def use(form: Form) -> None:
+        await form.unfold("method", "machine")
+        await form.wait()
+        field = form.app.screen.query_one("#head_steps", Input)
+        field.focus()
+        await form.wait()
+        place = field.region.y
+        assert place > 0
+        assert "views" in form.shown
+        await form.press("0")
+        assert "views" not in form.shown
+        assert field.region.y == place
+        await form.press("5")
+        assert "views" in form.shown
+        assert (field.region.y, form.text("head_steps")) == (place, "05")
+
+    use_form(use, size=size)
+
+
 def test_long_help_is_complete_and_does_not_hide_the_field() -> None:
     async def use(form: Form) -> None:
         await form.unfold("method")

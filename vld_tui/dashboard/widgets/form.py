@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -62,9 +63,32 @@ class FormLines(VerticalScroll, can_focus=False, inherit_bindings=False):
 
     def on_resize(self) -> None:
         """Keep the focused line in view, as the help below has more or fewer lines."""
-        focused = self.screen.focused
-        if focused is not None and self in focused.ancestors:
+        if (focused := self._focused) is not None:
             self.call_after_refresh(focused.scroll_visible, animate=False)
+
+    def keep_place(self) -> None:
+        """Keep the focused line where it is on the screen while lines above it come or go."""
+        if (focused := self._focused) is None:
+            return
+        above = self._row_of(focused) - self.scroll_offset.y
+
+        def follow() -> None:
+            if focused.has_focus:
+                top = self._row_of(focused) - above
+                self.scroll_to(y=top, animate=False, immediate=True)
+                focused.scroll_visible(animate=False)
+
+        self.call_after_refresh(follow)
+
+    def _row_of(self, widget: Widget) -> int:
+        """Return the row of a widget among all lines, wherever these are scrolled."""
+        inner = itertools.takewhile(lambda each: each is not self, widget.ancestors_with_self)
+        return sum(each.virtual_region.y for each in inner if isinstance(each, Widget))
+
+    @property
+    def _focused(self) -> Widget | None:
+        focused = self.screen.focused
+        return focused if focused is not None and self in focused.ancestors else None
 
 
 class CompletingInput(PlainInput):

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from engine.protocol import FIELDS, RunSpec, SpecError, resolve_new_spec, resolve_spec, shown_value
-from engine.protocol.effects import without_effect
+from engine.protocol.effects import has_effect, without_effect
 from vld_tui.runs.fields import command_line, spec_values, with_absolute_paths
 
 DECIDING: Final = ("recipe", "dataset", "data_dir", "steps", "tuning", "model")
@@ -22,6 +24,7 @@ class Draft:
     Attributes:
         typed: texts of fields that differ from their defaults.
         usual: default text of every field.
+        idle: fields that were not typed and have no effect with the values of the others.
         problems: what is wrong with fields, as the command line words it, in order.
         specs: the runs, one per seed; empty if there is a problem.
         lines: the command line of each run.
@@ -29,6 +32,7 @@ class Draft:
 
     typed: Mapping[str, str]
     usual: Mapping[str, str]
+    idle: frozenset[str] = frozenset()
     problems: Mapping[str, str] = field(default_factory=dict)
     specs: tuple[RunSpec, ...] = ()
     lines: tuple[str, ...] = ()
@@ -53,6 +57,7 @@ def read_draft(typed: Mapping[str, str]) -> Draft:
             _read("seed", seed, seeds[-1], problems)
     if "seed" in problems and "-" in typed["seed"].strip("-"):
         problems["seed"] += " Separate several seeds by commas: 0,1,2."
+    idle = _idle(typed, values)
     runs = [{**values, **seed} for seed in seeds] or [values]
     specs: list[RunSpec] = []
     try:
@@ -61,9 +66,9 @@ def read_draft(typed: Mapping[str, str]) -> Draft:
         name = str(error).partition(" ")[0]
         problems.setdefault(name if name in FIELDS else "recipe", str(error))
     if problems:
-        return Draft(typed, usual, problems)
+        return Draft(typed, usual, idle, problems)
     lines = [shlex.join(["vld", "run", *command_line(each)]) for each in runs]
-    return Draft(typed, usual, specs=tuple(specs), lines=tuple(lines))
+    return Draft(typed, usual, idle, specs=tuple(specs), lines=tuple(lines))
 
 
 def usual_texts(typed: Mapping[str, str]) -> dict[str, str]:
@@ -71,15 +76,7 @@ def usual_texts(typed: Mapping[str, str]) -> dict[str, str]:
 
     An unknown recipe or data set does not change the other defaults.
     """
-    deciding: dict[str, object] = {}
-    for name in DECIDING:
-        if name in typed:
-            _read(name, typed[name], deciding, {})
-    try:
-        spec = resolve_spec(deciding)
-    except SpecError:
-        doubtful = ("recipe", "model")
-        spec = resolve_spec({name: deciding[name] for name in deciding if name not in doubtful})
+    spec = _usual_spec(typed)
     texts = _texts(spec)
     untold = resolve_spec({"data_dir": spec.data_dir, "recipe": spec.recipe})
     return {
@@ -87,6 +84,26 @@ def usual_texts(typed: Mapping[str, str]) -> dict[str, str]:
         "data_dir": "none", "steps": shown_value(untold.steps), "tuning": untold.tuning,
         "model": untold.model,
     }  # fmt: skip
+
+
+def _usual_spec(typed: Mapping[str, str]) -> RunSpec:
+    """Return the run of the typed texts that other defaults depend on, and these defaults."""
+    deciding: dict[str, object] = {}
+    for name in DECIDING:
+        if name in typed:
+            _read(name, typed[name], deciding, {})
+    try:
+        return resolve_spec(deciding)
+    except SpecError:
+        doubtful = ("recipe", "model")
+        return resolve_spec({name: deciding[name] for name in deciding if name not in doubtful})
+
+
+def _idle(typed: Mapping[str, str], values: Mapping[str, object]) -> frozenset[str]:
+    """Return the fields that were not typed and have no effect; ``values`` are the valid ones of
+    those that were, even if they do not go together."""
+    spec = msgspec.structs.replace(_usual_spec(typed), **values)
+    return frozenset(name for name in FIELDS if name not in typed and not has_effect(spec, name))
 
 
 def typed_texts(spec: RunSpec) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -106,6 +106,7 @@ class FieldGroup(Vertical):
         self.group, self._lines = group, tuple(lines)
         self.is_unfolded = False
         self._problems: Mapping[str, str] = {}
+        self._hidden: Collection[str] = ()
         self._told = ""
 
     def compose(self) -> ComposeResult:
@@ -114,23 +115,29 @@ class FieldGroup(Vertical):
 
     def on_mount(self) -> None:
         """Show the summary."""
-        self.say({})
+        self.say({}, ())
 
     def unfold(self, is_wanted: bool) -> None:
         """Show or hide the fields."""
         self.is_unfolded = is_wanted
         if is_wanted and self._lines[0].parent is None:
             self.mount_all(self._lines)
-        for line in self._lines:
-            line.display = is_wanted
         if is_wanted:
             self.call_after_refresh(self.scroll_visible)
-        self.say(self._problems)
+        self.say(self._problems, self._hidden)
 
-    def say(self, problems: Mapping[str, str]) -> None:
-        """Show which fields were changed, and what is wrong; ``problems`` are by field."""
-        self._problems = problems
-        typed = {line.field.name: line.typed for line in self._lines}
+    def say(self, problems: Mapping[str, str], hidden: Collection[str]) -> None:
+        """Show which fields were changed, and what is wrong.
+
+        Args:
+            problems: by field.
+            hidden: fields that are not shown even if the group is unfolded.
+        """
+        self._problems, self._hidden = problems, hidden
+        shown = [line for line in self._lines if line.field.name not in hidden]
+        for line in self._lines:
+            line.display = self.is_unfolded and line in shown
+        typed = {line.field.name: line.typed for line in shown}
         changed = {name: text for name, text in typed.items() if text is not None}
         mark = TYPED_MARK if changed else " "
         title = Text(no_wrap=True)
@@ -143,7 +150,10 @@ class FieldGroup(Vertical):
             title.append(plain_text(typed_words(changed)))
         elif not self.is_unfolded:
             names = " ".join(FIELDS[name].label for name in typed)
-            title.append(f"{plural(len(self._lines), 'field')} at defaults: {names}", QUIET_STYLE)
+            title.append(f"{plural(len(shown), 'field')} at defaults: {names}", QUIET_STYLE)
+        elif len(shown) < len(self._lines):
+            idle = plural(len(self._lines) - len(shown), "field")
+            title.append(f"hidden: {idle} without effect", QUIET_STYLE)
         if title.markup != self._told:
             self._told = title.markup
             self.query_one(GroupTitle).update(title)

@@ -98,6 +98,7 @@ class NewRun(AskingScreen):
         }
         self._draft = Draft(typed, usual)
         self._known = Knowledge()
+        self._hidden: frozenset[str] = frozenset()
         self._presets: Mapping[str, FormPreset] = {}
         self._preset: str | None = None
         self._pick: tuple[str, Pick] | None = None
@@ -148,7 +149,8 @@ class NewRun(AskingScreen):
         self.action_walk(1)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """Show the full help of the field."""
+        """Show the full help of the field, and hide the one before if it has no effect any more."""
+        self._show_lines()
         line = line_of(event.widget)
         if isinstance(line, FieldLine):
             info = FIELDS.get(line.field.name)
@@ -290,8 +292,7 @@ class NewRun(AskingScreen):
         for name, line in self._lines.items():
             line.say(notes.get(name, ""), problems.get(name))
         self._labels.show(self._draft.specs)
-        for group in self.query(FieldGroup):
-            group.say(problems)
+        self._show_lines()
         preset = self._presets.get(self._preset or "")
         self.query_one(PresetLine).show(
             self._title,
@@ -308,6 +309,23 @@ class NewRun(AskingScreen):
             self.query_one("#plan", Static).update(plan_table(self._draft.specs[0], Progress()))
         self.query_one("#forecast", Static).update(text)
         self.query_one("#verdict", Static).update(self._verdict(problems))
+
+    def _show_lines(self) -> None:
+        """Hide the fields that have no effect; one with a problem or the cursor stays."""
+        problems = self._known.problems(self._draft)
+        focused = None if self.focused is None else line_of(self.focused)
+        hidden = frozenset(
+            name
+            for name in self._draft.idle
+            if name not in problems and self._lines[name] is not focused
+        )
+        if hidden != self._hidden:
+            self._hidden = hidden
+            self.query_one(FormLines).keep_place()
+        for name in FIRST:
+            self._lines[name].display = name not in hidden
+        for group in self.query(FieldGroup):
+            group.say(problems, hidden)
 
     def _repeated(self) -> str:
         """Return a warning if a run would repeat the cloned one; empty if none does."""
