@@ -142,7 +142,8 @@ def _read(
     with refusing_large_batches(source.device, source.batch_size):
         run = source.read(start if reads_start else None, report, has_stages=has_stages)
         if other is not None:
-            run = replace(run, other_seed=source.read_other(other, report))
+            with _leaving_out_other(report):
+                run = replace(run, other_seed=source.read_other(other, report))
     return run
 
 

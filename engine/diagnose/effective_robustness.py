@@ -84,15 +84,18 @@ class RobustnessLine:
         """Fit a line by least squares to runs that did not start from pre-trained weights.
 
         Runs of different sizes, lengths or shares of the images make the line, not seeds alone.
+        Runs of equal accuracies count once, because a repeated run is no further evidence.
 
         Raises:
             InputError: if there are fewer than :data:`FEWEST_RUNS` runs, or their ID accuracies
                 differ by less than :data:`LEAST_SPREAD`.
         """
+        scratch = [*dict.fromkeys(scratch)]
         if len(scratch) < FEWEST_RUNS:
             raise InputError(
                 f"Effective robustness needs at least {FEWEST_RUNS} finished runs from scratch "
-                f"(--weights none) on the same data and target; there are {len(scratch)}."
+                "(--weights none) on the same data and target, with different accuracies; there "
+                f"are {len(scratch)}."
             )
         lowest, highest = min(run.id for run in scratch), max(run.id for run in scratch)
         if highest - lowest < LEAST_SPREAD:

@@ -142,7 +142,7 @@ def check_directions(features: Tensor) -> None:
     if broken:
         raise InputError(
             f"The features of {broken:,} of {counted(len(features), 'image')} are zero, NaN or "
-            "infinite, so they have no cosine distance. Use another --model or other --weights."
+            "infinite, so they have no cosine distance. Use another network."
         )
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from engine.data import RunData, groups_of, seed_hash
 from engine.diagnose.arm_predictions import ArmsOnTarget, read_arms_on_target
+from engine.diagnose.inputs import check_features
 from engine.diagnose.other_seed import OtherSeed, halfway_logits, trained_rows
 from engine.diagnose.stages import MOST_IMAGES, evenly_spaced, stage_features
 from engine.errors import InputError
@@ -264,8 +265,12 @@ class FeatureSource:
         """Return the features of the run's images, and those of ``start``, its first network.
 
         ``has_stages``: read the stages of both as well.
+
+        Raises:
+            InputError: if what a network computes is NaN or infinite.
         """
         features, logits = self._of(self.network, "features of the run's network", report)
+        check_features(logits, "logits of the run's network")  # its predictions mean nothing then
         before = None
         if start is not None:
             before, _ = self._of(start, "features of the initial network", report)
@@ -305,8 +310,13 @@ class FeatureSource:
         return (abstain - logits.double().logsumexp(dim=1)).sigmoid()
 
     def read_other(self, other: FeatureSource, report: Reporter) -> OtherSeed:
-        """Return what the run of another seed predicts on this run's images."""
+        """Return what the run of another seed predicts on this run's images.
+
+        Raises:
+            InputError: if what its network computes is NaN or infinite.
+        """
         features, logits = self._of(other.network, "features of the other seed", report)
+        check_features(logits, "logits of the other seed")
         execution = self._execution()
         halfway = halfway_logits(
             self.network, other.network, self.data, execution, self.batch_size,
@@ -335,7 +345,11 @@ class FeatureSource:
         return found
 
     def _of(self, network: FineTunedNetwork, what: str, report: Reporter) -> tuple[Tensor, Tensor]:
-        """Return a network's penultimate features and logits of all images, in order of rows."""
+        """Return a network's penultimate features and logits of all images, in order of rows.
+
+        Raises:
+            InputError: if features are NaN or infinite.
+        """
         found = cached_features(
             network, self.data, self.run_dir.cache, self._execution,
             model=self.spec.model, device=self.device, batch_size=self.batch_size,
@@ -346,8 +360,9 @@ class FeatureSource:
         network.module.to("cpu").eval()
         cached = torch.from_numpy(np.array(found.features.plain.array))
         with torch.inference_mode():
-            features = _penultimate(network, cached)
-            return features.clone(), network.head(features).float()
+            features = _penultimate(network, cached).clone()
+            check_features(features, what)
+            return features, network.head(features).float()
 
     def _execution(self) -> Execution:
         return Execution(

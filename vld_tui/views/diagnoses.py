@@ -273,7 +273,8 @@ def _table(table: FindingTable, cells: int | None) -> Text:
 def _cell(value: Cell) -> str:
     if isinstance(value, str):
         return plain_text(value)
-    return f"{value:,}" if isinstance(value, int) else plain_number(value)
+    shown = f"{value:,}" if isinstance(value, int) else plain_number(value)
+    return shown.replace("-", "−")
 
 
 def damaged_lines(stored: StoredDiagnoses) -> Iterator[Text]:

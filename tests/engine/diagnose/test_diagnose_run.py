@@ -17,6 +17,12 @@ from engine.diagnose.computed import COMPUTED
 from engine.diagnose.diagnose_run import diagnose_run, diagnose_runs
 from engine.diagnose.run_features import FeatureSource, RunFeatures
 from engine.errors import InputError
+from engine.model.tensor_file import (
+    read_header,
+    read_metadata,
+    read_tensors,
+    write_tensors,
+)
 from engine.protocol import Evaluated, RunFinished, resolve_spec
 from engine.protocol.diagnostics import (
     DIAGNOSTICS,
@@ -25,7 +31,7 @@ from engine.protocol.diagnostics import (
     DiagnoseRuns,
     diagnostics_of,
 )
-from engine.protocol.work import WorkProgress, WorkReport
+from engine.protocol.work import WorkNote, WorkProgress, WorkReport
 from engine.rundir import RunDir, UserData
 from tests.small_runs import SMALL_CLASSES, SMALL_RUN, MakeRun, read_events, run_here
 
@@ -128,6 +134,50 @@ def test_values_are_of_validation_images_and_of_the_target(run_dir: RunDir) -> N
     places = {(each.domain, each.split) for each in found.findings}
     assert ("fluent-mono", "in") in places
     assert {split for domain, split in places if domain != "fluent-mono"} == {"out"}
+
+
+@pytest.mark.parametrize("part", ["bn1.weight", "fc.weight"])
+def test_a_network_that_is_not_finite_is_refused(
+    run_dir: RunDir, tmp_path: Path, part: str
+) -> None:
+    spoilt = _copy(run_dir, tmp_path)
+    _spoil(spoilt, part)
+    with pytest.raises(InputError, match=r"of the run's network are NaN or infinite in 192 of 192"):
+        _diagnose(spoilt)
+    assert not spoilt.read_diagnoses().found, "nor are its predictions counted"
+
+
+@pytest.mark.parametrize("part", ["bn1.weight", "fc.weight"])
+def test_another_seed_that_is_not_finite_is_left_out(
+    run_dir: RunDir, tmp_path: Path, part: str
+) -> None:
+    run, spoilt = _copy(run_dir, tmp_path / "run"), _copy(run_dir, tmp_path / "other")
+    _spoil(spoilt, part)
+    reports: list[WorkReport] = []
+    done = _diagnose(run, ("connectivity",), reports, other_seed=str(spoilt.path))
+    assert done.diagnoses[0].values == {"barrier": (None, None)}
+    assert done.diagnoses[0].other_seed == ""
+    notes = [each.text for each in reports if isinstance(each, WorkNote)]
+    assert any("another seed is left out: The " in each for each in notes)
+
+
+def _copy(run_dir: RunDir, folder: Path) -> RunDir:
+    """Copy a run into a home that shares the cache."""
+    copied = RunDir(folder / "home" / "runs" / "copy")
+    shutil.copytree(run_dir.path, copied.path)
+    shutil.rmtree(copied.diagnoses, ignore_errors=True)
+    return copied
+
+
+def _spoil(run_dir: RunDir, part: str) -> None:
+    """Set some weights of the selected network to NaN."""
+    path = run_dir.best_checkpoint
+    (state, _), tensors = read_header(path), read_tensors(path)
+    tensors[part][0] = float("nan")
+    about = {
+        name: text for name, text in read_metadata(path).items() if not name.startswith("vld_")
+    }
+    write_tensors(path, tensors, state, about)
 
 
 def test_groups_of_one_name_in_two_domains_stay_apart(run_dir: RunDir) -> None:

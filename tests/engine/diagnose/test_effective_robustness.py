@@ -30,6 +30,12 @@ def test_the_line_is_that_of_scipy() -> None:
     assert found.points == pytest.approx(100 * (0.5 - norm.cdf(expected.intercept)), abs=1e-7)
 
 
+def test_repeated_runs_count_once() -> None:
+    assert RobustnessLine.fit([*SCRATCH, *SCRATCH[:3]]) == RobustnessLine.fit(SCRATCH)
+    with pytest.raises(InputError, match="different accuracies; there are 2"):
+        RobustnessLine.fit([*SCRATCH[:2]] * 4)
+
+
 def test_a_run_on_the_line_has_no_robustness() -> None:
     exact = [
         Accuracies(accuracy, norm.cdf(0.8 * norm.ppf(accuracy) - 0.3))
