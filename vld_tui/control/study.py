@@ -160,7 +160,7 @@ def launch_missing(store: Store, standing: Standing) -> None:
     _tag(store, standing)
     for run in standing.broken_off:
         _queue_again(store, run.run_id)
-    store.runs.create_many(standing.missing, tags=(standing.study.name,), is_queued=True)
+    _create_missing(store, standing, is_queued=True)
 
 
 def _make_missing(store: Store, standing: Standing) -> list[str]:
@@ -177,7 +177,14 @@ def _make_missing(store: Store, standing: Standing) -> list[str]:
         for run in standing.broken_off
         if not (run.has_job or store.runs.run_dir(run.run_id).is_copy)
     ]
-    return [*broken_off, *store.runs.create_many(standing.missing, tags=(standing.study.name,))]
+    return [*broken_off, *_create_missing(store, standing, is_queued=False)]
+
+
+def _create_missing(store: Store, standing: Standing, *, is_queued: bool) -> list[str]:
+    study = standing.study
+    return store.runs.create_many(
+        standing.missing, tags=(study.name,), named_by=study.named_by, is_queued=is_queued
+    )
 
 
 def _tag(store: Store, standing: Standing) -> None:

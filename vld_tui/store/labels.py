@@ -8,19 +8,22 @@ import re
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
 from engine.protocol import (
+    FIELDS,
     NO_TARGET,
     Combination,
     CombinationSpec,
     RunSpec,
     RunTask,
     UserError,
+    shown_value,
     spec_of,
 )
 from engine.rundir import RunDir, UserData
@@ -33,6 +36,14 @@ from vld_tui.store.side_by_side import side_by_side
 
 NAME_LENGTH: Final = 100
 TAG_LENGTH: Final = 64
+NAMED: Final = ("dataset", "data_dir", "target", "dropout_rate", "masks", "seed")
+"""Fields that generated names contain in another form, or that others stand for."""
+_CHOICES_OF_ONE: Final = frozenset(
+    word
+    for word, fields in Counter(w for info in FIELDS.values() for w in info.choices).items()
+    if fields == 1
+)
+"""Values that only one field can have, so that they are clear without its name."""
 _BASE32: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _LABELS: Final = "name, tags, note, created_at, trashed_at"
 
@@ -231,18 +242,47 @@ def new_run_id(now: float) -> str:
     return f"{stamp}-{''.join(secrets.choice(_BASE32) for _ in range(4))}"
 
 
-def default_name(task: RunTask) -> str:
-    """Return a generated name, such as ``fluent-mono-d0.9-m8-s0`` or ``fluent-mono-soup-of-3``."""
+def default_name(task: RunTask, named_by: Collection[str] = ()) -> str:
+    """Return a generated name, such as ``fluent-mono-d0.9-m8-s0`` or ``fluent-mono-soup-of-3``.
+
+    Args:
+        task: the run.
+        named_by: other fields that the name contains, as ``fluent-d0-lr-0.001-s0``. Defaults that
+            are no numbers are left out.
+    """
     spec = spec_of(task)
-    target = None if spec.target == NO_TARGET else spec.target
-    place = "".join(
-        character if character.isalnum() or character in "._-" else "-"
-        for character in target or spec.dataset
-    ).lstrip("-")
+    place = _as_name(spec.dataset if spec.target in (None, NO_TARGET) else str(spec.target))[:60]
+    if "dataset" in named_by and place != spec.dataset:
+        place = f"{_as_name(spec.dataset)[:20]}-{place}"
     if isinstance(task, CombinationSpec):
-        return f"{place[:60] or 'run'}-{_combined_name(task.combination)}"
+        return f"{place or 'run'}-{_combined_name(task.combination)}"
     masks = f"-m{spec.masks}" if spec.dropout_rate else ""
-    return f"{place[:60] or 'run'}-d{spec.dropout_rate:g}{masks}-s{spec.seed}"
+    start, end = f"{place or 'run'}-d{spec.dropout_rate:g}{masks}", f"-s{spec.seed}"
+    return start + _values_in_name(spec, named_by)[: NAME_LENGTH - len(start + end)] + end
+
+
+def is_generated(name: str, task: RunTask) -> bool:
+    """Return whether a name may be :func:`default_name` of a run, whatever fields it contains."""
+    usual = default_name(task)
+    start, dash, end = usual.rpartition("-")
+    return name == usual or (start in name and name.endswith(f"{dash}{end}"))
+
+
+def _values_in_name(spec: RunSpec, named_by: Collection[str]) -> str:
+    words = []
+    for name, info in FIELDS.items():
+        value = getattr(spec, name)
+        is_number = info.base in (int, float)
+        if name in named_by and name not in NAMED and (is_number or value != info.default):
+            text = Path(value).name if "path" in info.roles else shown_value(value)
+            is_clear = set(text.split(info.joined_by)) <= _CHOICES_OF_ONE
+            words.append(f"-{_as_name(text)}" if is_clear else f"-{info.label}-{_as_name(text)}")
+    return "".join(words)
+
+
+def _as_name(text: str) -> str:
+    usable = (each if each.isalnum() or each in "._-" else "-" for each in text)
+    return "".join(usable).lstrip("-")
 
 
 def names_of(specs: Sequence[RunSpec], name: str | None) -> list[str]:

@@ -298,9 +298,16 @@ class Runs:
         return self.get(draft.run_dir.run_id)
 
     def create_many(
-        self, specs: Sequence[RunSpec], *, tags: Sequence[str] = (), is_queued: bool = False
+        self,
+        specs: Sequence[RunSpec],
+        *,
+        tags: Sequence[str] = (),
+        named_by: Collection[str] = (),
+        is_queued: bool = False,
     ) -> list[str]:
         """Create many runs in this order, optionally queued, and return their ids.
+
+        ``named_by``: fields that their names contain, see :func:`default_name`.
 
         They are created in batches: on an error, the runs created so far are complete.
 
@@ -314,7 +321,7 @@ class Runs:
             taken: set[Path] = set()
             for spec in specs[start : start + MADE_AT_ONCE]:
                 now = time.time()
-                user = UserData(name=default_name(spec), tags=tags, created_at=now)
+                user = UserData(default_name(spec, named_by), tags, created_at=now)
                 drafts.append(_Draft(_new_run_dir(self._home, now, taken), spec, user))
                 taken.add(drafts[-1].run_dir.path)
             _make(self._database, drafts, is_queued=is_queued)

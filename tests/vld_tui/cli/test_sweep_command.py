@@ -251,6 +251,15 @@ def test_status_tells_results_failures_and_what_to_type(vld: Vld, file: str) -> 
     assert vld.json("sweep", "status", "rates")["queued"] == 6
 
 
+def test_runs_are_named_by_what_the_study_varies(vld: Vld, file: str) -> None:
+    crossed = STUDY.replace("dropout_rate =", 'objective = ["erm", "coral"]\ndropout_rate =')
+    Path(file).write_text(crossed.replace('["fluent", "noto"]', '["noto"]'))
+    vld("sweep", file)
+    names = {run["name"] for run in vld.json("ls")}
+    settings = ("noto-d0", "noto-d0.9-m8", "noto-d0-coral", "noto-d0.9-m8-coral")
+    assert names == {f"{setting}-s{seed}" for setting in settings for seed in (0, 1)}
+
+
 def test_studies_are_listed_with_their_progress(vld: Vld, file: str) -> None:
     assert vld("sweep", "status").stdout.startswith("No launched studies yet.")
     vld("sweep", file)

@@ -14,6 +14,7 @@ from tests.vld_tui.store.told_runs import Teller
 from vld_tui.home import Home
 from vld_tui.runs.run import Run
 from vld_tui.store.errors import AmbiguousRun, RunNotFound, StoreError
+from vld_tui.store.labels import is_generated
 from vld_tui.store.runs import MADE_AT_ONCE
 from vld_tui.store.store import Store
 
@@ -57,6 +58,30 @@ def test_a_run_without_a_name_gets_a_readable_one(
     store: Store, fields: dict[str, object], name: str
 ) -> None:
     assert store.runs.create(resolve_spec(fields)).name == name
+
+
+@pytest.mark.parametrize(
+    ("fields", "named_by", "name"),
+    [
+        ({"objective": "rpdro"}, {"objective"}, "clipart-d0.9-m8-rpdro-s0"),
+        ({"objective": "vrex+coral"}, {"objective"}, "clipart-d0.9-m8-coral-vrex-s0"),
+        ({}, {"objective", "outliers"}, "clipart-d0.9-m8-s0"),
+        ({"lr": 1e-3}, {"lr", "weight_decay"}, "clipart-d0.9-m8-lr-0.001-weight-decay-0.0001-s0"),
+        ({"sampling": "balanced"}, {"sampling"}, "clipart-d0.9-m8-sampling-balanced-s0"),
+        ({"masks": "inf"}, {"masks", "mask_basis"}, "clipart-d0.9-minf-s0"),
+        ({"weights": "/my nets/a.pth"}, {"weights"}, "clipart-d0.9-m8-weights-a.pth-s0"),
+        ({"dataset": "objects-drawn"}, {"dataset"}, "objects-drawn-clipart-d0.9-m8-s0"),
+        ({"weights": "x" * 200, "seed": 7}, {"weights"}, f"clipart-d0.9-m8-weights-{'x' * 73}-s7"),
+    ],
+)
+def test_a_name_contains_the_fields_that_differ(
+    store: Store, fields: dict[str, object], named_by: set[str], name: str
+) -> None:
+    spec = resolve_spec(fields)
+    (made,) = store.runs.create_many([spec], named_by=named_by)
+    assert store.runs.get(made).name == name
+    assert is_generated(name, spec)
+    assert not is_generated("mine", spec)
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 101, "a/b", "@last", "-v", "--name", "\udcff"])

@@ -14,6 +14,7 @@ from engine.protocol.identity import run_identity
 from tests.vld_tui.study.known_datasets import ask_once
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
+from vld_tui.store.labels import default_name
 from vld_tui.study.define.files import (
     SMALL,
     StudyText,
@@ -226,6 +227,8 @@ def test_every_preset_has_the_runs_of_its_figure(
     assert {name: study.name for name, study in known.items()} == {name: name for name in RUNS}
     assert not {name: study.misfits for name, study in known.items() if study.misfits}
     for name, study in known.items():
+        names = {default_name(spec, study.named_by) for spec in study.specs}
+        assert len(names) == len(study.specs), f"every run of {name} has its own name"
         if not name.startswith("paper-fig"):
             continue
         is_small = name.endswith("-small")

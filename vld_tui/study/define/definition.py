@@ -81,6 +81,16 @@ class Study:
         """Return the specs of the runs without a held-out source."""
         return tuple(spec for spec in self.specs if spec.held_out_source is None)
 
+    @property
+    def named_by(self) -> tuple[str, ...]:
+        """Return the fields that names of its runs contain, so that they differ."""
+        chosen = [*self.compare, *self.choose, "held_out_source", "dataset"]
+        varying = [name for name in FIELDS if len({getattr(s, name) for s in self.specs}) > 1]
+        named_by = tuple(name for name in varying if name in chosen)
+        known = ("target", "dropout_rate", "masks", *SEEDS, *named_by)
+        are_apart = len({tuple(getattr(s, n) for n in known) for s in self.specs})
+        return named_by if are_apart == len(self.specs) else tuple(varying)
+
 
 def read_study(text: str, where: str, datasets: Datasets, *, folder: Path) -> Study:
     """Read a study and expand the specs of its runs.

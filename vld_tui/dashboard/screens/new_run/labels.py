@@ -9,7 +9,14 @@ from typing import Final
 from engine.protocol import RunSpec, UserError
 from vld_tui.dashboard.widgets.form import FieldLine, FormField
 from vld_tui.runs.run import Run
-from vld_tui.store.labels import check_name, check_tags, default_name, name_of_copy, names_of
+from vld_tui.store.labels import (
+    check_name,
+    check_tags,
+    default_name,
+    is_generated,
+    name_of_copy,
+    names_of,
+)
 
 NAME_NOTE: Final = "Name of the run; with several seeds, the start of each name."
 TAGS_NOTE: Final = "Tags, separated by spaces or commas."
@@ -20,7 +27,7 @@ class LabelLines:
 
     def __init__(self, like: Run | None) -> None:
         chosen = None
-        if like is not None and like.name != default_name(like.task):
+        if like is not None and not is_generated(like.name, like.task):
             chosen = name_of_copy(like.name)
         self._name = FieldLine(FormField("name", "name", NAME_NOTE), "", chosen)
         self._tags = FieldLine(FormField("tags", "tags", TAGS_NOTE), "", None)
