@@ -121,6 +121,8 @@ def _following(config: Path | None, options: Mapping[str, object], spec: RunSpec
     other = 0 if spec.dropout_rate else _COMPARED_DROPOUT
     words = ["--config", str(config)] if config else []
     compared = {**options, "dropout_rate": other}
+    if spec.teacher is not None:
+        compared["teacher"] = spec.teacher  # @last is another run by now
     if not other:
         for name in WITH_DROPOUT:
             compared.pop(name, None)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.protocol import RunSpec, SpecError, resolve_new_spec
+from engine.protocol import FIELDS, RunSpec, SpecError, resolve_new_spec
 from tests.small_runs import SMALL_RUN, run_here
+from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.dashboard.fake_planner import PACS
 from vld_tui.control.start import located
 from vld_tui.runs.progress import Progress
@@ -46,6 +47,19 @@ def test_a_teacher_is_named_as_any_run_and_kept_by_its_id(
     spec = located(store.home, small(small_emoji, teacher=named))
     assert spec.teacher == master.run_id
     assert f"confreg · teacher {master.run_id}" in dict(plan_rows(spec, Progress()))["method"]
+
+
+def test_the_run_to_compare_with_has_the_same_teacher(
+    store: Store, master: Run, small_emoji: Path
+) -> None:
+    fields = {
+        **SMALL_RUN, "data_dir": small_emoji, "steps": 2, "warmup_steps": 1, "eval_every": 2,
+        "log_every": 1, "head_steps": 0, "objective": "confreg", "teacher": "@last",
+    }  # fmt: skip
+    words = [word for name, value in fields.items() for word in (FIELDS[name].flag, str(value))]
+    shown = Vld(store.home.path)("run", *words).stdout
+    line = next(line for line in shown.splitlines() if "to compare" in line)
+    assert f"--teacher {master.run_id} " in line
 
 
 @pytest.mark.parametrize(
