@@ -28,7 +28,7 @@ class GroupDRO(Weighting):
         """Return the weight of each image's source times the number of sources, (B,)."""
         if torch.is_grad_enabled():
             of_domain = losses.view(len(losses), batch.domains, -1).mean(dim=(0, 2))
-            raised = self.weights * (self.spec.groupdro_step_size * of_domain).exp()
-            self.weights = raised / raised.sum()
+            raised = self.weights.log() + self.spec.groupdro_step_size * of_domain
+            self.weights = raised.softmax(dim=0)  # q exp(η L), normalised, without overflow
         of_each = losses.shape[1] // batch.domains
         return (batch.domains * self.weights).repeat_interleave(of_each)

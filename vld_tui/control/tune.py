@@ -173,8 +173,8 @@ def _refuse_teacher(request: TuneRequest) -> None:
     taught = [name for name in names if name in OBJECTIVES and "teacher" in OBJECTIVES[name].needs]
     if taught:
         raise TuneError(
-            f"vld tune cannot use the objective {taught[0]}: its runs leave out different domains, "
-            "and a teacher must have left out the same one.\nUse a study with "
+            f"The objective {taught[0]} cannot be tuned: the runs leave out different domains, and "
+            "their teachers would have to leave out the same ones.\nUse a study with "
             'teacher = "study" instead, such as: vld sweep paper-b --print'
         )
 

@@ -277,13 +277,16 @@ def test_a_budget_leaves_out_what_does_not_fit(vld: Vld, worked_on: WorkedOn) ->
     assert "--budget is 5s, but one setting with one seed takes about 1m" in too_small.stderr
 
 
-def test_the_run_that_measures_the_time_is_resumed(vld: Vld, worked_on: WorkedOn) -> None:
+@pytest.mark.parametrize("settings", [("--rates", "0.9"), ("--rates", "0,0.5", "--masks", "4")])
+def test_the_run_that_measures_the_time_is_resumed(
+    vld: Vld, worked_on: WorkedOn, settings: tuple[str, ...]
+) -> None:
     """The stand-in takes steps until it is stopped, so its time is never that of a whole run."""
     worked_on(start_stand_in)
     words = [word.replace("finish", "wait") for word in SMALL]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vld_tui.cli.tune.session.ask_to_launch", stop_before_launch)
-        stopped = vld("tune", "emoji", *words, "--seeds", "1", "--rates", "0.9")
+        stopped = vld("tune", "emoji", *words, "--seeds", "1", *settings)
     assert isinstance(stopped.exception, SystemExit)
     assert "time unknown: one run is started first to measure it" in stopped.stderr
     assert "time      about " in stopped.stdout
@@ -337,7 +340,7 @@ def test_another_study_of_the_name_is_left_alone(vld: Vld, monkeypatch: pytest.M
         (["--profile", "x"], "--profile applies only to cluster runs"),
         (
             ["--objective", "confreg+vrex", "--teacher", "abc"],
-            "vld tune cannot use the objective confreg: its runs leave out different domains, and",
+            "The objective confreg cannot be tuned: the runs leave out different domains, and ",
         ),
     ],
 )

@@ -11,6 +11,7 @@ from typing import Any, Final
 import typer
 
 from engine.protocol import NO_TARGET
+from engine.protocol.effects import without_effect
 from engine.protocol.export import why_run_is_not_timm
 from vld_tui.cli.dry_run import planned_lines
 from vld_tui.cli.errors import FAILED_EXIT, USAGE_EXIT, CommandError, is_interactive
@@ -191,7 +192,14 @@ class Session:
         if not left:
             return True
         usual = self.full.usual.items()  # in the smallest grid too
-        one = min(left, key=lambda spec: any(getattr(spec, name) != value for name, value in usual))
+        fields = self.tuning.request.fields  # some may have an effect in other runs only
+        one = min(
+            left,
+            key=lambda spec: (
+                len(without_effect(spec, fields)),
+                any(getattr(spec, name) != value for name, value in usual),
+            ),
+        )
         text = self.tuning.trial_text(self.full, one)
         study = text.read(store.home, datasets)
         say("time unknown: one run is started first to measure it", to_stderr=True)
