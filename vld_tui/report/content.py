@@ -162,6 +162,8 @@ def _fixed(gathered: Gathered) -> str:
         if name in (*PLACES, *_UNTOLD, *design.compared, *design.chosen):
             continue
         values = list(dict.fromkeys(getattr(spec, name) for spec in specs))
+        if "implied" in info.roles and len(values) > 1:  # such as the teacher of each run
+            continue
         if name in _ALWAYS or values != [info.default]:
             words.append(f"{info.label} {_joined(values)}")
     return "; ".join(words)

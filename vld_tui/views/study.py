@@ -148,6 +148,8 @@ def disk_text(study: Study, cost: StudyCost) -> str:
 
 def features_size(features: FeaturesCost) -> str:
     """Return the size of cached features, and how much of it is still to be computed."""
+    if not features.total_bytes and features.unknown:
+        return "size of cached features unknown"
     text = f"{size(features.total_bytes)} of cached features"
     if not features.missing_bytes:
         return f"{text}, already computed"

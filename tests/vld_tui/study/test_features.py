@@ -92,6 +92,11 @@ def test_features_that_exist_take_no_time() -> None:
     assert features_size(found) == "30.0 MiB of cached features, already computed"
 
 
+def test_the_size_of_features_of_images_that_are_not_here_is_unknown() -> None:
+    found = FeaturesCost.of({}, FeatureCosts((), 2**30, 2**40), ["PACS"])
+    assert features_size(found) == "size of cached features unknown"
+
+
 def test_features_that_do_not_fit_are_told_with_what_to_do() -> None:
     (line,) = features_cautions(cost(room=5 * MIB))
     assert line == (

@@ -21,7 +21,14 @@ from vld_tui.report.content import facts
 from vld_tui.store.store import Store
 from vld_tui.study.define.definition import Study
 from vld_tui.study.results.interpolation import Curve, find_ways, read_ways
-from vld_tui.study.results.outcomes import Design, Setting, field_words, gather
+from vld_tui.study.results.outcomes import (
+    Design,
+    Outcome,
+    Setting,
+    field_words,
+    gather,
+    settings_of,
+)
 
 DOMAINS = ("fluent", "fluent-mono", "noto")
 
@@ -159,6 +166,22 @@ def test_a_label_of_many_fields_leaves_out_words_at_their_default() -> None:
     assert Setting(plain[:1] + plain[2:3]).label == "objective erm · λ 0.9", "of two, all"
     others = (("objective", "coral"), *plain[1:3], ("masks", "inf"))
     assert Setting(others, "averaged").label == "objective coral · λ 0.9 · masks inf · averaged"
+
+
+def test_settings_are_ordered_by_numbers_and_declared_choices_the_default_first() -> None:
+    def of(objective: str, masks: object, outliers: str | None, arm: str | None = None) -> Setting:
+        return Setting((("objective", objective), ("masks", masks), ("outliers", outliers)), arm)
+
+    wanted = [
+        of("erm", 8, None), of("erm", 8, "emoji"), of("erm", 16, None), of("erm", "inf", None),
+        of("groupdro", 8, None), of("coral", 8, None), of("coral+vrex", 8, None),
+        of("erm", 8, None, "averaged"),
+    ]  # fmt: skip
+    results = [
+        Outcome(dataset="d", target="t", setting=each, id_accuracy=0.5, ood_accuracy=0.5)
+        for each in reversed(wanted)
+    ]
+    assert settings_of(results) == wanted
 
 
 def test_interpolations_between_runs_of_the_study_are_found(home: Home, store: Store) -> None:

@@ -11,12 +11,13 @@ from benchmarks.filled_study import fill_study
 from engine.protocol import run_identity
 from tests.vld_tui.study.known_datasets import KnownDatasets
 from vld_tui.home import Home
+from vld_tui.report.content import facts
 from vld_tui.store.store import Store
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.definition import Study, read_study
 from vld_tui.study.define.files import StudyText
 from vld_tui.study.define.grid import StudyError
-from vld_tui.study.results.outcomes import Design
+from vld_tui.study.results.outcomes import Design, gather
 from vld_tui.study.standing import standing_of
 from vld_tui.views.study import counts_text
 
@@ -96,7 +97,10 @@ def test_a_study_shows_how_many_of_its_runs_are_to_come(home: Home) -> None:
         fill_study(home, standing.study)
         store.live.refresh()
         grown = standing_of(store, text.read(home))
+        told = facts(gather(store, grown.study), [], made_at=0.0, version="1")
     assert (len(grown.finished), len(grown.missing), grown.study.untaught) == (8, 8, 0)
     assert counts_text(grown).endswith("8 missing")
     teachers = {run.run_id for run in grown.finished if run.spec.dropout_rate == 0}
     assert {spec.teacher for spec in grown.missing} == teachers
+    (fixed,) = (fact.text for fact in told if fact.label == "fixed")
+    assert "teacher" not in fixed, "each run has its own"

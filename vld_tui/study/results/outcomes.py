@@ -305,14 +305,14 @@ def share_one_split(results: Iterable[Outcome]) -> bool:
 
 
 def settings_of(results: Iterable[Outcome]) -> list[Setting]:
-    """Return the settings in ascending order of their values, the run's own network before other
-    arms."""
+    """Return the settings in the order of their values (numbers ascending, choices as declared,
+    other texts after the default), the run's own network before other arms."""
     known = list(dict.fromkeys(each.setting for each in results))
     arms = list(dict.fromkeys(setting.arm for setting in known))
     arms.sort(key=lambda arm: (arm is not None, arm or ""))
 
     def place(setting: Setting) -> tuple[object, ...]:
-        values = tuple(_order(value) for _, value in setting.values)
+        values = tuple(_order(name, value) for name, value in setting.values)
         return arms.index(setting.arm), values
 
     return sorted(known, key=place)
@@ -349,10 +349,13 @@ def _on(domain: str) -> Quantity:
     return Quantity(domain, domain, domain, lambda each: each.domains.get(domain))
 
 
-def _order(value: object) -> tuple[int, float, str]:
+def _order(name: str, value: object) -> tuple[int, float, str]:
+    info = FIELDS[name]
     if isinstance(value, int | float):
         return 0, float(value), ""
-    return 1, 0.0, str(value)
+    if value in info.choices:
+        return 1, float(info.choices.index(value)), ""
+    return (1 if value == info.default else 2), 0.0, str(value)
 
 
 def _values(spec: RunSpec, names: Iterable[str]) -> Cell:
