@@ -66,7 +66,7 @@ def _as_written(value: object) -> str:
     if isinstance(value, tuple):
         shown = shown_value(value)
         return shown if shown[0].isdigit() else repr(shown)
-    return repr(value)
+    return shown_value(value) if isinstance(value, float) else repr(value)
 
 
 def _without_outliers(spec: RunSpec) -> str | None:

@@ -357,7 +357,7 @@ def test_a_trial_says_how_many_gpus_are_missing_here(
         ),
         (["--warmup-steps", "500"], "--warmup-steps is 500, but the run has 200 steps"),
         (["--lr-drops", "5"], "--lr-drops is 5, but schedule is 'cosine'. Give --schedule step"),
-        (["--swad-ratio", "2"], "--swad-ratio is 2.0, but arms is 'none'. Give --arms swad, or"),
+        (["--swad-ratio", "2"], "--swad-ratio is 2, but arms is 'none'. Give --arms swad, or"),
         (["--dropout", "0", "--masks", "inf"], "--masks is 'inf', but dropout_rate is 0. Give --d"),
         (["--dropout", "0", "--dropout-rate", "0"], "--dropout and --dropout-rate are the same"),
         (["--batch-size", "many"], "--batch is 'many', but must be a whole number"),
