@@ -334,6 +334,7 @@ def test_a_rising_dropout_rate_is_for_the_cells_with_a_high_one(store: Store) ->
             "dropout_rate = [0]",
             "dropout_rate = [0, 1e-1]",
         ),
+        ("teacher = 'study'", 'objective = ["erm"]', 'objective = ["erm", "confreg"]'),
         ("vrex_weight = 5", 'objective = ["erm", "coral"]', 'objective = ["erm", "vrex+coral"]'),
     ],
 )

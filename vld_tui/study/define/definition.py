@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -173,7 +173,7 @@ class _Reader:
             text=text,
             domains=self._datasets.asked,
             absent=self._datasets.absent,
-            misfits=_misfits((*specs, *taught), declared),
+            misfits=_misfits(specs, taught, declared),
             declared=tuple(declared),
             untaught=len(specs) - len(taught),
         )
@@ -280,17 +280,19 @@ def _varying(
     )
 
 
-def _misfits(specs: Iterable[RunSpec], declared: Mapping[str, None]) -> dict[str, str]:
+def _misfits(
+    specs: Sequence[RunSpec], taught: Sequence[RunSpec], declared: Mapping[str, None]
+) -> dict[str, str]:
     """Return why runs cannot apply the study's settings, by identity.
 
-    A setting may have no effect in some of the runs, but not in all.
+    A setting may have no effect in some of the runs, but not in all. ``taught`` are the runs with
+    the ids of their teachers.
     """
-    specs = list(specs)
-    idle = [without_effect(spec, declared) for spec in specs]
-    in_none = set(declared).intersection(*idle)
+    in_none = set(declared).intersection(*(without_effect(spec, declared) for spec in specs))
     found: dict[str, str] = {}
-    for spec, here in zip(specs, idle, strict=True):
-        given = [name for name in declared if name not in here or name in in_none]
+    for spec in (*specs, *taught):
+        idle = without_effect(spec, declared)
+        given = [name for name in declared if name not in idle or name in in_none]
         if problem := next(misfits(spec, given), None):
             found[run_identity(spec)] = problem
     return found
