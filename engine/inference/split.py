@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.data import RunData, load_data
-from engine.errors import InputError
+from engine.errors import DataError, InputError
 from engine.inference.classifier import digest_of_data
 from engine.protocol import CombinationSpec, RunTask, spec_of, splits_differ
 from engine.protocol.inference import At
@@ -33,7 +33,14 @@ def load_split(
     files = checkpoint_files(run_dir, arm, at)
     task = run_dir.read_task()
     _refuse_other_splits(run_dir, task)
-    data = load_data(spec_of(task), run_dir.cache, on_progress)
+    try:
+        data = load_data(spec_of(task), run_dir.cache, on_progress)
+    except DataError as error:  # its advice is for training
+        reason, _, _advice = str(error).partition(". ")
+        raise InputError(
+            f"The images of run {run_dir.run_id} cannot be read: {reason.rstrip('.')}. Restore "
+            "them, or use another run."
+        ) from None
     trained_on = digest_of_data(files[0])
     if data.digest != trained_on:
         raise InputError(

@@ -120,7 +120,10 @@ def shift(
     try:
         _diagnose(ctx, "shift", [what], options, again=again, as_json=as_json)
     except RunNotFound as error:
-        raise RunNotFound(f"{error} For a data set, add --target DOMAIN.") from None
+        reason, sign, how_to_list = str(error).partition(" List runs: ")
+        raise RunNotFound(
+            f"{reason} For a data set, add --target DOMAIN.{sign}{how_to_list}"
+        ) from None
 
 
 app.command(cls=Command)(with_spec_options(shift, without=FIELDS.keys() - set(NETWORK_FIELDS)))

@@ -17,6 +17,7 @@ from engine.protocol.work import (
     WorkRefused,
     WorkReport,
 )
+from engine.rundir.life import exit_cause
 from vld_tui.launch.local import LaunchError, engine_environment
 
 Answer = TypeVar("Answer")
@@ -101,8 +102,10 @@ def ask_engine(
             process.wait()
         log.seek(0)
         lines = log.read().decode(errors="replace").strip().splitlines()
-    reason = lines[-1] if lines else "no reason given"
-    raise LaunchError(f"The engine failed (exit code {process.returncode}): {reason}")
+    code = process.returncode
+    how = exit_cause(code) if code < 0 else f"exit code {code}"
+    reason = f": {lines[-1]}" if lines else "" if code < 0 else ": no reason given"
+    raise LaunchError(f"The engine failed ({how}){reason}")
 
 
 def engine_package(name: str) -> tuple[str, ...]:

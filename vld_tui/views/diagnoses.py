@@ -253,6 +253,8 @@ def _value(finding: Finding | None) -> str:
     if finding is None:
         return UNKNOWN
     measure = MEASURES.get(finding.name.removesuffix(OF_START))
+    if measure is None and finding.unit == "number":  # a count, such as that of mistakes
+        return UNKNOWN if finding.value is None else f"{finding.value:,.0f}"
     unit = finding.unit if measure is None else measure.unit
     shown = in_unit(finding.value, unit)
     if finding.interval is None:

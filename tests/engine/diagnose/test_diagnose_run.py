@@ -180,6 +180,20 @@ def _spoil(run_dir: RunDir, part: str) -> None:
     write_tensors(path, tensors, state, about)
 
 
+def test_missing_images_are_to_be_restored(tmp_path: Path, small_emoji: Path) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(small_emoji, images)
+    run_dir = _trained(tmp_path, images)
+    shutil.rmtree(images / "fluent-mono")
+    reason = r"images of run run cannot be read: .* has no domain 'fluent-mono'\. Restore them"
+    with pytest.raises(InputError, match=reason) as raised:
+        _diagnose(run_dir)
+    assert "--target" not in str(raised.value)
+    shutil.rmtree(images)
+    with pytest.raises(InputError, match=r"cannot be read: no folder .*images\. Restore them"):
+        _diagnose(run_dir)
+
+
 def test_groups_of_one_name_in_two_domains_stay_apart(run_dir: RunDir) -> None:
     source = _open(run_dir)
     images = copy.copy(source.data.image_set)

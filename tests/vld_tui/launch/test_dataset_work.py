@@ -54,6 +54,11 @@ def test_a_death_is_told_with_the_last_word_of_the_log(tmp_path: Path) -> None:
         _ask(tmp_path, [], "raise SystemExit('no module named PIL')")
 
 
+def test_a_killed_process_is_named_with_the_likely_cause(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match=r"^The engine failed \(killed .*out of memory.*\)$"):
+        _ask(tmp_path, [], "import os; os.kill(os.getpid(), 9)")
+
+
 def test_a_request_too_long_for_a_command_line_is_on_stdin(tmp_path: Path) -> None:
     names = [f"a-long-name-of-a-folder-{number}" for number in range(9000)]
     folder = tmp_path / "images"

@@ -144,6 +144,13 @@ def test_an_area_under_a_curve_is_a_number_and_no_share() -> None:
     assert "0.980" in diagnosis_list(StoredDiagnoses({"probe": diagnosis}), 10, 100).plain
 
 
+def test_mistakes_are_a_whole_number() -> None:
+    found = Finding("noto", "in", "mistakes", 7.0, None, 39, "number")
+    diagnosis = msgspec.structs.replace(make_diagnosis(), findings=(found,), tables={})
+    text = diagnoses_text([diagnosis], 100).plain
+    assert re.search(r"noto +in +7 +39", text)
+
+
 def test_a_domain_named_like_a_column_keeps_its_values_in_records() -> None:
     rows = (("art", 0.0, 1.0), ("domain", 1.0, 0.0))
     columns = ("domain", "art", "domain")
