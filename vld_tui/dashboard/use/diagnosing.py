@@ -10,6 +10,7 @@ from engine.protocol.diagnostics import Topic
 from vld_tui.dashboard.use.work import ShownProgress, Work
 from vld_tui.words.text import plain_text, shorten_middle, width
 
+FEWEST_TITLE_CELLS: Final = 30
 _BETWEEN: Final = " · "
 
 
@@ -43,7 +44,7 @@ class DiagnosingProgress:
 
         Where the counts would not fit next to the title: without it.
         """
-        title = shorten_middle(self.title, cells // 3)
+        title = shorten_middle(self.title, max(FEWEST_TITLE_CELLS, cells // 3))
         room = cells - width(_BETWEEN + title)
         if self.progress is not None and width(self.progress.counted) > room:
             return self.text(cells)
