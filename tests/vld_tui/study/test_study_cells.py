@@ -20,6 +20,7 @@ from vld_tui.dashboard.draw.study import (
 from vld_tui.dashboard.draw.study_map import Axes, study_map
 from vld_tui.study.results.cells import (
     OWN_ARM,
+    SETTING,
     StudyCell,
     StudyGrid,
     arms_of,
@@ -32,6 +33,7 @@ from vld_tui.study.results.cells import (
 )
 from vld_tui.study.results.outcomes import ID, OOD, Quantity
 from vld_tui.study.results.state import StudyState
+from vld_tui.study.standing import Standing
 from vld_tui.views.study import result_lines
 
 NOTO, FLUENT = ("emoji", "noto"), ("emoji", "fluent")
@@ -61,6 +63,22 @@ def test_what_is_compared_stands_down_and_targets_across() -> None:
     assert arms_of(RATES) == (OWN_ARM, "averaged")
     one = read('name = "one"\nseeds = 2\n[fields]\ntarget = "lineart"\n')
     assert usual_axes(one) == ("seed", "target")
+
+
+def test_several_compared_fields_stand_down_together() -> None:
+    text = RATES.text.replace("dropout_rate =", 'objective = ["erm", "coral"]\ndropout_rate =')
+    study = read(text)
+    assert study.compare == ("objective", "dropout_rate")
+    assert usual_axes(study) == (SETTING, "target")
+    state = StudyState("rates", Standing(study, (None,) * len(study.specs)))
+    found = grid_of(state, *usual_axes(study), arm=OWN_ARM, varying=varying_fields(study))
+    assert [setting.label for setting in found.rows] == [
+        "objective erm · λ 0", "objective erm · λ 0.9",
+        "objective coral · λ 0", "objective coral · λ 0.9",
+    ]  # fmt: skip
+    assert found.over == (), "erm is not averaged with coral, nor λ 0 with λ 0.9"
+    by_objective = grid_of(state, "objective", "target", arm=OWN_ARM, varying=varying_fields(study))
+    assert by_objective.over == ("dropout_rate",)
 
 
 def test_a_place_is_the_mean_over_seeds() -> None:

@@ -16,7 +16,9 @@ from vld_tui.words.text import fit, shorten, width
 
 NARROWEST_CELL: Final = 7
 WIDEST_CELL: Final = 22
-MOST_LABEL_CELLS: Final = 24
+USUAL_LABEL_CELLS: Final = 24
+"""Maximum width of row labels where columns need the room."""
+MOST_LABEL_CELLS: Final = 44
 HEIGHTS: Final = (5, 3, 1)
 """Possible heights of a cell; the first at which every row fits."""
 LEGEND_ROWS: Final = 2
@@ -114,8 +116,11 @@ class HeatMap:
         return LEGEND_ROWS + HEIGHTS[1] * len(self.rows)
 
     def _layout(self, cells: int, rows: int) -> _Layout:
+        spare = cells - len(self.columns) * (self._wanted_cells + 1)
         label_cells = min(
-            MOST_LABEL_CELLS, cells // 3, max(width(self.corner), *map(width, self.rows))
+            MOST_LABEL_CELLS,
+            max(min(USUAL_LABEL_CELLS, cells // 3), spare),
+            max(width(self.corner), *map(width, self.rows)),
         )
         room, needed = max(1, cells - label_cells), self._needed_cells
         wide = room // len(self.columns) - 1

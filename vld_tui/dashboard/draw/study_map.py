@@ -20,14 +20,16 @@ from vld_tui.study.define.definition import Study
 from vld_tui.study.results.cells import (
     DONE,
     OWN_ARM,
+    SETTING,
     WORST,
     StudyCell,
     StudyGrid,
     arms_of,
+    axis_value,
     compared_grid,
     complete_results,
     grid_of,
-    grid_value,
+    has_settings,
     quantities,
     usual_axes,
     varying_fields,
@@ -84,7 +86,7 @@ class StudyLook:
         look = cls(study, fields, arms, Axes(*usual_axes(study)), arms[0])
         if before is None:
             return look
-        axes = before.axes if set(before.axes) <= set(fields) else look.axes
+        axes = before.axes if set(before.axes) <= {*fields, *look.axes} else look.axes
         arm = before.arm if before.arm in arms else look.arm
         return replace(before, study=study, fields=fields, arms=arms, axes=axes, arm=arm)
 
@@ -114,8 +116,10 @@ class StudyLook:
 
     def choices(self) -> Iterator[tuple[str, str]]:
         """Yield the fields for rows and columns, and their values as text."""
-        for name in dict.fromkeys((*self.fields, *self.axes)):
-            values = dict.fromkeys(grid_value(spec, name) for spec in self.study.main_specs)
+        together = (SETTING,) if has_settings(self.study) else ()
+        for name in dict.fromkeys((*together, *self.fields, *self.axes)):
+            specs = self.study.main_specs
+            values = dict.fromkeys(axis_value(self.study, spec, name) for spec in specs)
             yield name, ", ".join(value_labels(name, [*values]))
 
     def lay_out(self, state: StudyState) -> LaidOut:
@@ -139,7 +143,8 @@ class StudyLook:
         """Return the name of a cell of the grid."""
         down = value_labels(self.axes.down, grid.rows)[row]
         across = value_labels(self.axes.across, grid.columns)[column]
-        return f"{shown_name(self.axes.down)} {down} · {shown_name(self.axes.across)} {across}"
+        pairs = zip(self.axes, (down, across), strict=True)
+        return " · ".join(v if name == SETTING else f"{shown_name(name)} {v}" for name, v in pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,6 +208,8 @@ def _seeds(grid: StudyGrid, shown: Shown) -> set[int]:
 
 def value_labels(field: str, values: Sequence[Any]) -> tuple[str, ...]:
     """Return the names of a field's values; targets include their data set if there are several."""
+    if field == SETTING:
+        return tuple(plain_text(setting.label) for setting in values)
     if field != "target":
         return tuple(shown_setting(field, value) for value in values)
     is_one = len({dataset for dataset, _ in values}) == 1

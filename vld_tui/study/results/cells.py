@@ -16,6 +16,7 @@ from vld_tui.study.results.outcomes import (
     OOD,
     Outcome,
     Quantity,
+    Setting,
     known_measures,
     outcomes_so_far,
     quantities_of,
@@ -121,6 +122,8 @@ class StudyGrid:
         return self.cells.get((self.rows[row], self.columns[column]))
 
 
+SETTING: Final = "setting"
+"""Stands for all compared fields together on an axis of a grid."""
 NO_GRID: Final = StudyGrid((), (), {}, ())
 
 
@@ -138,12 +141,18 @@ def varying_fields(study: Study) -> tuple[str, ...]:
 
 
 def usual_axes(study: Study) -> tuple[str, str]:
-    """Return the default row and column fields: the compared field, by target."""
+    """Return the default row and column fields: the compared field, or all compared fields
+    together, by target."""
     varying = varying_fields(study)
     compared = [name for name in study.compare if name in varying]
     others = [name for name in varying if name != "target"]
-    down = (*compared, *others, "seed")[0]
+    down = SETTING if has_settings(study) else (*compared, *others, "seed")[0]
     return down, "target" if down != "target" else "seed"
+
+
+def has_settings(study: Study) -> bool:
+    """Return whether a study varies several compared fields."""
+    return len(set(study.compare).intersection(varying_fields(study))) > 1
 
 
 def arms_of(study: Study) -> tuple[str, ...]:
@@ -157,11 +166,13 @@ def grid_of(
 ) -> StudyGrid:
     """Lay a study out over two fields, without runs with a held-out source.
 
-    ``varying`` are the fields of :func:`varying_fields`.
+    ``varying`` are the fields of :func:`varying_fields`; ``down`` and ``across`` one of them, or
+    :data:`SETTING`.
     """
     if state.standing is None:
         return NO_GRID
-    places = partial(grid_value, field=down), partial(grid_value, field=across)
+    study = state.standing.study
+    places = partial(axis_value, study, field=down), partial(axis_value, study, field=across)
     return _grid(state.standing, state.results, *places, arm=arm, varying=varying)
 
 
@@ -220,6 +231,13 @@ def _grid(
         and any(len({grid_value(spec, name) for spec in cell.specs}) > 1 for cell in cells.values())
     )
     return StudyGrid(rows, columns, cells, tuple(over))
+
+
+def axis_value(study: Study, spec: RunSpec, field: str) -> Any:
+    """Return the value that places a run on an axis: of a field, or its setting."""
+    if field == SETTING:
+        return Setting(tuple((name, getattr(spec, name)) for name in study.compare))
+    return grid_value(spec, field)
 
 
 def grid_value(spec: RunSpec, field: str) -> Any:
