@@ -332,7 +332,7 @@ def test_fields_are_shown_once_they_have_an_effect() -> None:
         await form.fill(objective="")
         assert of_vrex & form.shown == {"vrex_weight"}, "a typed value stays"
         assert form.text("vrex_weight") == "3"
-        assert form.verdict.startswith("vrex_weight is 3.0, but objective is 'erm'.")
+        assert form.verdict.startswith("vrex_weight is 3, but objective is 'erm'.")
         await form.fill(vrex_weight="", dropout_rate="0")
         assert not (of_vrex | of_masks | {"masks"}) & form.shown
         await form.fill(dropout_rate="0.3")
