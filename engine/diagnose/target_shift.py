@@ -110,7 +110,7 @@ def _arms_table(predicted: Sequence[ArmOnTarget], supports: Sequence[Support]) -
         (each.arm, each.step, *_accuracy_cells(support.inside), *_accuracy_cells(support.outside))
         for each, support in zip(predicted, supports, strict=True)
     ]
-    values = ("images", "correct", "accuracy", "low", "high")
+    values = ("n", "correct", "accuracy", "low", "high")
     columns = (
         "prediction", "step",
         *(f"{name} in" for name in values), *(f"{name} out" for name in values),

@@ -55,14 +55,14 @@ def test_each_arm_has_a_row_whose_counts_are_its_accuracy(run_dir: RunDir) -> No
     for arm in ARMS:
         row, event = rows[arm], selected[arm]
         assert row["step"] == event.step
-        images = row["images in"] + row["images out"]
+        images = row["n in"] + row["n out"]
         correct = row["correct in"] + row["correct out"]
         assert event.ood_accuracy == pytest.approx(correct / images)
         for part in ("in", "out"):
-            if row[f"images {part}"]:
-                assert row[f"accuracy {part}"] == row[f"correct {part}"] / row[f"images {part}"]
+            if row[f"n {part}"]:
+                assert row[f"accuracy {part}"] == row[f"correct {part}"] / row[f"n {part}"]
                 assert row[f"low {part}"] <= row[f"accuracy {part}"] <= row[f"high {part}"]
-    assert {row["images in"] for row in rows.values()} == {rows["dropout"]["images in"]}
+    assert {row["n in"] for row in rows.values()} == {rows["dropout"]["n in"]}
     assert dict(probe.arms) == {arm: event.step for arm, event in selected.items()}
 
 

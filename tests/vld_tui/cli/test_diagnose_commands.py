@@ -56,7 +56,7 @@ def test_shift_begins_with_words(trained: Vld) -> None:
         measure.name for each in diagnostics_of("shift") for measure in each.measures
     }
     rows = found["diagnoses"]["probe"]["tables"]["support"]["rows"]
-    assert [row["images in"] + row["images out"] for row in rows] == [39]
+    assert [row["n in"] + row["n out"] for row in rows] == [39]
     shown = trained.json("show", "trained")["measures"]
     assert "ood_auroc_msp" in shown
     assert "id_auroc_msp" not in shown  # there is no such value
