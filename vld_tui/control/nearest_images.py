@@ -98,7 +98,8 @@ def _place(home: Home, dataset: str, data_dir: str | None) -> str:
 def _targets(runs: Sequence[Run]) -> str:
     """Return the targets and their runs as the begin of a sentence."""
     domains = sorted({str(run.target) for run in runs})
-    names = ", ".join(run.name for run in runs[:SHOWN_RUNS])
+    names = ", ".join(run.label for run in runs[:SHOWN_RUNS])
     more = f" and {len(runs) - SHOWN_RUNS} more" if len(runs) > SHOWN_RUNS else ""
     verb = "is the target" if len(domains) == 1 else "are targets"
-    return f"{', '.join(domains)} {verb} of {names}{more} on the images"
+    which = "run" if len(runs) == 1 else "runs"
+    return f"{', '.join(domains)} {verb} of {which} {names}{more} on the images"

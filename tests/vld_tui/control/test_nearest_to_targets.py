@@ -49,7 +49,7 @@ def test_real_images_of_a_target_are_refused_by_name_and_by_folder(
     ):  # fmt: skip
         assert len(target_runs(store, real)) == 1
         with pytest.raises(
-            NearestError, match=r"(photo|noto) is the target of .* on the images of"
+            NearestError, match=r"(photo|noto) is the target of run .* on the images of"
         ):
             find_nearest(store, ask(ImagesOf("other", "/other"), real))
     for real in (
@@ -67,4 +67,4 @@ def test_leaving_out_images_of_a_target_is_reported(store: Store) -> None:
         find_nearest(store, request, notes.append, ["/bin/false"])
     (note,) = notes
     assert isinstance(note, WorkNote)
-    assert "! noto is the target of" in note.text
+    assert "! noto is the target of run " in note.text
