@@ -137,15 +137,18 @@ class Check:
     def __init__(self, asked: argparse.Namespace, folder: Path) -> None:
         self.asked, self.folder = asked, folder
         self.rows: list[Row] = []
-        self._teachers: dict[int, RunDir] = {}
+        self._runs: dict[str, RunDir] = {}
 
     def train(
         self, method: str, rate: float, seed: int, data: Path,
         recipe: Mapping[str, Any] = LINEAR, **fields: Any,
     ) -> RunDir:  # fmt: skip
-        """Train a run in this process."""
-        run_dir, _ = train(
-            self.folder / "home", data, f"{method}-{rate}-{seed}".replace(" ", "-"),
+        """Train a run in this process, or return it if it was trained before."""
+        name = f"{data.name}-{method}-{rate}-{seed}".replace(" ", "-")
+        if name in self._runs:
+            return self._runs[name]
+        self._runs[name], _ = train(
+            self.folder / "home", data, name,
             **{
                 "views": self.asked.views, **recipe,
                 **({"lr": self.asked.lr} if recipe is LINEAR else {}),
@@ -154,7 +157,7 @@ class Check:
                 "device": "cpu", **fields,
             },
         )  # fmt: skip
-        return run_dir
+        return self._runs[name]
 
     def trials(self) -> Iterator[tuple[float, int]]:
         """Yield each dropout rate with each seed."""
@@ -162,9 +165,7 @@ class Check:
 
     def teacher(self, seed: int, data: Path, recipe: Mapping[str, Any] = LINEAR) -> RunDir:
         """Return the run of a seed without dropout, whose network teaches others."""
-        if seed not in self._teachers:
-            self._teachers[seed] = self.train("teacher", 0.0, seed, data, recipe)
-        return self._teachers[seed]
+        return self.train("ERM", 0.0, seed, data, recipe)
 
     def add(self, method: str, rate: float, seed: int, **values: float) -> None:
         """Add the results of a run."""
@@ -270,7 +271,7 @@ def shortcut(check: Check) -> None:
     for rate, seed in check.trials():
         teacher = check.teacher(seed, data, FULL)
         runs: Mapping[str, tuple[Path, Mapping[str, Any]]] = {
-            "ERM, no corner": (unmarked, {}),
+            "ERM without corner": (unmarked, {}),
             "ERM": (data, {}),
             "confreg": (data, {"objective": "confreg", "teacher": teacher.run_id}),
         }
