@@ -1,18 +1,18 @@
 """Count the steps that 1, 8, 64 and infinitely many masks need to a given OOD accuracy.
 
     vld --home HOME sweep benchmarks/mask-noise.toml     # 24 runs; resume with the same command
-    python -m benchmarks.mask_noise HOME [--accuracy 0.45 0.65]
+    python -m benchmarks.mask_noise HOME
 
-Prints the first evaluated step at or above the accuracy, for each seed in its order, and the OOD
-accuracy of the last step, mean ± standard deviation over seeds. The accuracies are those of
-``fluent-mono`` and ``twemoji``.
+The accuracy of a target is the one that a single mask has at the last step, as a mean over seeds.
+Prints the first evaluated step at or above it, for each seed in its order, and the OOD accuracy of
+the last step, mean ± standard deviation over seeds.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,17 +29,27 @@ def ood_accuracies(home: Path, run: Mapping[str, Any]) -> dict[int, float]:
     return {point["step"]: point["value"] for point in points if point["value"] is not None}
 
 
+def curves_of(home: Path, target: str, masks: int | str) -> list[dict[int, float]]:
+    """Return the OOD accuracies of the runs with a target and a number of masks, by seed."""
+    where = f"tag:mask-noise status:finished target={target} masks={masks}"
+    return [ood_accuracies(home, run) for run in vld.runs(where, sort="seed", home=home)]
+
+
 def reached(accuracies: Mapping[int, float], accuracy: float) -> str:
     """Return the first step at or above an accuracy as text."""
     steps = (step for step, value in sorted(accuracies.items()) if value >= accuracy)
     return str(next(steps, "–"))
 
 
-def describe(curves: Iterable[Mapping[int, float]], accuracy: float) -> str:
+def last_accuracies(curves: Sequence[Mapping[int, float]]) -> list[float]:
+    """Return the accuracy at the last step of each run."""
+    return [curve[max(curve)] for curve in curves]
+
+
+def describe(curves: Sequence[Mapping[int, float]], accuracy: float) -> str:
     """Return the steps to an accuracy and the last accuracies of several seeds as text."""
-    curves = list(curves)
     steps = ", ".join(reached(curve, accuracy) for curve in curves)
-    last = [100 * curve[max(curve)] for curve in curves]
+    last = [100 * accuracy for accuracy in last_accuracies(curves)]
     spread = f" ± {statistics.stdev(last):.1f}" if len(last) > 1 else ""
     return f"{steps:20}  {statistics.fmean(last):.1f}{spread}"
 
@@ -48,16 +58,14 @@ def main() -> None:
     """Print a line for each target and number of masks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("home", type=Path)
-    parser.add_argument("--accuracy", type=float, nargs=2, default=(0.45, 0.65))
-    asked = parser.parse_args()
+    home: Path = parser.parse_args().home
     print(f"{'target':12} {'masks':>5}  {'steps of each seed':20}  OOD % at the last step")
-    for target, accuracy in zip(TARGETS, asked.accuracy, strict=True):
+    for target in TARGETS:
+        curves = {masks: curves_of(home, target, masks) for masks in MASKS}
+        accuracy = statistics.fmean(last_accuracies(curves[1]))
         for masks in MASKS:
-            where = f"tag:mask-noise status:finished target={target} masks={masks}"
-            runs = vld.runs(where, sort="seed", home=asked.home)
-            if runs:
-                found = describe((ood_accuracies(asked.home, run) for run in runs), accuracy)
-                print(f"{target:12} {masks:>5}  {found}")
+            print(f"{target:12} {masks:>5}  {describe(curves[masks], accuracy)}")
+        print(f"{target}: steps to {accuracy:.1%}")
 
 
 if __name__ == "__main__":
