@@ -66,6 +66,10 @@ LINEAR: Final[Mapping[str, Any]] = {
 }  # fmt: skip
 """Those of the preset pays-linear. The last layer is not trained first, because that phase has the
 plain cross-entropy, whatever the objective."""
+ADAMW: Final[Mapping[str, Any]] = {
+    "optimizer": "adamw", "lr": 1e-3, "momentum": 0.9, "schedule": "cosine",
+}  # fmt: skip
+"""Those of the preset neighbours-small; the authors of RP-DRO use AdamW as well."""
 FULL: Final[Mapping[str, Any]] = {"tuning": "full", "views": None}
 """The default recipe."""
 Images = dict[tuple[str, str], list[bytes]]
@@ -190,8 +194,10 @@ def rare(check: Check) -> None:
         "balanced sampling": {"sampling": "balanced"},
         "class weights": {"class_weights": "balanced"},
         "rpdro": {"objective": "rpdro"},
-        "rpdro, τ = 0.1": {"objective": "rpdro", "rpdro_kl_weight": 0.1},
         "rpdro, τ = 1": {"objective": "rpdro", "rpdro_kl_weight": 1.0},
+        "ERM, AdamW": ADAMW,
+        "rpdro, AdamW": {**ADAMW, "objective": "rpdro"},
+        "rpdro, AdamW, τ = 1": {**ADAMW, "objective": "rpdro", "rpdro_kl_weight": 1.0},
     }
     for rate, seed in check.trials():
         for method, fields in methods.items():
