@@ -147,7 +147,7 @@ def chain_picture(clouds: Sequence[Cloud]) -> FigureFiles | None:
     field = chain_field([cloud.setting for cloud in clouds])
     if field is None:
         return None
-    kinds = list(dict.fromkeys(without(cloud.setting, field) for cloud in clouds))
+    kinds = list(dict.fromkeys(cloud.setting.without(field) for cloud in clouds))
     drawn = {
         kind: Look(COLOURS[at % len(COLOURS)], MARKERS[at % len(MARKERS)], LINES[at % len(LINES)])
         for at, kind in enumerate(kinds)
@@ -156,7 +156,7 @@ def chain_picture(clouds: Sequence[Cloud]) -> FigureFiles | None:
     with style():
         figure, drawings = panels(len(of_dataset), legend=len(drawn) if len(drawn) > 1 else 0)
         for axes, (dataset, found) in zip(drawings, of_dataset.items(), strict=True):
-            for kind, chain in grouped(found, lambda c: without(c.setting, field)).items():
+            for kind, chain in grouped(found, lambda c: c.setting.without(field)).items():
                 offset = _LABEL_PLACES[kinds.index(kind) % len(_LABEL_PLACES)]
                 _draw_chain(axes, chain, field, drawn[kind], offset)
             axes.set_xlim(*fitting([100 * cloud.id_accuracy for cloud in found]))
@@ -264,12 +264,6 @@ def _value_words(value: object) -> str:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def without(setting: Setting, field: str) -> Setting:
-    """Return a setting without the value of a field."""
-    kept = tuple(pair for pair in setting.values if pair[0] != field)
-    return setting._replace(values=kept)
 
 
 def _draw_cloud(axes: Axes, cloud: Cloud, look: Look) -> None:

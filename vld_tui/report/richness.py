@@ -21,7 +21,7 @@ from vld_tui.report.canvas import (
     shown,
     style,
 )
-from vld_tui.report.figures import chain_field, without
+from vld_tui.report.figures import chain_field
 from vld_tui.report.tables import CellValue, Correlation, Table, TableColumn, cell_text
 from vld_tui.runs.statistics import RankCorrelation, rank_correlation
 from vld_tui.store.fields import shown_name
@@ -223,7 +223,7 @@ def _draw_along(
     """Draw each run's value at its number, and a line of the means over runs for each setting."""
     known = [each for each in results if compared.of.of(each) is not None]
     _draw_runs(axes, known, compared.of, quantity, drawn)
-    chains = grouped(known, lambda each: without(each.setting, compared.of.key))
+    chains = grouped(known, lambda each: each.setting.without(compared.of.key))
     for at, chain in enumerate(chains.values()):
         means = sorted(
             (number, statistics.fmean(_values(alike, quantity)))

@@ -89,6 +89,10 @@ class Setting(NamedTuple):
         """Return the value of a compared field; None when it is not compared."""
         return dict(self.values).get(field)
 
+    def without(self, field: str) -> Setting:
+        """Return the setting without the value of a field."""
+        return self._replace(values=tuple(pair for pair in self.values if pair[0] != field))
+
 
 class SelectionValues(NamedTuple):
     """Values of the measure that selects a step, if it is not accuracy; from 0 to 1.
