@@ -96,7 +96,7 @@ def _place(home: Home, dataset: str, data_dir: str | None) -> str:
 
 
 def _targets(runs: Sequence[Run]) -> str:
-    """Return the targets and their runs as the begin of a sentence."""
+    """Return the targets and their runs as the beginning of a sentence."""
     domains = sorted({str(run.target) for run in runs})
     names = ", ".join(run.label for run in runs[:SHOWN_RUNS])
     more = f" and {len(runs) - SHOWN_RUNS} more" if len(runs) > SHOWN_RUNS else ""

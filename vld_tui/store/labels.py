@@ -36,8 +36,8 @@ from vld_tui.store.side_by_side import side_by_side
 
 NAME_LENGTH: Final = 100
 TAG_LENGTH: Final = 64
-NAMED: Final = ("dataset", "data_dir", "target", "dropout_rate", "masks", "seed")
-"""Fields that generated names contain in another form, or that others stand for."""
+_NAMED: Final = ("dataset", "data_dir", "target", "dropout_rate", "masks", "seed")
+"""Fields that generated names show in a form of their own, or not at all."""
 _CHOICES_OF_ONE: Final = frozenset(
     word
     for word, fields in Counter(w for info in FIELDS.values() for w in info.choices).items()
@@ -273,7 +273,7 @@ def _values_in_name(spec: RunSpec, named_by: Collection[str]) -> str:
     for name, info in FIELDS.items():
         value = getattr(spec, name)
         is_number = info.base in (int, float)
-        if name in named_by and name not in NAMED and (is_number or value != info.default):
+        if name in named_by and name not in _NAMED and (is_number or value != info.default):
             text = Path(value).name if "path" in info.roles else shown_value(value)
             is_clear = set(text.split(info.joined_by)) <= _CHOICES_OF_ONE
             words.append(f"-{_as_name(text)}" if is_clear else f"-{info.label}-{_as_name(text)}")

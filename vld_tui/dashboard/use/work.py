@@ -48,7 +48,7 @@ class ShownProgress:
         return f"{plain_text(report.what)}: {report.done:,}{of_total} {report.unit}"
 
     def _lines(self) -> Iterator[str]:
-        """Yield the progress with all of its parts, then with ever fewer."""
+        """Yield the progress with all of its parts, then with fewer and fewer."""
         report, counted = self.report, self.counted
         speed, left = self._pace()
         if report.total:
@@ -63,8 +63,10 @@ class ShownProgress:
         if self.done <= 0 or self.seconds <= 0:
             return [], []
         report, speed = self.report, self.done / self.seconds
-        left = [] if report.total is None else [(report.total - report.done) / speed]
-        return [f"{rate(speed)} {report.unit}/s"], [f"{duration(each)} left" for each in left]
+        shown = [f"{rate(speed)} {report.unit}/s"]
+        if report.total is None:
+            return shown, []
+        return shown, [f"{duration((report.total - report.done) / speed)} left"]
 
 
 class Work:

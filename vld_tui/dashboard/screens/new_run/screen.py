@@ -149,7 +149,7 @@ class NewRun(AskingScreen):
         self.action_walk(1)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """Show the full help of the field, and hide the one before if it has no effect any more."""
+        """Show the full help of the field, and hide the previous one if it has no effect."""
         self._show_lines()
         line = line_of(event.widget)
         if isinstance(line, FieldLine):
