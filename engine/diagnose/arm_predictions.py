@@ -66,7 +66,7 @@ def _read(run_dir: RunDir, arm: str, target: DomainData) -> ArmOnTarget:
     stored = run_dir.read_predictions(arm)
     if stored is None:
         raise InputError(
-            "its predictions are not stored (it was not evaluated, or by an earlier version)."
+            "its predictions are not stored (not evaluated, or evaluated by an earlier version)."
         )
     for each in stored.domains:
         if (each.domain, each.split) == (target.name, "in"):
