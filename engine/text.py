@@ -27,6 +27,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def without_advice(error: object) -> str:
+    """Return what failed, of an error whose next sentences are advice; without the full stop."""
+    return str(error).partition(". ")[0].rstrip(".")
+
+
 def quoted(name: str) -> str:
     """Return a name, quoted if it has surrounding spaces, commas or quotes."""
     return repr(name) if name != name.strip() or not name or set(name) & set(",;'\"") else name

@@ -36,6 +36,7 @@ from engine.protocol.data_evaluations import (
 from engine.protocol.inference import EvaluateRun
 from engine.protocol.measures import ACCURACY
 from engine.rundir import RunDir
+from engine.text import without_advice
 from engine.work import Progress, Reporter, progress_of
 
 
@@ -132,9 +133,8 @@ def _known(
     try:
         size = session.classifier.image_size
         return find_own_images(run_dir, image_set, pixels, size), ""
-    except UserError as error:
-        reason, _, _advice = str(error).partition(". ")  # advice is for training
-        return {}, f"{reason.rstrip('.')}."
+    except UserError as error:  # its advice is for training
+        return {}, f"{without_advice(error)}."
 
 
 def _reading(image_set: ImageSet) -> str:

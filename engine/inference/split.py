@@ -9,6 +9,7 @@ from engine.protocol import CombinationSpec, RunTask, spec_of, splits_differ
 from engine.protocol.inference import At
 from engine.rundir import RunDir
 from engine.rundir.checkpoints import checkpoint_files, parent_specs
+from engine.text import without_advice
 from engine.work import Progress
 
 
@@ -36,9 +37,8 @@ def load_split(
     try:
         data = load_data(spec_of(task), run_dir.cache, on_progress)
     except DataError as error:  # its advice is for training
-        reason, _, _advice = str(error).partition(". ")
         raise InputError(
-            f"The images of run {run_dir.run_id} cannot be read: {reason.rstrip('.')}. Restore "
+            f"The images of run {run_dir.run_id} cannot be read: {without_advice(error)}. Restore "
             "them, or use another run."
         ) from None
     trained_on = digest_of_data(files[0])
