@@ -38,8 +38,7 @@ def has_effect(spec: RunSpec, name: str) -> bool:
 
 def _reason_against(spec: RunSpec, name: str) -> str | None:
     """Return why a field that is set has no effect in the run, and what to do."""
-    refuse = _OF_VALUES.get(name, _nothing)
-    return _unmet(spec, name) or refuse(spec)
+    return _unmet(spec, name) or _OF_VALUES.get(name, _nothing)(spec)
 
 
 def _nothing(_spec: RunSpec) -> None:
@@ -55,8 +54,7 @@ def _unmet(spec: RunSpec, name: str) -> str | None:
         return f"{other} is {present}. Give {FIELDS[other].flag} {wanted}, {drop}"
     if name in WITH_DROPOUT and spec.dropout_rate == 0:
         return f"dropout_rate is 0. Give --dropout above 0, {drop}"
-    reason = _REASONS.get(name)
-    return reason(spec) if reason is not None else None
+    return _REASONS.get(name, _nothing)(spec)
 
 
 def _as_written(value: object) -> str:

@@ -10,6 +10,7 @@ from engine.protocol.fields import SpecError, nearest
 from engine.protocol.methods import JOINED_BY, OBJECTIVES
 from engine.protocol.schedule import evaluations_after, fit_schedule, misfits
 from engine.protocol.spec import FIELDS, LAST, RunSpec, by_field, spec_from_mapping
+from engine.text import counted
 
 RECIPES: Final[dict[str, dict[str, object]]] = {
     # Tuned on the embedded data: docs/recipe.md, "What was tuned on what". Validation images are
@@ -192,10 +193,9 @@ def too_few_outliers(outliers: str, readable: int, per_step: int) -> str | None:
     """Return an error message if a step draws more outliers than there are readable images."""
     if readable >= per_step:
         return None
-    images = "1 readable image" if readable == 1 else f"{readable:,} readable images"
     return (
-        f"--outliers {outliers} has {images}, but a step draws {per_step:,}. Add images, or lower "
-        "--outlier-batch."
+        f"--outliers {outliers} has {counted(readable, 'readable image')}, but a step draws "
+        f"{per_step:,}. Add images, or lower --outlier-batch."
     )
 
 

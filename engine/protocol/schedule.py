@@ -11,6 +11,7 @@ import msgspec
 
 from engine.protocol.effects import without_effect
 from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec
+from engine.text import counted
 
 STEP_DECAY: Final = 0.1
 
@@ -137,7 +138,7 @@ def fit_schedule(spec: RunSpec, given: Collection[str], usual_steps: int) -> Run
 def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
     """Yield an error message for each given setting that the run cannot apply."""
     yield from without_effect(spec, given).values()
-    run = f"the run has {spec.steps:,} step{'s' if spec.steps != 1 else ''}"
+    run = f"the run has {counted(spec.steps, 'step')}"
     if "warmup_steps" in given:
         yield from _misfit_of_warmup(spec, run)
     if "lr_drops" in given and spec.schedule == "step":
@@ -180,7 +181,7 @@ def _misfit_of_warmup(spec: RunSpec, run: str) -> Iterator[str]:
 
 
 def _misfit_of_rising(spec: RunSpec, run: str) -> Iterator[str]:
-    over = spec.steps // 2 if spec.dropout_steps is None else spec.dropout_steps
+    over = rising_steps(spec)
     if spec.dropout_start < spec.dropout_rate and not 0 < over < spec.steps:
         yield (
             f"dropout_steps is {over}, but {run}: the dropout rate would not rise to "
