@@ -217,9 +217,12 @@ class RunDir:
         """Return the path of the predictions at the selected step."""
         return self.path / "predictions.json"
 
-    def predictions_of(self, arm: str) -> Path:
-        """Return the path of the predictions of an additional arm at its selected step."""
-        return self.path / f"predictions-{arm}.json"
+    def predictions_of(self, arm: str | None) -> Path:
+        """Return the path of the predictions of an additional arm at its selected step.
+
+        None: those of the run's own network.
+        """
+        return self.predictions if arm is None else self.path / f"predictions-{arm}.json"
 
     @property
     def step_predictions(self) -> Path:
@@ -370,8 +373,7 @@ class RunDir:
             PredictionsError: if the file cannot be read or is invalid.
         """
         try:
-            path = self.predictions if arm is None else self.predictions_of(arm)
-            data = read_plain(path, MOST_PREDICTION_BYTES)
+            data = read_plain(self.predictions_of(arm), MOST_PREDICTION_BYTES)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -384,8 +386,7 @@ class RunDir:
         Raises:
             OSError: if they cannot be written; the old file is then unchanged.
         """
-        path = self.predictions if arm is None else self.predictions_of(arm)
-        write_atomic(path, encode_predictions(predictions))
+        write_atomic(self.predictions_of(arm), encode_predictions(predictions))
 
     def read_calibrations(self) -> dict[str, Calibration]:
         """Return the calibrations by arm and step, as ``dropout/best``; empty if damaged."""
