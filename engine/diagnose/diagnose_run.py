@@ -141,6 +141,8 @@ def _read(
     has_stages = any(each.reads_stages for each in diagnostics)
     with refusing_large_batches(source.device, source.batch_size):
         run = source.read(start if reads_start else None, report, has_stages=has_stages)
+        if any(each.reads_arms for each in diagnostics):
+            run = replace(run, arms=source.arms)
         if other is not None:
             with _leaving_out_other(report):
                 run = replace(run, other_seed=source.read_other(other, report))

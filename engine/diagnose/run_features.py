@@ -154,7 +154,7 @@ class RunFeatures:
         stages: of some images of :meth:`equally_many`, by domain and name of the stage.
         arm: how the run's own network predicts.
         step: number of updates of that network; None: it is a combination.
-        arms: what the additional arms predict on the target.
+        arms: what the additional arms predict on the target; without any, they were not read.
     """
 
     run_id: str
@@ -221,7 +221,11 @@ class FeatureSource:
     device: torch.device
     batch_size: int
     scratch: tuple[tuple[float, float], ...] = ()
-    arms: ArmsOnTarget = field(default_factory=ArmsOnTarget)
+
+    @cached_property
+    def arms(self) -> ArmsOnTarget:
+        """Return what the additional arms predict on the target, read on first use."""
+        return read_arms_on_target(self.run_dir, self.spec, self.data.target)
 
     @classmethod
     def open(cls, request: DiagnoseRun, report: Reporter) -> FeatureSource:
@@ -244,7 +248,6 @@ class FeatureSource:
         return cls(
             run_dir, spec, network, data, classifier.classes, own_arm(task), classifier.step,
             classifier.checkpoint, device, request.batch_size, request.scratch,
-            read_arms_on_target(run_dir, spec, data.target),
         )  # fmt: skip
 
     def start_network(self) -> FineTunedNetwork:
@@ -295,7 +298,7 @@ class FeatureSource:
             self.run_dir.run_id, self.classes, self.network.head.weight.detach(),
             _bias_of(self.network), tuple(splits), self.scratch,
             tuple(file.path for file in self.data.image_set.files),
-            arm=self.arm, step=self.step, arms=self.arms,
+            arm=self.arm, step=self.step,
         )  # fmt: skip
         if start is None or not has_stages:
             return run
