@@ -16,7 +16,8 @@ from engine.protocol import RunSpec
 class GroupDRO(Weighting):
     """Weights of the sources; each step raises those of high losses.
 
-    ``groupdro_step_size`` is η of the weights' exponentiated gradient ascent.
+    ``groupdro_step_size`` is η of the weights' exponentiated gradient ascent. The buffer
+    ``weights`` (domains,), which checkpoints store, is q: at least 0, with sum 1.
     """
 
     def __init__(self, spec: RunSpec, task: Task) -> None:
