@@ -282,19 +282,16 @@ def shortcut(check: Check) -> None:
         }
         folders[name] = write_images(check.folder / name, marked)
     for rate, seed in check.trials():
-        teacher = check.teacher(seed, folders["shortcut"])
-        runs: Mapping[str, tuple[Path, Mapping[str, Any]]] = {
-            "ERM, control": (folders["control"], {}),
-            "ERM": (folders["shortcut"], {}),
-            "confreg": (
-                folders["shortcut"],
-                {"objective": "confreg", "teacher": teacher.run_id},
-            ),
-        }
-        for method, (folder, fields) in runs.items():
-            run_dir = check.train(method, rate, seed, folder, **fields)
-            ids, ood = accuracies(judge(run_dir))
-            check.add(method, rate, seed, ID=ids, OOD=ood)
+        for name, folder in folders.items():
+            teacher = check.teacher(seed, folder)
+            methods: Methods = {
+                "ERM": {},
+                "confreg": {"objective": "confreg", "teacher": teacher.run_id},
+            }
+            for method, fields in methods.items():
+                run_dir = check.train(method, rate, seed, folder, **fields)
+                ids, ood = accuracies(judge(run_dir))
+                check.add(f"{method}, {name}", rate, seed, ID=ids, OOD=ood)
 
 
 def with_corner(content: bytes, number: int) -> bytes:
