@@ -165,33 +165,47 @@ def fields_in_tab_order() -> list[str]:
     return asyncio.run(read())
 
 
-def fill_in(terminal: Terminal, label: str, text: str, *, tabs: int) -> None:
-    """Go on to a field of the form and type.
+def help_shown(terminal: Terminal) -> str:
+    """Return the first line of the help of what has the keyboard in the form."""
+    lines = [line.strip("│ ") for line in terminal.screen().splitlines()]
+    rules = [row for row, line in enumerate(lines) if line and not line.strip("─")]
+    return lines[rules[-1] + 1] if rules else ""
 
-    A field shows that it has the keyboard, and what is typed then replaces what it held. Keys
-    that come faster than that would go to the field before.
+
+def go_to(terminal: Terminal, flag: str) -> None:
+    """Press Tab until a field has the keyboard; which fields there are depends on the values.
+
+    The help of most fields is another than that of the field before. If it does not change within a
+    second, Tab is pressed again; a field that is missed is reached in the next round.
     """
-    idle = terminal.line(label)
-    if tabs:
-        terminal.press(*["Tab"] * tabs)
-        wait_for(lambda: terminal.line(label) != idle, terminal.screen)
+    for _ in range(3 * len(FIELDS)):
+        shown = help_shown(terminal)
+        if shown.startswith(f"{flag}  "):
+            return
+        terminal.press("Tab")
+        deadline = time.monotonic() + 1
+        while help_shown(terminal) == shown and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+    raise AssertionError(f"{flag} is not in the form:\n{terminal.screen()}")
+
+
+def fill_in(terminal: Terminal, flag: str, text: str) -> None:
+    """Go on to a field of the form and type; this replaces its value."""
+    go_to(terminal, flag)
     terminal.type(text)
-    wait_for(lambda: text[-12:] in terminal.line(label), terminal.screen)
+    wait_for(lambda: text[-12:] in terminal.line(flag.removeprefix("--")), terminal.screen)
 
 
 def fill_in_and_launch(terminal: Terminal, values: Mapping[str, object]) -> None:
-    """Make a run in the form: with the two functions above, all that knows how it is laid out."""
+    """Make a run in the form: with the functions above, all that knows how it is laid out."""
     terminal.press(*(key.capitalize() for key in TO_LAST_GROUP))
     for group in reversed(GROUPS):
         terminal.press("Right")
         terminal.wait_for(f"▾ {group}")
         terminal.press("Up")
-    tabs = 0
     for name in fields_in_tab_order():
         if name in values:
-            fill_in(terminal, FIELDS[name].flag.removeprefix("--"), str(values[name]), tabs=tabs)
-            tabs = 0
-        tabs += 1
+            fill_in(terminal, FIELDS[name].flag, str(values[name]))
     terminal.press("C-r")
 
 
