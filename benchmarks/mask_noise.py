@@ -49,7 +49,7 @@ def last_accuracies(curves: Sequence[Mapping[int, float]]) -> list[float]:
 def describe(curves: Sequence[Mapping[int, float]], accuracy: float) -> str:
     """Return the steps to an accuracy and the last accuracies of several seeds as text."""
     steps = ", ".join(reached(curve, accuracy) for curve in curves)
-    last = [100 * accuracy for accuracy in last_accuracies(curves)]
+    last = [100 * value for value in last_accuracies(curves)]
     spread = f" ± {statistics.stdev(last):.1f}" if len(last) > 1 else ""
     return f"{steps:20}  {statistics.fmean(last):.1f}{spread}"
 
@@ -62,9 +62,12 @@ def main() -> None:
     print(f"{'target':12} {'masks':>5}  {'steps of each seed':20}  OOD % at the last step")
     for target in TARGETS:
         curves = {masks: curves_of(home, target, masks) for masks in MASKS}
+        if missing := [str(masks) for masks, found in curves.items() if not found]:
+            print(f"{target}: no finished run with {', '.join(missing)} masks")
+            continue
         accuracy = statistics.fmean(last_accuracies(curves[1]))
-        for masks in MASKS:
-            print(f"{target:12} {masks:>5}  {describe(curves[masks], accuracy)}")
+        for masks, found in curves.items():
+            print(f"{target:12} {masks:>5}  {describe(found, accuracy)}")
         print(f"{target}: steps to {accuracy:.1%}")
 
 
