@@ -67,7 +67,7 @@ class InferenceSession:
             try:
                 calibrate(run_dir, self.classifier, at=request.at, on_progress=progress)
             except UserError as error:
-                report(WorkNote(f"Probabilities are not calibrated: {error}"))
+                report(WorkNote(f"Probabilities are not calibrated. {error}"))
         found = self.classifier.calibration if request.calibrates else None
         self.is_calibrated = found is not None and found.temperature is not None
         self.temperature = self.classifier.temperature if self.is_calibrated else 1.0

@@ -106,7 +106,8 @@ def test_without_its_images_a_run_predicts_uncalibrated(
     run_here(run_dir)
     images.rename(tmp_path / "moved")
     made, rows, [note] = _predicted(run_dir, [str(tmp_path / "moved")], ood="msp")
-    assert "Probabilities are not calibrated: no folder or file" in note
+    assert note.startswith("Probabilities are not calibrated. The images of run")
+    assert "no folder or file" in note
     assert (made.temperature, made.threshold, made.calibration) == (1, None, None)
     assert all(row.is_ood is None and row.ood_score is not None for row in rows)
 
