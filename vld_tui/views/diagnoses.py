@@ -315,9 +315,9 @@ def _missing_line(run: Run, stored: StoredDiagnoses, topic: Topic, key: str | No
         return ""
     if topic == "shift" and not run.has_ood:
         return "The run has no target domain, so there is no shift to measure."
-    which = f"Not computed yet: {', '.join(missing)}." if stored.found else "Not computed yet."
     if key is None:
-        return f"{which} Being computed."
+        return f"Being computed: {', '.join(missing)}."
+    which = f"Not computed yet: {', '.join(missing)}." if stored.found else "Not computed yet."
     if run.selected_step is None:
         return f"{which} They need the network of an evaluated step."
     if run.is_live and {"all", topic} & {*(run.spec.diagnose if run.has_spec else ())}:

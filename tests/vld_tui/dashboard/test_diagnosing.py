@@ -105,7 +105,7 @@ def test_the_tab_shows_that_they_are_computed() -> None:
         await pilot.press(*"shift", "enter")
         await settle_until(pilot, lambda: "Computing: ██████" in _shown(app))
         assert "features of the run's network: 3/9 images" in _shown(app)
-        assert "Not computed yet. Being computed." in _shown(app)
+        assert "Being computed: Source or target?, Effective robustness" in _shown(app)
         await pilot.press("R")
         await settle_until(pilot, lambda: "Not computed yet. To compute: D" in _shown(app))
         assert "Computing: " not in _shown(app), "another topic"
