@@ -73,22 +73,18 @@ def _without_outliers(spec: RunSpec) -> str | None:
     return "the run has no outliers. Give --outliers DIR, or drop --outlier-batch."
 
 
-def _of_frozen_network(spec: RunSpec) -> str | None:
+def _full_tuning_only(spec: RunSpec, fact: str, flag: str) -> str | None:
     if spec.tuning != "linear":
         return None
-    return (
-        "tuning is 'linear', which trains nothing of the network. Drop --no-freeze-batchnorm, or "
-        "give --tuning full."
-    )
+    return f"tuning is 'linear', which {fact}. Drop {flag}, or give --tuning full."
+
+
+def _of_frozen_network(spec: RunSpec) -> str | None:
+    return _full_tuning_only(spec, "trains nothing of the network", "--no-freeze-batchnorm")
 
 
 def _of_fixed_statistics(spec: RunSpec) -> str | None:
-    if spec.tuning != "linear":
-        return None
-    return (
-        "tuning is 'linear', which keeps the statistics of the network. Drop --average-batchnorm, "
-        "or give --tuning full."
-    )
+    return _full_tuning_only(spec, "keeps the statistics of the network", "--average-batchnorm")
 
 
 def _of_zeros(spec: RunSpec) -> str | None:
@@ -102,12 +98,7 @@ def _of_zeros(spec: RunSpec) -> str | None:
             "weights is 'none': random weights have no zeros. Give --weights of a pruned network, "
             "or drop --keep-zeros."
         )
-    if spec.tuning == "linear":
-        return (
-            "tuning is 'linear', which trains nothing of the network. Drop --keep-zeros, or give "
-            "--tuning full."
-        )
-    return None
+    return _full_tuning_only(spec, "trains nothing of the network", "--keep-zeros")
 
 
 def _without_cached_features(spec: RunSpec) -> str | None:
